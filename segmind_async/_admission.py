@@ -1,0 +1,351 @@
+"""Lets attempts in: a slot, credits and a start time, or a wait, first come first served.
+
+All three are decided in one synchronous step at the moment an attempt may start, so nothing is booked
+ahead and nothing grows stale, and nobody keeps a slot while waiting for money. Whoever waits, waits in
+the queue of its scope; a scope whose own budget is short steps aside and does not block the others.
+
+It knows nothing of HTTP. The decisions are the pure objects' (`Account`, `Pacer`, `Window`); here they
+meet the event loop: futures, one timer, and the exact way back for whoever is cancelled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import deque
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import Enum, auto
+from typing import TypeAlias, TypeGuard
+
+from ._core.attempt import Event, State, step
+from ._core.credits import Account, Hold, Price, Purse, Shortfall
+from ._core.exposure import CostModel
+from ._core.failures import Billing, Failure, Kind
+from ._core.money import credits_of, floor_units
+from ._core.pacing import Pacer, StartTag
+from ._core.queue import Priority, Queue, Scope
+from ._core.window import Window
+from .models import Statistics
+
+
+class Closed(Enum):
+    """The answer to who asks in a scope that lets nobody in any more."""
+
+    CLOSED = auto()
+
+
+CLOSED = Closed.CLOSED
+
+
+@dataclass(slots=True)
+class Ticket:
+    """A call's place in the queue; it keeps it over all its attempts."""
+
+    scope: CallScope
+    model: CostModel
+    foretold: float | None
+    number: int = 0
+    """Its place, given when it first has to wait."""
+
+
+@dataclass(slots=True)
+class _Waiter:
+    ticket: Ticket
+    future: asyncio.Future[Lease | Shortfall | Closed]
+
+
+@dataclass(slots=True)
+class Lease:
+    """What an admitted attempt holds; exactly one of `answered`, `failed` and `cancelled` ends it."""
+
+    admission: Admission
+    scope: CallScope
+    hold: Hold
+    tag: StartTag
+    state: State = State.ADMITTED
+
+    def dispatched(self) -> None:
+        """Say that the attempt is handed to the transport; from now on it may be billed."""
+        self.state = step(self.state, Event.DISPATCHED)
+
+    def answered(self, price: Price, reading: int | None) -> None:
+        """End it with a 200: what it cost, and the balance in units that came with it."""
+        now = self._end(Event.ANSWERED)
+        door = self.admission
+        door.account.settle(self.hold, price, reading, now)
+        door.pacer.answered(self.tag, now)
+        door.window.succeeded(self.tag, now)
+        door.ended(self.scope)
+
+    def failed(self, failure: Failure, reading: int | None = None) -> None:
+        """End it with a failure, and the balance in units if one came with it."""
+        now = self._end(_EVENTS[failure.billing])
+        door = self.admission
+        if self.state is State.IN_DOUBT:
+            door.account.doubt(self.hold, now)
+        elif failure.kind is Kind.OUT_OF_CREDITS:
+            door.account.refuse(self.hold, _units(failure.balance), _units(failure.needed), now)
+        else:
+            door.account.release(self.hold)
+        if reading is not None:
+            door.account.observe(reading, self.hold.started_at, now)
+        door.learn(self.tag, failure, now)
+        door.ended(self.scope)
+
+    def cancelled(self) -> None:
+        """End it because its task is being cancelled, sent or not."""
+        now = self._end(Event.CANCELLED)
+        door = self.admission
+        if self.state is State.IN_DOUBT:
+            door.account.doubt(self.hold, now)
+        else:
+            door.account.release(self.hold)
+        door.pacer.abandoned(self.tag, now)
+        door.ended(self.scope)
+
+    def _end(self, event: Event) -> float:
+        self.state = step(self.state, event)
+        return self.admission.now()
+
+
+_EVENTS = {Billing.NOT_SENT: Event.NOT_SENT, Billing.REFUSED: Event.REFUSED, Billing.IN_DOUBT: Event.LOST}
+
+
+def _units(credits: Decimal | None) -> int | None:
+    return None if credits is None else floor_units(credits)
+
+
+CallScope: TypeAlias = Scope[_Waiter]
+"""A scope of calls: see `Scope`."""
+
+
+class Admission:
+    """The one door that every attempt of a client and all its derived clients goes through."""
+
+    def __init__(self, account: Account, pacer: Pacer, window: Window) -> None:
+        self.account = account
+        self.pacer = pacer
+        self.window = window
+        self.queue: Queue[_Waiter] = Queue()
+        self.root = Scope[_Waiter](None, account.root, None, "interactive")
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._last_seen = 0.0
+        self.last_read_at = -math.inf
+        """When the balance was last asked for and told."""
+        self._reads: deque[asyncio.Future[StartTag]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __repr__(self) -> str:
+        return (
+            f"Admission({self.account.in_flight} in flight, {self.queue.waiting} waiting, "
+            f"{self.account!r}, {self.pacer!r}, {self.window!r})"
+        )
+
+    def scope(
+        self,
+        parent: CallScope,
+        *,
+        cap: int | None = None,
+        floor: int = 0,
+        max_in_flight: int | None = None,
+        priority: Priority | None = None,
+    ) -> CallScope:
+        """Set limits of their own for some calls, within *parent*'s. Amounts are units."""
+        own = cap is not None or floor > parent.purse.floor
+        purse = Purse(parent.purse, cap, floor) if own else parent.purse
+        return Scope(parent, purse, max_in_flight, priority or parent.priority)
+
+    def now(self) -> float:
+        """Return the running loop's time, in seconds."""
+        assert self._loop is not None
+        return self._loop.time()
+
+    async def acquire(self, ticket: Ticket) -> Lease | Shortfall | Closed:
+        """Wait until *ticket*'s call may be sent; a final shortfall is returned, not waited for.
+
+        If cancelled, nothing is held.
+        """
+        self._enter()
+        if ticket.scope.closed:
+            return CLOSED
+        if not self.queue.must_wait(ticket.scope):
+            got = self._admit(ticket, self.now())
+            if _is_answer(got):
+                return got
+        future: asyncio.Future[Lease | Shortfall | Closed] = asyncio.get_running_loop().create_future()
+        ticket.number = self.queue.add(ticket.scope, _Waiter(ticket, future), ticket.number)
+        self._pump()
+        try:
+            return await future
+        except asyncio.CancelledError:
+            self._leave(ticket, future)
+            raise
+
+    async def start_read(self) -> StartTag:
+        """Wait for a start time alone: a read of the balance takes no slot and costs nothing."""
+        self._enter()
+        future: asyncio.Future[StartTag] = asyncio.get_running_loop().create_future()
+        self._reads.append(future)
+        self._pump()
+        try:
+            return await future
+        except asyncio.CancelledError:
+            if future.done() and not future.cancelled():
+                self.pacer.abandoned(future.result(), self.now())
+            raise
+
+    def close(self, scope: CallScope) -> None:
+        """Let nobody of *scope* in any more; who waits is told so at once."""
+        scope.closed = True
+        for waiter in self.queue.clear(scope):
+            if not waiter.future.done():
+                waiter.future.set_result(CLOSED)
+
+    def ended(self, scope: CallScope) -> None:
+        """Count one attempt of *scope* less, and let in who waited for it."""
+        for level in scope.line:
+            level.in_flight -= 1
+            self.queue.unblock(level)
+        self._pump()
+
+    def observe(self, reading: int, sent_at: float) -> None:
+        """Take in a balance that was asked for, and look again who may be let in."""
+        self.last_read_at = self.now()
+        self.account.observe(reading, sent_at, self.last_read_at)
+        self.queue.unblock(self.root)
+        self._pump()
+
+    def learn(self, tag: StartTag, failure: Failure, now: float) -> None:
+        """Tell pace and window what a failure says of them."""
+        if failure.kind is Kind.RATE_LIMITED:
+            self.pacer.refused(tag, now, failure.retry_after)
+            self.window.refused(tag, now)
+        elif failure.billing is Billing.NOT_SENT:
+            self.pacer.abandoned(tag, now)
+        else:
+            self.pacer.answered(tag, now)
+            self.window.failed(tag, now)
+
+    def statistics(self, estimate: int) -> Statistics:
+        """Return a snapshot."""
+        account = self.account
+        balance = account.balance
+        now = self._last_seen if self._loop is None or self._loop.is_closed() else self._loop.time()
+        return Statistics(
+            in_flight=account.in_flight,
+            waiting=self.queue.waiting,
+            limit=self.window.limit,
+            limit_reason=self.window.reason,
+            requests_per_minute=self.pacer.rate,
+            pace_reason=self.pacer.reason,
+            closed_for=max(0.0, self.pacer.closed_until - now),
+            balance=None if balance is None else credits_of(balance),
+            held=credits_of(account.root.exposure.required(now, None) + account.in_doubt),
+            spent=credits_of(account.root.spent),
+            estimate=credits_of(estimate),
+        )
+
+    def _enter(self) -> None:
+        """Note the running loop; the client may have outlived the last one."""
+        loop = asyncio.get_running_loop()
+        if loop is self._loop:
+            return
+        if self._loop is not None:
+            if not self._loop.is_closed() and (self.account.in_flight or self.queue.waiting):
+                raise RuntimeError(
+                    "this client has calls in another event loop that runs; use one client a loop"
+                )
+            self._timer = None
+            ahead = self._last_seen - loop.time()
+            if ahead > 0:
+                self.account.shift(-ahead)
+                self.pacer.shift(-ahead)
+        self._loop = loop
+
+    def _leave(self, ticket: Ticket, future: asyncio.Future[Lease | Shortfall | Closed]) -> None:
+        if not self.queue.remove(ticket.scope, ticket.number) and future.done() and not future.cancelled():
+            # Granted and cancelled in the same turn of the loop: hand it on.
+            got = future.result()
+            if isinstance(got, Lease):
+                got.cancelled()
+
+    def _admit(self, ticket: Ticket, now: float) -> Lease | Shortfall | CallScope | float:
+        """Grant, or say what is missing: money, a slot of that scope, or the time until that instant."""
+        scope = ticket.scope
+        if self.account.in_flight >= self.window.limit:
+            return self.root
+        full = scope.full()
+        if full is not None:
+            return full
+        start = self.pacer.next_start(now)
+        if start > now:
+            return start
+        hold = self.account.reserve(scope.purse, ticket.model, ticket.foretold, now)
+        if isinstance(hold, Shortfall):
+            return hold
+        for level in scope.line:
+            level.in_flight += 1
+        self.queue.granted(scope.priority)
+        return Lease(self, scope, hold, self.pacer.start(now, self.account.in_flight))
+
+    def _pump(self) -> None:
+        """Let in whoever may, in order, until something is missing that all of them need."""
+        now = self._last_seen = self.now()
+        if not self._serve_reads(now):
+            return
+        while (scope := self.queue.take()) is not None:
+            number, waiter = next(iter(scope.waiting.items()))
+            if waiter.future.done():
+                # Cancelled a moment ago; its task has not run since.
+                self.queue.remove(scope, number)
+                self.queue.served(scope)
+                continue
+            got = self._admit(waiter.ticket, now)
+            if _is_answer(got):
+                self.queue.remove(scope, number)
+                waiter.future.set_result(got)
+                self.queue.served(scope)
+                continue
+            level = self._short_of(scope, got)
+            if level is None:
+                self.queue.serve(scope)
+                if isinstance(got, float):
+                    self._wake_at(got)
+                return
+            self.queue.step_aside(scope, level)
+
+    def _serve_reads(self, now: float) -> bool:
+        """Let the reads of the balance start, before all else; False if one has to wait."""
+        while self._reads:
+            start = self.pacer.next_start(now)
+            if start > now:
+                self._wake_at(start)
+                return False
+            future = self._reads.popleft()
+            if not future.done():
+                future.set_result(self.pacer.start(now, self.account.in_flight))
+        return True
+
+    def _short_of(self, scope: CallScope, got: Lease | Shortfall | CallScope | float) -> CallScope | None:
+        """Return the scope in which something must end first; None if all would have to wait behind."""
+        if isinstance(got, Scope):
+            return None if got is self.root else got
+        if not isinstance(got, Shortfall):
+            return None
+        if got.purse is not None:
+            return next(level for level in scope.line if level.purse is got.purse)
+        # A floor of its own holds back this scope alone; the account's floor holds back everybody.
+        return self.root if scope.purse.floor > self.account.root.floor else None
+
+    def _wake_at(self, at: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if at < math.inf:
+            assert self._loop is not None
+            self._timer = self._loop.call_at(at, self._pump)
+
+
+def _is_answer(got: Lease | Shortfall | CallScope | float) -> TypeGuard[Lease | Shortfall]:
+    return isinstance(got, Lease) or (isinstance(got, Shortfall) and got.final)

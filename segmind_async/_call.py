@@ -1,0 +1,297 @@
+"""One call: its attempts, the waits between them, and the one answer or error it ends in.
+
+A wait between attempts holds nothing: neither slot nor money. Whatever way a call ends, its lease has
+ended before.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from decimal import Decimal
+
+import anyio
+import backoff
+
+from ._admission import CallScope, Closed, Lease, Ticket
+from ._core import hints
+from ._core.credits import Price, Shortfall
+from ._core.decode import Answer, UnreadableError, decode
+from ._core.encode import encode
+from ._core.estimate import foretell, price_of
+from ._core.failures import Billing, Failure, Kind, Resend, refusal, unreadable
+from ._core.families import check_slug
+from ._core.money import ceil_units, credits_of, floor_units
+from ._core.retry import GiveUp, Progress, Retry, decide
+from ._service import Service, refresh_balance
+from ._transport import WireRequest, WireResponse
+from .config import RetryPolicy, Timeouts
+from .errors import (
+    APITimeoutError,
+    BudgetExceededError,
+    ErrorDetails,
+    InsufficientCreditsError,
+    SegmindError,
+)
+from .models import ChatCompletion, ChatRequest
+
+_PROBES = 2
+"""Refusals for want of credits, with nothing else of ours in flight, that make it certain."""
+
+
+class NotSentError(SegmindError):
+    """The scope was closed before this call's next attempt; only a fan-out meets it."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallOptions:
+    """What a call does about time and failure, and whose limits it counts in."""
+
+    scope: CallScope
+    timeouts: Timeouts
+    retry: RetryPolicy
+    model: str
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a call came to, also when it failed: a fan-out reports it."""
+
+    attempts: int = 0
+    rate_limited: int = 0
+    maybe_paid_twice: int = 0
+    """Attempts that may have been billed and were followed by another."""
+    cost: Decimal | None = None
+    unpriced: int = 0
+    """Answers for which the service named no cost."""
+    elapsed: float = 0.0
+
+
+class Call:
+    """One chat completion, from its request to its answer or error."""
+
+    __slots__ = (
+        "_model",
+        "_options",
+        "_probes",
+        "_progress",
+        "_service",
+        "_started_at",
+        "_ticket",
+        "_wire",
+        "tally",
+    )
+
+    def __init__(
+        self, service: Service, options: CallOptions, request: ChatRequest, tally: Tally | None = None
+    ) -> None:
+        """Check and encode *request*; raises InvalidRequestError before anything is sent."""
+        self._model = check_slug(request.model or options.model)
+        body = encode(self._model, request.messages, request.parameters)
+        self._wire = WireRequest(f"/{self._model}", body)
+        self._service = service
+        self._options = options
+        self._ticket = Ticket(
+            options.scope,
+            service.estimates.of(self._model),
+            foretell(self._model, body, request.parameters),
+        )
+        total = options.timeouts.total
+        self._progress = Progress(math.inf if total is None else total)
+        self._probes = 0
+        self._started_at: float | None = None
+        self.tally = Tally() if tally is None else tally
+
+    async def run(self) -> ChatCompletion:
+        """Send until there is an answer, or no attempt is left; raises a SegmindError."""
+        self._service.retry_budget.called()
+        while True:
+            lease = await self._admitted()
+            got = await self._attempt(lease)
+            if isinstance(got, ChatCompletion):
+                self._service.retry_budget.succeeded()
+                return got
+            await self._pause(got, self._decide(got))
+
+    async def _admitted(self) -> Lease:
+        """Wait for a lease. Queueing is bounded by `timeouts.queue`, until the first one is granted."""
+        first = self._started_at is None
+        bound = self._options.timeouts.queue if first else None
+        try:
+            if bound is None:
+                lease = await self._lease()
+            else:
+                with anyio.fail_after(bound):
+                    lease = await self._lease()
+        except TimeoutError as error:
+            message = f"no slot, credits or start time within timeouts.queue={bound:g} s"
+            raise APITimeoutError(message, self._details()) from error
+        if first:
+            self._started_at = self._service.admission.now()
+        return lease
+
+    async def _lease(self) -> Lease:
+        admission = self._service.admission
+        if admission.account.unread and self._options.scope.purse.floor:
+            # A floor can only be kept under a balance that is known.
+            await refresh_balance(self._service)
+        got = await admission.acquire(self._ticket)
+        if isinstance(got, Shortfall) and got.purse is None:
+            # What is known may be old, or burdened with doubts: ask before giving up.
+            await self._read_again()
+            got = await admission.acquire(self._ticket)
+        if isinstance(got, Shortfall):
+            raise self._shortfall_error(got)
+        if isinstance(got, Closed):
+            raise NotSentError("its fan-out has stopped", self._details())
+        return got
+
+    async def _read_again(self) -> None:
+        settles_at = self._service.admission.account.doubts_settle_at
+        if settles_at is not None:
+            await anyio.sleep(max(0.0, settles_at - self._service.admission.now()))
+        try:
+            await refresh_balance(self._service)
+        except SegmindError:
+            return  # then what is known must do
+
+    async def _attempt(self, lease: Lease) -> ChatCompletion | Failure:
+        """Send once; the lease has ended when this returns or raises."""
+        admission = self._service.admission
+        sent_at = admission.now()
+        try:
+            lease.dispatched()
+            got = await self._service.transport.send(self._wire, self._progress.left)
+        except BaseException:
+            # Cancelled, or a bug of ours: it may have gone out.
+            lease.cancelled()
+            raise
+        finally:
+            self._progress.attempts += 1
+            self.tally.attempts += 1
+            self._progress.used += admission.now() - sent_at
+        if isinstance(got, Failure):
+            lease.failed(got)
+            return got
+        return self._take(lease, got)
+
+    def _take(self, lease: Lease, response: WireResponse) -> ChatCompletion | Failure:
+        """Read an answer and end the lease by what it says."""
+        balance = hints.credits_in(response.headers.get(hints.BALANCE))
+        reading = None if balance is None else floor_units(balance)
+        answer = self._read(response)
+        cost = hints.credits_in(response.headers.get(hints.COST)) if response.status == 200 else None
+        if isinstance(answer, Failure):
+            if cost is None:
+                lease.failed(answer, reading)
+            else:
+                # Unreadable, but what it cost is no secret.
+                lease.answered(Price(ceil_units(cost), named=True), reading)
+                self._add_cost(cost)
+            return answer
+        lease.answered(price_of(self._model, cost, answer.usage), reading)
+        self._add_cost(cost)
+        return self._completion(response, answer, balance)
+
+    def _read(self, response: WireResponse) -> Answer | Failure:
+        if response.status != 200:
+            wait = hints.seconds_to_wait(response.headers, self._service.wall_clock())
+            return refusal(response.status, response.headers, response.body, wait)
+        try:
+            return decode(response.body)
+        except UnreadableError as error:
+            return unreadable(str(error), response.headers, response.body)
+
+    def _completion(self, response: WireResponse, answer: Answer, balance: Decimal | None) -> ChatCompletion:
+        return ChatCompletion(
+            text=answer.text,
+            finish_reason=answer.finish_reason,
+            usage=answer.usage,
+            tool_calls=answer.tool_calls,
+            model=self._model,
+            cost=self.tally.cost,
+            credits_remaining=balance,
+            request_id=response.headers.get(hints.REQUEST_ID),
+            attempts=self.tally.attempts,
+            in_doubt=self._progress.in_doubt,
+            elapsed=self._elapsed(),
+            raw=answer.raw,
+            headers=response.headers,
+        )
+
+    def _add_cost(self, cost: Decimal | None) -> None:
+        if cost is None:
+            self.tally.unpriced += 1
+        else:
+            self.tally.cost = cost if self.tally.cost is None else self.tally.cost + cost
+
+    def _decide(self, failure: Failure) -> Retry:
+        """Return the wait before the next attempt; raises what the call ends in if there is none."""
+        decision = self._verdict(failure)
+        self._progress.failed(failure)
+        if isinstance(decision, GiveUp):
+            raise self._error(failure, decision.reason)
+        if failure.billing is Billing.IN_DOUBT:
+            self.tally.maybe_paid_twice += 1
+        return decision
+
+    def _verdict(self, failure: Failure) -> Retry | GiveUp:
+        account = self._service.admission.account
+        if failure.kind is Kind.RATE_LIMITED:
+            self.tally.rate_limited += 1
+        elif failure.kind is Kind.OUT_OF_CREDITS and account.in_flight == 0:
+            self._probes += 1
+            if self._probes >= _PROBES:
+                return GiveUp()
+            account.forget()
+        return decide(failure, self._progress, self._options.retry, self._service.retry_budget)
+
+    async def _pause(self, failure: Failure, decision: Retry) -> None:
+        if failure.resend is Resend.WHEN_OPEN:
+            # The gate keeps everybody back, this call too; its time counts as a wait between attempts.
+            admission = self._service.admission
+            self._progress.used += max(decision.wait, admission.pacer.closed_until - admission.now(), 0.0)
+            return
+        wait = decision.wait + (backoff.full_jitter(decision.spread) if decision.spread else 0.0)
+        self._progress.used += wait
+        if wait:
+            await anyio.sleep(wait)
+
+    def _elapsed(self) -> float:
+        if self._started_at is not None:
+            self.tally.elapsed = self._service.admission.now() - self._started_at
+        return self.tally.elapsed
+
+    def _details(self, failure: Failure | None = None) -> ErrorDetails:
+        return ErrorDetails(
+            status=failure.status if failure else None,
+            body=failure.body if failure else b"",
+            headers=failure.headers if failure else {},
+            request_id=failure.request_id if failure else None,
+            model=self._model,
+            attempts=self.tally.attempts,
+            in_doubt=self._progress.in_doubt,
+            elapsed=self._elapsed(),
+            retry_after=failure.retry_after if failure else None,
+            cost=self.tally.cost,
+        )
+
+    def _error(self, failure: Failure, reason: str | None) -> SegmindError:
+        failure = self._service.redactor.failure(failure)
+        if reason:
+            failure = replace(failure, message=f"{failure.message} ({reason})")
+        return failure.error(self._details(failure), credits_of(self._options.scope.purse.floor))
+
+    def _shortfall_error(self, shortfall: Shortfall) -> SegmindError:
+        available, needed = credits_of(shortfall.available), credits_of(shortfall.needed)
+        purse = shortfall.purse
+        if purse is not None:
+            cap, spent = credits_of(purse.cap or 0), credits_of(purse.spent)
+            message = f"a budget of {cap} credits has {available} left, and this call may need {needed}"
+            return BudgetExceededError(message, self._details(), cap, spent, needed)
+        floor = credits_of(self._options.scope.purse.floor)
+        balance = self._service.admission.account.balance
+        kept = f" above the floor of {floor}" if floor else ""
+        message = f"the account has {available} credits{kept}, and this call may need {needed}"
+        known = None if balance is None else credits_of(balance)
+        return InsufficientCreditsError(message, self._details(), known, needed, floor)

@@ -1,0 +1,287 @@
+"""The ledger: what the account holds, what calls in flight may still cost, and who may send the next one.
+
+It grants or refuses at once and never waits. Amounts are units of 10⁻¹⁰ credit, times are monotonic
+seconds. What the service tells arrives late, out of order, damaged or not at all, and others spend
+from the same account; the rules for that stand at `Account.observe`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, deque
+from dataclasses import dataclass
+
+from .exposure import CostModel, Exposure, Held
+
+DOUBT_SETTLES_AFTER = 60.0
+"""Seconds after which a call whose answer was lost has surely ended on the server, and a balance shows
+whether it was billed. The slowest published mean is 67 s, of all models but three under 30 s."""
+
+_UNPRICED_KEPT = 256
+"""Calls that wait for a balance to tell what they cost; where none ever comes, guesses must do."""
+
+_NOTHING_IN_FLIGHT = Exposure()
+
+
+@dataclass(frozen=True, slots=True)
+class Shortfall:
+    """Why a call may not be sent now."""
+
+    purse: Purse | None
+    """The budget that cannot pay; None if it is the account."""
+    available: int
+    """Units that may still be spent there."""
+    needed: int
+    """Units this call may need, alone."""
+    final: bool
+    """No completion can change it: only more money, or a doubt that turns out unbilled."""
+
+
+class Purse:
+    """Money that some calls may draw on: the account down to a floor, or a budget within another purse."""
+
+    __slots__ = ("cap", "doubted", "exposure", "floor", "line", "spent")
+
+    def __init__(self, parent: Purse | None, cap: int | None = None, floor: int = 0) -> None:
+        self.line: tuple[Purse, ...] = (self, *parent.line) if parent else (self,)
+        """This purse and all it is part of, the account last."""
+        self.cap = cap
+        self.floor: int = max(floor, parent.floor) if parent else floor
+        self.spent = 0
+        self.doubted = 0
+        """Units of calls that may have been billed: for a budget, nothing ever tells."""
+        self.exposure = Exposure()
+
+    def __repr__(self) -> str:
+        return f"Purse(cap={self.cap}, floor={self.floor}, spent={self.spent}, doubted={self.doubted})"
+
+    @property
+    def left(self) -> int | None:
+        """Units left of the cap, calls in flight not counted; None without a cap."""
+        return None if self.cap is None else self.cap - self.spent - self.doubted
+
+
+@dataclass(slots=True)
+class Hold:
+    """The money put aside for one attempt."""
+
+    purse: Purse
+    model: CostModel
+    foretold: float | None
+    started_at: float
+    others: int
+    """Calls that were in flight when it was granted."""
+    held: list[tuple[Exposure, Held]]
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What an answered call cost: named by the service, guessed from its tokens, or None."""
+
+    units: int | None
+    named: bool
+
+
+@dataclass(slots=True)
+class _Unpriced:
+    """A finished call for which the service named no cost: booked by guess until the balance tells."""
+
+    hold: Hold
+    guess: int
+    latency: float
+
+
+class Account:
+    """What is known of the account's money, and the holds on it."""
+
+    def __init__(self, floor: int = 0) -> None:
+        self.root = Purse(None, None, floor)
+        self.in_flight = 0
+        self._reading: int | None = None
+        self._lowered_at = -math.inf
+        self._answered = 0
+        # Costs of calls that ended without a reading of their own, and when: not yet in `_reading`.
+        self._unread: deque[tuple[float, int]] = deque()
+        self._unread_sum = 0
+        self._doubts: deque[tuple[float, int]] = deque()
+        self.in_doubt = 0
+        """Units of calls that may have been billed although their answer was lost."""
+        self._unpriced: deque[_Unpriced] = deque(maxlen=_UNPRICED_KEPT)
+        self._priced_since = 0
+        # What the service itself reserves for a call, learnt from its 406 answers.
+        self._reserved: dict[CostModel, int] = {}
+        self._out: Counter[CostModel] = Counter()
+        self._full = False
+        """The service refused the last call for want of credits, and none of ours has ended since."""
+
+    def __repr__(self) -> str:
+        return f"Account(balance={self.balance}, in_flight={self.in_flight}, in_doubt={self.in_doubt})"
+
+    @property
+    def balance(self) -> int | None:
+        """Units on the account, as far as known: the last reading less what ended since without one."""
+        return None if self._reading is None else self._reading - self._unread_sum
+
+    @property
+    def doubts_settle_at(self) -> float | None:
+        """When the last doubt can be cleared by a balance; None if there is none."""
+        return self._doubts[-1][0] + DOUBT_SETTLES_AFTER if self._doubts else None
+
+    @property
+    def unread(self) -> bool:
+        """Whether no balance has been read yet."""
+        return self._reading is None
+
+    def reserve(self, purse: Purse, model: CostModel, foretold: float | None, now: float) -> Hold | Shortfall:
+        """Grant or refuse one call: no purse it draws on may be overdrawn by all that is in flight."""
+        shortfall = self._budget_shortfall(purse, model, foretold, now)
+        if shortfall is None:
+            shortfall = self._account_shortfall(purse.floor, model, foretold, now)
+        if shortfall is not None:
+            return shortfall
+        held = [
+            (level.exposure, level.exposure.add(model, now, foretold))
+            for level in purse.line
+            if level.cap is not None or level is self.root
+        ]
+        hold = Hold(purse, model, foretold, now, self.in_flight, held)
+        self.in_flight += 1
+        self._out[model] += 1
+        return hold
+
+    def _budget_shortfall(
+        self, purse: Purse, model: CostModel, foretold: float | None, now: float
+    ) -> Shortfall | None:
+        for level in purse.line:
+            left = level.left
+            if left is not None and not level.exposure.fits(left, now, model, foretold):
+                alone = _NOTHING_IN_FLIGHT.required(now, model, foretold)
+                return Shortfall(level, left, alone, final=alone > left)
+        return None
+
+    def _account_shortfall(
+        self, floor: int, model: CostModel, foretold: float | None, now: float
+    ) -> Shortfall | None:
+        balance = self.balance
+        if balance is None:
+            # Unknown never means plenty: one call, then with every answer one more.
+            if self.in_flight <= self._answered:
+                return None
+            return Shortfall(None, 0, model.bound(), final=False)
+        room = balance - self.in_doubt - floor
+        withheld = self._withheld()
+        need = self._reserved.get(model, 0)
+        fits = self.root.exposure.fits(room, now, model, foretold) and balance - withheld >= need
+        if fits and not self._full:
+            return None
+        alone = max(_NOTHING_IN_FLIGHT.required(now, model, foretold), need - floor)
+        # With nothing in flight only doubts can be in the way: there is no completion to wait for.
+        return Shortfall(None, room, alone, final=alone > balance - floor or self.in_flight == 0)
+
+    def _withheld(self) -> int:
+        """Return what the service reserves for the calls it runs for us, as far as it told."""
+        return sum(units * self._out[model] for model, units in self._reserved.items())
+
+    def settle(self, hold: Hold, price: Price, reading: int | None, now: float) -> None:
+        """Book an answered call: what it cost, and the balance the service named with it."""
+        self._drop(hold)
+        self._answered += 1
+        latency = now - hold.started_at
+        units = hold.model.typical() if price.units is None else price.units
+        for purse in hold.purse.line:
+            purse.spent += units
+        if price.named:
+            self._priced_since += units
+            hold.model.finished(units, latency, hold.foretold)
+        else:
+            self._unpriced.append(_Unpriced(hold, units, latency))
+        if reading is None:
+            self._unread.append((now, units))
+            self._unread_sum += units
+        else:
+            self.observe(reading, hold.started_at, now)
+
+    def release(self, hold: Hold) -> None:
+        """Give back the hold of a call that was not billed."""
+        self._drop(hold)
+
+    def doubt(self, hold: Hold, now: float) -> None:
+        """Keep the hold of a call that may have been billed, until a later balance covers it."""
+        self._drop(hold)
+        units = hold.model.bound()
+        self._doubts.append((now, units))
+        self.in_doubt += units
+        for purse in hold.purse.line:
+            purse.doubted += units
+
+    def refuse(self, hold: Hold, balance: int | None, needed: int | None, now: float) -> None:
+        """Learn from a 406 for want of credits, and give its hold back.
+
+        The service reserves an estimate for each call it runs, and refuses the next when these fill the
+        balance. If it does not name its estimate, the refusal says that of what the account holds one
+        more than our calls in flight did not fit.
+        """
+        self._drop(hold)
+        self._full = self.in_flight > 0
+        if balance is not None:
+            self.observe(balance, hold.started_at, now)
+        elif self._reading is None:
+            # Whatever it is, it did not suffice; a read of the balance may tell better.
+            self.observe(0, hold.started_at, now)
+        known = self.balance
+        if needed is None and known is not None:
+            needed = known // (hold.others + 1) + 1
+        if needed is not None:
+            self._reserved[hold.model] = max(needed, self._reserved.get(hold.model, 0))
+
+    def observe(self, reading: int, sent_at: float, now: float) -> None:
+        """Take in a balance, read by a request that was sent at *sent_at* and answered *now*.
+
+        Readings arrive out of order, and a balance only falls unless somebody tops it up. So a lower one
+        counts at once. A higher one is believed only if its request went out after the lower one had
+        arrived: a reading on its way at that time may be older than the lower one.
+        """
+        last = self._reading
+        if last is not None and reading > last and sent_at < self._lowered_at:
+            return
+        if last is None or reading != last:
+            self._lowered_at = now
+        self._reading = reading
+        if last is not None:
+            self._price(last - reading)
+        self._priced_since = 0
+        # What ended before the request went out is in the reading; the rest may or may not be.
+        while self._unread and self._unread[0][0] <= sent_at:
+            self._unread_sum -= self._unread.popleft()[1]
+        while self._doubts and self._doubts[0][0] + DOUBT_SETTLES_AFTER <= sent_at:
+            self.in_doubt -= self._doubts.popleft()[1]
+
+    def forget(self) -> None:
+        """Drop what was learnt of the service's own reservations: a top-up or a probe asks anew."""
+        self._reserved.clear()
+
+    def shift(self, seconds: float) -> None:
+        """Move every instant: the client lives on in a loop whose clock has another zero."""
+        self._lowered_at += seconds
+        self._unread = deque((at + seconds, units) for at, units in self._unread)
+        self._doubts = deque((at + seconds, units) for at, units in self._doubts)
+
+    def _drop(self, hold: Hold) -> None:
+        for exposure, held in hold.held:
+            exposure.remove(held)
+        self._full = False
+        self.in_flight -= 1
+        self._out[hold.model] -= 1
+
+    def _price(self, fall: int) -> None:
+        """Share what the balance fell by, less the costs that were named, among the calls without one."""
+        rest = fall - self._priced_since
+        if not self._unpriced or rest <= 0:
+            return
+        guessed = sum(call.guess for call in self._unpriced) or 1
+        for call in self._unpriced:
+            share = rest * call.guess // guessed
+            call.hold.model.finished(share, call.latency, call.hold.foretold)
+            for purse in call.hold.purse.line:
+                purse.spent += share - call.guess
+        self._unpriced.clear()

@@ -1,0 +1,210 @@
+"""Bytes of an answer into one shape, told apart by structure.
+
+An answer is either whole or unreadable, never half: what cannot be read raises UnreadableError and
+nothing else. What is merely unknown (new finish reasons, nulls, extra fields) passes, and `raw` keeps it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from pydantic_core import from_json, to_json
+
+from ..models import ToolCall, Usage
+
+Json: TypeAlias = dict[str, object]
+
+_BOM = b"\xef\xbb\xbf"
+
+
+class UnreadableError(ValueError):
+    """The bytes are no answer of any known shape; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the provider said."""
+
+    text: str
+    finish_reason: str | None
+    usage: Usage
+    tool_calls: tuple[ToolCall, ...]
+    raw: Json
+
+
+def decode(body: bytes) -> Answer:
+    """Read the body of a 200 answer.
+
+    The charset a header names is ignored: JSON between machines is UTF-8 (RFC 8259, section 8.1).
+    """
+    raw = read_object(body)
+    if "choices" in raw:
+        return _openai(raw)
+    if "candidates" in raw or "promptFeedback" in raw:
+        return _gemini(raw)
+    if isinstance(raw.get("content"), list):
+        return _anthropic(raw)
+    if "error" in raw:
+        raise UnreadableError(f"status 200 with an error inside: {_short(raw['error'])}")
+    raise UnreadableError(f"a JSON object of no known shape, with the fields {_short(sorted(raw))}")
+
+
+def read_object(body: bytes) -> Json:
+    """Read one JSON object, or raise UnreadableError."""
+    if body.startswith(_BOM):
+        body = body[len(_BOM) :]
+    if not body.strip():
+        raise UnreadableError("an empty body")
+    try:
+        value = from_json(body)
+    except ValueError as error:
+        value = _with_half_characters(body, error)
+    if not isinstance(value, dict):
+        raise UnreadableError(f"JSON, but no object: {_short(value)}")
+    return value
+
+
+def _with_half_characters(body: bytes, error: ValueError) -> object:
+    """Read JSON in which an escape stands for half a character, as a cut in mid-emoji leaves it.
+
+    Such an answer was paid for and is whole but for that character, which becomes U+FFFD.
+    """
+    if b"\\ud" not in body.lower():
+        raise UnreadableError(f"no JSON ({error}): {_short(body[:80])}") from error
+    try:
+        return _mended(json.loads(body))
+    except (ValueError, RecursionError) as second:
+        raise UnreadableError(f"no JSON ({error}): {_short(body[:80])}") from second
+
+
+def _mended(value: object) -> object:
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, list):
+        return [_mended(item) for item in value]
+    if isinstance(value, dict):
+        return {_mended(key): _mended(item) for key, item in value.items()}
+    return value
+
+
+def _openai(raw: Json) -> Answer:
+    choice = _first(raw["choices"], "choices")
+    message = choice.get("message")
+    if not isinstance(message, dict) or not message.keys() & {"content", "tool_calls", "refusal"}:
+        raise UnreadableError(f"choices[0] without a message: {_short(choice)}")
+    usage = _object(raw.get("usage"))
+    return Answer(
+        text=_text(message.get("content")),
+        finish_reason=_word(choice.get("finish_reason")),
+        usage=Usage(
+            _count(usage.get("prompt_tokens")),
+            _count(usage.get("completion_tokens")),
+            _count(usage.get("total_tokens")),
+        ),
+        tool_calls=tuple(_openai_call(call) for call in _objects(message.get("tool_calls"))),
+        raw=raw,
+    )
+
+
+def _openai_call(call: Json) -> ToolCall:
+    function = _object(call.get("function"))
+    return ToolCall(_word(call.get("id")), str(function.get("name")), _arguments(function.get("arguments")))
+
+
+def _anthropic(raw: Json) -> Answer:
+    parts = _objects(raw["content"])
+    if not parts and raw.get("stop_reason") is None:
+        raise UnreadableError("content without parts and without a stop_reason")
+    usage = _object(raw.get("usage"))
+    asked, answered = _count(usage.get("input_tokens")), _count(usage.get("output_tokens"))
+    return Answer(
+        text=_joined(part for part in parts if part.get("type") == "text"),
+        finish_reason=_word(raw.get("stop_reason")),
+        usage=Usage(asked, answered, _sum(asked, answered)),
+        tool_calls=tuple(
+            ToolCall(_word(part.get("id")), str(part.get("name")), _arguments(part.get("input")))
+            for part in parts
+            if part.get("type") == "tool_use"
+        ),
+        raw=raw,
+    )
+
+
+def _gemini(raw: Json) -> Answer:
+    blocked = _word(_object(raw.get("promptFeedback")).get("blockReason"))
+    candidate = {} if blocked and not raw.get("candidates") else _first(raw.get("candidates"), "candidates")
+    content = _object(candidate.get("content"))
+    finish = _word(candidate.get("finishReason")) or blocked
+    if not content and finish is None:
+        raise UnreadableError(f"candidates[0] without content: {_short(candidate)}")
+    # Thinking is marked, not kept apart: it is no part of what the model says.
+    parts = [part for part in _objects(content.get("parts")) if not part.get("thought")]
+    usage = _object(raw.get("usageMetadata"))
+    return Answer(
+        text=_joined(parts),
+        finish_reason=finish,
+        usage=Usage(
+            _count(usage.get("promptTokenCount")),
+            _count(usage.get("candidatesTokenCount")),
+            _count(usage.get("totalTokenCount")),
+        ),
+        tool_calls=tuple(
+            ToolCall(None, str(call.get("name")), _arguments(call.get("args")))
+            for part in parts
+            if (call := _object(part.get("functionCall")))
+        ),
+        raw=raw,
+    )
+
+
+def _first(value: object, name: str) -> Json:
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return value[0]
+    raise UnreadableError(f"{name} holds no answer: {_short(value)}")
+
+
+def _text(content: object) -> str:
+    if isinstance(content, str):
+        return content
+    if content is None:
+        return ""
+    if isinstance(content, list):
+        return _joined(_objects(content))
+    raise UnreadableError(f"content is neither text nor parts: {_short(content)}")
+
+
+def _joined(parts: Iterable[Json]) -> str:
+    return "".join(text for part in parts if isinstance(text := part.get("text"), str))
+
+
+def _object(value: object) -> Json:
+    return value if isinstance(value, dict) else {}
+
+
+def _objects(value: object) -> list[Json]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def _word(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _count(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+def _sum(first: int | None, second: int | None) -> int | None:
+    return None if first is None or second is None else first + second
+
+
+def _arguments(value: object) -> str:
+    """Return a call's arguments as JSON text: OpenAI sends text, the others an object."""
+    return value if isinstance(value, str) else to_json(value).decode()
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 200 else f"{text[:199]}…"

@@ -1,0 +1,196 @@
+"""Messages into the bytes a provider takes.
+
+Messages come in OpenAI's form, whatever the model; unknown parts and parameters are passed on as they
+are, because the gateway forwards them and the provider is the one to judge. What is certain to be
+refused, or not to be JSON, is refused here, before it costs a round trip.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeAlias
+
+from pydantic_core import PydanticSerializationError, to_json
+
+from ..errors import InvalidRequestError
+from ..models import JsonObject, Message, Messages
+from .families import Family, family_of
+
+Json: TypeAlias = dict[str, object]
+_Translate: TypeAlias = Callable[[JsonObject], JsonObject]
+
+ROLES = frozenset({"system", "developer", "user", "assistant", "tool"})
+
+_DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+);base64,", re.ASCII)
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def encode(model: str, messages: Messages, parameters: JsonObject) -> bytes:
+    """Build the request body for *model* as UTF-8 JSON.
+
+    Raises InvalidRequestError naming the message or parameter that cannot be sent.
+    """
+    rows = _checked(messages)
+    _check_parameters(parameters)
+    body = _BUILDERS[family_of(model)](rows)
+    for name in parameters:
+        if name in body:
+            raise InvalidRequestError(f"parameter {name!r} is made from the messages; leave it out")
+    body.update(parameters)
+    try:
+        return to_json(body)
+    except (PydanticSerializationError, UnicodeEncodeError) as error:
+        raise InvalidRequestError(_why_no_json(rows, parameters, error)) from error
+
+
+def _checked(messages: Messages) -> Sequence[Message]:
+    if isinstance(messages, str):
+        return ({"role": "user", "content": messages},)
+    given: object = messages
+    if not isinstance(given, Sequence) or isinstance(given, str | bytes | bytearray):
+        raise InvalidRequestError(
+            f"messages is a {type(messages).__name__}; give a string or a list of messages"
+        )
+    if not messages:
+        raise InvalidRequestError("messages is empty; give at least one message")
+    for index, message in enumerate(messages):
+        _check_message(f"messages[{index}]", message)
+    return messages
+
+
+def _check_message(place: str, message: object) -> None:
+    if not isinstance(message, Mapping):
+        raise InvalidRequestError(
+            f"{place} is a {type(message).__name__}; give {{'role': …, 'content': …}}, or use user()"
+        )
+    role = message.get("role")
+    if not isinstance(role, str) or role not in ROLES:
+        raise InvalidRequestError(f"{place} has role={role!r}; use one of {', '.join(sorted(ROLES))}")
+    content = message.get("content")
+    if isinstance(content, str) or (content is None and "tool_calls" in message):
+        return
+    if not isinstance(content, Sequence) or isinstance(content, bytes | bytearray) or not content:
+        raise InvalidRequestError(
+            f"{place} has content of type {type(content).__name__}; give a string or a list of parts"
+        )
+    for number, part in enumerate(content):
+        if not isinstance(part, Mapping):
+            raise InvalidRequestError(f"{place}.content[{number}] is a {type(part).__name__}; give a part")
+
+
+def _check_parameters(parameters: JsonObject) -> None:
+    if parameters.get("stream"):
+        raise InvalidRequestError("stream=True: the service does not stream; leave it out")
+    for name, value in parameters.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise InvalidRequestError(f"{name}={value!r} is no JSON number")
+
+
+def _why_no_json(messages: Sequence[Message], parameters: JsonObject, error: Exception) -> str:
+    """Find what could not be encoded. Only reached when something could not."""
+    for index, message in enumerate(messages):
+        for text in _texts(message):
+            found = _SURROGATE.search(text)
+            if found:
+                return (
+                    f"messages[{index}] holds half a character ({found.group()!a}) at position "
+                    f"{found.start()}; clean it with text.encode('utf-8', 'replace').decode()"
+                )
+    for name, value in parameters.items():
+        try:
+            to_json(value)
+        except (PydanticSerializationError, UnicodeEncodeError):
+            return f"parameter {name!r} of type {type(value).__name__} cannot be written as JSON"
+    return f"messages cannot be written as JSON: {error}"
+
+
+def _texts(message: Message) -> list[str]:
+    content = message.get("content")
+    if isinstance(content, str):
+        return [content]
+    parts = content if isinstance(content, Sequence) else ()
+    return [text for part in parts if isinstance(part, Mapping) and isinstance(text := part.get("text"), str)]
+
+
+def _openai(messages: Sequence[Message]) -> Json:
+    return {"messages": messages}
+
+
+def _anthropic(messages: Sequence[Message]) -> Json:
+    """Claude takes the system prompt apart, as `instruction`, and images as typed sources."""
+    system, rest = _apart(messages)
+    body: Json = {"messages": [{**row, "content": _parts(row, _anthropic_part)} for row in rest]}
+    if system:
+        body["instruction"] = system
+    return body
+
+
+def _gemini(messages: Sequence[Message]) -> Json:
+    """Gemini's `messages` is an object; its assistant is called `model`."""
+    system, rest = _apart(messages)
+    contents = [
+        {"role": "model" if row["role"] == "assistant" else "user", "parts": _gemini_parts(row)}
+        for row in rest
+    ]
+    inner: Json = {"contents": contents}
+    if system:
+        inner["system_instruction"] = {"parts": {"text": system}}
+    return {"messages": inner}
+
+
+_BUILDERS = {Family.OPENAI: _openai, Family.ANTHROPIC: _anthropic, Family.GEMINI: _gemini}
+
+
+def _apart(messages: Sequence[Message]) -> tuple[str, list[Message]]:
+    """Split the system prompts, joined, from the rest."""
+    system = [row for row in messages if row["role"] in {"system", "developer"}]
+    rest = [row for row in messages if row["role"] not in {"system", "developer"}]
+    if not rest:
+        raise InvalidRequestError("messages holds system prompts alone; add one from the user")
+    return "\n\n".join(text for row in system for text in _texts(row)), rest
+
+
+def _parts(row: Message, translate: _Translate) -> object:
+    content = row.get("content")
+    if not isinstance(content, Sequence) or isinstance(content, str):
+        return content
+    return [translate(part) for part in content]
+
+
+def _gemini_parts(row: Message) -> object:
+    content = row.get("content")
+    return [{"text": content or ""}] if isinstance(content, str | None) else _parts(row, _gemini_part)
+
+
+def _anthropic_part(part: JsonObject) -> JsonObject:
+    url = _image_url(part)
+    if url is None:
+        return part
+    inline = _DATA_URL.match(url)
+    if inline is None:
+        return {"type": "image", "source": {"type": "url", "url": url}}
+    source = {"type": "base64", "media_type": inline.group(1), "data": url[inline.end() :]}
+    return {"type": "image", "source": source}
+
+
+def _gemini_part(part: JsonObject) -> JsonObject:
+    if part.get("type") == "text":
+        return {"text": part.get("text", "")}
+    url = _image_url(part)
+    if url is None:
+        return part
+    inline = _DATA_URL.match(url)
+    if inline is None:
+        raise InvalidRequestError(
+            f"the image URL {url[:80]!r}: Gemini models take the image itself; pass its bytes to image()"
+        )
+    return {"inlineData": {"mimeType": inline.group(1), "data": url[inline.end() :]}}
+
+
+def _image_url(part: JsonObject) -> str | None:
+    """Return the URL of an image part in OpenAI's form, None for any other part."""
+    image = part.get("image_url") if part.get("type") == "image_url" else None
+    url = image.get("url") if isinstance(image, Mapping) else image
+    return url if isinstance(url, str) else None

@@ -1,0 +1,67 @@
+"""What a call is expected to cost before it is sent, and what it did cost where the service does not say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+
+from ..models import Usage
+from .credits import Price
+from .exposure import CostModel
+from .money import UNITS_PER_CREDIT, ceil_units
+from .prices import first_guess
+
+# Published list prices of gpt-5.4-mini, in units for a token (2026-08). Other models are scaled by their
+# published mean cost: good enough as a predictor, since only its ratio to real costs is used.
+_INPUT = 0.75e-6 * UNITS_PER_CREDIT
+_OUTPUT = 4.5e-6 * UNITS_PER_CREDIT
+_REFERENCE = first_guess("gpt-5.4-mini")
+
+_BYTES_PER_TOKEN = 4
+
+_OUTPUT_BOUNDS = ("max_completion_tokens", "max_tokens")
+
+
+class Estimates:
+    """One cost model for each model that is in use."""
+
+    __slots__ = ("_first_cost", "_models")
+
+    def __init__(self, first_cost: Decimal | None) -> None:
+        self._first_cost = first_cost
+        self._models: dict[str, CostModel] = {}
+
+    def of(self, model: str) -> CostModel:
+        """Return the statistics of *model*'s calls."""
+        found = self._models.get(model)
+        if found is None:
+            guess = first_guess(model) if self._first_cost is None else ceil_units(self._first_cost)
+            found = self._models[model] = CostModel(guess)
+        return found
+
+
+def foretell(model: str, body: bytes, parameters: Mapping[str, object]) -> float | None:
+    """Predict a call's cost, in units, from its length and its bound on the answer; None for one with images.
+
+    A predictor to be compared with others of the same model, not a price: the cost model learns how real
+    costs relate to it.
+    """
+    if b'"image' in body or b'"inlineData"' in body:
+        return None  # an image's bytes say nothing about its tokens
+    bound = next((parameters[name] for name in _OUTPUT_BOUNDS if name in parameters), 0)
+    answer = bound if isinstance(bound, int) else 0
+    units: float = (
+        first_guess(model) / _REFERENCE * (len(body) / _BYTES_PER_TOKEN * _INPUT + answer * _OUTPUT)
+    )
+    return units
+
+
+def price_of(model: str, told: Decimal | None, usage: Usage) -> Price:
+    """Return what an answered call cost: as told, else by its tokens at the list price."""
+    if told is not None:
+        return Price(ceil_units(told), named=True)
+    if usage.input_tokens is None and usage.output_tokens is None:
+        return Price(None, named=False)
+    scale = first_guess(model) / _REFERENCE
+    units = scale * ((usage.input_tokens or 0) * _INPUT + (usage.output_tokens or 0) * _OUTPUT)
+    return Price(int(units), named=False)

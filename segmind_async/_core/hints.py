@@ -1,0 +1,123 @@
+"""What response headers tell: balance, cost, and how long to wait.
+
+Every header is a hint from outside: present or not, in a form nobody promised. What cannot be read
+is None, never 0, and nothing here raises. Source of the names: Segmind's documentation as of 2026-08.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from email.utils import parsedate_to_datetime
+
+BALANCE = "x-remaining-credits"
+COST = "x-cost"
+REQUEST_ID = "x-request-id"
+RESET_AT = "x-rate-limit-reset-at-utc"
+RETRY_AFTER = "retry-after"
+RETRY_AFTER_MS = "retry-after-ms"
+DATE = "date"
+
+_DECIMAL = re.compile(r"[0-9]{1,20}(?:\.[0-9]{0,40})?(?:[eE][+-]?[0-9]{1,2})?", re.ASCII)
+
+NOTHING = Decimal(0)
+
+MAX_CREDITS = Decimal(10) ** 15
+"""More than any account holds: such a figure is damaged."""
+
+MAX_RESET_AHEAD = 15 * 60.0
+"""Seconds. Windows are a minute long: a reset further ahead is a misread format."""
+
+MAX_RETRY_AFTER = 7 * 24 * 3600.0
+"""Seconds. More is not a wait but a mistake."""
+
+# Between them lie the years 2001 and 2286, in seconds; the same numbers × 1000 are milliseconds.
+_EPOCH_SECONDS = (1e9, 1e10)
+
+
+def credits_in(value: object) -> Decimal | None:
+    """Read an amount of credits: any plain or scientific decimal from 0 upwards, else None."""
+    text = value.strip() if isinstance(value, str) else str(value) if _is_number(value) else ""
+    if len(text) > 64 or not _DECIMAL.fullmatch(text):
+        return None
+    amount = Decimal(text)
+    return amount if amount < MAX_CREDITS else None
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def seconds_to_wait(headers: Mapping[str, str], wall_now: float) -> float | None:
+    """Return how many seconds the server asks to wait, None if it does not say.
+
+    *headers* have lower-case names; *wall_now* is the wall clock in epoch seconds. Absolute times are
+    measured from the answer's own `Date` if it has one, so that a wrong clock here does no harm.
+    Of several hints the longest counts: never wait less than told.
+    """
+    now = _server_now(headers, wall_now)
+    waits = (
+        _after(headers.get(RETRY_AFTER), now),
+        _milliseconds(headers.get(RETRY_AFTER_MS)),
+        _until_reset(headers.get(RESET_AT), now),
+    )
+    return max((wait for wait in waits if wait is not None), default=None)
+
+
+def _server_now(headers: Mapping[str, str], wall_now: float) -> float:
+    date = headers.get(DATE)
+    told = _http_date(date) if date else None
+    return wall_now if told is None else told
+
+
+def _after(text: str | None, now: float) -> float | None:
+    if text is None:
+        return None
+    wait = _plain(text)
+    if wait is None:
+        at = _http_date(text)
+        wait = None if at is None else at - now
+    return wait if wait is not None and 0 <= wait <= MAX_RETRY_AFTER else None
+
+
+def _milliseconds(text: str | None) -> float | None:
+    wait = None if text is None else _plain(text)
+    return wait / 1000 if wait is not None and wait / 1000 <= MAX_RETRY_AFTER else None
+
+
+def _until_reset(text: str | None, now: float) -> float | None:
+    if text is None:
+        return None
+    at = _instant(text.strip())
+    ahead = None if at is None else at - now
+    return ahead if ahead is not None and 0 <= ahead <= MAX_RESET_AHEAD else None
+
+
+def _instant(text: str) -> float | None:
+    """Read epoch seconds, epoch milliseconds or ISO 8601 (no zone means UTC)."""
+    number = _plain(text)
+    if number is not None:
+        low, high = _EPOCH_SECONDS
+        if low <= number < high:
+            return number
+        return number / 1000 if low <= number / 1000 < high else None
+    try:
+        moment = datetime.fromisoformat(text)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        return None
+
+
+def _plain(text: str) -> float | None:
+    text = text.strip()
+    return float(text) if len(text) <= 64 and _DECIMAL.fullmatch(text) else None
+
+
+def _http_date(text: str) -> float | None:
+    try:
+        moment = parsedate_to_datetime(text)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError, TypeError, IndexError):
+        return None

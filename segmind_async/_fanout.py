@@ -1,0 +1,341 @@
+"""Many calls over one iterator: workers pull a row when they are free, and each row ends in one outcome.
+
+No task per row and nothing kept of a row that is done: memory follows what is in flight, not the job.
+A row is pulled only if there is room for its outcome, so a consumer that is slow stops the sending.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections import Counter, deque
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from types import TracebackType
+from typing import Literal, TypeAlias
+
+import anyio
+from anyio.abc import TaskGroup
+
+from ._call import Call, CallOptions, NotSentError, Tally
+from ._core.histogram import Histogram
+from ._core.money import credits_of
+from ._service import Service, read_balance
+from .config import RetryPolicy
+from .errors import (
+    AccessError,
+    AuthenticationError,
+    ClientClosedError,
+    CreditsError,
+    InsufficientCreditsError,
+    ModelRetiredError,
+    NotFoundError,
+    SegmindError,
+)
+from .models import ChatCompletion, ChatRequest, FanOutReport, Outcome, Request, Status
+
+Rows: TypeAlias = Iterable[Request] | AsyncIterable[Request]
+OnExhausted: TypeAlias = Literal["stop", "wait", "raise"]
+
+_WATCH_FIRST, _WATCH_LAST = 5.0, 60.0
+"""Seconds between two looks at the balance while waiting for a top-up: at first, and in the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class FanOutOptions:
+    """How a fan-out behaves; what each call does stands in its `CallOptions`."""
+
+    workers: int
+    """Calls at once, waiting ones included."""
+    buffer: int
+    """Finished rows that may wait for the consumer, beyond one for each worker."""
+    ordered: bool
+    on_exhausted: OnExhausted
+    max_failures: int | None
+    """Failed rows at which it stops; None: never."""
+
+
+class FanOut(AsyncIterator[Outcome]):
+    """Outcomes of many calls, as they complete; made by `SegmindClient.fan_out`.
+
+    Use it as an async context manager and iterate over what that gives. Leaving the context, for
+    whatever reason, ends what is still in flight.
+    """
+
+    def __init__(self, service: Service, options: FanOutOptions, call: CallOptions, rows: Rows) -> None:
+        self._service = service
+        self._options = options
+        self._call = call
+        self._source = _Source(rows)
+        # One permit for each row between being read and being taken by the consumer.
+        self._permits = asyncio.Semaphore(options.workers + options.buffer)
+        self._ready: deque[Outcome] = deque()
+        self._early: list[tuple[int, Outcome]] = []
+        self._next_index = 0
+        self._consumer: asyncio.Future[None] | None = None
+        self._tasks: TaskGroup | None = None
+        self._workers = 0
+        self._error: BaseException | None = None
+        self._stopped: str | None = None
+        self._funded: asyncio.Future[None] | None = None
+        self._books = _Books()
+        self._started_at = 0.0
+        self._ended_at: float | None = None
+
+    def __repr__(self) -> str:
+        return f"FanOut({self._books!r}, workers={self._workers}, stopped={self._stopped!r})"
+
+    async def __aenter__(self) -> FanOut:
+        if self._tasks is not None:
+            raise RuntimeError("a fan-out runs once; make a new one")
+        self._tasks = anyio.create_task_group()
+        await self._tasks.__aenter__()
+        self._started_at = anyio.current_time()
+        self._hire()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._tasks is not None
+        if self._workers:
+            self._stop("its consumer left")
+        self._tasks.cancel_scope.cancel()
+        # Not told of the error: it would come back wrapped in a group. It goes on by itself after this.
+        await self._tasks.__aexit__(None, None, None)
+        await self._source.aclose()
+        self._ended_at = anyio.current_time()
+
+    def __aiter__(self) -> FanOut:
+        return self
+
+    async def __anext__(self) -> Outcome:
+        """Wait for the next outcome. If cancelled, none is lost."""
+        if self._tasks is None:
+            raise RuntimeError("enter the fan-out first: async with client.fan_out(…) as outcomes")
+        if self._consumer is not None:
+            raise RuntimeError("only one task may take outcomes at a time")
+        while not self._ready:
+            if not self._workers:
+                if self._error is not None:
+                    error, self._error = self._error, None
+                    raise error
+                raise StopAsyncIteration
+            self._consumer = asyncio.get_running_loop().create_future()
+            try:
+                await self._consumer
+            finally:
+                self._consumer = None
+        self._permits.release()
+        return self._ready.popleft()
+
+    @property
+    def report(self) -> FanOutReport:
+        """What has become of the rows so far."""
+        balance = self._service.admission.account.balance
+        until = anyio.current_time() if self._ended_at is None else self._ended_at
+        return self._books.report(
+            None if balance is None else credits_of(balance), until - self._started_at, self._stopped
+        )
+
+    def _hire(self) -> None:
+        assert self._tasks is not None
+        self._workers += 1
+        self._tasks.start_soon(self._work)
+
+    async def _work(self) -> None:
+        """Take rows until there are none, one at a time."""
+        hired = False
+        try:
+            while await self._permits.acquire():
+                row = None if self._stopped else await self._source.pull()
+                if row is None:
+                    self._permits.release()
+                    break
+                if not hired and self._workers < self._options.workers:
+                    # One worker brings the next as long as there are rows: few rows, few workers.
+                    hired = True
+                    self._hire()
+                self._deliver(await self._outcome(*row))
+        except Exception as error:  # noqa: BLE001  # of the user's iterator, or a bug: the consumer gets it
+            self._error = self._error or error
+            self._stop(f"{type(error).__name__} while reading rows")
+        finally:
+            self._workers -= 1
+            if not self._workers:
+                self._wake()
+
+    def _deliver(self, outcome: Outcome) -> None:
+        if self._options.ordered:
+            heapq.heappush(self._early, (outcome.index, outcome))
+            while self._early and self._early[0][0] == self._next_index:
+                self._ready.append(heapq.heappop(self._early)[1])
+                self._next_index += 1
+        else:
+            self._ready.append(outcome)
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._consumer is not None and not self._consumer.done():
+            self._consumer.set_result(None)
+
+    async def _outcome(self, index: int, request: Request) -> Outcome:
+        """Make one row's call; only a cancellation or a bug raises."""
+        row = request if isinstance(request, ChatRequest) else ChatRequest(request)
+        tally = Tally()
+        try:
+            completion = await self._completed(row, tally)
+        except SegmindError as error:
+            status = self._status_after(error, row)
+            outcome = Outcome(index, row.id, status, None, error, tally.attempts, tally.cost)
+        except BaseException:
+            # Cancelled: what had not gone out is simply unsent.
+            self._books.count(Status.CANCELLED if tally.attempts else Status.UNSENT, tally)
+            raise
+        else:
+            outcome = Outcome(index, row.id, Status.OK, completion, None, tally.attempts, tally.cost)
+        self._books.count(outcome.status, tally)
+        self._check_failures()
+        return outcome
+
+    async def _completed(self, row: ChatRequest, tally: Tally) -> ChatCompletion:
+        while True:
+            try:
+                return await Call(self._service, self._call, row, tally).run()
+            except InsufficientCreditsError as error:
+                if self._options.on_exhausted != "wait":
+                    raise
+                await self._until_funded(error)
+
+    def _status_after(self, error: SegmindError, row: ChatRequest) -> Status:
+        """Say what a row's error makes of it, and stop the fan-out if the others would meet the same."""
+        if isinstance(error, NotSentError | ClientClosedError):
+            return Status.UNSENT
+        if isinstance(error, CreditsError):
+            if self._options.on_exhausted == "raise":
+                self._error = self._error or error
+            # Rows that wait already may be cheaper and still fit: only no new ones are read.
+            self._stopped = self._stopped or f"credits: {error}"
+            return Status.UNSENT
+        of_this_model = (
+            isinstance(error, AccessError | NotFoundError | ModelRetiredError) and row.model is None
+        )
+        if of_this_model or isinstance(error, AuthenticationError):
+            self._stop(str(error))
+        return Status.FAILED
+
+    def _check_failures(self) -> None:
+        most = self._options.max_failures
+        if most is not None and self._books.counts[Status.FAILED] >= most:
+            self._stop(f"{self._books.counts[Status.FAILED]} rows failed (max_failures={most})")
+
+    def _stop(self, reason: str) -> None:
+        """Read no more rows, and send none of those that wait."""
+        self._stopped = self._stopped or reason
+        self._service.admission.close(self._call.scope)
+
+    async def _until_funded(self, error: InsufficientCreditsError) -> None:
+        """Wait until the balance has risen; whoever comes first watches for all."""
+        if self._funded is not None:
+            await asyncio.shield(self._funded)
+            return
+        self._funded = asyncio.get_running_loop().create_future()
+        try:
+            await self._watch(error)
+        finally:
+            self._funded.set_result(None)
+            self._funded = None
+
+    async def _watch(self, error: InsufficientCreditsError) -> None:
+        before = self._service.admission.account.balance or 0
+        pause = _WATCH_FIRST
+        while not self._stopped:
+            await anyio.sleep(pause)
+            pause = min(pause * 1.5, _WATCH_LAST)
+            try:
+                await read_balance(self._service, RetryPolicy())
+            except SegmindError:
+                continue  # the next look may succeed; a key that stopped working shows at the next call
+            if (self._service.admission.account.balance or 0) > before:
+                return
+        raise error
+
+
+class _Source:
+    """Reads rows from any iterable, one at a time, and never two at once."""
+
+    def __init__(self, rows: Rows) -> None:
+        if isinstance(rows, AsyncIterable):
+            self._rows: AsyncIterator[Request] | Iterator[Request] = aiter(rows)
+        else:
+            self._rows = iter(rows)
+        self._lock = asyncio.Lock()
+        self._count = 0
+        self._done = False
+
+    async def pull(self) -> tuple[int, Request] | None:
+        """Return the next row with its index, None after the last; raises what the iterable raises."""
+        async with self._lock:
+            if self._done:
+                return None
+            self._done = True  # also if it raises or is cancelled: a generator goes on after neither
+            try:
+                row = await anext(self._rows) if isinstance(self._rows, AsyncIterator) else next(self._rows)
+            except (StopIteration, StopAsyncIteration):
+                return None
+            self._done = False
+        self._count += 1
+        return self._count - 1, row
+
+    async def aclose(self) -> None:
+        """Close an async generator, so that its own clean-up runs now and not at some later time."""
+        if isinstance(self._rows, AsyncGenerator):
+            await self._rows.aclose()
+
+
+class _Books:
+    """What the report is made of."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[Status] = Counter()
+        self._spent = Decimal(0)
+        self._sums = Tally()
+        self._latency = Histogram()
+
+    def __repr__(self) -> str:
+        return ", ".join(f"{count} {status.value}" for status, count in self.counts.items())
+
+    def count(self, status: Status, tally: Tally) -> None:
+        """Book one row's end."""
+        self.counts[status] += 1
+        sums = self._sums
+        sums.attempts += tally.attempts
+        sums.rate_limited += tally.rate_limited
+        sums.maybe_paid_twice += tally.maybe_paid_twice
+        sums.unpriced += tally.unpriced
+        if tally.cost is not None:
+            self._spent += tally.cost
+        if status is Status.OK:
+            self._latency.add(tally.elapsed)
+
+    def report(self, balance: Decimal | None, elapsed: float, stopped: str | None) -> FanOutReport:
+        """Return the sums."""
+        counts, sums, latency = self.counts, self._sums, self._latency
+        return FanOutReport(
+            ok=counts[Status.OK],
+            failed=counts[Status.FAILED],
+            unsent=counts[Status.UNSENT],
+            cancelled=counts[Status.CANCELLED],
+            spent=self._spent,
+            unpriced=sums.unpriced,
+            credits_remaining=balance,
+            attempts=sums.attempts,
+            rate_limited=sums.rate_limited,
+            maybe_paid_twice=sums.maybe_paid_twice,
+            latency_p50=latency.quantile(0.5),
+            latency_p95=latency.quantile(0.95),
+            latency_p99=latency.quantile(0.99),
+            elapsed=elapsed,
+            stopped=stopped,
+        )

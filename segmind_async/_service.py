@@ -1,0 +1,106 @@
+"""What all calls of a client share, and the one request that is no chat: reading the balance."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import anyio
+
+from ._admission import Admission
+from ._core import hints
+from ._core.decode import UnreadableError, read_object
+from ._core.estimate import Estimates
+from ._core.failures import Failure, Kind, refusal, unreadable
+from ._core.money import floor_units
+from ._core.redact import Redactor
+from ._core.retry import GiveUp, Progress, RetryBudget, decide
+from ._transport import Transport, WireRequest, WireResponse
+from .config import RetryPolicy
+from .errors import ErrorDetails
+from .models import Balance
+
+_BALANCE = WireRequest("/get-user-credits")
+
+_READ_WITHIN = 30.0
+"""Seconds for a read of the balance, retries included: it runs no model."""
+
+_NO_CREDITS = "no credits found"
+"""What the balance endpoint answers, with a 404, for an account that never had any."""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What all calls of a client share."""
+
+    transport: Transport
+    admission: Admission
+    estimates: Estimates
+    redactor: Redactor
+    retry_budget: RetryBudget = field(default_factory=RetryBudget)
+    reading: anyio.Lock = field(default_factory=anyio.Lock)
+    """Held while the balance is read, so that many who want to know it cause one request."""
+    wall_clock: Callable[[], float] = time.time  # noqa: TID251  # what the server says, it says in wall time
+
+
+async def refresh_balance(service: Service) -> None:
+    """Have the ledger know a balance that was asked for after this call began; raises as `read_balance`."""
+    asked_at = service.admission.last_read_at
+    async with service.reading:
+        if service.admission.last_read_at == asked_at:
+            await read_balance(service, RetryPolicy())
+
+
+async def read_balance(service: Service, retry: RetryPolicy) -> Balance:
+    """Ask the service for the balance, and tell the ledger. Free of charge; repeats are harmless."""
+    progress = Progress(_READ_WITHIN)
+    while True:
+        got = await _ask(service, progress)
+        if isinstance(got, Balance):
+            return got
+        # Asking twice costs nothing, so nothing is ever in doubt.
+        decision = decide(got, progress, retry, service.retry_budget)
+        progress.failed(got)
+        if isinstance(decision, GiveUp):
+            got = service.redactor.failure(got)
+            raise got.error(ErrorDetails(got.status, got.body, got.headers, attempts=progress.attempts))
+        progress.used += decision.wait
+        await anyio.sleep(decision.wait)
+
+
+async def _ask(service: Service, progress: Progress) -> Balance | Failure:
+    admission = service.admission
+    tag = await admission.start_read()
+    sent_at = admission.now()
+    try:
+        got = await service.transport.send(_BALANCE, progress.left)
+    except BaseException:
+        admission.pacer.abandoned(tag, admission.now())
+        raise
+    progress.attempts += 1
+    progress.used += admission.now() - sent_at
+    answer = _read(service, got) if isinstance(got, WireResponse) else got
+    if isinstance(answer, Failure):
+        admission.learn(tag, answer, admission.now())
+        return answer
+    admission.pacer.answered(tag, admission.now())
+    admission.observe(floor_units(answer.total), sent_at)
+    return answer
+
+
+def _read(service: Service, response: WireResponse) -> Balance | Failure:
+    if response.status != 200:
+        wait = hints.seconds_to_wait(response.headers, service.wall_clock())
+        failure = refusal(response.status, response.headers, response.body, wait)
+        nothing = failure.kind is Kind.NOT_FOUND and _NO_CREDITS in failure.message.lower()
+        return Balance(hints.NOTHING, hints.NOTHING) if nothing else failure
+    try:
+        raw = read_object(response.body)
+    except UnreadableError as error:
+        return unreadable(str(error), response.headers, response.body)
+    paid = hints.credits_in(raw.get("credits"))
+    free = hints.credits_in(raw.get("free-credits", 0))
+    if paid is None or free is None:
+        return unreadable("the balance is no amount", response.headers, response.body)
+    return Balance(paid, free)

@@ -1,0 +1,105 @@
+"""What every command needs around its one call of the library: a client, an exit code, safe text."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import IntEnum
+from typing import NoReturn
+
+import anyio
+import typer
+
+from ..client import SegmindClient
+from ..config import Limits
+from ..emulator import Brain, Emulator
+from ..errors import AccessError, ConfigurationError, CreditsError, NotFoundError, RequestError, SegmindError
+from ..models import DEFAULT_MODEL
+from .settings import Settings
+
+
+class Exit(IntEnum):
+    """What the process tells its caller."""
+
+    OK = 0
+    SOME_FAILED = 1
+    USAGE = 2
+    CREDITS = 3
+    REFUSED = 4
+    LOCAL_IO = 5
+    INTERRUPTED = 130
+
+
+@dataclass(frozen=True, slots=True)
+class ClientOptions:
+    """What the options of a command say of the client."""
+
+    model: str = DEFAULT_MODEL
+    max_in_flight: int = Limits().max_in_flight
+    requests_per_minute: float | None = None
+    emulate: bool = False
+    emulated_balance: Decimal = Decimal(5)
+    brain: Brain | None = field(default=None)
+
+
+@asynccontextmanager
+async def open_client(options: ClientOptions) -> AsyncIterator[SegmindClient]:
+    """Open a client, on an emulator that lives as long if one is asked for."""
+    limits = Limits(options.max_in_flight, options.requests_per_minute)
+    if options.emulate:
+        async with (
+            Emulator(options.brain, balance=options.emulated_balance, keep_calls=False) as emulator,
+            SegmindClient(emulator.key, emulator.url, options.model, limits) as client,
+        ):
+            yield client
+        return
+    settings = Settings()
+    key = settings.api_key.get_secret_value() if settings.api_key else None
+    async with SegmindClient(key, settings.base_url, options.model, limits) as client:
+        yield client
+
+
+def run(main: Callable[[], Awaitable[Exit]]) -> NoReturn:
+    """Run a command to its exit code; an error becomes one line on stderr."""
+    try:
+        code = anyio.run(main)
+    except KeyboardInterrupt:
+        code = Exit.INTERRUPTED
+        say("interrupted")
+    except SegmindError as error:
+        code = exit_for(error)
+        say(f"{type(error).__name__}: {error}")
+    except OSError as error:
+        code = Exit.LOCAL_IO
+        say(f"{type(error).__name__}: {error}")
+    raise typer.Exit(code)
+
+
+def exit_for(error: SegmindError) -> Exit:
+    """Return the exit code that an error means."""
+    if isinstance(error, ConfigurationError):
+        return Exit.USAGE
+    if isinstance(error, CreditsError):
+        return Exit.CREDITS
+    if isinstance(error, AccessError | NotFoundError | RequestError):
+        return Exit.REFUSED
+    return Exit.SOME_FAILED
+
+
+def say(text: str) -> None:
+    """Print one line of chatter; results alone go to stdout."""
+    print(plain(text), file=sys.stderr, flush=True)
+
+
+def show_json(value: object) -> None:
+    """Print a result for programs; amounts are strings, so that no digit is lost."""
+    print(json.dumps(value, default=str, ensure_ascii=True, indent=2))
+
+
+def plain(text: str) -> str:
+    """Escape what could steer a terminal: text of a model or server is data."""
+    return "".join(char if char.isprintable() or char in "\n\t" else ascii(char)[1:-1] for char in text)

@@ -1,0 +1,323 @@
+"""The client: it checks what the user sets, wires the layers together, and does nothing else."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from types import TracebackType
+from urllib.parse import urlsplit
+
+import anyio
+
+from ._admission import Admission, CallScope
+from ._call import Call, CallOptions
+from ._core.credits import Account
+from ._core.estimate import Estimates
+from ._core.families import check_slug
+from ._core.money import ceil_units, to_decimal
+from ._core.pacing import Pacer
+from ._core.queue import Priority
+from ._core.redact import Redactor
+from ._core.window import Window
+from ._fanout import FanOut, FanOutOptions, OnExhausted, Rows
+from ._service import Service, read_balance
+from ._sessions import SessionPool
+from ._transport import AiohttpTransport, Transport
+from ._version import __version__
+from .config import Limits, RetryPolicy, Timeouts, check_amount, check_choice, check_count
+from .errors import APITimeoutError, ClientClosedError, ConfigurationError, ErrorDetails
+from .models import DEFAULT_MODEL, Balance, ChatCompletion, ChatRequest, Messages, Outcome, Statistics
+
+DEFAULT_BASE_URL = "https://api.segmind.com/v1"
+
+_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+
+
+@dataclass(slots=True)
+class _Lifetime:
+    closed: bool = False
+
+
+class SegmindClient:
+    """Sends chat completions to Segmind, many at once, within the account's limits of money and rate.
+
+    One client for a program, or for each key: all its calls share sessions, slots, pace and ledger.
+    Use it with `async with`, or call `aclose()`. It serves one event loop at a time.
+
+    `api_key` and `base_url` default to `SEGMIND_API_KEY` and `SEGMIND_BASE_URL`; the latter includes
+    the `/v1`. `allow_http` permits a plain-text connection to another machine, key and all. `transport`
+    replaces the network, for tests (see `segmind_async.testing`).
+
+    Raises ConfigurationError for what cannot work. Construction does no IO and needs no event loop.
+    """
+
+    def __init__(
+        self,
+        api_key: str | None = None,
+        base_url: str | None = None,
+        model: str = DEFAULT_MODEL,
+        limits: Limits | None = None,
+        timeouts: Timeouts | None = None,
+        retry: RetryPolicy | None = None,
+        *,
+        allow_http: bool = False,
+        transport: Transport | None = None,
+    ) -> None:
+        key = _checked_key(os.environ.get("SEGMIND_API_KEY") if api_key is None else api_key)
+        url = _checked_url(base_url or os.environ.get("SEGMIND_BASE_URL") or DEFAULT_BASE_URL, allow_http)
+        self._limits = limits or Limits()
+        timeouts = timeouts or Timeouts()
+        if transport is None:
+            sessions = SessionPool(_headers(key))
+            transport = AiohttpTransport(url, sessions, timeouts, self._limits.max_response_bytes)
+        first_cost = self._limits.first_cost
+        self._service = Service(
+            transport,
+            Admission(
+                Account(ceil_units(to_decimal(self._limits.floor))),
+                Pacer(self._limits.requests_per_minute),
+                Window(self._limits.max_in_flight),
+            ),
+            Estimates(None if first_cost is None else to_decimal(first_cost)),
+            Redactor(key),
+        )
+        self._base_url = url
+        scope = self._service.admission.root
+        self._options = CallOptions(scope, timeouts, retry or RetryPolicy(), check_slug(model))
+        self._lifetime = _Lifetime()
+        self._ancestors: tuple[_Lifetime, ...] = ()
+
+    def __repr__(self) -> str:
+        state = "closed" if self.closed else repr(self._service.admission)
+        return f"SegmindClient({self._base_url!r}, model={self._options.model!r}, {state})"
+
+    def __reduce__(self) -> str:
+        raise TypeError("a SegmindClient holds a key and connections; make one in each process")
+
+    async def __aenter__(self) -> SegmindClient:
+        self._check_open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    @property
+    def closed(self) -> bool:
+        """Whether this client, or one it was derived from, was closed."""
+        return self._lifetime.closed or any(lifetime.closed for lifetime in self._ancestors)
+
+    async def aclose(self) -> None:
+        """Close this client; a derived one leaves the connections to the one it came from. Idempotent."""
+        self._lifetime.closed = True
+        if not self._ancestors:
+            await self._service.transport.aclose()
+
+    async def chat(
+        self,
+        messages: Messages,
+        *,
+        model: str | None = None,
+        timeout: float | None = None,
+        **parameters: object,
+    ) -> ChatCompletion:
+        """Send one conversation and wait for the answer.
+
+        A string is one user message. `parameters` go to the provider as they are: `temperature=0`,
+        `max_tokens=50`. `timeout` bounds everything, the wait for a slot included, in seconds; None:
+        the client's `Timeouts`.
+
+        Raises InvalidRequestError before anything is sent, else what the tree in
+        `segmind_async.errors` says. If cancelled, the call may have been sent, and billed.
+        """
+        self._check_open()
+        call = Call(self._service, self._options, ChatRequest.of(messages, model, parameters))
+        if timeout is None:
+            return await call.run()
+        check_amount("timeout", timeout, above=True)
+        try:
+            with anyio.fail_after(timeout):
+                return await call.run()
+        except APITimeoutError:
+            raise
+        except TimeoutError as error:
+            details = ErrorDetails(model=model or self._options.model, attempts=call.tally.attempts)
+            raise APITimeoutError(f"no answer within timeout={timeout:g} s", details) from error
+
+    def fan_out(
+        self,
+        requests: Rows,
+        *,
+        floor: Decimal | float = 0,
+        max_credits: Decimal | float | None = None,
+        max_in_flight: int | None = None,
+        priority: Priority = "bulk",
+        on_exhausted: OnExhausted = "stop",
+        ordered: bool = False,
+        fail_fast: bool = False,
+        max_failures: int | None = None,
+        buffer: int | None = None,
+    ) -> FanOut:
+        """Send very many; gives an async context manager over an async iterator of outcomes.
+
+        `requests` is any iterable or async iterable, finite or not, of strings, lists of messages, or
+        `ChatRequest`s. It is read row by row, never further ahead than calls in flight and `buffer`
+        (default: as many as in flight) finished rows. Outcomes come as they complete, or in order of input
+        with `ordered`.
+
+        `floor` credits stay on the account; at most `max_credits` are spent here. When the money is
+        used up, `on_exhausted` says what happens: "stop" ends with the rows read and not sent marked
+        `unsent`, "wait" goes on after a top-up, "raise" raises InsufficientCreditsError at the end.
+        One row's failure never touches another, unless `fail_fast`, or `max_failures` rows failed.
+
+        Raises ConfigurationError for settings that cannot work.
+        """
+        self._check_open()
+        check_choice("on_exhausted", on_exhausted, ("stop", "wait", "raise"))
+        if max_failures is not None:
+            check_count("max_failures", max_failures, at_least=1)
+        if buffer is not None:
+            check_count("buffer", buffer)
+        scope = self._scope(max_credits, floor, max_in_flight, priority)
+        caps = [level.max_in_flight for level in scope.line if level.max_in_flight is not None]
+        workers = min([self._limits.max_in_flight, *caps])
+        options = FanOutOptions(
+            workers=workers,
+            buffer=workers if buffer is None else buffer,
+            ordered=ordered,
+            on_exhausted=on_exhausted,
+            max_failures=1 if fail_fast else max_failures,
+        )
+        return FanOut(self._service, options, replace(self._options, scope=scope), requests)
+
+    async def chat_many(
+        self,
+        requests: Rows,
+        *,
+        floor: Decimal | float = 0,
+        max_in_flight: int | None = None,
+        on_exhausted: OnExhausted = "stop",
+    ) -> list[Outcome]:
+        """Send all of *requests* and return their outcomes, one for each row that was read, in order.
+
+        For what fits in memory; `fan_out` streams the same.
+        """
+        async with self.fan_out(
+            requests, floor=floor, max_in_flight=max_in_flight, on_exhausted=on_exhausted, ordered=True
+        ) as outcomes:
+            return [outcome async for outcome in outcomes]
+
+    async def balance(self) -> Balance:
+        """Ask the service what the account holds. Free of charge; also corrects what the ledger believes."""
+        self._check_open()
+        return await read_balance(self._service, self._options.retry)
+
+    def statistics(self) -> Statistics:
+        """Return a snapshot of what is in flight, who waits, and which limit is in force for which reason."""
+        return self._service.admission.statistics(self._service.estimates.of(self._options.model).typical())
+
+    def with_options(
+        self,
+        *,
+        model: str | None = None,
+        timeouts: Timeouts | None = None,
+        retry: RetryPolicy | None = None,
+    ) -> SegmindClient:
+        """Return a client with other defaults that shares sessions, limits and ledger with this one."""
+        options = replace(
+            self._options,
+            model=self._options.model if model is None else check_slug(model),
+            timeouts=timeouts or self._options.timeouts,
+            retry=retry or self._options.retry,
+        )
+        return self._derived(options)
+
+    def budget(
+        self,
+        *,
+        max_credits: Decimal | float | None = None,
+        floor: Decimal | float = 0,
+        max_in_flight: int | None = None,
+        priority: Priority | None = None,
+    ) -> SegmindClient:
+        """Return a client whose calls count in limits of their own, and in this client's too.
+
+        For a subagent, a user or a request: `async with client.budget(max_credits=0.5) as scoped`. Nests
+        to any depth. A call that `max_credits` cannot pay raises BudgetExceededError before it is sent.
+        `priority` None: as this client's.
+        """
+        self._check_open()
+        scope = self._scope(max_credits, floor, max_in_flight, priority)
+        return self._derived(replace(self._options, scope=scope))
+
+    def _derived(self, options: CallOptions) -> SegmindClient:
+        client = object.__new__(SegmindClient)
+        client._limits = self._limits
+        client._service = self._service
+        client._base_url = self._base_url
+        client._options = options
+        client._lifetime = _Lifetime()
+        client._ancestors = (*self._ancestors, self._lifetime)
+        return client
+
+    def _scope(
+        self,
+        max_credits: Decimal | float | None,
+        floor: Decimal | float,
+        max_in_flight: int | None,
+        priority: Priority | None,
+    ) -> CallScope:
+        if max_credits is not None:
+            check_amount("max_credits", max_credits)
+        check_amount("floor", floor)
+        if max_in_flight is not None:
+            check_count("max_in_flight", max_in_flight, at_least=1)
+        if priority is not None:
+            check_choice("priority", priority, ("interactive", "bulk"))
+        return self._service.admission.scope(
+            self._options.scope,
+            cap=None if max_credits is None else ceil_units(to_decimal(max_credits)),
+            floor=ceil_units(to_decimal(floor)),
+            max_in_flight=max_in_flight,
+            priority=priority,
+        )
+
+    def _check_open(self) -> None:
+        if self.closed:
+            raise ClientClosedError("this client is closed; open a new one")
+
+
+def _headers(key: str) -> Mapping[str, str]:
+    return {
+        "x-api-key": key,
+        "Content-Type": "application/json",
+        "Accept": "application/json",
+        "User-Agent": f"segmind-async/{__version__}",
+    }
+
+
+def _checked_key(key: str | None) -> str:
+    """Refuse a key that cannot be sent, without repeating it."""
+    if not key:
+        raise ConfigurationError("no API key: pass api_key, or set SEGMIND_API_KEY")
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise ConfigurationError(
+            "the API key holds blanks, line breaks or other odd characters; check how it was read"
+        )
+    return key
+
+
+def _checked_url(url: str, allow_http: bool) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+        raise ConfigurationError(f"base_url={url!r} must look like {DEFAULT_BASE_URL}")
+    if parts.username is not None:
+        raise ConfigurationError("base_url must not hold a user name or password")
+    if parts.scheme == "http" and parts.hostname not in _LOOPBACK and not allow_http:
+        raise ConfigurationError(
+            f"base_url={url!r} would send the key in plain text; use https, or pass allow_http=True"
+        )
+    return url.rstrip("/")

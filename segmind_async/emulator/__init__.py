@@ -1,0 +1,40 @@
+"""Segmind's service on loopback: money, limits, faults and all, for tests and for trying things out.
+
+async with Emulator(balance=5) as emulator:
+    async with SegmindClient(emulator.key, emulator.url) as client: ...
+
+It imports nothing from the rest of the library: what both had misunderstood would cancel out.
+"""
+
+from __future__ import annotations
+
+from . import faults
+from .bayes import BayesBrain, NaiveBayes, fragments, words
+from .brain import Brain, EchoBrain, FunctionBrain, Question
+from .faults import RandomFaults
+from .server import CallRecord, Emulator, Http
+from .world import Account, CallFacts, Config, Refusal, Running, Settled, World, list_price
+
+__all__ = [
+    "Account",
+    "BayesBrain",
+    "Brain",
+    "CallFacts",
+    "CallRecord",
+    "Config",
+    "EchoBrain",
+    "Emulator",
+    "FunctionBrain",
+    "Http",
+    "NaiveBayes",
+    "Question",
+    "RandomFaults",
+    "Refusal",
+    "Running",
+    "Settled",
+    "World",
+    "faults",
+    "fragments",
+    "list_price",
+    "words",
+]

@@ -1,0 +1,173 @@
+"""Request bodies read and answer bodies made, in the three providers' shapes. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from .brain import Question
+
+Json: TypeAlias = dict[str, object]
+
+_OWN_FIELDS = {"messages", "prompt", "instruction"}
+_BOUNDS = ("max_completion_tokens", "max_tokens")
+_ROLES = {"system", "developer", "user", "assistant", "tool"}
+
+
+class BadRequestError(ValueError):
+    """The provider would refuse this body; the message is its answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """An answer before it has a shape."""
+
+    text: str
+    prompt_tokens: int
+    completion_tokens: int
+    cut: bool
+    """Whether it was cut at the bound on tokens."""
+
+
+def tokens_of(text: str) -> int:
+    """Count tokens roughly: four bytes each, at least one."""
+    return max(1, len(text.encode("utf-8", "replace")) // 4)
+
+
+def question_of(slug: str, body: Mapping[str, object]) -> Question:
+    """Read a request body of *slug*'s family; raises BadRequestError as the provider would refuse it."""
+    if body.get("stream"):
+        raise BadRequestError("stream is not supported")
+    # The gateway also takes a flat prompt, as the vendor's own client sends it.
+    flat = [{"role": "user", "content": body["prompt"]}] if "prompt" in body else None
+    messages = body.get("messages", flat)
+    if messages is None:
+        raise BadRequestError("Missing required field: messages")
+    parameters = {name: value for name, value in body.items() if name not in _OWN_FIELDS}
+    if slug.startswith("gemini-"):
+        question = _gemini(slug, messages, parameters)
+    else:
+        question = _listed(slug, messages, parameters, body.get("instruction"))
+    _check_format(question)
+    return question
+
+
+def _listed(slug: str, messages: object, parameters: Json, instruction: object) -> Question:
+    if not isinstance(messages, list) or not messages:
+        raise BadRequestError("messages must be a non-empty array")
+    rows: list[tuple[str, str]] = []
+    for message in messages:
+        if not isinstance(message, dict) or message.get("role") not in _ROLES:
+            raise BadRequestError(f"Invalid message: {message!r:.200}")
+        rows.append((str(message["role"]), _text(message.get("content"))))
+    spoken = [row for row in rows if row[0] not in {"system", "developer"}]
+    if slug.startswith("claude-") and len(spoken) < len(rows):
+        raise BadRequestError("messages: role 'system' is not allowed, use instruction")
+    system = [text for role, text in rows if role in {"system", "developer"}]
+    if isinstance(instruction, str):
+        system.append(instruction)
+    return Question(slug, "\n".join(system), tuple(spoken), parameters)
+
+
+def _gemini(slug: str, messages: object, parameters: Json) -> Question:
+    contents = messages.get("contents") if isinstance(messages, dict) else None
+    if not isinstance(messages, dict) or not isinstance(contents, list) or not contents:
+        raise BadRequestError("messages must be an object with contents")
+    rows = []
+    for row in contents:
+        if not isinstance(row, dict) or row.get("role") not in {"user", "model"}:
+            raise BadRequestError(f"Invalid content: {row!r:.200}")
+        rows.append(("user" if row["role"] == "user" else "assistant", _text(row.get("parts"))))
+    instruction = messages.get("system_instruction")
+    parts = instruction.get("parts") if isinstance(instruction, dict) else None
+    system = _text([parts] if isinstance(parts, dict) else parts or [])
+    return Question(slug, system, tuple(rows), parameters)
+
+
+def _text(content: object) -> str:
+    if content is None or isinstance(content, str):
+        return content or ""
+    if not isinstance(content, list):
+        raise BadRequestError("content must be a string or an array of parts")
+    words = []
+    for part in content:
+        if not isinstance(part, dict):
+            raise BadRequestError("a content part must be an object")
+        text = part.get("text")
+        words.append(text if isinstance(text, str) else "[image]")
+    return " ".join(words)
+
+
+def _check_format(question: Question) -> None:
+    wanted = question.parameters.get("response_format")
+    kind = wanted.get("type") if isinstance(wanted, dict) else None
+    if kind != "json_object":
+        return
+    if question.slug.startswith("claude-"):
+        raise BadRequestError("response_format: json_object is not supported, use json_schema")
+    if "json" not in f"{question.system} {' '.join(text for _, text in question.messages)}".lower():
+        raise BadRequestError("'messages' must contain the word 'json' to use response_format json_object")
+
+
+def speak(question: Question, text: str) -> Spoken:
+    """Give an answer its length: cut where the request bounds it."""
+    bound = next(
+        (value for name in _BOUNDS if isinstance(value := question.parameters.get(name), int) and value > 0),
+        None,
+    )
+    prompt = tokens_of(question.system + "".join(words for _, words in question.messages))
+    length = tokens_of(text)
+    if bound is not None and length > bound:
+        return Spoken(text.encode()[: bound * 4].decode("utf-8", "ignore"), prompt, bound, cut=True)
+    return Spoken(text, prompt, length, cut=False)
+
+
+def body_of(slug: str, number: int, spoken: Spoken) -> Json:
+    """Return the provider's JSON for an answer."""
+    if slug.startswith("claude-"):
+        return {
+            "id": f"msg_{number:08d}",
+            "type": "message",
+            "role": "assistant",
+            "model": slug,
+            "content": [{"type": "text", "text": spoken.text}],
+            "stop_reason": "max_tokens" if spoken.cut else "end_turn",
+            "stop_sequence": None,
+            "usage": {"input_tokens": spoken.prompt_tokens, "output_tokens": spoken.completion_tokens},
+        }
+    if slug.startswith("gemini-"):
+        return {
+            "candidates": [
+                {
+                    "content": {"role": "model", "parts": [{"text": spoken.text}]},
+                    "finishReason": "MAX_TOKENS" if spoken.cut else "STOP",
+                    "index": 0,
+                }
+            ],
+            "usageMetadata": {
+                "promptTokenCount": spoken.prompt_tokens,
+                "candidatesTokenCount": spoken.completion_tokens,
+                "totalTokenCount": spoken.prompt_tokens + spoken.completion_tokens,
+            },
+            "modelVersion": slug,
+        }
+    return {
+        "id": f"chatcmpl-{number:08d}",
+        "object": "chat.completion",
+        "created": 1793491200,
+        "model": slug,
+        "choices": [
+            {
+                "index": 0,
+                "message": {"role": "assistant", "content": spoken.text, "refusal": None},
+                "logprobs": None,
+                "finish_reason": "length" if spoken.cut else "stop",
+            }
+        ],
+        "usage": {
+            "prompt_tokens": spoken.prompt_tokens,
+            "completion_tokens": spoken.completion_tokens,
+            "total_tokens": spoken.prompt_tokens + spoken.completion_tokens,
+        },
+    }

@@ -1,0 +1,178 @@
+"""What can go wrong between a service and its caller, as data; `server` carries it out."""
+
+from __future__ import annotations
+
+import gzip
+import math
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import TypeAlias
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Answer with this instead. A status other than 200 does not run the call; a 200 runs and bills it."""
+
+    status: int = 200
+    body: bytes = b""
+    content_type: str = "application/json"
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Headers:
+    """Answer as usual, with these headers changed; None takes one away."""
+
+    changed: Mapping[str, str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Delay:
+    """Answer as usual, so many seconds later."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """Run and bill the call, and say nothing."""
+
+    seconds: float = math.inf
+
+
+@dataclass(frozen=True, slots=True)
+class Reset:
+    """Drop the connection instead of answering; `ran` tells whether the call runs and is billed."""
+
+    ran: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Run the call, send its headers and a part of its body, and drop the connection."""
+
+    share: float = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Drip:
+    """Run the call and send blanks, one every so many seconds, without end."""
+
+    interval: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class NoHttp:
+    """Run the call and answer with bytes that are no HTTP."""
+
+    data: bytes = b"\x00\x01 what is this\r\n\r\n"
+
+
+Fault: TypeAlias = Answer | Headers | Delay | Silence | Reset | Cut | Drip | NoHttp
+
+
+def status(code: int, text: str = "Something went wrong", **headers: str) -> Answer:
+    """Make a refusal with a JSON body; header names take `_` for `-`."""
+    body = f'{{"error": "{text}"}}'.encode()
+    return Answer(code, body, headers={name.replace("_", "-"): value for name, value in headers.items()})
+
+
+def proxy_page(code: int) -> Answer:
+    """Make an HTML page such as a proxy before the service sends."""
+    page = f"<html><head><title>{code} from the proxy</title></head><body><h1>{code}</h1></body></html>"
+    return Answer(code, page.encode(), "text/html")
+
+
+def redirect(to: str, code: int = 307) -> Answer:
+    """Point elsewhere; who follows carries the key along."""
+    return Answer(code, b"", headers={"Location": to})
+
+
+_WHOLE = b'{"choices":[{"message":{"role":"assistant","content":"%s"},"finish_reason":"stop"}],"usage":{}}'
+
+
+@cache
+def _bomb() -> bytes:
+    return gzip.compress(bytes(64 * 1024 * 1024), 9)
+
+
+def hostile_answers() -> dict[str, Answer]:
+    """Return answers with status 200 that are no answers, or odd ones, by name."""
+    latin = _WHOLE % "schön".encode("latin-1")
+    return {
+        "html": Answer(200, b"<html><title>Welcome</title></html>", "text/html"),
+        "empty-object": Answer(200, b"{}"),
+        "empty-list": Answer(200, b"[]"),
+        "null": Answer(200, b"null"),
+        "empty-body": Answer(200, b""),
+        "blank-body": Answer(200, b" \n"),
+        "number": Answer(200, b"42"),
+        "error-inside": Answer(200, b'{"error":"upstream failed"}'),
+        "no-choices": Answer(200, b'{"choices":[],"usage":{}}'),
+        "choice-without-message": Answer(200, b'{"choices":[{"index":0}]}'),
+        "content-is-a-number": Answer(200, b'{"choices":[{"message":{"content":7}}]}'),
+        "half-a-json": Answer(200, (_WHOLE % b"hello")[:40]),
+        "invalid-utf-8": Answer(200, _WHOLE % b"\xff\xfe\xfd"),
+        "latin-1": Answer(200, latin, "application/json; charset=latin-1"),
+        "utf-16": Answer(200, (_WHOLE % b"hi").decode().encode("utf-16"), "application/json; charset=utf-16"),
+        "100000-brackets": Answer(200, b"[" * 100_000),
+        "gzip-bomb": Answer(200, _bomb(), headers={"Content-Encoding": "gzip"}),
+        "not-gzip-though-said": Answer(200, _WHOLE % b"hi", headers={"Content-Encoding": "gzip"}),
+        "unknown-encoding": Answer(200, _WHOLE % b"hi", headers={"Content-Encoding": "snappy"}),
+        "over-32-mib": Answer(200, _WHOLE % (b"x" * (33 * 1024 * 1024))),
+    }
+
+
+def odd_answers() -> dict[str, tuple[Answer, str]]:
+    """Return answers with status 200 that are odd, but whole, by name, with the text they hold."""
+    return {
+        "bom": (Answer(200, b"\xef\xbb\xbf" + _WHOLE % b"hi"), "hi"),
+        "wrong-content-type": (Answer(200, _WHOLE % b"hi", "text/plain"), "hi"),
+        "wrong-charset-named": (Answer(200, _WHOLE % "ö".encode(), "application/json; charset=latin-1"), "ö"),
+        "gzip": (Answer(200, gzip.compress(_WHOLE % b"hi"), headers={"Content-Encoding": "gzip"}), "hi"),
+        "half-a-character": (Answer(200, _WHOLE % b"ab\\ud83d"), "ab\ufffd"),
+        "null-content": (
+            Answer(200, b'{"choices":[{"message":{"content":null},"finish_reason":"length"}]}'),
+            "",
+        ),
+        "parts": (
+            Answer(200, b'{"choices":[{"message":{"content":[{"type":"text","text":"h"},{"text":"i"}]}}]}'),
+            "hi",
+        ),
+        "unknown-words": (
+            Answer(
+                200, b'{"choices":[{"message":{"content":"hi","mood":1},"finish_reason":"bored"}],"new":{}}'
+            ),
+            "hi",
+        ),
+        "nulls": (
+            Answer(200, b'{"choices":[{"message":{"content":"hi"},"finish_reason":null}],"usage":null}'),
+            "hi",
+        ),
+        "numbers-as-text": (
+            Answer(200, b'{"choices":[{"message":{"content":"hi"}}],"usage":{"prompt_tokens":"12"}}'),
+            "hi",
+        ),
+    }
+
+
+class RandomFaults:
+    """Draws faults by chance, the same ones for the same seed."""
+
+    def __init__(self, shares: Mapping[Fault, float], seed: int = 0) -> None:
+        """*shares* gives each fault its probability; the rest of the calls goes well."""
+        if sum(shares.values()) > 1:
+            raise ValueError(f"shares={sum(shares.values())} of faults come to more than all calls")
+        self._shares = list(shares.items())
+        self._chance = random.Random(seed)
+
+    def draw(self) -> Fault | None:
+        """Return the next call's fault, if it has one."""
+        drawn = self._chance.random()
+        for fault, share in self._shares:
+            drawn -= share
+            if drawn < 0:
+                return fault
+        return None

@@ -1,0 +1,79 @@
+"""How the emulated service speaks: answers as aiohttp sends them, and the ways of not answering."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+from datetime import UTC, datetime
+from email.utils import format_datetime
+
+import anyio
+from aiohttp import web
+
+from . import faults
+
+EPOCH = datetime(2026, 11, 1, tzinfo=UTC).timestamp()
+"""Wall time at the zero of the loop's clock: fixed, so that a loop with virtual time has wall time too."""
+
+FOR_EVER = 10.0 * 365 * 24 * 3600
+"""Seconds: longer than any test."""
+
+
+def now() -> float:
+    """Return the running loop's time."""
+    return asyncio.get_running_loop().time()
+
+
+def date() -> str:
+    """Return the `Date` header of this moment."""
+    return format_datetime(datetime.fromtimestamp(math.floor(EPOCH + now()), UTC), usegmt=True)
+
+
+def as_json(status: int, body: object) -> web.Response:
+    """Answer with JSON."""
+    return web.Response(
+        status=status, text=json.dumps(body), content_type="application/json", headers={"Date": date()}
+    )
+
+
+def plainly(answer: faults.Answer, headers: dict[str, str]) -> web.Response:
+    """Answer as a fault says."""
+    told = {"Date": date(), **headers, "Content-Type": answer.content_type, **answer.headers}
+    return web.Response(status=answer.status, body=answer.body, headers=told)
+
+
+def drop(request: web.Request) -> web.Response:
+    """Cut the connection; what is returned reaches nobody."""
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response(status=499)
+
+
+async def misbehave(
+    request: web.Request, fault: faults.Fault, body: bytes, headers: dict[str, str]
+) -> web.StreamResponse:
+    """Answer a call that ran in a way that no caller can use."""
+    if isinstance(fault, faults.Silence):
+        await anyio.sleep(min(fault.seconds, FOR_EVER))
+        return drop(request)
+    if isinstance(fault, faults.NoHttp):
+        assert request.transport is not None
+        request.transport.write(fault.data)
+        request.transport.close()
+        return web.Response(status=499)
+    if isinstance(fault, faults.Reset):
+        return drop(request)
+    response = web.StreamResponse(headers={**headers, "Content-Type": "application/json"})
+    if isinstance(fault, faults.Cut):
+        response.content_length = len(body)
+        await response.prepare(request)
+        await response.write(body[: int(len(body) * fault.share)])
+        return drop(request)
+    assert isinstance(fault, faults.Drip)
+    response.enable_chunked_encoding()
+    await response.prepare(request)
+    while request.transport is not None and not request.transport.is_closing():
+        await response.write(b" ")
+        await anyio.sleep(fault.interval)
+    return response

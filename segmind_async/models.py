@@ -1,0 +1,214 @@
+"""What a user sends and what comes back: values without behaviour, the same for every provider."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import StrEnum
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from .errors import SegmindError
+
+DEFAULT_MODEL = "gpt-5.4-mini"
+
+Message: TypeAlias = Mapping[str, object]
+"""`{"role": "system" | "user" | "assistant" | "tool", "content": str | [part, …]}`. A part is
+`{"type": "text", "text": …}`, an image (see `image()`), or anything else the provider takes."""
+
+Messages: TypeAlias = str | Sequence[Message]
+"""A conversation; a bare string is one user message."""
+
+JsonObject: TypeAlias = Mapping[str, object]
+
+
+class ChatRequest:
+    """One call to be made: messages, and what differs from the client's defaults.
+
+    `id` comes back on the outcome; None means the row's position. `parameters` go to the provider as
+    they are (`temperature=0`, `max_tokens=50`, `response_format={…}`). Immutable by convention.
+    """
+
+    __slots__ = ("id", "messages", "model", "parameters")
+
+    def __init__(
+        self, messages: Messages, *, model: str | None = None, id: str | None = None, **parameters: object
+    ) -> None:
+        self.messages = messages
+        self.model = model
+        self.id = id
+        self.parameters: JsonObject = parameters
+
+    @classmethod
+    def of(cls, messages: Messages, model: str | None, parameters: JsonObject) -> ChatRequest:
+        """Make a request from parameters that stand in a mapping, whatever their names."""
+        request = cls(messages, model=model)
+        request.parameters = parameters
+        return request
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, ChatRequest):
+            return NotImplemented
+        return self._fields() == other._fields()
+
+    __hash__ = None  # type: ignore[assignment]  # holds lists and dicts, as its messages do
+
+    def _fields(self) -> tuple[object, ...]:
+        return (self.messages, self.model, self.id, self.parameters)
+
+    def __repr__(self) -> str:
+        text = repr(self.messages)
+        shown = text if len(text) <= 80 else f"{text[:77]}…"
+        names = sorted(self.parameters)
+        return f"ChatRequest({shown}, model={self.model!r}, id={self.id!r}, parameters={names})"
+
+
+Request: TypeAlias = Messages | ChatRequest
+"""What a fan-out takes: a string, a list of messages, or a `ChatRequest`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one answer as the provider counted them; None where it did not say."""
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    total_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A function the model asks for; `arguments` is its JSON text, not checked."""
+
+    id: str | None
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChatCompletion:
+    """An answer, the same for all providers."""
+
+    text: str
+    """The model's words; empty if it only called tools or spent everything on thinking."""
+    finish_reason: str | None = None
+    """The provider's own word: `stop`, `length`, `end_turn`, `MAX_TOKENS`, …"""
+    usage: Usage = Usage()
+    tool_calls: tuple[ToolCall, ...] = ()
+    model: str = ""
+    """The slug that was asked."""
+    cost: Decimal | None = None
+    """Credits of all attempts of this call together, None if the service did not say."""
+    credits_remaining: Decimal | None = None
+    """The account's balance right after this call, None if the service did not say."""
+    request_id: str | None = None
+    attempts: int = 1
+    in_doubt: int = 0
+    """Earlier attempts that may have been billed although their answer was lost."""
+    elapsed: float = 0.0
+    """Seconds from the first slot to the answer, waits between attempts included."""
+    raw: JsonObject = field(default_factory=dict, repr=False)
+    """The provider's JSON, unknown fields and all."""
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Response headers, names in lower case."""
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """What the account holds, in credits (1 credit = 1 USD)."""
+
+    credits: Decimal
+    free_credits: Decimal
+
+    @property
+    def total(self) -> Decimal:
+        """Both together: what calls can spend."""
+        return self.credits + self.free_credits
+
+
+class Status(StrEnum):
+    """What became of a row."""
+
+    OK = "ok"
+    FAILED = "failed"
+    UNSENT = "unsent"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one row of a fan-out. `index` counts rows from 0 in the order they were read."""
+
+    index: int
+    id: str | None
+    status: Status
+    completion: ChatCompletion | None = None
+    error: SegmindError | None = None
+    attempts: int = 0
+    cost: Decimal | None = None
+
+    @property
+    def text(self) -> str | None:
+        """The model's words, None unless the row is ok."""
+        return self.completion.text if self.completion else None
+
+
+@dataclass(frozen=True, slots=True)
+class FanOutReport:
+    """What a fan-out did so far; the four counts add up to the rows read."""
+
+    ok: int
+    failed: int
+    unsent: int
+    cancelled: int
+    spent: Decimal
+    """Credits the service named for this fan-out's calls."""
+    unpriced: int
+    """Answers for which the service named no cost; they are missing from *spent*."""
+    credits_remaining: Decimal | None
+    """The balance as last known."""
+    attempts: int
+    rate_limited: int
+    """429 answers."""
+    maybe_paid_twice: int
+    """Attempts that may have been billed although their answer was lost, and that were sent again."""
+    latency_p50: float | None
+    """Seconds a call took, from its first slot; None before the first one."""
+    latency_p95: float | None
+    latency_p99: float | None
+    elapsed: float
+    """Seconds since the fan-out began."""
+    stopped: str | None
+    """Why it ended before its rows did; None if it did not."""
+
+    @property
+    def rows(self) -> int:
+        """Rows with an outcome."""
+        return self.ok + self.failed + self.unsent + self.cancelled
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """A snapshot of the admission: who is in, who waits, and why no more are in."""
+
+    in_flight: int
+    waiting: int
+    limit: int
+    """In-flight limit now in force."""
+    limit_reason: str
+    """Why the limit last moved."""
+    requests_per_minute: float | None
+    """Pace in force, None if there is none."""
+    pace_reason: str
+    """Why the pace last moved."""
+    closed_for: float
+    """Seconds for which a 429 still keeps everything back; 0 if open."""
+    balance: Decimal | None
+    """Credits on the account as last known, less what has been spent since; None if unknown."""
+    held: Decimal
+    """Credits put aside for what is in flight or in doubt."""
+    spent: Decimal
+    """Credits this client's calls have cost."""
+    estimate: Decimal
+    """Credits the next call of the default model is expected to cost."""

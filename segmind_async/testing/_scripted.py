@@ -1,0 +1,80 @@
+"""A transport that answers from a script. It knows the wire, and nothing of how it is used."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from typing import TypeAlias
+
+import anyio
+from pydantic_core import from_json, to_json
+
+from .._core.failures import Failure
+from .._transport import WireRequest, WireResponse
+
+Reply: TypeAlias = WireResponse | Failure
+"""What a transport gives back: an answer, or why there is none."""
+
+
+def answer(
+    text: str,
+    *,
+    cost: str | None = "0.001",
+    balance: str | None = "5",
+    headers: Mapping[str, str] | None = None,
+) -> WireResponse:
+    """Make a 200 in OpenAI's shape; *cost* and *balance* are credits as the service writes them."""
+    named = {"x-cost": cost, "x-remaining-credits": balance}
+    body = {
+        "choices": [{"message": {"role": "assistant", "content": text}, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15},
+    }
+    told = {name: value for name, value in named.items() if value is not None}
+    return WireResponse(200, {"content-type": "application/json", **told, **(headers or {})}, to_json(body))
+
+
+class ScriptedTransport:
+    """Answers requests in order of a script, and keeps what was asked.
+
+    *replies* are handed out one by one; after the last, and without any, every request is answered with
+    what *otherwise* makes of it (default: the last user text, echoed). `latency` is slept before each
+    answer, in seconds of the loop's time.
+    """
+
+    def __init__(
+        self,
+        replies: Iterable[Reply] = (),
+        *,
+        otherwise: Callable[[WireRequest], Reply] | None = None,
+        latency: float = 0.0,
+        keep: bool = True,
+    ) -> None:
+        self._replies = deque(replies)
+        self._otherwise = otherwise or echo
+        self._latency = latency
+        self._keep = keep
+        self.requests: list[WireRequest] = []
+        """What was sent, in order; empty with `keep=False`, for very many."""
+        self.closed = False
+
+    def __repr__(self) -> str:
+        return f"ScriptedTransport({len(self._replies)} replies left, {len(self.requests)} requests kept)"
+
+    async def send(self, request: WireRequest, time_left: float) -> Reply:
+        """Answer from the script."""
+        if self._keep:
+            self.requests.append(request)
+        # Even without latency every answer lets the others run, as a network would.
+        await anyio.sleep(self._latency)
+        return self._replies.popleft() if self._replies else self._otherwise(request)
+
+    async def aclose(self) -> None:
+        """Note that the client let go."""
+        self.closed = True
+
+
+def echo(request: WireRequest) -> Reply:
+    """Answer a chat with its last text, and a read of the balance with 5 credits."""
+    if request.body is None:
+        return WireResponse(200, {}, b'{"credits": 5.0, "free-credits": 0.0}')
+    return answer(f"echo: {from_json(request.body)['messages'][-1]['content']}")

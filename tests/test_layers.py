@@ -1,0 +1,166 @@
+"""The house rules that no linter knows: who may import whom, and how large anything may grow."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent / "segmind_async"
+
+# The higher may import the lower; the order inside one layer is free as long as there is no cycle.
+LAYERS = {
+    "_version": 0,
+    "errors": 0,
+    "config": 0,
+    "models": 0,
+    "_core": 1,
+    "messages": 2,
+    "_sessions": 2,
+    "_transport": 2,
+    "_admission": 2,
+    "_service": 3,
+    "_call": 3,
+    "_fanout": 3,
+    "client": 4,
+    "testing": 5,
+    "jobs": 5,
+    "cli": 6,
+    "__main__": 7,
+    "__init__": 7,
+}
+IMPURE = {"asyncio", "anyio", "aiohttp", "time", "random", "secrets", "os", "socket", "threading"}
+KNOWS_AIOHTTP = {"_sessions", "_transport", "emulator.server", "emulator.speaking"}
+KNOWS_TERMINAL = {"typer", "rich", "click"}
+
+MOST_BODY_LINES = 50
+MOST_DEPTH = 3
+MOST_PARAMETERS = 6
+MOST_FILE_LINES = 400
+
+
+def modules() -> dict[str, Path]:
+    names = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in ROOT.rglob("*.py")}
+    return {name.removesuffix(".__init__"): path for name, path in names.items()}
+
+
+MODULES = modules()
+TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in MODULES.items()}
+
+
+def imports(name: str, tree: ast.AST | None = None) -> Iterator[str]:
+    """Names of what a module imports; the package's own modules start with a dot."""
+    package = [] if name == "__init__" else name.split(".")
+    if MODULES[name].name != "__init__.py":
+        package = package[:-1]
+    for node in ast.walk(tree or TREES[name]):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            yield node.module or ""
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] + (node.module or "").split(".")
+            target = ".".join(part for part in base if part)
+            for alias in node.names:
+                deeper = f"{target}.{alias.name}".lstrip(".")
+                yield "." + (deeper if deeper in MODULES else target)
+
+
+def room(name: str) -> str:
+    return name.split(".", maxsplit=1)[0]
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_imports_run_downwards_only(name: str) -> None:
+    for target in imports(name):
+        if not target.startswith("."):
+            continue
+        if room(name) == "emulator":
+            assert room(target[1:]) == "emulator", f"the emulator knows nothing of the library: {target}"
+        elif room(target[1:]) == "emulator":
+            assert room(name) in {"cli", "testing"}, f"{name} imports {target}"
+        else:
+            assert LAYERS[room(target[1:])] <= LAYERS[room(name)], (
+                f"{name} imports {target}, which lies above"
+            )
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_each_room_knows_only_its_own_libraries(name: str) -> None:
+    outside = {target.split(".")[0] for target in imports(name) if not target.startswith(".")}
+    if room(name) == "_core":
+        assert not outside & IMPURE, f"{name} must decide without {sorted(outside & IMPURE)}"
+    if name not in KNOWS_AIOHTTP:
+        assert "aiohttp" not in outside
+    if room(name) != "cli":
+        assert not outside & KNOWS_TERMINAL
+
+
+@pytest.mark.parametrize("name", sorted(name for name in MODULES if room(name) == "_core"))
+def test_the_core_never_waits(name: str) -> None:
+    assert not [node for node in ast.walk(TREES[name]) if isinstance(node, ast.Await | ast.AsyncFunctionDef)]
+
+
+def test_there_is_no_import_cycle() -> None:
+    graph = {
+        name: {t[1:] for t in imports(name) if t.startswith(".") and t[1:] in MODULES} for name in MODULES
+    }
+    done: set[str] = set()
+
+    def visit(name: str, path: tuple[str, ...]) -> None:
+        assert name not in path, " > ".join((*path[path.index(name) :], name))
+        if name not in done:
+            for target in graph[name] - {name}:
+                visit(target, (*path, name))
+            done.add(name)
+
+    for name in graph:
+        visit(name, ())
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_nothing_is_imported_inside_a_function(name: str) -> None:
+    if room(name) in {"cli", "__main__"}:
+        return  # commands import what they need when they run, so that --help is quick
+    for node in ast.walk(TREES[name]):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            inside = [sub.lineno for sub in ast.walk(node) if isinstance(sub, ast.Import | ast.ImportFrom)]
+            assert not inside, f"{name}:{inside}"
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_nothing_grows_out_of_hand(name: str) -> None:
+    lines = MODULES[name].read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= MOST_FILE_LINES, f"{name} has {len(lines)} lines"
+    for node in ast.walk(TREES[name]):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            where = f"{name}:{node.lineno} {node.name}"
+            assert body_lines(node) <= MOST_BODY_LINES, where
+            assert depth(node) <= MOST_DEPTH, where
+            if room(name) not in {"cli", "client"}:
+                assert parameters(node) <= MOST_PARAMETERS, where
+
+
+def body_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    body = node.body[1:] if ast.get_docstring(node) else node.body
+    return (body[-1].end_lineno or 0) - body[0].lineno + 1 if body else 0
+
+
+def parameters(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    names = [arg.arg for arg in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)]
+    return len([name for name in names if name not in {"self", "cls"}])
+
+
+def depth(node: ast.AST, so_far: int = 0) -> int:
+    deepest = so_far
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda):
+            continue
+        is_elif = isinstance(node, ast.If) and isinstance(child, ast.If) and node.orelse == [child]
+        nests = isinstance(
+            child, ast.If | ast.For | ast.AsyncFor | ast.While | ast.With | ast.AsyncWith | ast.Try
+        )
+        deepest = max(deepest, depth(child, so_far + (nests and not is_elif)))
+    return deepest
