@@ -4,7 +4,7 @@ All three are decided in one synchronous step at the moment an attempt may start
 ahead and nothing grows stale, and nobody keeps a slot while waiting for money. Whoever waits, waits in
 the queue of its scope; a scope whose own budget is short steps aside and does not block the others.
 
-It knows nothing of HTTP. The decisions are the pure objects' (`Account`, `Pacer`, `Window`); here they
+It knows nothing of HTTP. The decisions are the pure objects' (`Account`, `Throttle`, `Queue`); here they
 meet the event loop: futures, one timer, and the exact way back for whoever is cancelled.
 """
 
@@ -23,9 +23,8 @@ from ._core.credits import Account, Hold, Price, Purse, Shortfall
 from ._core.exposure import CostModel
 from ._core.failures import Billing, Failure, Kind
 from ._core.money import credits_of, floor_units
-from ._core.pacing import Pacer, StartTag
 from ._core.queue import Priority, Queue, Scope
-from ._core.window import Window
+from ._core.throttle import StartTag, Throttle
 from .models import Statistics
 
 
@@ -74,8 +73,7 @@ class Lease:
         now = self._end(Event.ANSWERED)
         door = self.admission
         door.account.settle(self.hold, price, reading, now)
-        door.pacer.answered(self.tag, now)
-        door.window.succeeded(self.tag, now)
+        door.throttle.answered(self.tag, now, well=True)
         door.ended(self.scope)
 
     def failed(self, failure: Failure, reading: int | None = None) -> None:
@@ -101,7 +99,7 @@ class Lease:
             door.account.doubt(self.hold, now)
         else:
             door.account.release(self.hold)
-        door.pacer.abandoned(self.tag, now)
+        door.throttle.abandoned(self.tag, now)
         door.ended(self.scope)
 
     def _end(self, event: Event) -> float:
@@ -123,10 +121,9 @@ CallScope: TypeAlias = Scope[_Waiter]
 class Admission:
     """The one door that every attempt of a client and all its derived clients goes through."""
 
-    def __init__(self, account: Account, pacer: Pacer, window: Window) -> None:
+    def __init__(self, account: Account, throttle: Throttle) -> None:
         self.account = account
-        self.pacer = pacer
-        self.window = window
+        self.throttle = throttle
         self.queue: Queue[_Waiter] = Queue()
         self.root = Scope[_Waiter](None, account.root, None, "interactive")
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -139,7 +136,7 @@ class Admission:
     def __repr__(self) -> str:
         return (
             f"Admission({self.account.in_flight} in flight, {self.queue.waiting} waiting, "
-            f"{self.account!r}, {self.pacer!r}, {self.window!r})"
+            f"{self.account!r}, {self.throttle!r})"
         )
 
     def scope(
@@ -192,7 +189,7 @@ class Admission:
             return await future
         except asyncio.CancelledError:
             if future.done() and not future.cancelled():
-                self.pacer.abandoned(future.result(), self.now())
+                self.throttle.abandoned(future.result(), self.now())
             raise
 
     def close(self, scope: CallScope) -> None:
@@ -217,15 +214,13 @@ class Admission:
         self._pump()
 
     def learn(self, tag: StartTag, failure: Failure, now: float) -> None:
-        """Tell pace and window what a failure says of them."""
+        """Tell pace and limit what a failure says of them."""
         if failure.kind is Kind.RATE_LIMITED:
-            self.pacer.refused(tag, now, failure.retry_after)
-            self.window.refused(tag, now)
-        elif failure.billing is Billing.NOT_SENT:
-            self.pacer.abandoned(tag, now)
+            self.throttle.refused(tag, now, failure.retry_after, self.account.in_flight)
+        elif failure.status is None:
+            self.throttle.abandoned(tag, now)
         else:
-            self.pacer.answered(tag, now)
-            self.window.failed(tag, now)
+            self.throttle.answered(tag, now, well=False)
 
     def statistics(self, estimate: int) -> Statistics:
         """Return a snapshot."""
@@ -235,11 +230,11 @@ class Admission:
         return Statistics(
             in_flight=account.in_flight,
             waiting=self.queue.waiting,
-            limit=self.window.limit,
-            limit_reason=self.window.reason,
-            requests_per_minute=self.pacer.rate,
-            pace_reason=self.pacer.reason,
-            closed_for=max(0.0, self.pacer.closed_until - now),
+            limit=self.throttle.limit,
+            limit_reason=self.throttle.window.reason,
+            requests_per_minute=self.throttle.pacer.rate,
+            pace_reason=self.throttle.pacer.reason,
+            closed_for=max(0.0, self.throttle.gate.closed_until - now),
             balance=None if balance is None else credits_of(balance),
             held=credits_of(account.root.exposure.required(now, None) + account.in_doubt),
             spent=credits_of(account.root.spent),
@@ -260,7 +255,7 @@ class Admission:
             ahead = self._last_seen - loop.time()
             if ahead > 0:
                 self.account.shift(-ahead)
-                self.pacer.shift(-ahead)
+                self.throttle.shift(-ahead)
         self._loop = loop
 
     def _leave(self, ticket: Ticket, future: asyncio.Future[Lease | Shortfall | Closed]) -> None:
@@ -273,12 +268,12 @@ class Admission:
     def _admit(self, ticket: Ticket, now: float) -> Lease | Shortfall | CallScope | float:
         """Grant, or say what is missing: money, a slot of that scope, or the time until that instant."""
         scope = ticket.scope
-        if self.account.in_flight >= self.window.limit:
+        if self.account.in_flight >= self.throttle.limit:
             return self.root
         full = scope.full()
         if full is not None:
             return full
-        start = self.pacer.next_start(now)
+        start = self.throttle.next_start(now, self.account.in_flight)
         if start > now:
             return start
         hold = self.account.reserve(scope.purse, ticket.model, ticket.foretold, now)
@@ -287,7 +282,7 @@ class Admission:
         for level in scope.line:
             level.in_flight += 1
         self.queue.granted(scope.priority)
-        return Lease(self, scope, hold, self.pacer.start(now, self.account.in_flight))
+        return Lease(self, scope, hold, self.throttle.start(now, hold.others))
 
     def _pump(self) -> None:
         """Let in whoever may, in order, until something is missing that all of them need."""
@@ -318,13 +313,13 @@ class Admission:
     def _serve_reads(self, now: float) -> bool:
         """Let the reads of the balance start, before all else; False if one has to wait."""
         while self._reads:
-            start = self.pacer.next_start(now)
+            start = self.throttle.next_start(now, self.account.in_flight)
             if start > now:
                 self._wake_at(start)
                 return False
             future = self._reads.popleft()
             if not future.done():
-                future.set_result(self.pacer.start(now, self.account.in_flight))
+                future.set_result(self.throttle.start(now, self.account.in_flight))
         return True
 
     def _short_of(self, scope: CallScope, got: Lease | Shortfall | CallScope | float) -> CallScope | None:

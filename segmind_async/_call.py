@@ -250,7 +250,9 @@ class Call:
         if failure.resend is Resend.WHEN_OPEN:
             # The gate keeps everybody back, this call too; its time counts as a wait between attempts.
             admission = self._service.admission
-            self._progress.used += max(decision.wait, admission.pacer.closed_until - admission.now(), 0.0)
+            self._progress.used += max(
+                decision.wait, admission.throttle.gate.closed_until - admission.now(), 0.0
+            )
             return
         wait = decision.wait + (backoff.full_jitter(decision.spread) if decision.spread else 0.0)
         self._progress.used += wait

@@ -76,7 +76,7 @@ async def _ask(service: Service, progress: Progress) -> Balance | Failure:
     try:
         got = await service.transport.send(_BALANCE, progress.left)
     except BaseException:
-        admission.pacer.abandoned(tag, admission.now())
+        admission.throttle.abandoned(tag, admission.now())
         raise
     progress.attempts += 1
     progress.used += admission.now() - sent_at
@@ -84,7 +84,7 @@ async def _ask(service: Service, progress: Progress) -> Balance | Failure:
     if isinstance(answer, Failure):
         admission.learn(tag, answer, admission.now())
         return answer
-    admission.pacer.answered(tag, admission.now())
+    admission.throttle.answered(tag, admission.now(), well=True)
     admission.observe(floor_units(answer.total), sent_at)
     return answer
 

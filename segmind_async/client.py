@@ -17,10 +17,9 @@ from ._core.credits import Account
 from ._core.estimate import Estimates
 from ._core.families import check_slug
 from ._core.money import ceil_units, to_decimal
-from ._core.pacing import Pacer
 from ._core.queue import Priority
 from ._core.redact import Redactor
-from ._core.window import Window
+from ._core.throttle import Throttle
 from ._fanout import FanOut, FanOutOptions, OnExhausted, Rows
 from ._service import Service, read_balance
 from ._sessions import SessionPool
@@ -77,8 +76,7 @@ class SegmindClient:
             transport,
             Admission(
                 Account(ceil_units(to_decimal(self._limits.floor))),
-                Pacer(self._limits.requests_per_minute),
-                Window(self._limits.max_in_flight),
+                Throttle(self._limits.max_in_flight, self._limits.requests_per_minute),
             ),
             Estimates(None if first_cost is None else to_decimal(first_cost)),
             Redactor(key),

@@ -184,9 +184,9 @@ async def test_max_failures_counts_failed_rows() -> None:
 
 @pytest.mark.parametrize("code", ["401", "403", "404"])
 async def test_what_all_rows_would_meet_stops_the_fan_out(code: str) -> None:
-    transport = ScriptedTransport(otherwise=by_text)
+    transport = ScriptedTransport(otherwise=by_text, latency=1.0)
     rows = itertools.chain([code], numbered(10_000))
-    async with client(transport, limits=sa.Limits(requests_per_minute=6000)) as c:
+    async with client(transport, limits=sa.Limits(requests_per_minute=60)) as c:
         async with c.fan_out(rows, max_in_flight=16) as outcomes:
             got = Counter([outcome.status.value async for outcome in outcomes])
     assert got["failed"] == 1

@@ -1,17 +1,54 @@
-"""Interim: how many attempts may be in flight."""
+"""How many attempts may be in flight: all that the user allows, less if the service allows fewer.
+
+Grown with care, since every step too far costs a refusal: one more after many answers with the limit in
+use, after twice as many each time that it went wrong. Latency is no signal here, because the length of
+an answer rules it; a 5xx or a timeout stops growth and does not cut.
+"""
 
 from __future__ import annotations
 
-from .pacing import StartTag
+_GROW_FIRST, _GROW_LAST = 200, 6400
+"""Answers at the limit before it is tried one higher: at first, and at most."""
 
 
 class Window:
-    def __init__(self, max_in_flight: int = 64) -> None:
+    """The in-flight limit of one API key."""
+
+    __slots__ = ("_ceiling", "_full", "_grow_after", "highest", "limit", "reason")
+
+    def __init__(self, max_in_flight: int) -> None:
+        self._ceiling = max_in_flight
         self.limit = max_in_flight
         self.reason = "max_in_flight"
+        self.highest = -1
+        """The most others in flight with which a call was let in, since the last cut."""
+        self._grow_after = _GROW_FIRST
+        self._full = 0
 
-    def succeeded(self, tag: StartTag, now: float) -> None: ...
+    def __repr__(self) -> str:
+        return f"Window({self.limit} of {self._ceiling}, {self.reason})"
 
-    def failed(self, tag: StartTag, now: float) -> None: ...
+    def succeeded(self, others: int) -> None:
+        """Note an answer to a call that was sent with *others* in flight."""
+        self.highest = max(self.highest, others)
+        if self.limit >= self._ceiling or others < self.limit - 1:
+            return
+        self._full += 1
+        if self._full >= self._grow_after:
+            self._full = 0
+            self.limit += 1
+            self.reason = f"{self._grow_after} answers with {self.limit - 1} in flight"
 
-    def refused(self, tag: StartTag, now: float) -> None: ...
+    def failed(self) -> None:
+        """Note a 5xx or a timeout: not the moment to grow."""
+        self._full = 0
+
+    def cut(self, fits: int, refused_at: int) -> None:
+        """Learn that *fits* calls at once were accepted, and one with *refused_at* others was not."""
+        limit = max(1, min(fits, refused_at, self.limit))
+        if limit < self._ceiling and self.limit < self._ceiling:
+            self._grow_after = min(2 * self._grow_after, _GROW_LAST)
+        self.reason = f"429 with {refused_at} in flight: {self.limit} cut to {limit}"
+        self.limit = limit
+        self.highest = limit - 1
+        self._full = 0
