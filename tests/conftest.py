@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import looptime
 import pytest
+from hypothesis import settings
+
+# The same examples everywhere: a gate that fails by chance teaches people to press the button twice.
+settings.register_profile("gate", derandomize=True, deadline=None, database=None, max_examples=60)
+settings.register_profile("search", deadline=None, max_examples=2000)
+settings.load_profile("gate")
 
 
 @pytest.fixture

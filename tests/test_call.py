@@ -156,7 +156,7 @@ async def test_no_slot_and_no_money_is_held_while_waiting_to_retry() -> None:
         tasks.start_soon(c.chat, "waits 50 s")
         await anyio.sleep(1)
         statistics = c.statistics()
-        assert (statistics.in_flight, statistics.held) == (0, 0)
+        assert (statistics.in_flight, statistics.held) == (0, Decimal(0))
         await c.chat("gets the only slot meanwhile")
         assert len(transport.requests) == 3
 

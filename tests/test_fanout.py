@@ -196,7 +196,7 @@ async def test_what_all_rows_would_meet_stops_the_fan_out(code: str) -> None:
 
 
 async def test_an_unknown_model_of_one_row_fails_that_row_alone() -> None:
-    rows = [sa.ChatRequest("404", model="gone"), "a", "b"]
+    rows: list[sa.ChatRequest | str] = [sa.ChatRequest("404", model="gone"), "a", "b"]
     async with client(ScriptedTransport(otherwise=by_text)) as c:
         got = await c.chat_many(rows)
     assert [outcome.status.value for outcome in got] == ["failed", "ok", "ok"]
@@ -248,7 +248,7 @@ async def test_cancelling_one_wait_for_an_outcome_loses_none() -> None:
         client(ScriptedTransport(latency=1)) as c,
         c.fan_out(numbered(20), max_in_flight=2) as outcomes,
     ):
-        seen = []
+        seen: list[int] = []
         while len(seen) < 20:
             with anyio.move_on_after(0.3):
                 seen.append((await anext(outcomes)).index)

@@ -228,11 +228,11 @@ class Account:
         elif self._reading is None:
             # Whatever it is, it did not suffice; a read of the balance may tell better.
             self.observe(0, hold.started_at, now)
-        known = self.balance
-        if needed is None and known is not None:
-            needed = known // (hold.others + 1) + 1
-        if needed is not None:
-            self._reserved[hold.model] = max(needed, self._reserved.get(hold.model, 0))
+        if needed is None:
+            balance = self.balance
+            assert balance is not None
+            needed = balance // (hold.others + 1) + 1
+        self._reserved[hold.model] = max(needed, self._reserved.get(hold.model, 0))
 
     def observe(self, reading: int, sent_at: float, now: float) -> None:
         """Take in a balance, read by a request that was sent at *sent_at* and answered *now*.

@@ -205,7 +205,7 @@ def error_text(body: bytes) -> str:
             said = said.get("message")
         if said:
             return _one_line(said if isinstance(said, str) else repr(said))
-    return _one_line(repr(raw)) if raw else ""
+    return _one_line(repr(raw)) if any(raw.values()) else ""
 
 
 def _without_markup(text: str) -> str:

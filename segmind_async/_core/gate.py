@@ -51,17 +51,14 @@ class Gate:
 
     def next_start(self, now: float, in_flight: int) -> float:
         """Return when the next start may be; inf if that depends on an answer still to come."""
-        match self.phase:
-            case Phase.OPEN:
-                return now
-            case Phase.CLOSED:
-                if now < self.closed_until:
-                    return self.closed_until
-                return now if in_flight <= self.most_in_flight else math.inf
-            case Phase.PROBING:
-                return math.inf
-            case Phase.RAMPING:
-                return now if self._allowed > 0 else math.inf
+        if self.phase is Phase.CLOSED and now < self.closed_until:
+            return self.closed_until
+        may = (
+            self.phase is Phase.OPEN
+            or (self.phase is Phase.CLOSED and in_flight <= self.most_in_flight)
+            or (self.phase is Phase.RAMPING and self._allowed > 0)
+        )
+        return now if may else math.inf
 
     def start(self, number: int) -> None:
         """Note a start, by its number."""

@@ -1,0 +1,276 @@
+"""The ledger: grants, readings out of order, doubts, refusals, budgets."""
+
+from __future__ import annotations
+
+import pytest
+
+from segmind_async._core.credits import DOUBT_SETTLES_AFTER, Account, Hold, Price, Purse, Shortfall
+from segmind_async._core.exposure import CostModel
+
+CENT = 10**8
+
+
+def model(calls: int = 100, cost: int = CENT) -> CostModel:
+    made = CostModel(cost)
+    for _ in range(calls):
+        made.finished(cost, 1.0)
+    return made
+
+
+class Book:
+    """An account, and one model of calls that cost a cent."""
+
+    def __init__(self, balance: int | None = 100 * CENT, floor: int = 0, calls: int = 100) -> None:
+        self.account = Account(floor)
+        self.model = model(calls)
+        self.now = 0.0
+        if balance is not None:
+            self.account.observe(balance, 0, 0)
+
+    def grant(self, purse: Purse | None = None) -> Hold:
+        got = self.ask(purse)
+        assert isinstance(got, Hold), got
+        return got
+
+    def refuse(self, purse: Purse | None = None) -> Shortfall:
+        got = self.ask(purse)
+        assert isinstance(got, Shortfall), got
+        return got
+
+    def ask(self, purse: Purse | None = None) -> Hold | Shortfall:
+        self.now += 1
+        return self.account.reserve(purse or self.account.root, self.model, None, self.now)
+
+    def settle(
+        self, hold: Hold, cost: int | None = CENT, reading: int | None = None, *, named: bool = True
+    ) -> None:
+        self.now += 1
+        self.account.settle(hold, Price(cost, named), reading, self.now)
+
+    def all_that_fit(self) -> list[Hold]:
+        held = []
+        while isinstance(got := self.ask(), Hold):
+            held.append(got)
+        return held
+
+
+def test_no_more_than_the_balance_is_put_in_flight() -> None:
+    book = Book(50 * CENT)
+    held = book.all_that_fit()
+    assert 40 <= len(held) <= 50
+    shortfall = book.refuse()
+    assert not shortfall.final
+    assert shortfall.purse is None
+    for hold in held:
+        book.settle(hold)
+    assert book.account.balance == (50 - len(held)) * CENT
+    assert book.account.in_flight == 0
+
+
+def test_the_floor_is_kept() -> None:
+    book = Book(50 * CENT, floor=30 * CENT)
+    assert 10 <= len(book.all_that_fit()) <= 20
+
+
+def test_spent_to_the_floor_is_final() -> None:
+    book = Book(30 * CENT, floor=30 * CENT)
+    shortfall = book.refuse()
+    assert shortfall.final
+    assert shortfall.available == 0
+    assert shortfall.needed >= CENT
+
+
+def test_an_unknown_balance_lets_one_start_then_one_more_with_every_answer() -> None:
+    book = Book(None, calls=0)
+    assert book.account.unread
+    first = book.grant()
+    assert not book.refuse().final
+    book.settle(first)
+    assert len([book.grant(), book.grant()]) == 2
+    book.refuse()
+    assert book.account.balance is None
+
+
+@pytest.mark.parametrize(
+    ("reading", "sent_at", "now", "believed"),
+    [
+        pytest.param(40, 5, 30, True, id="lower counts at once"),
+        pytest.param(60, 5, 30, False, id="higher, sent before the lower one arrived"),
+        pytest.param(60, 19.9, 30, False, id="higher, sent just before"),
+        pytest.param(60, 20, 30, True, id="higher, sent after: a top-up"),
+        pytest.param(50, 5, 30, True, id="the same"),
+    ],
+)
+def test_readings_by_the_causal_rule(reading: int, sent_at: float, now: float, believed: bool) -> None:
+    account = Account()
+    account.observe(80 * CENT, 0, 1)
+    account.observe(50 * CENT, 10, 20)
+    account.observe(reading * CENT, sent_at, now)
+    assert account.balance == (reading if believed else 50) * CENT
+
+
+def test_a_reading_covers_what_ended_before_it_was_asked_for() -> None:
+    book = Book(100 * CENT)
+    early, late = book.grant(), book.grant()
+    book.settle(early)  # at 3
+    book.settle(late)  # at 4
+    assert book.account.balance == 98 * CENT
+    # Sent between the two: the first is in it, the second may or may not be.
+    book.account.observe(99 * CENT, sent_at=3.5, now=10)
+    assert book.account.balance == 98 * CENT
+
+
+def test_in_doubt_the_money_stays_aside_until_a_later_balance_covers_it() -> None:
+    book = Book(10 * CENT)
+    hold = book.grant()
+    book.account.doubt(hold, 5)
+    assert book.account.in_doubt >= CENT
+    assert book.account.in_flight == 0
+    assert book.account.doubts_settle_at == 5 + DOUBT_SETTLES_AFTER
+    book.account.observe(10 * CENT, 5 + DOUBT_SETTLES_AFTER - 1, 70)
+    assert book.account.in_doubt > 0
+    book.account.observe(10 * CENT, 5 + DOUBT_SETTLES_AFTER, 70)
+    assert book.account.in_doubt == 0
+    assert book.account.doubts_settle_at is None
+
+
+def test_with_doubts_alone_in_the_way_nothing_can_be_waited_for() -> None:
+    book = Book(int(1.5 * CENT))
+    book.account.doubt(book.grant(), 5)
+    assert book.refuse().final
+
+
+def test_a_released_hold_costs_nothing() -> None:
+    book = Book(50 * CENT)
+    count = len(held := book.all_that_fit())
+    for hold in held:
+        book.account.release(hold)
+    assert len(book.all_that_fit()) == count
+
+
+def test_costs_without_a_name_come_from_what_the_balance_fell_by() -> None:
+    book = Book(1000 * CENT, calls=0)
+    for n in range(20):
+        book.settle(book.grant(), 10, named=False)
+        book.account.observe((1000 - 3 * (n + 1)) * CENT, book.now + 0.5, book.now + 1)
+        book.now += 1
+    assert book.model.typical() == 3 * CENT
+    assert book.account.root.spent == 60 * CENT
+
+
+def test_named_costs_are_taken_from_the_fall_first() -> None:
+    book = Book(1000 * CENT)
+    book.settle(book.grant(), 2 * CENT)
+    book.settle(book.grant(), 1, named=False)
+    before = book.account.root.spent
+    book.account.observe(995 * CENT, 50, 51)
+    assert book.account.root.spent - before == 3 * CENT - 1
+    # A balance that did not fall prices nothing.
+    book.settle(book.grant(), 1, named=False)
+    book.account.observe(995 * CENT, 60, 61)
+    assert book.account.root.spent - before == 3 * CENT
+
+
+def test_without_any_price_the_typical_cost_is_booked() -> None:
+    book = Book(1000 * CENT)
+    book.settle(book.grant(), None, named=False)
+    assert book.account.root.spent == CENT
+    assert book.account.balance == 999 * CENT
+
+
+def test_free_of_charge_and_unpriced() -> None:
+    book = Book(1000 * CENT)
+    book.settle(book.grant(), 0, named=False)
+    book.account.observe(999 * CENT, 50, 51)
+    assert book.account.root.spent >= 0
+
+
+def test_a_406_with_others_in_flight_holds_back_until_one_of_them_ends() -> None:
+    book = Book(100 * CENT)
+    others = [book.grant() for _ in range(4)]
+    book.account.refuse(book.grant(), balance=100 * CENT, needed=20 * CENT, now=50)
+    assert not book.refuse().final
+    book.settle(others[0], reading=99 * CENT)
+    # Three at 20 are withheld, and a fourth fits in 99.
+    fourth = book.grant()
+    book.refuse()
+    book.settle(fourth, reading=98 * CENT)
+    book.account.forget()
+    assert len(book.all_that_fit()) > 50
+
+
+def test_a_406_that_names_nothing_says_that_one_more_did_not_fit() -> None:
+    book = Book(100 * CENT)
+    others = [book.grant() for _ in range(9)]
+    book.account.refuse(book.grant(), None, None, 50)
+    book.settle(others[0])
+    held = book.all_that_fit()
+    assert len(others) - 1 + len(held) == 9
+
+
+def test_a_406_before_any_balance_means_there_is_nothing() -> None:
+    book = Book(None)
+    book.account.refuse(book.grant(), None, None, 5)
+    assert book.account.balance == 0
+    assert book.refuse().final
+    # A read of the balance may tell better.
+    book.account.observe(50 * CENT, 6, 7)
+    book.grant()
+
+
+def test_a_budget_holds_and_spends_in_itself_and_in_its_parents() -> None:
+    book = Book(1000 * CENT)
+    outer = Purse(book.account.root, 20 * CENT)
+    inner = Purse(outer, 10 * CENT)
+    hold = book.grant(inner)
+    book.settle(hold)
+    assert (inner.spent, outer.spent, book.account.root.spent) == (CENT, CENT, CENT)
+    assert (inner.left, outer.left, book.account.root.left) == (9 * CENT, 19 * CENT, None)
+    while isinstance(got := book.ask(inner), Hold):
+        book.settle(got)
+    assert got.purse is inner
+    assert got.final
+    assert 8 * CENT <= inner.spent <= 10 * CENT
+    assert book.grant(outer)
+
+
+def test_a_parents_cap_binds_its_children() -> None:
+    book = Book(1000 * CENT)
+    outer = Purse(book.account.root, 5 * CENT)
+    children = [Purse(outer, 4 * CENT) for _ in range(3)]
+    held = []
+    for child in children:
+        while isinstance(got := book.ask(child), Hold):
+            held.append(got)
+    assert 3 <= len(held) <= 5
+    assert got.purse is outer
+    assert not got.final
+
+
+def test_for_a_budget_a_doubt_never_clears() -> None:
+    book = Book(1000 * CENT)
+    purse = Purse(book.account.root, 10 * CENT)
+    book.account.doubt(book.grant(purse), 5)
+    left = purse.left
+    assert left is not None
+    assert left <= 9 * CENT
+    book.account.observe(1000 * CENT, 500, 501)
+    assert purse.left == left
+
+
+def test_a_floor_of_its_own_is_never_below_its_parents() -> None:
+    root = Purse(None, None, 5)
+    assert Purse(root, None, 3).floor == 5
+    assert Purse(root, None, 7).floor == 7
+    assert repr(Purse(root, 9)) == "Purse(cap=9, floor=5, spent=0, doubted=0)"
+
+
+def test_a_loop_with_another_clock() -> None:
+    book = Book(50 * CENT)
+    book.settle(book.grant())
+    book.account.doubt(book.grant(), 5)
+    book.account.shift(1000)
+    assert book.account.doubts_settle_at == 1005 + DOUBT_SETTLES_AFTER
+    book.account.observe(49 * CENT, 1001, 1002)
+    assert book.account.balance == 48 * CENT
+    assert repr(book.account).startswith(f"Account(balance={48 * CENT}, in_flight=0, in_doubt=")
