@@ -120,7 +120,7 @@ def hostile_answers() -> dict[str, Answer]:
         "100000-brackets": Answer(200, b"[" * 100_000),
         "gzip-bomb": Answer(200, _bomb(), headers={"Content-Encoding": "gzip"}),
         "not-gzip-though-said": Answer(200, _WHOLE % b"hi", headers={"Content-Encoding": "gzip"}),
-        "unknown-encoding": Answer(200, _WHOLE % b"hi", headers={"Content-Encoding": "snappy"}),
+        "two-answers": Answer(200, _WHOLE % b"hi" + _WHOLE % b"hi"),
         "over-32-mib": Answer(200, _WHOLE % (b"x" * (33 * 1024 * 1024))),
     }
 
@@ -131,6 +131,10 @@ def odd_answers() -> dict[str, tuple[Answer, str]]:
         "bom": (Answer(200, b"\xef\xbb\xbf" + _WHOLE % b"hi"), "hi"),
         "wrong-content-type": (Answer(200, _WHOLE % b"hi", "text/plain"), "hi"),
         "wrong-charset-named": (Answer(200, _WHOLE % "ö".encode(), "application/json; charset=latin-1"), "ö"),
+        "unknown-encoding": (
+            Answer(200, _WHOLE % b"hi", headers={"Content-Encoding": "snappy"}),
+            "hi",
+        ),
         "gzip": (Answer(200, gzip.compress(_WHOLE % b"hi"), headers={"Content-Encoding": "gzip"}), "hi"),
         "half-a-character": (Answer(200, _WHOLE % b"ab\\ud83d"), "ab\ufffd"),
         "null-content": (

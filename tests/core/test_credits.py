@@ -229,9 +229,10 @@ def test_a_budget_holds_and_spends_in_itself_and_in_its_parents() -> None:
     while isinstance(got := book.ask(inner), Hold):
         book.settle(got)
     assert got.purse is inner
+    assert isinstance(got, Shortfall)
     assert got.final
     assert 8 * CENT <= inner.spent <= 10 * CENT
-    assert book.grant(outer)
+    book.grant(outer)
 
 
 def test_a_parents_cap_binds_its_children() -> None:
@@ -244,6 +245,7 @@ def test_a_parents_cap_binds_its_children() -> None:
             held.append(got)
     assert 3 <= len(held) <= 5
     assert got.purse is outer
+    assert isinstance(got, Shortfall)
     assert not got.final
 
 

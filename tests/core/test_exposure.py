@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segmind_async._core.exposure import KEPT, CostModel, Exposure, Moments, _Total
+from segmind_async._core.exposure import KEPT, CostModel, Exposure, Held, Moments, _Total
 
 CENT = 10**8
 
@@ -129,7 +129,8 @@ def test_two_models_in_one_purse_add_up() -> None:
 @given(st.lists(st.booleans(), max_size=40), st.integers(0, 30))
 def test_the_cheap_answer_never_contradicts_the_exact_one(steps: list[bool], room: int) -> None:
     model = taught(lognormal(6, 50, 0.8))
-    exposure, held, now = Exposure(), [], 0.0
+    held: list[Held] = []
+    exposure, now = Exposure(), 0.0
     for add in steps:
         now += 0.3
         if add or not held:

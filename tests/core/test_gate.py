@@ -17,7 +17,7 @@ def test_closed_for_as_long_as_told_then_one_probe_then_more_with_every_answer()
     gate.start(1)
     assert gate.next_start(12, 0) == math.inf
     gate.answered(1)
-    assert gate.phase is Phase.RAMPING
+    assert repr(gate) == "Gate(ramping)"
     started = 0
     while gate.next_start(13, 0) == 13:
         gate.start(2 + started)

@@ -15,7 +15,7 @@ from segmind_async._core.pacing import Pacer, PacerState
 
 def run(pacer: Pacer, until: float, now: float = 0.0) -> list[float]:
     """Start whenever it is allowed."""
-    starts = []
+    starts: list[float] = []
     while True:
         now = max(now, pacer.next_start(now))
         if now > until:
@@ -105,7 +105,7 @@ def test_without_a_rate_only_the_first_calls_are_careful() -> None:
 def steady(pacer: Pacer, server_rate: int, until: float, now: float = 0.0) -> list[tuple[float, bool]]:
     """Run against a sliding window; returns starts and whether each was accepted."""
     accepted: list[float] = []
-    log = []
+    log: list[tuple[float, bool]] = []
     while True:
         now = max(now + 0.001, pacer.next_start(now))
         if now > until:
