@@ -165,17 +165,18 @@ def odd_answers() -> dict[str, tuple[Answer, str]]:
 class RandomFaults:
     """Draws faults by chance, the same ones for the same seed."""
 
-    def __init__(self, shares: Mapping[Fault, float], seed: int = 0) -> None:
-        """*shares* gives each fault its probability; the rest of the calls goes well."""
-        if sum(shares.values()) > 1:
-            raise ValueError(f"shares={sum(shares.values())} of faults come to more than all calls")
-        self._shares = list(shares.items())
+    def __init__(self, *shares: tuple[float, Fault], seed: int = 0) -> None:
+        """*shares* are faults with their probabilities before them; the rest of the calls goes well."""
+        total = sum(share for share, _ in shares)
+        if total > 1:
+            raise ValueError(f"shares={total} of faults come to more than all calls")
+        self._shares = shares
         self._chance = random.Random(seed)
 
     def draw(self) -> Fault | None:
         """Return the next call's fault, if it has one."""
         drawn = self._chance.random()
-        for fault, share in self._shares:
+        for share, fault in self._shares:
             drawn -= share
             if drawn < 0:
                 return fault

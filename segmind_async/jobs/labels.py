@@ -9,7 +9,7 @@ class Labels:
     """A fixed set of labels, compared without regard to case and to marks around them."""
 
     def __init__(self, names: list[str]) -> None:
-        self._by_form = {_form(name): name for name in names}
+        self._by_form = {_form(name): name.strip() for name in names}
         if len(self._by_form) < 2:
             raise ConfigurationError(f"labels={','.join(names)!r}: give at least two different ones")
         if "" in self._by_form:

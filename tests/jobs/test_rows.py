@@ -1,0 +1,165 @@
+"""Rows of files as they are found in the wild."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import segmind_async as sa
+from segmind_async.jobs import rows
+from segmind_async.jobs.labels import Labels
+from segmind_async.jobs.rows import Row, column, open_rows, own_request, template, under
+
+
+def read(path: Path, content: bytes, make: Any = own_request, **options: Any) -> list[Row]:
+    path.write_bytes(content)
+    with open_rows(path, make, **options) as found:
+        return list(found)
+
+
+def test_jsonl(tmp_path: Path) -> None:
+    content = b'\xef\xbb\xbf{"id": "a", "prompt": "hi"}\n\n{"messages": [{"role": "user", "content": "x"}]}\r\n{"prompt": "no newline", "id": 7}'
+    got = read(tmp_path / "a.jsonl", content)
+    assert [(row.index, row.line, row.id) for row in got] == [(0, 1, "a"), (1, 3, "1"), (2, 4, "7")]
+    assert got[0].request == sa.ChatRequest("hi")
+    assert got[1].request == sa.ChatRequest([sa.user("x")])
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        (b"{", "line 2: no JSON"),
+        (b"[1]", "line 2: a JSON list, no object"),
+        (b"null", "line 2: a JSON NoneType, no object"),
+        (b"{}", "line 2: neither 'prompt' nor 'messages' among the columns none"),
+        (b'{"prompt": 5, "b": 1}', "among the columns 'prompt', 'b'; name columns with --prompt"),
+        (b"[" * 100_000, "line 2: no JSON"),
+    ],
+)
+def test_a_row_that_cannot_be_used_is_one_row(tmp_path: Path, line: bytes, problem: str) -> None:
+    got = read(tmp_path / "a.jsonl", b'{"prompt": "a"}\n' + line + b'\n{"prompt": "b"}\n')
+    assert [row.request is None for row in got] == [False, True, False]
+    assert problem in str(got[1].problem)
+
+
+def test_a_byte_that_is_no_utf8_spoils_one_character(tmp_path: Path) -> None:
+    got = read(tmp_path / "a.jsonl", b'{"prompt": "sch\xf6n"}\n')
+    assert got[0].request == sa.ChatRequest("sch\ufffdn")
+
+
+def test_a_line_without_end_is_one_bad_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows, "MAX_LINE", 50)
+    got = read(tmp_path / "a.jsonl", b'{"prompt": "' + b"x" * 500 + b'"}\n{"prompt": "b"}\n')
+    assert (got[0].problem, got[1].request) == ("line 1: longer than 50 characters", sa.ChatRequest("b"))
+    assert len(read(tmp_path / "a.jsonl", b"x" * 500)) == 1
+
+
+def test_csv(tmp_path: Path) -> None:
+    content = b'id,prompt\n1,"two\nlines"\n,second\n3,a,b\n4\n5,n\0l\n'
+    got = read(tmp_path / "a.csv", content)
+    assert [(row.line, row.id, row.problem) for row in got] == [
+        (2, "1", None),
+        (4, "1", None),
+        (5, "2", "line 5: 1 fields more than the header names"),
+        (
+            6,
+            "4",
+            "line 6: neither 'prompt' nor 'messages' among the columns 'id', 'prompt'; name columns with --prompt",
+        ),
+        (7, "5", None),
+    ]
+    assert got[0].request == sa.ChatRequest("two\nlines")
+    assert got[4].request == sa.ChatRequest("n\ufffdl")
+
+
+def test_csv_with_a_field_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows, "MAX_LINE", 20)
+    try:
+        got = read(tmp_path / "a.csv", b"prompt\n" + b"x" * 50 + b"\nfine\n")
+    finally:
+        import csv
+
+        csv.field_size_limit(rows.MAX_LINE * 10**6)
+    assert "no CSV" in str(got[0].problem)
+    assert got[-1].request == sa.ChatRequest("fine")
+
+
+def test_an_empty_file(tmp_path: Path) -> None:
+    assert read(tmp_path / "a.jsonl", b"") == []
+    assert read(tmp_path / "a.csv", b"") == []
+
+
+def test_a_limit(tmp_path: Path) -> None:
+    assert len(read(tmp_path / "a.jsonl", b'{"prompt": "a"}\n' * 10, limit=3)) == 3
+
+
+def test_templates(tmp_path: Path) -> None:
+    make = template("Say {word} to {the name}: {{}}")
+    got = read(tmp_path / "a.jsonl", b'{"word": "hi", "the name": 5}\n{"word": "hi"}\n', make)
+    assert got[0].request == sa.ChatRequest("Say hi to 5: {}")
+    assert got[1].problem == "line 2: no column 'the name' among 'word'"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("{", "write {{ and }}"),
+        ("{a.b}", "'a.b', which is no plain column name"),
+        ("{a[0]}", "no plain"),
+        ("{}", "names ''"),
+        ("{a!r:>{b}}", None),
+    ],
+)
+def test_flawed_templates(text: str, says: str | None) -> None:
+    if says is None:
+        template(text)
+        return
+    with pytest.raises(sa.ConfigurationError, match=says):
+        template(text)
+
+
+def test_a_system_prompt_goes_before(tmp_path: Path) -> None:
+    make = under("be brief", own_request)
+    got = read(
+        tmp_path / "a.jsonl", b'{"prompt": "x"}\n{"messages": [{"role": "user", "content": "y"}]}\n', make
+    )
+    assert [row.request for row in got] == [
+        sa.ChatRequest([sa.system("be brief"), sa.user("x")]),
+        sa.ChatRequest([sa.system("be brief"), sa.user("y")]),
+    ]
+
+
+def test_a_column(tmp_path: Path) -> None:
+    got = read(tmp_path / "a.jsonl", b'{"text": "x"}\n{"text": 1}\n', column("text"))
+    assert got[0].request == sa.ChatRequest("x")
+    assert got[1].problem == "line 2: no text in column 'text', only 'text'"
+
+
+@pytest.mark.parametrize(
+    ("answer", "label"),
+    [
+        ("spam", "Spam"),
+        (" 'SPAM'. ", "Spam"),
+        ("**ham**", "ham"),
+        ("not spam", None),
+        ("", None),
+        ("spam ham", None),
+    ],
+)
+def test_labels_are_found_whatever_their_dress_and_only_alone(answer: str, label: str | None) -> None:
+    assert Labels(["Spam", " ham "]).find(answer) == label
+
+
+def test_labels() -> None:
+    labels = Labels(["Spam", "ham"])
+    assert "Spam, ham" in labels.instruction
+    assert repr(labels) == "Labels(['Spam', 'ham'])"
+    for names, says in [
+        (["a"], "at least two"),
+        (["a", "A"], "at least two"),
+        (["a", "b", " "], "one of them is empty"),
+    ]:
+        with pytest.raises(sa.ConfigurationError, match=says):
+            Labels(names)
