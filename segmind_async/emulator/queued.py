@@ -6,7 +6,7 @@ import json
 import random
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from .world import Running, Settled
@@ -24,16 +24,14 @@ class Submitted:
     queue_time: float
     body: Json | None
     """The provider's JSON; None if the run fails."""
-    settled: Settled | None = field(default=None)
+    ended: bool = False
+    settled: Settled | None = None
 
     def state(self, now: float) -> str:
         """Return how far it is."""
-        begins = self.running.started_at + self.queue_time
-        if now < begins:
-            return "QUEUED"
-        if now < begins + self.running.latency:
-            return "PROCESSING"
-        return "FAILED" if self.body is None else "COMPLETED"
+        if self.ended:
+            return "FAILED" if self.body is None else "COMPLETED"
+        return "QUEUED" if now < self.running.started_at + self.queue_time else "PROCESSING"
 
 
 class Shelf:
@@ -84,7 +82,7 @@ def result_of(submitted: Submitted, now: float) -> tuple[int, Json]:
     """Return status and body of the result, or of where it stands."""
     code, body = status_of(submitted, now)
     settled = submitted.settled
-    if body["status"] != "COMPLETED" or settled is None:
+    if settled is None:
         return code, body
     return 200, {
         **body,

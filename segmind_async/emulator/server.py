@@ -249,6 +249,7 @@ class Emulator:
 
     def _end_queued(self, submitted: queued.Submitted, record: CallRecord) -> None:
         record.ended_at = speaking.now()
+        submitted.ended = True
         if submitted.body is None:
             self.world.fail(submitted.running)
             return
