@@ -53,6 +53,11 @@ def test_text_of_the_model_cannot_steer_a_terminal() -> None:
     assert got.stdout == "echo: \\x1b[2J\\x07 bell\\u202e\n"
 
 
+def test_words_of_a_server_cannot_steer_a_terminal_either(capsys: pytest.CaptureFixture[str]) -> None:
+    running.say("HTTP 400: \x1b]0;owned\x07")
+    assert capsys.readouterr().err == "HTTP 400: \\x1b]0;owned\\x07\n"
+
+
 def test_balance() -> None:
     assert call("balance", "--emulate").stdout == "5 credits (5 and 0 free)\n"
     assert json.loads(call("balance", "--emulate", "--json").stdout)["total"] == "5"
