@@ -52,6 +52,25 @@ async def test_a_slot_that_comes_free_goes_to_who_waits_and_not_to_a_newcomer() 
     assert texts(transport) == ["warm", "greedy 0", "patient", "greedy 1", "greedy 2"]
 
 
+async def test_a_cheap_newcomer_does_not_pass_a_dear_call_that_waits_for_money() -> None:
+    price = {"gpt-5": Decimal(5), "gpt-5-nano": Decimal("0.01")}
+    async with (
+        Emulator(balance=200, cost=lambda facts, _chance: price[facts.slug], latency=1.0) as emulator,
+        sa.SegmindClient(emulator.key, emulator.url) as c,
+    ):
+        await c.balance()
+        for model in price:
+            await c.chat_many([sa.ChatRequest("so that costs are known", model=model)] * 30)
+        async with anyio.create_task_group() as tasks:
+            while c.statistics().waiting == 0:
+                tasks.start_soon(lambda: c.chat("dear", model="gpt-5"))
+                await anyio.wait_all_tasks_blocked()
+            dear = len(emulator.calls) - 60
+            tasks.start_soon(lambda: c.chat("cheap", model="gpt-5-nano"))
+    assert 2 <= dear <= 10
+    assert [record.slug for record in emulator.calls[60:]] == ["gpt-5"] * (dear + 1) + ["gpt-5-nano"]
+
+
 async def test_an_interactive_call_waits_behind_at_most_one_bulk_grant() -> None:
     transport = ScriptedTransport(latency=1.0)
     async with client(transport, limits=sa.Limits(max_in_flight=1)) as c:

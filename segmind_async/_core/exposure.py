@@ -36,6 +36,9 @@ _PRIOR_WEIGHT = 2.0
 _GUESS_SIGMA = 1.5
 """Spread of ln(cost) around a first guess: the published means say nothing of this prompt's length."""
 
+_MUCH_THE_SAME = 0.1
+"""Spread of ln(foretold) below which nothing can be learnt of how costs follow it."""
+
 _OLDEST = 8.0
 """Standard deviations of ln(latency) beyond which a call's age tells nothing more."""
 
@@ -128,16 +131,23 @@ class CostModel:
     """What calls of one kind have cost, and what a further one will.
 
     `first_guess`, in units, stands in until a call has finished. `foretold`, where given, is a
-    predictor that was known before the send; where costs follow it, they are measured against it.
+    predictor that was known before the send; where costs follow it, they are measured against it. As
+    long as it was much the same for all calls nobody can tell: a call of which more is foretold is then
+    taken to cost more, and one of which less is foretold not to cost less.
     """
 
-    __slots__ = ("_calls", "_fit", "_fits_at", "_guess", "_ratio_fit", "_ratios", "_sums", "_total")
+    __slots__ = (
+        "_calls", "_fit", "_fits_at", "_guess", "_ratio_fit", "_ratios", "_sums", "_told", "_total", "_usual",
+    )  # fmt: skip
 
     def __init__(self, first_guess: int) -> None:
         self._guess = first_guess
         self._calls: deque[tuple[int, float, float, float | None]] = deque()
         self._sums = _Sums()
         self._ratios = _Sums()
+        self._told = _Sums()
+        self._usual: float | None = None
+        """What was foretold of all calls, if it was much the same."""
         self._total = 0
         self._fits_at = 0
         self._fit: _Fit | None = None
@@ -155,9 +165,9 @@ class CostModel:
         """Take in what a call has cost, and how long it was out."""
         x = math.log(max(cost, 1))
         y = math.log(max(latency, 1e-6))
-        r = x - math.log(foretold) if foretold else None
-        self._calls.append((cost, x, y, r))
-        self._book(cost, x, y, r, 1)
+        told = math.log(foretold) if foretold else None
+        self._calls.append((cost, x, y, told))
+        self._book(cost, x, y, told, 1)
         if len(self._calls) > KEPT:
             self._book(*self._calls.popleft(), -1)
         # Often while they are few, then as the picture changes; every fit throws the moments away.
@@ -165,18 +175,21 @@ class CostModel:
         if self._fits_at <= 0:
             self._refit()
 
-    def _book(self, cost: int, x: float, y: float, r: float | None, sign: int) -> None:
+    def _book(self, cost: int, x: float, y: float, told: float | None, sign: int) -> None:
         self._total += sign * cost
         self._sums.add(x, y, sign)
-        if r is not None:
-            self._ratios.add(r, y, sign)
+        if told is not None:
+            self._ratios.add(x - told, y, sign)
+            self._told.add(told, y, sign)
 
     def _refit(self) -> None:
         n = self._sums.n
         self._fits_at = max(1, n // 16)
         self._fit = _Fit(self._sums)
-        follows = self._ratios.n == n and self._ratios.spread < self._sums.spread
+        varied = 1 < self._told.n == n and self._told.spread > _MUCH_THE_SAME**2
+        follows = varied and self._ratios.spread < self._sums.spread
         self._ratio_fit = _Fit(self._ratios) if follows else None
+        self._usual = math.exp(self._told.x / n) if self._told.n == n and not varied else None
 
     def typical(self) -> int:
         """Return the mean cost in units, the first guess before any is known."""
@@ -190,26 +203,31 @@ class CostModel:
         """Return the quantile of a fresh call's cost at *z* standard deviations."""
         if self._fit is None:
             return self._guess * math.exp(z * _GUESS_SIGMA)
-        if self._ratio_fit is not None and foretold:
-            return foretold * self._ratio_fit.quantile(z)
-        return self._fit.quantile(z)
+        fit, scale = self._basis(self._fit, foretold)
+        return scale * fit.quantile(z)
 
     def moments(self, age: float, foretold: float | None) -> Moments:
         """Return the moments of a call that has been out for *age* seconds."""
         if self._fit is None:
             # How far the guess is off is the same for all: see `uncertainty`.
             return Moments(self._guess * math.exp(_GUESS_SIGMA**2 / 2), 0.0, 0.0)
-        if self._ratio_fit is None or not foretold:
-            return self._fit.moments(age)
-        mean, variance, third = self._ratio_fit.moments(age)
-        return Moments(foretold * mean, foretold**2 * variance, foretold**3 * third)
+        fit, scale = self._basis(self._fit, foretold)
+        mean, variance, third = fit.moments(age)
+        return Moments(scale * mean, scale**2 * variance, scale**3 * third)
 
     def uncertainty(self, foretold: float | None) -> float:
         """Return the relative variance of the mean itself, an error that all calls share."""
         if self._fit is None:
             return math.expm1(_GUESS_SIGMA**2)
-        fit = self._ratio_fit if self._ratio_fit is not None and foretold else self._fit
-        return fit.uncertainty
+        return self._basis(self._fit, foretold)[0].uncertainty
+
+    def _basis(self, fit: _Fit, foretold: float | None) -> tuple[_Fit, float]:
+        """Return the fit that speaks for a call, and what its figures are to be multiplied by."""
+        if not foretold:
+            return fit, 1.0
+        if self._ratio_fit is not None:
+            return self._ratio_fit, foretold
+        return fit, 1.0 if self._usual is None else max(1.0, foretold / self._usual)
 
 
 @dataclass(slots=True, eq=False)

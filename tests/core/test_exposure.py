@@ -100,8 +100,18 @@ def test_costs_that_can_be_foretold_are_measured_against_it() -> None:
 def test_a_predictor_that_says_nothing_is_not_used() -> None:
     chance = random.Random(5)
     foretold = [chance.lognormvariate(0, 1.5) for _ in range(200)]
-    model = taught([CENT] * 200, None, foretold)
+    model = taught(lognormal(5, 200, 0.1), None, foretold)
     assert model.bound(100.0) == model.bound(0.01)
+
+
+def test_what_was_foretold_alike_of_all_cannot_make_a_call_cheaper_but_dearer() -> None:
+    model = taught([5 * CENT] * 30, None, [1.0 + n % 2 * 1e-6 for n in range(30)])
+    assert model.bound(0.5) == model.bound(1.0) == model.bound()
+    assert model.bound(2.0) == pytest.approx(2 * model.bound(), rel=0.01)
+    exposure = Exposure()
+    for _ in range(9):
+        exposure.add(model, 0, 0.5)
+    assert exposure.required(0, None) >= 45 * CENT
 
 
 def test_one_call_without_a_prediction_and_the_ratios_are_incomplete() -> None:
