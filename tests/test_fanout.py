@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import itertools
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from decimal import Decimal
@@ -291,6 +293,39 @@ async def test_memory_does_not_grow_with_rows() -> None:
                     pass
             sizes.append(alive())
     assert sizes[1] - sizes[0] < 500
+
+
+_HUNDRED_THOUSAND = """
+import asyncio, resource
+from segmind_async import SegmindClient
+from segmind_async.testing import ScriptedTransport
+
+async def main():
+    async with SegmindClient("k", transport=ScriptedTransport(keep=False)) as client:
+        async def run(rows):
+            tasks = count = 0
+            async with client.fan_out(str(n) for n in range(rows)) as outcomes:
+                async for outcome in outcomes:
+                    count += 1
+                    if outcome.index % 500 == 0:
+                        tasks = max(tasks, len(asyncio.all_tasks()))
+            return count, tasks
+        await run(1000)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        count, tasks = await run(100_000)
+        print(count, tasks, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts memory in KiB, as Linux does")
+def test_a_hundred_thousand_rows_take_no_more_memory_than_a_thousand() -> None:
+    told = subprocess.check_output([sys.executable, "-c", _HUNDRED_THOUSAND], text=True)
+    count, tasks, grown = map(int, told.split())
+    assert count == 100_000
+    assert tasks <= 66  # one for each slot, and the consumer's own
+    assert grown < 20 * 1024
 
 
 async def test_no_wait_is_left_when_the_money_runs_out() -> None:
