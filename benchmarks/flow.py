@@ -260,12 +260,11 @@ def account_others(family: Family, balance: float, floor: float) -> float:
 
 def possible(family: Family) -> float:
     """Return how many calls could have finished within the time."""
-    if family.rpm is not None:
-        return family.rpm * family.minutes
+    by_rate = math.inf if family.rpm is None else family.rpm * family.minutes
     latency = statistics.fmean(row.latency for row, _ in zip(rows_of(family, 0), range(4000), strict=False))
-    assert family.cap is not None
     # A slot of the service is free again only when the answer has come and the next request has gone.
-    return family.cap * family.minutes * 60 / (latency + 0.035 + family.late + 0.035)
+    at_once = min(family.cap or SLOTS, SLOTS)
+    return min(by_rate, at_once * family.minutes * 60 / (latency + 0.035 + family.late + 0.035))
 
 
 async def _limited(service: Service, rule: str, family: Family, floor: float) -> None:

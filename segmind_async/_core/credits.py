@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from .exposure import CostModel, Exposure, Held
@@ -21,6 +22,13 @@ _UNPRICED_KEPT = 256
 """Calls that wait for a balance to tell what they cost; where none ever comes, guesses must do."""
 
 _NOTHING_IN_FLIGHT = Exposure()
+_NONE_OUT: Mapping[CostModel, int] = {}
+
+_Z_RESERVED = 2.0
+"""Standard deviations of a sum of the service's own estimates that are kept free."""
+
+_FEW = 5
+"""Calls in flight under which what they share says less of an estimate than the one that was named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +116,8 @@ class Account:
         """Units of calls that may have been billed although their answer was lost."""
         self._unpriced: deque[_Unpriced] = deque(maxlen=_UNPRICED_KEPT)
         self._priced_since = 0
-        # What the service itself reserves for a call, learnt from its 406 answers.
-        self._reserved: dict[CostModel, int] = {}
+        # What the service itself reserves for a call, on average, learnt from its 406 answers.
+        self._reserved: dict[CostModel, float] = {}
         self._out: Counter[CostModel] = Counter()
         self._full = False
         """The service refused the last call for want of credits, and none of ours has ended since."""
@@ -169,18 +177,25 @@ class Account:
                 return None
             return Shortfall(None, 0, model.bound(), final=False)
         room = balance - self.in_doubt - floor
-        withheld = self._withheld()
-        need = self._reserved.get(model, 0)
-        fits = self.root.exposure.fits(room, now, model, foretold) and balance - withheld >= need
-        if fits and not self._full:
-            return None
-        alone = max(_NOTHING_IN_FLIGHT.required(now, model, foretold), need - floor)
+        if not self._full and self._reserved_by_service(model, self._out) <= balance:
+            if self.root.exposure.fits(room, now, model, foretold):
+                return None
+        reserved_alone = math.ceil(self._reserved_by_service(model, _NONE_OUT))
+        alone = max(_NOTHING_IN_FLIGHT.required(now, model, foretold), reserved_alone - floor)
         # With nothing in flight only doubts can be in the way: there is no completion to wait for.
         return Shortfall(None, room, alone, final=alone > balance - floor or self.in_flight == 0)
 
-    def _withheld(self) -> int:
-        """Return what the service reserves for the calls it runs for us, as far as it told."""
-        return sum(units * self._out[model] for model, units in self._reserved.items())
+    def _reserved_by_service(self, candidate: CostModel, out: Mapping[CostModel, int]) -> float:
+        """Return what the service reserves for the calls in *out* and one more, as far as it told.
+
+        Its estimates are taken to spread as costs do, and are fixed when a call starts: age says nothing.
+        """
+        mean = variance = 0.0
+        for model, units in self._reserved.items():
+            count = out.get(model, 0) + (model is candidate)
+            mean += units * count
+            variance += (units * model.relative_spread()) ** 2 * max(0, count - 1)
+        return mean + _Z_RESERVED * math.sqrt(variance)
 
     def settle(self, hold: Hold, price: Price, reading: int | None, now: float) -> None:
         """Book an answered call: what it cost, and the balance the service named with it."""
@@ -218,8 +233,8 @@ class Account:
         """Learn from a 406 for want of credits, and give its hold back.
 
         The service reserves an estimate for each call it runs, and refuses the next when these fill the
-        balance. If it does not name its estimate, the refusal says that of what the account holds one
-        more than our calls in flight did not fit.
+        balance. That happened just now, so the calls in flight share what it holds beyond this call's own
+        need. If it names no need, one call more than were in flight did not fit.
         """
         self._drop(hold)
         self._full = self.in_flight > 0
@@ -228,11 +243,14 @@ class Account:
         elif self._reading is None:
             # Whatever it is, it did not suffice; a read of the balance may tell better.
             self.observe(0, hold.started_at, now)
+        known = self.balance
+        assert known is not None
+        others = min(hold.others, self.in_flight)
         if needed is None:
-            balance = self.balance
-            assert balance is not None
-            needed = balance // (hold.others + 1) + 1
-        self._reserved[hold.model] = max(needed, self._reserved.get(hold.model, 0))
+            each = known / (others + 1)
+        else:
+            each = needed if others < _FEW else (known - needed) / others
+        self._reserved[hold.model] = max(each, self._reserved.get(hold.model, 0.0))
 
     def observe(self, reading: int, sent_at: float, now: float) -> None:
         """Take in a balance, read by a request that was sent at *sent_at* and answered *now*.

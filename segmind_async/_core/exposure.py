@@ -195,6 +195,13 @@ class CostModel:
         """Return the mean cost in units, the first guess before any is known."""
         return self._total // self._sums.n if self._sums.n else self._guess
 
+    def relative_spread(self) -> float:
+        """Return the standard deviation of a cost over its mean."""
+        if self._fit is None:
+            return math.sqrt(math.expm1(_GUESS_SIGMA**2))
+        mean, variance, _ = self._fit.moments(0.0)
+        return math.sqrt(variance) / mean
+
     def bound(self, foretold: float | None = None) -> int:
         """Return what a single call hardly ever exceeds, in units."""
         return math.ceil(self.quantile(Z, foretold))

@@ -35,6 +35,9 @@ _CAREFUL_BURST, _CAREFUL_SPACING, _CAREFUL_ANSWERS = 8, 0.01, 32
 """Until the service has answered a few calls, only so many go out at once, the others so many seconds
 apart: a limit then shows after a handful of refusals instead of one for every slot."""
 
+_IN_USE = 0.9
+"""Share of the rate above which it, and not a lack of calls, decides when the next one starts."""
+
 _LOWEST = 0.5
 """Starts a minute below which nothing is ever learnt."""
 
@@ -115,9 +118,14 @@ class Pacer:
         if now >= self._grow_at and self.rate is not None:
             self._grow(now, self.rate)
 
+    @property
+    def in_use(self) -> bool:
+        """Whether starts go out about as fast as the rate allows."""
+        return self.rate is not None and len(self._starts) >= _IN_USE * math.floor(self.rate)
+
     def _grow(self, now: float, rate: float) -> None:
         """Try a learnt rate a little higher, if it was in use."""
-        if len(self._starts) < 0.9 * math.floor(rate):
+        if not self.in_use:
             self._grow_at = now + _GROW_NEXT
             return
         self._step = max(1.0, 0.02 * rate, 2 * self._step)

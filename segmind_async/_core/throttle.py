@@ -1,10 +1,12 @@
 """What a 429 teaches: whether it was the pace or the number in flight, and so which of them to lower.
 
-The service says neither. Two things tell them apart: a number in flight that was accepted before and
-is refused now cannot be the limit, so it is the pace; and a limit on what is in flight lets the next
-call in as soon as few are, while a full rate window does not. So where a refusal leaves it open, the
-probe after it waits until half of what was in flight has ended: let in, it was the number; refused
-again, the pace. A wait that the service names and that is longer than any queue speaks for the pace.
+The service says neither. A wait that it names and that is longer than any queue speaks for the pace; so
+does a refusal with nothing else in flight, with far fewer than were let in before, or as fast as a known
+rate allows. For the rest, a limit on what is in flight lets the next call in as soon as few are, while a
+full rate window does not: the probe after such a refusal waits until half of what was in flight has
+ended. Let in, it was the number; refused again, the pace.
+
+How many are in flight is only known roughly: an answer on its way counts here and no longer there.
 
 Pure: times come in, in monotonic seconds.
 """
@@ -23,6 +25,9 @@ _TOLD_OF_A_WINDOW = 10.0
 
 _ON_THE_WAY = 1.0
 """Seconds that a request and its refusal take together, at most, on a good day."""
+
+_FAR_FEWER = 0.7
+"""Share of the most that were let in at once under which a number in flight cannot be the limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +125,9 @@ class Throttle:
     def _is_pace(self, tag: StartTag, told: float | None) -> bool:
         if told is not None and told >= _TOLD_OF_A_WINDOW:
             return True
-        few = tag.others <= 1 or tag.others <= self.window.highest
-        return few or (self._question is not None and self.gate.is_probe(tag.number))
+        few = tag.others == 0 or tag.others <= _FAR_FEWER * self.window.highest
+        again = self._question is not None and self.gate.is_probe(tag.number)
+        return few or again or self.pacer.in_use
 
     def _ask(self, fits: int, refused_at: int, now: float) -> None:
         began_at = now if self._question is None else self._question.began_at

@@ -1,20 +1,21 @@
 """How many attempts may be in flight: all that the user allows, less if the service allows fewer.
 
-Grown with care, since every step too far costs a refusal: one more after many answers with the limit in
-use, after twice as many each time that it went wrong. Latency is no signal here, because the length of
-an answer rules it; a 5xx or a timeout stops growth and does not cut.
+Grown with care, since every step too far costs refusals: one more after many answers with the limit in
+use, then two, then four; and after a step that went wrong one again, after twice as many answers. Latency
+is no signal here, because the length of an answer rules it; a 5xx or a timeout stops growth and does not
+cut.
 """
 
 from __future__ import annotations
 
 _GROW_FIRST, _GROW_LAST = 200, 6400
-"""Answers at the limit before it is tried one higher: at first, and at most."""
+"""Answers at the limit before it is tried higher: at first, and at most."""
 
 
 class Window:
     """The in-flight limit of one API key."""
 
-    __slots__ = ("_ceiling", "_full", "_grow_after", "highest", "limit", "reason")
+    __slots__ = ("_ceiling", "_full", "_grow_after", "_step", "highest", "limit", "reason")
 
     def __init__(self, max_in_flight: int) -> None:
         self._ceiling = max_in_flight
@@ -24,6 +25,7 @@ class Window:
         """The most others in flight with which a call was let in, since the last cut."""
         self._grow_after = _GROW_FIRST
         self._full = 0
+        self._step = 1
 
     def __repr__(self) -> str:
         return f"Window({self.limit} of {self._ceiling}, {self.reason})"
@@ -36,8 +38,9 @@ class Window:
         self._full += 1
         if self._full >= self._grow_after:
             self._full = 0
-            self.limit += 1
-            self.reason = f"{self._grow_after} answers with {self.limit - 1} in flight"
+            self.reason = f"{self._grow_after} answers with {self.limit} in flight"
+            self.limit = min(self.limit + self._step, self._ceiling)
+            self._step *= 2
 
     def failed(self) -> None:
         """Note a 5xx or a timeout: not the moment to grow."""
@@ -52,3 +55,4 @@ class Window:
         self.limit = limit
         self.highest = limit - 1
         self._full = 0
+        self._step = 1
