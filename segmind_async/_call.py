@@ -18,7 +18,7 @@ from ._core import hints
 from ._core.credits import Price, Shortfall
 from ._core.decode import Answer, UnreadableError, decode
 from ._core.encode import encode
-from ._core.estimate import foretell, price_of
+from ._core.estimate import foretell
 from ._core.failures import Billing, Failure, Kind, Resend, refusal, unreadable
 from ._core.families import check_slug
 from ._core.money import ceil_units, credits_of, floor_units
@@ -186,10 +186,10 @@ class Call:
                 lease.failed(answer, reading)
             else:
                 # Unreadable, but what it cost is no secret.
-                lease.answered(Price(ceil_units(cost), named=True), reading)
+                lease.answered(Price(ceil_units(cost)), reading)
                 self._add_cost(cost)
             return answer
-        lease.answered(price_of(self._model, cost, answer.usage), reading)
+        lease.answered(self._service.estimates.price(self._model, cost, answer.usage), reading)
         self._add_cost(cost)
         return self._completion(response, answer, balance)
 

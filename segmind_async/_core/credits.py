@@ -12,7 +12,9 @@ from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from .drift import Drift
 from .exposure import CostModel, Exposure, Held
+from .tariff import Tariff
 
 DOUBT_SETTLES_AFTER = 60.0
 """Seconds after which a call whose answer was lost has surely ended on the server, and a balance shows
@@ -26,6 +28,12 @@ _NONE_OUT: Mapping[CostModel, int] = {}
 
 _Z_RESERVED = 2.0
 """Standard deviations of a sum of the service's own estimates that are kept free."""
+
+_ON_THE_WAY = 1.1
+"""Calls in flight here over those in flight there: answers and requests on the way count here alone."""
+
+_BLOCK = 16
+"""Calls without a named cost that are priced together."""
 
 _FEW = 5
 """Calls in flight under which what they share says less of an estimate than the one that was named."""
@@ -83,11 +91,25 @@ class Hold:
 
 
 @dataclass(frozen=True, slots=True)
-class Price:
-    """What an answered call cost: named by the service, guessed from its tokens, or None."""
+class Listed:
+    """The list price of an answered call, in its two parts, and what makes the real one of it."""
 
-    units: int | None
-    named: bool
+    tariff: Tariff
+    asked: float
+    answered: float
+
+    @property
+    def units(self) -> int:
+        """What the call has cost, as far as the tariff is known."""
+        return self.tariff.price(self.asked, self.answered)
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What an answered call cost: as the service named it, else by its tokens, else unknown."""
+
+    named: int | None = None
+    listed: Listed | None = None
 
 
 @dataclass(slots=True)
@@ -97,6 +119,7 @@ class _Unpriced:
     hold: Hold
     guess: int
     latency: float
+    listed: Listed | None
 
 
 class Account:
@@ -114,8 +137,12 @@ class Account:
         self._doubts: deque[tuple[float, int]] = deque()
         self.in_doubt = 0
         """Units of calls that may have been billed although their answer was lost."""
-        self._unpriced: deque[_Unpriced] = deque(maxlen=_UNPRICED_KEPT)
-        self._priced_since = 0
+        self._unpriced: list[_Unpriced] = []
+        self._unlisted = False
+        self._block = 1
+        self._fallen = 0
+        """Units that the balance fell by for the unpriced calls."""
+        self._drift = Drift()
         # What the service itself reserves for a call, on average, learnt from its 406 answers.
         self._reserved: dict[CostModel, float] = {}
         self._out: Counter[CostModel] = Counter()
@@ -176,10 +203,10 @@ class Account:
             if self.in_flight <= self._answered:
                 return None
             return Shortfall(None, 0, model.bound(), final=False)
-        room = balance - self.in_doubt - floor
-        if not self._full and self._reserved_by_service(model, self._out) <= balance:
-            if self.root.exposure.fits(room, now, model, foretold):
-                return None
+        room = balance - self.in_doubt - floor - self._drift.until(now, model.latency())
+        fits_there = not self._full and self._reserved_by_service(model, self._out) <= balance
+        if fits_there and self.root.exposure.fits(room, now, model, foretold):
+            return None
         reserved_alone = math.ceil(self._reserved_by_service(model, _NONE_OUT))
         alone = max(_NOTHING_IN_FLIGHT.required(now, model, foretold), reserved_alone - floor)
         # With nothing in flight only doubts can be in the way: there is no completion to wait for.
@@ -202,14 +229,18 @@ class Account:
         self._drop(hold)
         self._answered += 1
         latency = now - hold.started_at
-        units = hold.model.typical() if price.units is None else price.units
+        units = price.named
+        if units is None:
+            units = hold.model.typical() if price.listed is None else price.listed.units
+            self._unpriced.append(_Unpriced(hold, units, latency, price.listed))
+            self._unlisted = self._unlisted or price.listed is None
+            if len(self._unpriced) >= _UNPRICED_KEPT:
+                self._close_block(None)
+        else:
+            self._fallen -= units
+            hold.model.finished(units, latency, hold.foretold)
         for purse in hold.purse.line:
             purse.spent += units
-        if price.named:
-            self._priced_since += units
-            hold.model.finished(units, latency, hold.foretold)
-        else:
-            self._unpriced.append(_Unpriced(hold, units, latency))
         if reading is None:
             self._unread.append((now, units))
             self._unread_sum += units
@@ -249,7 +280,7 @@ class Account:
         if needed is None:
             each = known / (others + 1)
         else:
-            each = needed if others < _FEW else (known - needed) / others
+            each = needed if others < _FEW else _ON_THE_WAY * (known - needed) / others
         self._reserved[hold.model] = max(each, self._reserved.get(hold.model, 0.0))
 
     def observe(self, reading: int, sent_at: float, now: float) -> None:
@@ -266,8 +297,7 @@ class Account:
             self._lowered_at = now
         self._reading = reading
         if last is not None:
-            self._price(last - reading)
-        self._priced_since = 0
+            self._fell(last - reading, now)
         # What ended before the request went out is in the reading; the rest may or may not be.
         while self._unread and self._unread[0][0] <= sent_at:
             self._unread_sum -= self._unread.popleft()[1]
@@ -281,6 +311,7 @@ class Account:
     def shift(self, seconds: float) -> None:
         """Move every instant: the client lives on in a loop whose clock has another zero."""
         self._lowered_at += seconds
+        self._drift.shift(seconds)
         self._unread = deque((at + seconds, units) for at, units in self._unread)
         self._doubts = deque((at + seconds, units) for at, units in self._doubts)
 
@@ -291,15 +322,40 @@ class Account:
         self.in_flight -= 1
         self._out[hold.model] -= 1
 
-    def _price(self, fall: int) -> None:
-        """Share what the balance fell by, less the costs that were named, among the calls without one."""
-        rest = fall - self._priced_since
-        if not self._unpriced or rest <= 0:
-            return
-        guessed = sum(call.guess for call in self._unpriced) or 1
-        for call in self._unpriced:
-            share = rest * call.guess // guessed
-            call.hold.model.finished(share, call.latency, call.hold.foretold)
+    def _fell(self, fall: int, now: float) -> None:
+        """Learn from what the balance fell by since the last reading."""
+        self._fallen += fall
+        if fall < 0:
+            # Paid in: what was spent meanwhile cannot be told.
+            self._close_block(None)
+        elif not self._unpriced:
+            # The costs of all calls are named: the rest is what others spend, and readings out of order.
+            self._drift.add(self._fallen, fall, now)
+            self._fallen = 0
+        elif self._fallen > 0 and (self._unlisted or len(self._unpriced) >= self._block):
+            self._close_block(self._fallen)
+
+    def _close_block(self, fallen: int | None) -> None:
+        """Price the unpriced calls: by the fall of the balance if it is known, else as guessed."""
+        shares = self._shares(fallen)
+        for call, units in zip(self._unpriced, shares, strict=True):
+            call.hold.model.finished(units, call.latency, call.hold.foretold)
             for purse in call.hold.purse.line:
-                purse.spent += share - call.guess
+                purse.spent += units - call.guess
         self._unpriced.clear()
+        self._unlisted = False
+        self._fallen = 0
+
+    def _shares(self, fallen: int | None) -> list[int]:
+        calls = self._unpriced
+        if fallen is None:
+            return [call.guess for call in calls]
+        listed = [call.listed for call in calls if call.listed is not None]
+        if len(listed) == len(calls) and len({id(price.tariff) for price in listed}) == 1:
+            asked, answered = sum(price.asked for price in listed), sum(price.answered for price in listed)
+            listed[0].tariff.learn(fallen, asked, answered, len(calls))
+            # The first call runs alone, so its fall is exact; later ones mix, and are taken together.
+            self._block = min(2 * self._block, _BLOCK)
+            return [price.units for price in listed]
+        guessed = sum(call.guess for call in calls) or 1
+        return [fallen * call.guess // guessed for call in calls]

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from decimal import Decimal
 
 from ..models import Usage
-from .credits import Price
+from .credits import Listed, Price
 from .exposure import CostModel
 from .money import UNITS_PER_CREDIT, ceil_units
 from .prices import first_guess
+from .tariff import Tariff
 
 # Published list prices of gpt-5.4-mini, in units for a token (2026-08). Other models are scaled by their
 # published mean cost: good enough as a predictor, since only its ratio to real costs is used.
@@ -23,13 +24,14 @@ _OUTPUT_BOUNDS = ("max_completion_tokens", "max_tokens")
 
 
 class Estimates:
-    """One cost model for each model that is in use."""
+    """One cost model, and one tariff, for each model that is in use."""
 
-    __slots__ = ("_first_cost", "_models")
+    __slots__ = ("_first_cost", "_models", "_tariffs")
 
     def __init__(self, first_cost: Decimal | None) -> None:
         self._first_cost = first_cost
         self._models: dict[str, CostModel] = {}
+        self._tariffs: dict[str, Tariff] = {}
 
     def of(self, model: str) -> CostModel:
         """Return the statistics of *model*'s calls."""
@@ -38,6 +40,17 @@ class Estimates:
             guess = first_guess(model) if self._first_cost is None else ceil_units(self._first_cost)
             found = self._models[model] = CostModel(guess)
         return found
+
+    def price(self, model: str, told: Decimal | None, usage: Usage) -> Price:
+        """Return what an answered call cost: as told, else by its tokens."""
+        if told is not None:
+            return Price(ceil_units(told))
+        if usage.input_tokens is None and usage.output_tokens is None:
+            return Price()
+        scale = first_guess(model) / _REFERENCE
+        tariff = self._tariffs.setdefault(model, Tariff())
+        asked, answered = (usage.input_tokens or 0) * _INPUT, (usage.output_tokens or 0) * _OUTPUT
+        return Price(listed=Listed(tariff, scale * asked, scale * answered))
 
 
 def foretell(model: str, body: bytes, parameters: Mapping[str, object]) -> float | None:
@@ -54,14 +67,3 @@ def foretell(model: str, body: bytes, parameters: Mapping[str, object]) -> float
         first_guess(model) / _REFERENCE * (len(body) / _BYTES_PER_TOKEN * _INPUT + answer * _OUTPUT)
     )
     return units
-
-
-def price_of(model: str, told: Decimal | None, usage: Usage) -> Price:
-    """Return what an answered call cost: as told, else by its tokens at the list price."""
-    if told is not None:
-        return Price(ceil_units(told), named=True)
-    if usage.input_tokens is None and usage.output_tokens is None:
-        return Price(None, named=False)
-    scale = first_guess(model) / _REFERENCE
-    units = scale * ((usage.input_tokens or 0) * _INPUT + (usage.output_tokens or 0) * _OUTPUT)
-    return Price(int(units), named=False)

@@ -195,6 +195,10 @@ class CostModel:
         """Return the mean cost in units, the first guess before any is known."""
         return self._total // self._sums.n if self._sums.n else self._guess
 
+    def latency(self) -> float:
+        """Return how long a call typically takes, seconds; 0 before any is known."""
+        return 0.0 if self._fit is None else math.exp(self._fit.nu)
+
     def relative_spread(self) -> float:
         """Return the standard deviation of a cost over its mean."""
         if self._fit is None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from segmind_async._core.credits import DOUBT_SETTLES_AFTER, Account, Hold, Price, Purse, Shortfall
+from segmind_async._core.credits import DOUBT_SETTLES_AFTER, Account, Hold, Listed, Price, Purse, Shortfall
 from segmind_async._core.exposure import CostModel
+from segmind_async._core.tariff import Tariff
 
 CENT = 10**8
 
@@ -23,6 +24,7 @@ class Book:
     def __init__(self, balance: int | None = 100 * CENT, floor: int = 0, calls: int = 100) -> None:
         self.account = Account(floor)
         self.model = model(calls)
+        self.tariff = Tariff()
         self.now = 0.0
         if balance is not None:
             self.account.observe(balance, 0, 0)
@@ -45,7 +47,12 @@ class Book:
         self, hold: Hold, cost: int | None = CENT, reading: int | None = None, *, named: bool = True
     ) -> None:
         self.now += 1
-        self.account.settle(hold, Price(cost, named), reading, self.now)
+        price = (
+            Price(cost)
+            if named
+            else Price(None, None if cost is None else Listed(self.tariff, float(cost), 0.0))
+        )
+        self.account.settle(hold, price, reading, self.now)
 
     def all_that_fit(self) -> list[Hold]:
         held = []
@@ -168,7 +175,7 @@ def test_named_costs_are_taken_from_the_fall_first() -> None:
     # A balance that did not fall prices nothing.
     book.settle(book.grant(), 1, named=False)
     book.account.observe(995 * CENT, 60, 61)
-    assert book.account.root.spent - before == 3 * CENT
+    assert book.account.root.spent - before == 6 * CENT - 1
 
 
 def test_without_any_price_the_typical_cost_is_booked() -> None:

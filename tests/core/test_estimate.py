@@ -8,7 +8,7 @@ import pytest
 
 from segmind_async import Usage
 from segmind_async._core.credits import Price
-from segmind_async._core.estimate import Estimates, foretell, price_of
+from segmind_async._core.estimate import Estimates, foretell
 from segmind_async._core.prices import first_guess
 
 
@@ -41,8 +41,23 @@ def test_images_cannot_be_foretold(body: bytes) -> None:
 
 
 def test_prices() -> None:
-    assert price_of("gpt-5.4-mini", Decimal("0.00000000011"), Usage()) == Price(2, named=True)
-    assert price_of("gpt-5.4-mini", None, Usage()) == Price(None, named=False)
-    assert price_of("gpt-5.4-mini", None, Usage(1000, 100, 1100)) == Price(12_000_000, named=False)
-    assert price_of("gpt-5.4-mini", None, Usage(None, 100, None)) == Price(4_500_000, named=False)
-    assert price_of("gpt-5.4-mini", None, Usage(100, None, None)) == Price(750_000, named=False)
+    estimates = Estimates(None)
+    assert estimates.price("gpt-5.4-mini", Decimal("0.00000000011"), Usage()) == Price(2)
+    assert estimates.price("gpt-5.4-mini", None, Usage()) == Price()
+    for usage, units in [
+        (Usage(1000, 100, 1100), 12_000_000),
+        (Usage(None, 100, None), 4_500_000),
+        (Usage(100, None, None), 750_000),
+    ]:
+        listed = estimates.price("gpt-5.4-mini", None, usage).listed
+        assert listed is not None
+        assert listed.units == units
+
+
+def test_one_tariff_for_each_model() -> None:
+    estimates = Estimates(None)
+    mini, again, other = (estimates.price(m, None, Usage(1, 1, 2)).listed for m in ("gpt-5", "gpt-5", "o3"))
+    assert mini is not None
+    assert again is not None
+    assert other is not None
+    assert mini.tariff is again.tariff is not other.tariff
