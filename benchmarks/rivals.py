@@ -26,6 +26,7 @@ class Workers:
         self.in_flight = 0
         self.balance: float | None = None
         self.costs: deque[float] = deque(maxlen=400)
+        self.changed = anyio.Event()
 
     async def run(self) -> None:
         self.balance = float(self.service.world.account.balance)
@@ -45,6 +46,8 @@ class Workers:
                 self.in_flight += 1
                 response = await self.service.send(WireRequest("/m", body), 600)
                 self.in_flight -= 1
+                self.changed.set()
+                self.changed = anyio.Event()
                 if response.status == 429:
                     await self.refused(response)
                     await self.admitted()
@@ -96,7 +99,7 @@ class Hold(Workers):
             if self.in_flight == 0:
                 self.stopped = True
                 return
-            await anyio.sleep(0.05)
+            await self.changed.wait()
 
 
 class HoldMean(Hold):
@@ -123,7 +126,7 @@ class Aimd(Workers):
 
     async def admitted(self) -> None:
         while self.in_flight >= int(self.limit) and not self.stopped:
-            await anyio.sleep(0.05)
+            await self.changed.wait()
 
     async def refused(self, response: WireResponse) -> None:
         self.limit = max(1.0, self.limit / 2)
@@ -144,11 +147,11 @@ class Doubling(Workers):
         self.grow_at = 60.0
 
     async def admitted(self) -> None:
-        now = anyio.current_time()
+        while (now := anyio.current_time()) < self.next:  # noqa: ASYNC110
+            await anyio.sleep(self.next - now)
         if now >= self.grow_at:
             self.rate, self.grow_at = 2 * self.rate, now + 60
-        at = self.next = max(now, self.next + 60 / self.rate)
-        await anyio.sleep(at - now)
+        self.next = now + 60 / self.rate
 
     async def refused(self, response: WireResponse) -> None:
         now = anyio.current_time()

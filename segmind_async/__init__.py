@@ -41,6 +41,7 @@ from .errors import (
 from .messages import assistant, image, system, user
 from .models import (
     Balance,
+    Change,
     ChatCompletion,
     ChatRequest,
     FanOutReport,
@@ -59,6 +60,7 @@ __all__ = [
     "BadRequestError",
     "Balance",
     "BudgetExceededError",
+    "Change",
     "ChatCompletion",
     "ChatRequest",
     "ClientClosedError",

@@ -21,11 +21,14 @@ from typing import TypeAlias, TypeGuard
 from ._core.attempt import Event, State, step
 from ._core.credits import Account, Hold, Price, Purse, Shortfall
 from ._core.exposure import CostModel
-from ._core.failures import Billing, Failure, Kind
+from ._core.failures import Billing, Failure, Kind, Resend
+from ._core.gate import Phase
 from ._core.money import credits_of, floor_units
+from ._core.outage import Outage
 from ._core.queue import Priority, Queue, Scope
 from ._core.throttle import StartTag, Throttle
-from .models import Statistics
+from ._watch import OnChange, Watch
+from .models import Statistics, WaitingFor
 
 
 class Closed(Enum):
@@ -74,7 +77,8 @@ class Lease:
         door = self.admission
         door.account.settle(self.hold, price, reading, now)
         door.throttle.answered(self.tag, now, well=True)
-        door.ended(self.scope)
+        door.outage.succeeded(now)
+        door.ended(self)
 
     def failed(self, failure: Failure, reading: int | None = None) -> None:
         """End it with a failure, and the balance in units if one came with it."""
@@ -89,7 +93,7 @@ class Lease:
         if reading is not None:
             door.account.observe(reading, self.hold.started_at, now)
         door.learn(self.tag, failure, now)
-        door.ended(self.scope)
+        door.ended(self)
 
     def cancelled(self) -> None:
         """End it because its task is being cancelled, sent or not."""
@@ -100,7 +104,7 @@ class Lease:
         else:
             door.account.release(self.hold)
         door.throttle.abandoned(self.tag, now)
-        door.ended(self.scope)
+        door.ended(self)
 
     def _end(self, event: Event) -> float:
         self.state = step(self.state, event)
@@ -121,9 +125,12 @@ CallScope: TypeAlias = Scope[_Waiter]
 class Admission:
     """The one door that every attempt of a client and all its derived clients goes through."""
 
-    def __init__(self, account: Account, throttle: Throttle) -> None:
+    def __init__(self, account: Account, throttle: Throttle, on_change: OnChange | None = None) -> None:
         self.account = account
         self.throttle = throttle
+        self.outage = Outage()
+        self._watch = None if on_change is None else Watch(on_change, throttle, self.outage)
+        self._short_of: WaitingFor | None = None
         self.queue: Queue[_Waiter] = Queue()
         self.root = Scope[_Waiter](None, account.root, None, "interactive")
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -199,11 +206,13 @@ class Admission:
             if not waiter.future.done():
                 waiter.future.set_result(CLOSED)
 
-    def ended(self, scope: CallScope) -> None:
-        """Count one attempt of *scope* less, and let in who waited for it."""
-        for level in scope.line:
+    def ended(self, lease: Lease) -> None:
+        """Count one attempt less, and let in who waited for it."""
+        for level in lease.scope.line:
             level.in_flight -= 1
             self.queue.unblock(level)
+        if self._watch is not None:
+            self._watch.look(lease.hold.model, self.now())
         self._pump()
 
     def observe(self, reading: int, sent_at: float) -> None:
@@ -214,7 +223,9 @@ class Admission:
         self._pump()
 
     def learn(self, tag: StartTag, failure: Failure, now: float) -> None:
-        """Tell pace and limit what a failure says of them."""
+        """Tell pace, limit and outage what a failure says of them."""
+        if failure.resend in (Resend.YES, Resend.RARELY):
+            self.outage.failed(now)
         if failure.kind is Kind.RATE_LIMITED:
             self.throttle.refused(tag, now, failure.retry_after, self.account.in_flight)
         elif failure.status is None:
@@ -222,8 +233,8 @@ class Admission:
         else:
             self.throttle.answered(tag, now, well=False)
 
-    def statistics(self, estimate: int) -> Statistics:
-        """Return a snapshot."""
+    def statistics(self, model: CostModel) -> Statistics:
+        """Return a snapshot; the estimate is that of *model*."""
         account = self.account
         balance = account.balance
         now = self._last_seen if self._loop is None or self._loop.is_closed() else self._loop.time()
@@ -238,7 +249,10 @@ class Admission:
             balance=None if balance is None else credits_of(balance),
             held=credits_of(account.root.exposure.required(now, None) + account.in_doubt),
             spent=credits_of(account.root.spent),
-            estimate=credits_of(estimate),
+            estimate=credits_of(model.typical()),
+            estimate_reason=model.reason,
+            waiting_for=self._short_of if self.queue.waiting else None,
+            outage=None if self.outage.began_at is None else now - self.outage.began_at,
         )
 
     def _enter(self) -> None:
@@ -256,6 +270,7 @@ class Admission:
             if ahead > 0:
                 self.account.shift(-ahead)
                 self.throttle.shift(-ahead)
+                self.outage.shift(-ahead)
         self._loop = loop
 
     def _leave(self, ticket: Ticket, future: asyncio.Future[Lease | Shortfall | Closed]) -> None:
@@ -302,7 +317,8 @@ class Admission:
                 waiter.future.set_result(got)
                 self.queue.served(scope)
                 continue
-            level = self._short_of(scope, got)
+            self._short_of = self._named(scope, got)
+            level = self._lacking(scope, got)
             if level is None:
                 self.queue.serve(scope)
                 if isinstance(got, float):
@@ -322,7 +338,7 @@ class Admission:
                 future.set_result(self.throttle.start(now, self.account.in_flight))
         return True
 
-    def _short_of(self, scope: CallScope, got: Lease | Shortfall | CallScope | float) -> CallScope | None:
+    def _lacking(self, scope: CallScope, got: Lease | Shortfall | CallScope | float) -> CallScope | None:
         """Return the scope in which something must end first; None if all would have to wait behind."""
         if isinstance(got, Scope):
             return None if got is self.root else got
@@ -332,6 +348,14 @@ class Admission:
             return next(level for level in scope.line if level.purse is got.purse)
         # A floor of its own holds back this scope alone; the account's floor holds back everybody.
         return self.root if scope.purse.floor > self.account.root.floor else None
+
+    def _named(self, scope: CallScope, got: Lease | Shortfall | CallScope | float) -> WaitingFor:
+        """Say in one word what is missing."""
+        if isinstance(got, float):
+            return "pace" if self.throttle.gate.phase is Phase.OPEN else "gate"
+        if isinstance(got, Shortfall):
+            return "credits" if got.purse is None else "budget"
+        return "slot" if got is self.root else "budget"
 
     def _wake_at(self, at: float) -> None:
         if self._timer is not None:

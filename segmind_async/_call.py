@@ -59,8 +59,10 @@ class Tally:
 
     attempts: int = 0
     rate_limited: int = 0
+    in_doubt: int = 0
+    """Attempts that may have been billed although their answer was lost."""
     maybe_paid_twice: int = 0
-    """Attempts that may have been billed and were followed by another."""
+    """Those of them that were followed by another."""
     cost: Decimal | None = None
     unpriced: int = 0
     """Answers for which the service named no cost."""
@@ -101,6 +103,8 @@ class Call:
         self._probes = 0
         self._started_at: float | None = None
         self.tally = Tally() if tally is None else tally
+        # A row that is tried anew keeps count of what it may have cost already.
+        self._progress.in_doubt = self.tally.in_doubt
 
     async def run(self) -> ChatCompletion:
         """Send until there is an answer, or no attempt is left; raises a SegmindError."""
@@ -229,6 +233,7 @@ class Call:
         """Return the wait before the next attempt; raises what the call ends in if there is none."""
         decision = self._verdict(failure)
         self._progress.failed(failure)
+        self.tally.in_doubt = self._progress.in_doubt
         if isinstance(decision, GiveUp):
             raise self._error(failure, decision.reason)
         if failure.billing is Billing.IN_DOUBT:

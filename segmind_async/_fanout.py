@@ -32,11 +32,15 @@ from .errors import (
     ModelRetiredError,
     NotFoundError,
     SegmindError,
+    TransientError,
 )
 from .models import ChatCompletion, ChatRequest, FanOutReport, Outcome, Request, Status
 
 Rows: TypeAlias = Iterable[Request] | AsyncIterable[Request]
 OnExhausted: TypeAlias = Literal["stop", "wait", "raise"]
+
+_LOOK_AGAIN = 1.0
+"""Seconds between two looks at whether an outage has ended."""
 
 _WATCH_FIRST, _WATCH_LAST = 5.0, 60.0
 """Seconds between two looks at the balance while waiting for a top-up: at first, and in the end."""
@@ -54,6 +58,8 @@ class FanOutOptions:
     on_exhausted: OnExhausted
     max_failures: int | None
     """Failed rows at which it stops; None: never."""
+    max_outage: float
+    """Seconds for which it waits while the service fails for all."""
 
 
 class FanOut(AsyncIterator[Outcome]):
@@ -200,13 +206,39 @@ class FanOut(AsyncIterator[Outcome]):
         return outcome
 
     async def _completed(self, row: ChatRequest, tally: Tally) -> ChatCompletion:
+        outage = self._service.admission.outage
         while True:
             try:
+                if outage.began_at is not None and self._options.max_outage:
+                    await self._until_it_works()
                 return await Call(self._service, self._call, row, tally).run()
             except InsufficientCreditsError as error:
                 if self._options.on_exhausted != "wait":
                     raise
                 await self._until_funded(error)
+            except TransientError as error:
+                # In an outage a row does not fail but waits, unless it may have been paid too often already.
+                if tally.in_doubt > self._call.retry.resend_in_doubt or not self._outlives(error):
+                    raise
+
+    def _outlives(self, error: TransientError) -> bool:
+        """Tell whether an outage is the reason for *error*, and may still be waited for."""
+        began_at, most = self._service.admission.outage.began_at, self._options.max_outage
+        if began_at is None or not most or self._stopped:
+            return False
+        if anyio.current_time() - began_at < most:
+            return True
+        self._stop(f"the service has been failing for max_outage={most:g} s: {error}")
+        return False
+
+    async def _until_it_works(self) -> None:
+        """Wait until the service works again, or for this row's turn to try it."""
+        outage = self._service.admission.outage
+        while not outage.take_probe(now := anyio.current_time()):
+            # Looked at now and then, because a success elsewhere ends it without a word.
+            await anyio.sleep(min(outage.probe_at - now, _LOOK_AGAIN))
+            if self._stopped:
+                raise NotSentError("its fan-out has stopped")
 
     def _status_after(self, error: SegmindError, row: ChatRequest) -> Status:
         """Say what a row's error makes of it, and stop the fan-out if the others would meet the same."""

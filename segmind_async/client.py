@@ -25,6 +25,7 @@ from ._service import Service, read_balance
 from ._sessions import SessionPool
 from ._transport import AiohttpTransport, Transport
 from ._version import __version__
+from ._watch import OnChange
 from .config import Limits, RetryPolicy, Timeouts, check_amount, check_choice, check_count
 from .errors import APITimeoutError, ClientClosedError, ConfigurationError, ErrorDetails
 from .models import DEFAULT_MODEL, Balance, ChatCompletion, ChatRequest, Messages, Outcome, Statistics
@@ -47,7 +48,8 @@ class SegmindClient:
 
     `api_key` and `base_url` default to `SEGMIND_API_KEY` and `SEGMIND_BASE_URL`; the latter includes
     the `/v1`. `allow_http` permits a plain-text connection to another machine, key and all. `transport`
-    replaces the network, for tests (see `segmind_async.testing`).
+    replaces the network, for tests (see `segmind_async.testing`). `on_change` is called, within the
+    loop, with a `Change` whenever the limit, the pace or an estimate moves, and says why.
 
     Raises ConfigurationError for what cannot work. Construction does no IO and needs no event loop.
     """
@@ -63,6 +65,7 @@ class SegmindClient:
         *,
         allow_http: bool = False,
         transport: Transport | None = None,
+        on_change: OnChange | None = None,
     ) -> None:
         key = _checked_key(os.environ.get("SEGMIND_API_KEY") if api_key is None else api_key)
         url = _checked_url(base_url or os.environ.get("SEGMIND_BASE_URL") or DEFAULT_BASE_URL, allow_http)
@@ -77,6 +80,7 @@ class SegmindClient:
             Admission(
                 Account(ceil_units(to_decimal(self._limits.floor))),
                 Throttle(self._limits.max_in_flight, self._limits.requests_per_minute),
+                on_change,
             ),
             Estimates(None if first_cost is None else to_decimal(first_cost)),
             Redactor(key),
@@ -157,6 +161,7 @@ class SegmindClient:
         ordered: bool = False,
         fail_fast: bool = False,
         max_failures: int | None = None,
+        max_outage: float = 600.0,
         buffer: int | None = None,
     ) -> FanOut:
         """Send very many; gives an async context manager over an async iterator of outcomes.
@@ -170,6 +175,8 @@ class SegmindClient:
         used up, `on_exhausted` says what happens: "stop" ends with the rows read and not sent marked
         `unsent`, "wait" goes on after a top-up, "raise" raises InsufficientCreditsError at the end.
         One row's failure never touches another, unless `fail_fast`, or `max_failures` rows failed.
+        When the service fails for all, rows do not fail one after the other: they wait, while one at a
+        time tries, for at most `max_outage` seconds; then the fan-out stops. 0: rows fail as they come.
 
         Raises ConfigurationError for settings that cannot work.
         """
@@ -177,6 +184,7 @@ class SegmindClient:
         check_choice("on_exhausted", on_exhausted, ("stop", "wait", "raise"))
         if max_failures is not None:
             check_count("max_failures", max_failures, at_least=1)
+        check_amount("max_outage", max_outage)
         if buffer is not None:
             check_count("buffer", buffer)
         scope = self._scope(max_credits, floor, max_in_flight, priority)
@@ -188,6 +196,7 @@ class SegmindClient:
             ordered=ordered,
             on_exhausted=on_exhausted,
             max_failures=1 if fail_fast else max_failures,
+            max_outage=max_outage,
         )
         return FanOut(self._service, options, replace(self._options, scope=scope), requests)
 
@@ -215,7 +224,7 @@ class SegmindClient:
 
     def statistics(self) -> Statistics:
         """Return a snapshot of what is in flight, who waits, and which limit is in force for which reason."""
-        return self._service.admission.statistics(self._service.estimates.of(self._options.model).typical())
+        return self._service.admission.statistics(self._service.estimates.of(self._options.model))
 
     def with_options(
         self,

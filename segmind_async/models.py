@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
     from .errors import SegmindError
@@ -212,3 +212,29 @@ class Statistics:
     """Credits this client's calls have cost."""
     estimate: Decimal
     """Credits the next call of the default model is expected to cost."""
+    estimate_reason: str
+    """What the estimate rests on."""
+    waiting_for: WaitingFor | None
+    """What the first of those that wait is waiting for; None if nobody waits."""
+    outage: float | None
+    """Seconds since the service as a whole has been failing; None if it works."""
+
+
+WaitingFor: TypeAlias = Literal["slot", "pace", "gate", "credits", "budget"]
+"""A slot, a start time by the rate, the end of a 429's wait, credits, or something of its own budget."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Something that steers the sending has moved; given to `SegmindClient(on_change=…)`.
+
+    `what` is "limit" (attempts in flight), "pace" (starts a minute, None for no limit), "gate" (seconds
+    for which a 429 keeps everything back), "estimate" (credits of a typical call of `model`; told when
+    it moved by a fifth) or "outage" (whether the service as a whole is failing).
+    """
+
+    what: Literal["limit", "pace", "gate", "estimate", "outage"]
+    before: float | Decimal | None
+    after: float | Decimal | None
+    reason: str
+    model: str | None = None

@@ -305,7 +305,7 @@ async def test_a_dead_service_is_not_hammered() -> None:
     transport = ScriptedTransport(otherwise=always(status(503)))
     async with client(transport, limits=sa.Limits(max_in_flight=64)) as c:
         outcomes = await c.chat_many([f"row {i}" for i in range(1000)])
-    assert {outcome.status for outcome in outcomes} == {sa.Status.FAILED}
+    assert {outcome.status for outcome in outcomes} <= {sa.Status.FAILED, sa.Status.UNSENT}
     assert len(transport.requests) < 1200
 
 

@@ -8,7 +8,7 @@ import itertools
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from decimal import Decimal
 
 import anyio
@@ -19,7 +19,7 @@ import segmind_async as sa
 from segmind_async._transport import WireRequest, WireResponse
 from segmind_async.testing import Reply, ScriptedTransport, answer
 
-from .support import client, status
+from .support import always, client, lost, status
 
 
 def text_of(request: WireRequest) -> str:
@@ -438,3 +438,59 @@ async def test_misuse_is_told() -> None:
         with pytest.raises(RuntimeError, match="once"):
             async with outcomes:
                 pass
+
+
+def down_until(when: float) -> Callable[[WireRequest], Reply]:
+    return lambda request: by_text(request) if anyio.current_time() >= when else status(503)
+
+
+async def test_in_an_outage_rows_wait_and_one_at_a_time_tries() -> None:
+    transport = ScriptedTransport(latency=0.1)
+    changes: list[sa.Change] = []
+    async with sa.SegmindClient("k", transport=transport, on_change=changes.append) as c:
+        await c.chat_many(numbered(200))
+        fell_at = anyio.current_time()
+        transport._otherwise = down_until(fell_at + 300)
+        sent = len(transport.requests)
+        async with c.fan_out(f"row {n}" for n in range(500)) as outcomes:
+            got = Counter([outcome.status.value async for outcome in outcomes])
+            assert anyio.current_time() < fell_at + 300 + 61 + 20
+    # The first rows fail before anybody can know that it is an outage.
+    assert got["ok"] >= 480
+    assert got["failed"] <= 20
+    assert len(transport.requests) - sent - got["ok"] < 250
+    assert [(c.what, c.before, c.after) for c in changes if c.what == "outage"] == [
+        ("outage", 0, 1),
+        ("outage", 1, 0),
+    ]
+
+
+async def test_an_outage_without_end_stops_the_fan_out() -> None:
+    transport = ScriptedTransport(otherwise=always(status(503)), latency=0.1)
+    async with client(transport) as c:
+        before = anyio.current_time()
+        async with c.fan_out(numbered(10_000), max_outage=120) as outcomes:
+            got = Counter([outcome.status.value async for outcome in outcomes])
+        assert 120 <= anyio.current_time() - before <= 240
+        assert c.statistics().outage is not None
+    assert got["failed"] <= 100
+    assert got["unsent"] >= 1
+    assert "max_outage=120" in str(outcomes.report.stopped)
+
+
+async def test_without_patience_rows_fail_as_they_come() -> None:
+    transport = ScriptedTransport(otherwise=always(status(503)))
+    async with client(transport, retry=sa.RetryPolicy(retries=0)) as c:
+        outcomes = c.fan_out(numbered(300), max_outage=0)
+        async with outcomes:
+            got = [outcome.status.value async for outcome in outcomes]
+    assert got == ["failed"] * 300
+
+
+async def test_an_outage_does_not_pay_a_row_more_often_than_allowed() -> None:
+    transport = ScriptedTransport(otherwise=always(lost()), latency=0.1)
+    async with client(transport) as c:
+        async with c.fan_out(numbered(200), max_outage=100) as outcomes:
+            async for outcome in outcomes:
+                assert outcome.attempts <= 2
+    assert outcomes.report.failed + outcomes.report.unsent == outcomes.report.rows

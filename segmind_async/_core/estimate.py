@@ -38,7 +38,7 @@ class Estimates:
         found = self._models.get(model)
         if found is None:
             guess = first_guess(model) if self._first_cost is None else ceil_units(self._first_cost)
-            found = self._models[model] = CostModel(guess)
+            found = self._models[model] = CostModel(guess, model)
         return found
 
     def price(self, model: str, told: Decimal | None, usage: Usage) -> Price:

@@ -23,8 +23,11 @@ from typing import NamedTuple
 KEPT = 400
 """Finished calls that the statistics rest on: enough for a tail, few enough to follow a change."""
 
-Z = 2.5
+Z = 2.6
 """Quantile of the sum, in standard deviations. Found by simulation: see benchmarks/README.md."""
+
+Z_LAST = 2.33
+"""The same for one call with nothing else in flight: its 99th percentile."""
 
 _Z_ALONE = 4.0
 """Quantile of a single call that no sum of quantiles exceeds: the cheap bound far from the floor."""
@@ -137,11 +140,13 @@ class CostModel:
     """
 
     __slots__ = (
-        "_calls", "_fit", "_fits_at", "_guess", "_ratio_fit", "_ratios", "_sums", "_told", "_total", "_usual",
+        "_calls", "_fit", "_fits_at", "_ratio_fit", "_ratios", "_sums", "_told", "_total", "_usual",
+        "first_guess", "name",
     )  # fmt: skip
 
-    def __init__(self, first_guess: int) -> None:
-        self._guess = first_guess
+    def __init__(self, first_guess: int, name: str = "") -> None:
+        self.first_guess = first_guess
+        self.name = name
         self._calls: deque[tuple[int, float, float, float | None]] = deque()
         self._sums = _Sums()
         self._ratios = _Sums()
@@ -160,6 +165,14 @@ class CostModel:
     def known(self) -> bool:
         """Whether any call has finished."""
         return self._sums.n > 0
+
+    @property
+    def reason(self) -> str:
+        """What the estimate rests on."""
+        if self._fit is None:
+            return "a first guess"
+        by_length = ", by their length" if self._ratio_fit is not None else ""
+        return f"the last {self._sums.n} calls{by_length}"
 
     def finished(self, cost: int, latency: float, foretold: float | None = None) -> None:
         """Take in what a call has cost, and how long it was out."""
@@ -193,7 +206,7 @@ class CostModel:
 
     def typical(self) -> int:
         """Return the mean cost in units, the first guess before any is known."""
-        return self._total // self._sums.n if self._sums.n else self._guess
+        return self._total // self._sums.n if self._sums.n else self.first_guess
 
     def latency(self) -> float:
         """Return how long a call typically takes, seconds; 0 before any is known."""
@@ -213,7 +226,7 @@ class CostModel:
     def quantile(self, z: float, foretold: float | None) -> float:
         """Return the quantile of a fresh call's cost at *z* standard deviations."""
         if self._fit is None:
-            return self._guess * math.exp(z * _GUESS_SIGMA)
+            return self.first_guess * math.exp(z * _GUESS_SIGMA)
         fit, scale = self._basis(self._fit, foretold)
         return scale * fit.quantile(z)
 
@@ -221,7 +234,7 @@ class CostModel:
         """Return the moments of a call that has been out for *age* seconds."""
         if self._fit is None:
             # How far the guess is off is the same for all: see `uncertainty`.
-            return Moments(self._guess * math.exp(_GUESS_SIGMA**2 / 2), 0.0, 0.0)
+            return Moments(self.first_guess * math.exp(_GUESS_SIGMA**2 / 2), 0.0, 0.0)
         fit, scale = self._basis(self._fit, foretold)
         mean, variance, third = fit.moments(age)
         return Moments(scale * mean, scale**2 * variance, scale**3 * third)
@@ -294,7 +307,7 @@ class Exposure:
             sums.add(held.model, held.model.moments(now - held.started_at, held.foretold), held.foretold)
         if candidate is not None:
             sums.add(candidate, candidate.moments(0.0, foretold), foretold)
-        return math.ceil(sums.quantile(Z))
+        return math.ceil(sums.quantile(Z if self._held else Z_LAST))
 
 
 class _Total:

@@ -60,6 +60,12 @@ class Book:
             held.append(got)
         return held
 
+    def fit_now(self) -> int:
+        count = 0
+        while isinstance(self.account.reserve(self.account.root, self.model, None, self.now), Hold):
+            count += 1
+        return count
+
 
 def test_no_more_than_the_balance_is_put_in_flight() -> None:
     book = Book(50 * CENT)
@@ -178,11 +184,56 @@ def test_named_costs_are_taken_from_the_fall_first() -> None:
     assert book.account.root.spent - before == 6 * CENT - 1
 
 
+def test_where_no_balance_ever_comes_guesses_must_do() -> None:
+    book = Book(1000 * CENT, calls=0)
+    for _ in range(300):
+        book.settle(book.grant(), 2 * CENT, named=False)
+    assert book.model.typical() == 2 * CENT
+    assert book.account.root.spent == 600 * CENT
+
+
+def test_a_top_up_hides_what_was_spent_meanwhile() -> None:
+    book = Book(1000 * CENT, calls=0)
+    book.settle(book.grant(), 2 * CENT, named=False)
+    book.account.observe(5000 * CENT, 50, 51)
+    assert book.model.typical() == 2 * CENT
+    assert book.account.balance == 5000 * CENT
+
+
+def test_later_calls_without_a_cost_are_priced_together() -> None:
+    book = Book(1000 * CENT, calls=0)
+    balance = 1000
+    for n in range(60):
+        book.settle(book.grant(), (1 + n % 3) * CENT, named=False)
+        balance -= 3 * (1 + n % 3)
+        book.account.observe(balance * CENT, book.now + 0.5, book.now + 1)
+        book.now += 1
+    assert book.tariff.price(CENT, 0) == pytest.approx(3 * CENT, rel=0.02)
+    assert book.model.typical() == pytest.approx(6 * CENT, rel=0.1)
+
+
+def test_what_others_spend_is_kept_free_for_as_long_as_a_call_takes() -> None:
+    book = Book(1000 * CENT)
+    balance = 1000
+    for _ in range(10):
+        book.settle(book.grant())
+        balance -= 26
+        book.account.observe(balance * CENT, book.now, book.now)
+    # They spend 25 in two seconds, and a call takes one.
+    with_others, alone = book, Book(balance * CENT)
+    alone.now = book.now
+    fewer = alone.fit_now() - with_others.fit_now()
+    assert 8 <= fewer <= 16
+
+
 def test_without_any_price_the_typical_cost_is_booked() -> None:
     book = Book(1000 * CENT)
     book.settle(book.grant(), None, named=False)
     assert book.account.root.spent == CENT
     assert book.account.balance == 999 * CENT
+    book.settle(book.grant(), None, named=False)
+    book.account.observe(992 * CENT, 50, 51)
+    assert book.account.root.spent == 8 * CENT  # what the balance fell by, shared
 
 
 def test_free_of_charge_and_unpriced() -> None:

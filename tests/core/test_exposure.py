@@ -157,6 +157,17 @@ def test_without_skew_the_quantile_is_the_normal_one() -> None:
     assert total.quantile(2.5) == 5.0
 
 
+def test_what_a_model_says_of_itself() -> None:
+    model = CostModel(CENT, "m")
+    assert (model.name, model.reason, model.latency()) == ("m", "a first guess", 0.0)
+    assert model.relative_spread() > 1
+    model.finished(CENT, 2.0, 1.0)
+    assert (model.reason, model.latency()) == ("the last 1 calls", pytest.approx(2.0))
+    for n in range(1, 30):
+        model.finished(n * CENT, 2.0, float(n))
+    assert model.reason == "the last 30 calls, by their length"
+
+
 def test_a_far_age_does_not_overflow() -> None:
     model = taught(lognormal(7, 50, 2.0), [1 + n % 7 for n in range(50)])
     exposure = Exposure()
