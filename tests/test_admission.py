@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 from decimal import Decimal
 
 import anyio
@@ -319,3 +320,35 @@ async def test_cancelled_while_granted_hands_the_slot_on() -> None:
                 tasks.start_soon(one, n)
         assert c.statistics().in_flight == 0
         assert (await c.chat("next")).text == "echo: next"
+
+
+async def test_a_grant_does_as_much_work_behind_ten_calls_as_behind_thousands() -> None:
+    """Work is counted in calls of Python functions: time on a shared machine says nothing."""
+
+    async def work(waiting: int) -> float:
+        transport = ScriptedTransport(latency=1.0, keep=False)
+        async with (
+            client(transport, limits=sa.Limits(max_in_flight=4)) as c,
+            anyio.create_task_group() as tasks,
+        ):
+            await c.chat("warm")
+            for n in range(waiting):
+                tasks.start_soon(c.chat, str(n))
+            await anyio.sleep(2.5)
+            count, ended = 0, c.statistics().waiting
+
+            def profile(_frame: object, event: str, _argument: object) -> None:
+                nonlocal count
+                count += event == "call"
+
+            sys.setprofile(profile)
+            await anyio.sleep(20)
+            sys.setprofile(None)
+            ended -= c.statistics().waiting
+            tasks.cancel_scope.cancel()
+        assert ended >= 70
+        return count / ended
+
+    few, many, more = await work(100), await work(1000), await work(2000)
+    assert many < 1.2 * few
+    assert more < 1.2 * many
