@@ -25,6 +25,7 @@ from ._core.failures import Billing, Failure, Kind, Resend
 from ._core.gate import Phase
 from ._core.money import credits_of, floor_units
 from ._core.outage import Outage
+from ._core.pacing import PacerState
 from ._core.queue import Priority, Queue, Scope
 from ._core.throttle import StartTag, Throttle
 from ._watch import OnChange, Watch
@@ -116,6 +117,15 @@ _EVENTS = {Billing.NOT_SENT: Event.NOT_SENT, Billing.REFUSED: Event.REFUSED, Bil
 
 def _units(credits: Decimal | None) -> int | None:
     return None if credits is None else floor_units(credits)
+
+
+@dataclass(frozen=True, slots=True)
+class AdmissionState:
+    """What a restart must know: ages of the last starts in seconds, learnt rate, units that may be billed."""
+
+    ages: tuple[float, ...]
+    rate: float | None
+    in_doubt: int
 
 
 CallScope: TypeAlias = Scope[_Waiter]
@@ -232,6 +242,22 @@ class Admission:
             self.throttle.abandoned(tag, now)
         else:
             self.throttle.answered(tag, now, well=False)
+
+    def state(self) -> AdmissionState:
+        """Return what a restart must know to keep the promises about pace and money."""
+        now, account = self.now(), self.account
+        pace = self.throttle.pacer.state(now)
+        return AdmissionState(
+            pace.ages, pace.rate, account.root.exposure.required(now, None) + account.in_doubt
+        )
+
+    def resume(self, state: AdmissionState, elapsed: float) -> None:
+        """Go on from *state*, taken *elapsed* seconds ago, before anything has started here."""
+        self._enter()
+        now = self.now()
+        self.throttle.pacer.restore(PacerState(state.ages, state.rate), now, elapsed)
+        if state.in_doubt:
+            self.account.inherit_doubt(state.in_doubt, now - elapsed)
 
     def statistics(self, model: CostModel) -> Statistics:
         """Return a snapshot; the estimate is that of *model*."""

@@ -9,7 +9,15 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections import Counter, deque
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Iterator
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+)
 from dataclasses import dataclass
 from decimal import Decimal
 from types import TracebackType
@@ -60,6 +68,8 @@ class FanOutOptions:
     """Failed rows at which it stops; None: never."""
     max_outage: float
     """Seconds for which it waits while the service fails for all."""
+    keep: Callable[[Outcome], Awaitable[None]] | None = None
+    """Awaited with every outcome before anybody sees it and before its worker takes another row."""
 
 
 class FanOut(AsyncIterator[Outcome]):
@@ -145,6 +155,10 @@ class FanOut(AsyncIterator[Outcome]):
             None if balance is None else credits_of(balance), until - self._started_at, self._stopped
         )
 
+    def stop(self, reason: str) -> None:
+        """Read no more rows and send none of those that wait; what is in flight ends, and is delivered."""
+        self._stop(reason)
+
     def _hire(self) -> None:
         assert self._tasks is not None
         self._workers += 1
@@ -163,10 +177,13 @@ class FanOut(AsyncIterator[Outcome]):
                     # One worker brings the next as long as there are rows: few rows, few workers.
                     hired = True
                     self._hire()
-                self._deliver(await self._outcome(*row))
+                outcome = await self._outcome(*row)
+                if self._options.keep is not None:
+                    await self._options.keep(outcome)
+                self._deliver(outcome)
         except Exception as error:  # noqa: BLE001  # of the user's iterator, or a bug: the consumer gets it
             self._error = self._error or error
-            self._stop(f"{type(error).__name__} while reading rows")
+            self._stop(f"{type(error).__name__}: {error}")
         finally:
             self._workers -= 1
             if not self._workers:

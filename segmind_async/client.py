@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from types import TracebackType
@@ -163,6 +163,7 @@ class SegmindClient:
         max_failures: int | None = None,
         max_outage: float = 600.0,
         buffer: int | None = None,
+        keep: Callable[[Outcome], Awaitable[None]] | None = None,
     ) -> FanOut:
         """Send very many; gives an async context manager over an async iterator of outcomes.
 
@@ -177,6 +178,9 @@ class SegmindClient:
         One row's failure never touches another, unless `fail_fast`, or `max_failures` rows failed.
         When the service fails for all, rows do not fail one after the other: they wait, while one at a
         time tries, for at most `max_outage` seconds; then the fan-out stops. 0: rows fail as they come.
+
+        `keep` is awaited with every outcome before anybody sees it, and before its slot takes another
+        row: what it has stored by then no crash can lose. If it raises, the fan-out stops with that.
 
         Raises ConfigurationError for settings that cannot work.
         """
@@ -197,6 +201,7 @@ class SegmindClient:
             on_exhausted=on_exhausted,
             max_failures=1 if fail_fast else max_failures,
             max_outage=max_outage,
+            keep=keep,
         )
         return FanOut(self._service, options, replace(self._options, scope=scope), requests)
 

@@ -260,6 +260,11 @@ class Account:
         for purse in hold.purse.line:
             purse.doubted += units
 
+    def inherit_doubt(self, units: int, at: float) -> None:
+        """Take over what an earlier run of this program had in flight or in doubt when it ended, at *at*."""
+        self._doubts.appendleft((at, units))
+        self.in_doubt += units
+
     def refuse(self, hold: Hold, balance: int | None, needed: int | None, now: float) -> None:
         """Learn from a 406 for want of credits, and give its hold back.
 

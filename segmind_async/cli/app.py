@@ -68,6 +68,11 @@ MaxCredits = Annotated[
 ]
 WhenExhausted = Annotated[OnExhausted, typer.Option(help="What to do when the credits are used up.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="Rows to read, at most.")]
+JournalPath = Annotated[
+    Path | None,
+    typer.Option("--journal", help="What is done stands here; else beside the output.", dir_okay=False),
+]
+RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Ask again what failed in an earlier run.")]
 
 FIVE = Decimal(5)
 NOTHING = Decimal(0)
@@ -144,11 +149,13 @@ def run_rows(
     max_credits: MaxCredits = None,
     on_exhausted: WhenExhausted = OnExhausted.STOP,
     limit: Limit = None,
+    journal: JournalPath = None,
+    retry_failed: RetryFailed = False,
     emulate: Emulate = False,
     emulated_balance: EmulatedBalance = FIVE,
     as_json: AsJson = False,
 ) -> None:
-    """Send every row of a file and write one result for each."""
+    """Send every row of a file and write one result for each. The same command again goes on after a stop."""
 
     async def main() -> Exit:
         make: MakeRequest = own_request if prompt is None else template(prompt)
@@ -156,9 +163,11 @@ def run_rows(
             rows,
             output,
             make if system_prompt is None else under(system_prompt, make),
-            JobOptions(floor, max_credits, on_exhausted.value),
+            JobOptions(floor, max_credits, on_exhausted.value, retry_failed=retry_failed),
             ClientOptions(model, max_in_flight, rpm, emulate, emulated_balance),
             limit,
+            journal,
+            {"prompt": prompt, "system": system_prompt},
         )
         return await bulk.run(job, as_json=as_json)
 
@@ -179,11 +188,13 @@ def classify(
     max_credits: MaxCredits = None,
     on_exhausted: WhenExhausted = OnExhausted.STOP,
     limit: Limit = None,
+    journal: JournalPath = None,
+    retry_failed: RetryFailed = False,
     emulate: Emulate = False,
     emulated_balance: EmulatedBalance = FIVE,
     as_json: AsJson = False,
 ) -> None:
-    """Put every row of a file under one of some labels."""
+    """Put every row of a file under one of some labels. The same command again goes on after a stop."""
 
     async def main() -> Exit:
         chosen = Labels(labels.split(","))
@@ -194,9 +205,11 @@ def classify(
             rows,
             output,
             under(chosen.instruction, column(text_column)),
-            JobOptions(floor, max_credits, on_exhausted.value, chosen, truth_column),
+            JobOptions(floor, max_credits, on_exhausted.value, chosen, truth_column, retry_failed),
             ClientOptions(model, max_in_flight, rpm, emulate, emulated_balance, brain),
             limit,
+            journal,
+            {"labels": chosen.names, "text_column": text_column},
         )
         return await bulk.run(job, as_json=as_json)
 

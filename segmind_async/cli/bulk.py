@@ -6,10 +6,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ..emulator import Brain, FunctionBrain, NaiveBayes
+from ..jobs.journal import Journal, Settings
 from ..jobs.labels import Labels
 from ..jobs.rows import MakeRequest, column, open_rows
-from ..jobs.runner import JobOptions, JobReport, run_job
-from ..models import Status
+from ..jobs.runner import INTERRUPTED, JobOptions, JobReport, run_job
+from ..models import FanOutReport, Status
 from .running import ClientOptions, Exit, open_client, say, show_json
 
 
@@ -23,18 +24,28 @@ class Job:
     options: JobOptions
     client: ClientOptions
     limit: int | None
+    journal: Path | None
+    settings: Settings
+    """What must be the same when the job goes on after a stop."""
 
 
 async def run(job: Job, *, as_json: bool) -> Exit:
-    """Run a job, print what came of it, and return the exit code."""
-    with open_rows(job.input, job.make, job.limit) as rows:
+    """Run a job, or go on with it, print what came of it, and return the exit code."""
+    path = job.journal or job.output.with_name(job.output.name + ".journal")
+    with Journal(path, {"model": job.client.model, **job.settings}) as journal:
         async with open_client(job.client) as client:
-            report = await run_job(client, rows, job.output, job.options, lambda so_far: say(_line(so_far)))
+            report = await run_job(
+                client,
+                lambda: open_rows(job.input, job.make, job.limit),
+                journal,
+                job.output,
+                job.options,
+                lambda so_far: say(_progress(so_far)),
+            )
     if as_json:
         show_json(_as_json(report))
     else:
-        say(_line(report))
-        _tell_end(report, job.output)
+        _tell_end(report, job.output, path)
     return exit_code(report)
 
 
@@ -44,24 +55,35 @@ def exit_code(report: JobReport) -> Exit:
     stopped = report.fan_out.stopped or ""
     if stopped.startswith("credits"):
         return Exit.CREDITS
+    if stopped == INTERRUPTED:
+        return Exit.INTERRUPTED
     if stopped:
         return Exit.REFUSED
     return Exit.SOME_FAILED if report.counts[Status.FAILED] else Exit.OK
 
 
-def _line(report: JobReport) -> str:
+def _progress(report: JobReport) -> str:
     fan_out = report.fan_out
     assert fan_out is not None
-    rate = fan_out.ok / fan_out.elapsed if fan_out.elapsed else 0.0
+    earlier = f", {report.resumed} from earlier runs" if report.resumed else ""
     return (
-        f"{report.counts['ok']} ok, {report.counts['failed']} failed, {report.counts['unsent']} unsent; "
-        f"{rate:.1f} a second; {fan_out.spent} credits spent, {fan_out.credits_remaining} left"
+        f"{fan_out.ok} ok, {fan_out.failed} failed{earlier}; {_rate(fan_out)}; "
+        f"{fan_out.spent} credits spent, {fan_out.credits_remaining} left"
     )
 
 
-def _tell_end(report: JobReport, output: Path) -> None:
-    fan_out = report.fan_out
+def _rate(fan_out: FanOutReport) -> str:
+    return f"{fan_out.ok / fan_out.elapsed if fan_out.elapsed else 0.0:.1f} a second"
+
+
+def _tell_end(report: JobReport, output: Path, journal: Path) -> None:
+    fan_out, counts = report.fan_out, report.counts
     assert fan_out is not None
+    earlier = f" ({report.resumed} by earlier runs)" if report.resumed else ""
+    say(
+        f"{counts['ok']} ok, {counts['failed']} failed, {counts['unsent']} unsent{earlier}; "
+        f"{_rate(fan_out)}; {fan_out.spent} credits spent, {fan_out.credits_remaining} left"
+    )
     for name, count in report.errors.most_common(5):
         say(f"  {count} x {name}")
     if report.accuracy is not None:
@@ -70,6 +92,7 @@ def _tell_end(report: JobReport, output: Path) -> None:
         say(f"{fan_out.maybe_paid_twice} attempts may have been paid twice: their answers were lost")
     if fan_out.stopped:
         say(f"stopped early: {fan_out.stopped}")
+        say(f"the same command goes on; what is done stands in {journal}")
     say(f"results in {output}")
 
 
@@ -79,6 +102,7 @@ def _as_json(report: JobReport) -> object:
         "rows": report.counts,
         "errors": report.errors,
         "accuracy": report.accuracy,
+        "resumed": report.resumed,
         "fan_out": asdict(report.fan_out),
     }
 

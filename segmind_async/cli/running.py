@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -73,7 +74,7 @@ def run(main: Callable[[], Awaitable[Exit]]) -> NoReturn:
     except SegmindError as error:
         code = exit_for(error)
         say(f"{type(error).__name__}: {error}")
-    except OSError as error:
+    except (OSError, sqlite3.Error) as error:
         code = Exit.LOCAL_IO
         say(f"{type(error).__name__}: {error}")
     raise typer.Exit(code)

@@ -34,6 +34,8 @@ class Row:
     line: int
     """From 1, where it begins in the file."""
     id: str
+    has_id: bool
+    """Whether the row names its id; else it is its index."""
     columns: Columns
     request: ChatRequest | None
     """None if the row cannot be used."""
@@ -120,14 +122,16 @@ def _rows(lines: Iterator[tuple[int, Columns | str]], make: MakeRequest, limit: 
         if limit is not None and index >= limit:
             return
         if isinstance(columns, str):
-            yield Row(index, line, str(index), {}, None, f"line {line}: {columns}")
+            problem = f"line {line}: {columns}"
+            yield Row(index, line, str(index), has_id=False, columns={}, request=None, problem=problem)
             continue
         given = columns.get("id")
-        name = str(index) if given is None or given == "" else str(given)
+        has_id = given is not None and given != ""
+        name = str(given) if has_id else str(index)
         try:
-            yield Row(index, line, name, columns, make(columns))
+            yield Row(index, line, name, has_id, columns, make(columns))
         except ValueError as error:
-            yield Row(index, line, name, columns, None, f"line {line}: {error}")
+            yield Row(index, line, name, has_id, columns, None, f"line {line}: {error}")
 
 
 def _jsonl_rows(file: IO[str]) -> Iterator[tuple[int, Columns | str]]:

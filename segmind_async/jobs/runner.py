@@ -1,32 +1,52 @@
-"""One bulk file from end to end: rows through a fan-out, results in order into a file."""
+"""One bulk file from end to end: rows through a fan-out into a journal, and in order into a file."""
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 import os
-from collections import Counter, deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+import signal
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import Future
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import asdict, dataclass, field
 from decimal import Decimal
+from itertools import islice
 from pathlib import Path
-from typing import IO, TypeAlias
+from typing import IO, TypeAlias, TypeVar
 
 import anyio
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
+from .._admission import AdmissionState
 from .._fanout import FanOut, OnExhausted
 from ..client import SegmindClient
 from ..errors import SegmindError
 from ..models import ChatRequest, FanOutReport, Outcome, Status
+from .journal import Journal, Record
 from .labels import Labels
 from .rows import Row
 
-Json: TypeAlias = dict[str, object]
+T = TypeVar("T")
 
-_END = object()
+Json: TypeAlias = dict[str, object]
+OpenRows: TypeAlias = Callable[[], AbstractContextManager[Iterator[Row]]]
 
 PROGRESS_EVERY = 10.0
 """Seconds between two reports of progress."""
+
+INTERRUPTED = "interrupted"
+
+_GRACE = 60.0
+"""Seconds that calls in flight get to end after a first Ctrl-C."""
+
+_AT_ONCE = 256
+"""Rows that are looked up in the journal together."""
+
+_NOTE_EVERY = 1.0
+"""Seconds between two notes of pace and money for a restart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +60,13 @@ class JobOptions:
     """What answers must be one of, for a classification."""
     truth_column: str | None = None
     """The column that holds the right label."""
+    retry_failed: bool = False
+    """Whether rows that failed in an earlier run are asked again."""
 
 
 @dataclass(slots=True)
 class JobReport:
-    """What a job did."""
+    """What a job did, earlier runs included."""
 
     counts: Counter[str] = field(default_factory=Counter)
     """Rows by status; they add up to the rows of the input."""
@@ -53,7 +75,10 @@ class JobReport:
     right: int = 0
     judged: int = 0
     """Rows with a known label that were answered with one of the labels, and how many of them rightly."""
+    resumed: int = 0
+    """Rows that an earlier run had finished."""
     fan_out: FanOutReport | None = None
+    """What this run did."""
 
     @property
     def accuracy(self) -> float | None:
@@ -65,47 +90,81 @@ Progress: TypeAlias = Callable[[JobReport], None]
 
 
 async def run_job(
-    client: SegmindClient, rows: Iterator[Row], output: Path, options: JobOptions, progress: Progress
+    client: SegmindClient,
+    open_rows: OpenRows,
+    journal: Journal,
+    output: Path,
+    options: JobOptions,
+    progress: Progress,
 ) -> JobReport:
-    """Send all *rows* and write one JSON line for each, in input order, to *output*.
+    """Send all rows that *journal* does not hold yet, and write one JSON line for each to *output*.
 
-    The file appears under its name when the job has ended, for whatever reason but a crash of the
-    process; until then it grows beside it, with `.part` added. Raises OSError if it cannot be written.
+    Every answer is on the disk before the next row is taken, so that the same call goes on after any stop.
+    Ctrl-C ends the sending and lets what is in flight end; a second one ends at once. *output* appears
+    when the job has ended, for whatever reason but a crash of the process, in input order.
+
+    Raises OSError or sqlite3.Error if the disk does not take it; what was written before is kept.
     """
-    job = _Job(rows, options)
-    outcomes = client.fan_out(
-        job.requests(),
-        floor=options.floor,
-        max_credits=options.max_credits,
-        on_exhausted=options.on_exhausted,
-        ordered=True,
-        # In order, a slow row holds back the results of faster ones: room for them keeps the slots full.
-        buffer=1024,
-    )
-    with _appearing(output) as file:
-        async with outcomes:
-            await _write_all(job, file, outcomes, progress)
-        job.write_rest(file)
-    job.report.fan_out = outcomes.report
+    job = _Job(client, journal, options)
+    if options.retry_failed:
+        await _of(journal.drop(Status.FAILED))
+    await job.resume()
+    with open_rows() as rows:
+        outcomes = client.fan_out(
+            job.requests(rows),
+            floor=options.floor,
+            max_credits=options.max_credits,
+            on_exhausted=options.on_exhausted,
+            keep=job.keep,
+        )
+        try:
+            await _run(job, outcomes, progress)
+        finally:
+            job.report.fan_out = outcomes.report
+    await _of(journal.forget_occurrences())
+    with open_rows() as rows, _appearing(output) as file:
+        await job.write(rows, file)
     return job.report
 
 
-async def _write_all(job: _Job, file: IO[bytes], outcomes: FanOut, progress: Progress) -> None:
-    """Write outcomes as they come, and tell of the progress in between."""
-    tell_at = anyio.current_time() + PROGRESS_EVERY
+async def _run(job: _Job, outcomes: FanOut, progress: Progress) -> None:
+    """Consume the fan-out, tell of the progress, and listen for signals."""
+    failed: Exception | None = None
+    async with anyio.create_task_group() as tasks:
+        with anyio.CancelScope() as consuming:
+            tasks.start_soon(_listen, outcomes, consuming)
+            tasks.start_soon(_tell, job, outcomes, progress)
+            try:
+                await _drain(outcomes)
+            except Exception as error:  # noqa: BLE001  # raised below, where no group wraps it
+                failed = error
+        tasks.cancel_scope.cancel()
+    if failed is not None:
+        raise failed
+
+
+async def _drain(outcomes: FanOut) -> None:
+    """Take what comes: it has been kept already."""
+    async with outcomes:
+        async for _ in outcomes:
+            pass
+
+
+async def _listen(outcomes: FanOut, consuming: anyio.CancelScope) -> None:
+    """Stop sending at the first signal; at the second, or when the grace is over, stop at once."""
+    with suppress(NotImplementedError), anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        await anext(signals)
+        outcomes.stop(INTERRUPTED)
+        with anyio.move_on_after(_GRACE):
+            await anext(signals)
+        consuming.cancel()
+
+
+async def _tell(job: _Job, outcomes: FanOut, progress: Progress) -> None:
     while True:
-        outcome = None
-        # An outcome that is waited for in vain is not lost: the next look finds it.
-        with anyio.CancelScope(deadline=tell_at):
-            outcome = await anext(outcomes, _END)
-        if isinstance(outcome, Outcome):
-            job.write(file, outcome)
-        elif outcome is _END:
-            return
-        if anyio.current_time() >= tell_at:
-            tell_at += PROGRESS_EVERY
-            job.report.fan_out = outcomes.report
-            progress(job.report)
+        await anyio.sleep(PROGRESS_EVERY)
+        job.report.fan_out = outcomes.report
+        progress(job.report)
 
 
 @contextmanager
@@ -119,49 +178,94 @@ def _appearing(output: Path) -> Iterator[IO[bytes]]:
     part.replace(output)
 
 
-class _Job:
-    """Matches outcomes, which come in order, with the rows they belong to."""
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A row, and what the journal knows it by."""
 
-    def __init__(self, rows: Iterator[Row], options: JobOptions) -> None:
-        self._rows = rows
+    row: Row
+    key: str
+    digest: bytes
+    record: Record | None
+
+
+class _Job:
+    """Matches rows with what the journal holds of them."""
+
+    def __init__(self, client: SegmindClient, journal: Journal, options: JobOptions) -> None:
+        self._client = client
+        self._journal = journal
         self._options = options
-        self._under_way: deque[Row] = deque()
+        self._under_way: dict[int, _Known] = {}
+        self._noted_at = 0.0
         self.report = JobReport()
 
-    def requests(self) -> Iterator[ChatRequest]:
-        """Yield what is to be sent, and remember every row until its outcome comes."""
-        for row in self._rows:
-            self._under_way.append(row)
-            if row.request is not None:
-                yield row.request
+    async def resume(self) -> None:
+        """Take over pace and doubts of an earlier run: it may have ended a moment ago."""
+        noted = await _of(self._journal.noted("state"))
+        if isinstance(noted, dict):
+            elapsed = max(0.0, time.time() - noted.pop("at"))  # noqa: TID251  # two processes share no other clock
+            state = AdmissionState(tuple(noted["ages"]), noted["rate"], noted["in_doubt"])
+            self._client._service.admission.resume(state, elapsed)
 
-    def write(self, file: IO[bytes], outcome: Outcome) -> None:
-        """Write the result of the next row, and of unusable rows before it."""
-        row = self._under_way.popleft()
-        while row.request is None:
-            self._write_unusable(file, row)
-            row = self._under_way.popleft()
-        self._put(file, row, *self._result(row, outcome))
+    async def requests(self, rows: Iterator[Row]) -> AsyncIterator[ChatRequest]:
+        """Yield what is still to be sent, and remember every row until its outcome comes."""
+        index = 0
+        async for known in self._known(rows):
+            request = known.row.request
+            if request is None:
+                continue
+            if known.record is not None:
+                self.report.resumed += 1
+                continue
+            self._under_way[index] = known
+            index += 1
+            yield request
 
-    def write_rest(self, file: IO[bytes]) -> None:
-        """Write the rows that came after the last outcome: unusable ones, and those a stop left unread."""
-        for row in (*self._under_way, *self._rows):
+    async def keep(self, outcome: Outcome) -> None:
+        """Put an outcome on the disk; rows that were not sent are simply still to do."""
+        known = self._under_way.pop(outcome.index)
+        if outcome.status not in {Status.OK, Status.FAILED}:
+            return
+        status, result = self._result(outcome)
+        kept = self._journal.keep(Record(known.key, known.digest, status, to_json(result)))
+        if time.monotonic() - self._noted_at >= _NOTE_EVERY:
+            self._noted_at = time.monotonic()
+            state = asdict(self._client._service.admission.state())
+            self._journal.note("state", {**state, "at": time.time()})  # noqa: TID251  # as above
+        # What was paid for is written even if this task is being cancelled.
+        with anyio.CancelScope(shield=True):
+            await _of(kept)
+
+    async def write(self, rows: Iterator[Row], file: IO[bytes]) -> None:
+        """Write the result of every row, in order of the input, and count."""
+        async for known in self._known(rows):
+            row, record = known.row, known.record
             if row.request is None:
-                self._write_unusable(file, row)
+                self._put(file, row, {"status": Status.FAILED, "error": f"UnusableRow: {row.problem}"})
+            elif record is None:
+                self._put(file, row, {"status": Status.UNSENT})
             else:
-                self._put(file, row, Status.UNSENT, {})
-        self._under_way.clear()
+                self._put(file, row, from_json(record.result))
 
-    def _write_unusable(self, file: IO[bytes], row: Row) -> None:
-        self.report.errors["unusable row"] += 1
-        self._put(file, row, Status.FAILED, {"error": row.problem})
+    async def _known(self, rows: Iterator[Row]) -> AsyncIterator[_Known]:
+        """Yield every row with its record, looked up many at a time."""
+        while batch := list(islice(rows, _AT_ONCE)):
+            names, digests = [], []
+            for row in batch:
+                digest = _digest(row.request) if row.request else b""
+                digests.append(digest)
+                names.append(f"id {row.id}" if row.has_id else f"request {digest.hex()}")
+            counts = await _of(self._journal.occurrences(names))
+            keys = [name if n == 1 else f"{name} ({n})" for name, n in zip(names, counts, strict=True)]
+            found = await _of(self._journal.finished(keys))
+            for row, key, digest in zip(batch, keys, digests, strict=True):
+                record = found.get(key)
+                yield _Known(row, key, digest, record if record and record.digest == digest else None)
 
-    def _result(self, row: Row, outcome: Outcome) -> tuple[Status, Json]:
+    def _result(self, outcome: Outcome) -> tuple[Status, Json]:
         completion = outcome.completion
-        result: Json = {"attempts": outcome.attempts, "cost": outcome.cost}
+        result: Json = {"status": outcome.status, "attempts": outcome.attempts, "cost": outcome.cost}
         if completion is None:
-            if outcome.status is Status.FAILED:
-                self.report.errors[type(outcome.error).__name__] += 1
             return outcome.status, {**result, "error": _described(outcome.error)}
         usage = completion.usage
         result["text"] = completion.text
@@ -172,26 +276,39 @@ class _Job:
             return Status.OK, result
         label = labels.find(completion.text)
         if label is None:
-            self.report.errors["not a label"] += 1
-            return Status.FAILED, {**result, "error": f"not a label: {completion.text[:200]!r}"}
-        self._judge(row, label, labels)
+            error = f"NotALabel: {completion.text[:200]!r}"
+            return Status.FAILED, {**result, "status": Status.FAILED, "error": error}
         return Status.OK, {**result, "label": label}
 
-    def _judge(self, row: Row, label: str, labels: Labels) -> None:
-        truth = row.columns.get(self._options.truth_column or "")
-        if isinstance(truth, str) and truth:
+    def _put(self, file: IO[bytes], row: Row, result: Json) -> None:
+        status, error = str(result["status"]), result.get("error")
+        self.report.counts[status] += 1
+        if isinstance(error, str):
+            self.report.errors[error.partition(":")[0]] += 1
+        self._judge(row, result.get("label"))
+        line: Json = {"id": row.id, "index": row.index, **{name: result.get(name) for name in _FIELDS}}
+        file.write(to_json(line) + b"\n")
+
+    def _judge(self, row: Row, label: object) -> None:
+        truth, labels = row.columns.get(self._options.truth_column or ""), self._options.labels
+        if labels is not None and label is not None and isinstance(truth, str) and truth:
             self.report.judged += 1
             self.report.right += labels.find(truth) == label
 
-    def _put(self, file: IO[bytes], row: Row, status: Status, result: Json) -> None:
-        self.report.counts[status.value] += 1
-        named: Json = {**result, "id": row.id, "index": row.index, "status": status.value}
-        line: Json = {name: named.get(name) for name in _FIELDS}
-        file.write(to_json(line) + b"\n")
+
+_FIELDS = ("status", "text", "label", "error", "attempts", "cost", "usage", "elapsed")
 
 
-_FIELDS = ("id", "index", "status", "text", "label", "error", "attempts", "cost", "usage", "elapsed")
+def _digest(request: ChatRequest) -> bytes:
+    """Return what tells one request from another, whatever its place in the input."""
+    canonical = to_json([request.messages, request.model, sorted(request.parameters.items())])
+    return hashlib.sha256(canonical).digest()[:16]
 
 
 def _described(error: SegmindError | None) -> str | None:
     return None if error is None else f"{type(error).__name__}: {error}"
+
+
+def _of(future: Future[T]) -> asyncio.Future[T]:
+    """Await what another thread is doing."""
+    return asyncio.wrap_future(future)

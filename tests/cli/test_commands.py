@@ -121,9 +121,9 @@ def test_run_with_a_template_and_rows_that_cannot_be_used(tmp_path: Path) -> Non
     assert got.exit_code == 1
     told = json.loads(got.stdout)
     assert told["rows"] == {"ok": 2, "failed": 1}
-    assert told["errors"] == {"unusable row": 1}
+    assert told["errors"] == {"UnusableRow": 1}
     assert [row["status"] for row in lines(output)] == ["ok", "failed", "ok"]
-    assert lines(output)[1]["error"] == "line 3: no column 'age' among 'name', 'age'"
+    assert lines(output)[1]["error"] == "UnusableRow: line 3: no column 'age' among 'name', 'age'"
 
 
 def test_run_stops_for_credits_with_exit_code_3(rows: Path, tmp_path: Path) -> None:
@@ -275,7 +275,8 @@ def test_progress_is_told_every_ten_seconds(rows: Path, tmp_path: Path) -> None:
                 patch.setenv("SEGMIND_BASE_URL", emulator.url)
                 patch.setenv("SEGMIND_API_KEY", emulator.key)
                 return await bulk.run(
-                    bulk.Job(rows, tmp_path / "out", own_request, JobOptions(), client, None), as_json=False
+                    bulk.Job(rows, tmp_path / "out", own_request, JobOptions(), client, None, None, {}),
+                    as_json=False,
                 )
 
     told: list[str] = []

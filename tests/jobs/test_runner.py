@@ -1,0 +1,327 @@
+"""A job over stops of every kind: nothing lost, nothing asked twice that could be helped."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+import segmind_async as sa
+from segmind_async._admission import Admission, AdmissionState
+from segmind_async.emulator import Emulator
+from segmind_async.jobs.journal import Journal
+from segmind_async.jobs.rows import open_rows, own_request
+from segmind_async.jobs.runner import JobOptions, JobReport, run_job
+from segmind_async.testing import ScriptedTransport
+
+from ..support import KEY, always, status
+
+
+def write(path: Path, rows: list[dict[str, Any]]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def results(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+async def run(
+    rows: Path, transport: ScriptedTransport, options: JobOptions | None = None, **limits: Any
+) -> tuple[JobReport, list[dict[str, Any]]]:
+    output = rows.with_name("out.jsonl")
+    with Journal(rows.with_name("journal"), {"model": "m"}) as journal:
+        async with sa.SegmindClient(KEY, transport=transport, limits=sa.Limits(**limits)) as client:
+            report = await run_job(
+                client,
+                lambda: open_rows(rows, own_request),
+                journal,
+                output,
+                options or JobOptions(),
+                lambda _so_far: None,
+            )
+    return report, results(output)
+
+
+def numbered(count: int) -> list[dict[str, Any]]:
+    return [{"id": f"r{n}", "prompt": f"row {n}"} for n in range(count)]
+
+
+def asked(transport: ScriptedTransport) -> Counter[str]:
+    return Counter(
+        json.loads(request.body)["messages"][-1]["content"] for request in transport.requests if request.body
+    )
+
+
+async def test_the_same_again_asks_nothing(tmp_path: Path) -> None:
+    rows = write(tmp_path / "in.jsonl", numbered(300))
+    transport = ScriptedTransport()
+    first, before = await run(rows, transport)
+    again, after = await run(rows, transport)
+    assert before == after
+    assert [row["text"] for row in after] == [f"echo: row {n}" for n in range(300)]
+    assert (first.resumed, again.resumed, again.counts) == (0, 300, {"ok": 300})
+    assert set(asked(transport).values()) == {1}
+
+
+async def test_reordered_grown_and_changed_input_is_matched_row_by_row(tmp_path: Path) -> None:
+    rows = write(tmp_path / "in.jsonl", numbered(100))
+    transport = ScriptedTransport()
+    await run(rows, transport)
+    shuffled = numbered(120)
+    shuffled[5]["prompt"] = "changed"
+    random.Random(1).shuffle(shuffled)
+    write(rows, shuffled)
+    report, got = await run(rows, transport)
+    assert report.resumed == 99
+    assert [row["id"] for row in got] == [row["id"] for row in shuffled]
+    assert [row["text"] for row in got] == [f"echo: {row['prompt']}" for row in shuffled]
+    assert asked(transport).total() == 100 + 21
+
+
+async def test_rows_without_an_id_are_known_by_what_they_ask_and_duplicates_stay(tmp_path: Path) -> None:
+    rows = write(tmp_path / "in.jsonl", [{"prompt": "a"}, {"prompt": "b"}, {"prompt": "a"}, {"prompt": "a"}])
+    transport = ScriptedTransport()
+    await run(rows, transport)
+    assert asked(transport) == {"a": 3, "b": 1}
+    write(rows, [{"prompt": "b"}, {"prompt": "a"}, {"prompt": "a"}, {"prompt": "c"}])
+    report, got = await run(rows, transport)
+    assert (report.resumed, asked(transport)["c"]) == (3, 1)
+    assert [row["text"] for row in got] == ["echo: b", "echo: a", "echo: a", "echo: c"]
+
+
+async def test_failed_rows_stay_failed_unless_asked_again(tmp_path: Path) -> None:
+    rows = write(tmp_path / "in.jsonl", numbered(10))
+    refusing = ScriptedTransport(otherwise=always(status(400, "not today")))
+    report, got = await run(rows, refusing)
+    assert (report.counts, report.errors) == ({"failed": 10}, {"BadRequestError": 10})
+    assert got[0]["error"] == "BadRequestError: HTTP 400: not today"
+    fine = ScriptedTransport()
+    assert (await run(rows, fine))[0].counts == {"failed": 10}
+    assert asked(fine).total() == 0
+    report, got = await run(rows, fine, JobOptions(retry_failed=True))
+    assert (report.counts, report.errors) == ({"ok": 10}, {})
+
+
+async def test_a_stop_for_credits_goes_on_after_a_top_up(tmp_path: Path) -> None:
+    rows = write(tmp_path / "in.jsonl", numbered(100))
+    async with Emulator(cost="0.01", balance="0.5") as emulator:
+        async with sa.SegmindClient(emulator.key, emulator.url) as client:
+            for expected in ("unsent", None):
+                with Journal(tmp_path / "j", {}) as journal:
+                    report = await run_job(
+                        client,
+                        lambda: open_rows(rows, own_request),
+                        journal,
+                        tmp_path / "out",
+                        JobOptions(),
+                        lambda _so_far: None,
+                    )
+                assert (report.counts["unsent"] > 0) == (expected == "unsent")
+                emulator.world.top_up(5)
+        assert set(emulator.billed().values()) == {1}
+    assert report.counts == {"ok": 100}
+
+
+async def test_a_disk_that_is_full_stops_the_sending_and_keeps_what_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = write(tmp_path / "in.jsonl", numbered(500))
+    transport = ScriptedTransport(latency=0.01)
+    insert = Journal._insert
+
+    def full(self: Journal, record: Any) -> None:
+        if record.key == "id r40":
+            raise sqlite3.OperationalError("database or disk is full")
+        insert(self, record)
+
+    monkeypatch.setattr(Journal, "_insert", full)
+    with pytest.raises(sqlite3.OperationalError, match="disk is full"):
+        await run(rows, transport, max_in_flight=4)
+    sent = asked(transport).total()
+    assert sent < 100
+    monkeypatch.undo()
+    report, got = await run(rows, transport, max_in_flight=4)
+    assert report.resumed == sent - 1
+    assert [row["text"] for row in got] == [f"echo: row {n}" for n in range(500)]
+
+
+async def test_a_restart_does_not_double_the_rate_window(tmp_path: Path) -> None:
+    rows = write(tmp_path / "in.jsonl", numbered(90))
+    async with Emulator(requests_per_minute=60, balance=100) as emulator:
+        began = time.time()
+        for limit in (50, 90):
+            with Journal(tmp_path / "j", {}) as journal:
+                async with sa.SegmindClient(
+                    emulator.key, emulator.url, limits=sa.Limits(requests_per_minute=60)
+                ) as client:
+                    await run_job(
+                        client,
+                        partial(open_rows, rows, own_request, limit),
+                        journal,
+                        tmp_path / "out",
+                        JobOptions(),
+                        lambda _s: None,
+                    )
+        assert time.time() - began < 30  # the wall's clock; the loop's is virtual
+    assert emulator.world.account.refused == {}
+
+
+async def test_what_was_in_flight_at_a_crash_is_taken_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = write(tmp_path / "in.jsonl", numbered(3))
+    with Journal(tmp_path / "journal", {"model": "m"}) as journal:
+        state = {"ages": [1.0, 2.0], "rate": 30.0, "in_doubt": 4 * 10**10, "at": time.time() - 5}
+        journal.note("state", state).result()
+    taken: list[tuple[AdmissionState, float]] = []
+    monkeypatch.setattr(Admission, "resume", lambda _self, state, elapsed: taken.append((state, elapsed)))
+    await run(rows, ScriptedTransport())
+    ((state_then, elapsed),) = taken
+    assert state_then == AdmissionState((1.0, 2.0), 30.0, 4 * 10**10)
+    assert 5 <= elapsed < 60
+    with Journal(tmp_path / "journal", {"model": "m"}) as journal:
+        noted: Any = journal.noted("state").result()
+    assert noted.keys() == {"ages", "rate", "in_doubt", "at"}
+
+
+@contextmanager
+def serving(emulator: Emulator) -> Iterator[Emulator]:
+    """Serve in real time from a thread, for commands in processes of their own."""
+    ready, loop = threading.Event(), asyncio.new_event_loop()
+    done = asyncio.Event()
+
+    async def serve() -> None:
+        async with emulator:
+            ready.set()
+            await done.wait()
+
+    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
+    thread.start()
+    ready.wait()
+    try:
+        yield emulator
+    finally:
+        loop.call_soon_threadsafe(done.set)
+        thread.join()
+        loop.close()
+
+
+def command(emulator: Emulator, rows: Path, *more: str) -> subprocess.Popen[str]:
+    words = [
+        sys.executable,
+        "-m",
+        "segmind_async",
+        "run",
+        str(rows),
+        "-o",
+        str(rows.with_name("out.jsonl")),
+        *more,
+    ]
+    environment = {**os.environ, "SEGMIND_BASE_URL": emulator.url, "SEGMIND_API_KEY": emulator.key}
+    return subprocess.Popen(words, env=environment, stderr=subprocess.PIPE, text=True)
+
+
+def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
+    _, said = process.communicate(timeout=60)
+    return process.returncode, said
+
+
+def wait_for(emulator: Emulator, calls: int) -> None:
+    """Wait, without sleeping long, until the service has been asked so often."""
+    deadline = time.monotonic() + 60
+    while emulator.requests < calls:
+        assert time.monotonic() < deadline
+        threading.Event().wait(0.002)
+
+
+def test_killed_again_and_again_every_row_is_there_once_and_hardly_any_paid_twice(tmp_path: Path) -> None:
+    rows, slots = write(tmp_path / "in.jsonl", numbered(400)), 8
+    chance = random.Random(1)
+    with serving(Emulator(latency=0.01, balance=100)) as emulator:
+        kills = 0
+        for _ in range(5):
+            process = command(emulator, rows, "--max-in-flight", str(slots))
+            wait_for(emulator, emulator.requests + chance.randrange(1, 60))
+            process.kill()
+            finish(process)
+            kills += 1
+        code, said = finish(command(emulator, rows, "--max-in-flight", str(slots)))
+        billed = emulator.billed()
+    assert code == 0, said
+    assert [row["text"] for row in results(tmp_path / "out.jsonl")] == [f"echo: row {n}" for n in range(400)]
+    assert len(billed) == 400
+    assert sum(billed.values()) - 400 <= kills * slots
+    assert "by earlier runs" in said
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_ctrl_c_once_lets_what_is_in_flight_end(tmp_path: Path) -> None:
+    rows = write(tmp_path / "in.jsonl", numbered(400))
+    with serving(Emulator(latency=0.3, balance=100)) as emulator:
+        process = command(emulator, rows, "--max-in-flight", "8")
+        wait_for(emulator, 20)
+        process.send_signal(signal.SIGINT)
+        code, said = finish(process)
+        got = Counter(row["status"] for row in results(tmp_path / "out.jsonl"))
+        assert code == 130, said
+        assert "stopped early: interrupted" in said
+        assert "the same command goes on" in said
+        assert (got["ok"], got["unsent"]) == (emulator.requests, 400 - emulator.requests)
+        code, said = finish(command(emulator, rows, "--max-in-flight", "64"))
+        assert code == 0
+        assert set(emulator.billed().values()) == {1}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_ctrl_c_twice_ends_at_once_and_still_in_order(tmp_path: Path) -> None:
+    rows = write(tmp_path / "in.jsonl", numbered(50))
+    with serving(Emulator(latency=30.0, balance=100)) as emulator:
+        process = command(emulator, rows, "--max-in-flight", "8")
+        wait_for(emulator, 1)
+        process.send_signal(signal.SIGINT)
+        began = time.monotonic()
+        while process.poll() is None:
+            assert time.monotonic() - began < 20
+            threading.Event().wait(0.2)
+            process.send_signal(signal.SIGINT)
+        code, said = finish(process)
+    assert code == 130, said
+    assert {row["status"] for row in results(tmp_path / "out.jsonl")} == {"unsent"}
+
+
+async def test_progress_and_grace(tmp_path: Path) -> None:
+    rows = write(tmp_path / "in.jsonl", numbered(40))
+    told: list[int] = []
+    with Journal(tmp_path / "j", {}) as journal:
+        async with sa.SegmindClient(
+            KEY, transport=ScriptedTransport(latency=5.0), limits=sa.Limits(8)
+        ) as client:
+            await client.balance()
+            await run_job(
+                client,
+                lambda: open_rows(rows, own_request),
+                journal,
+                tmp_path / "out",
+                JobOptions(),
+                lambda so_far: told.append(so_far.fan_out.ok if so_far.fan_out else -1),
+            )
+            assert anyio.current_time() >= 20
+    assert len(told) >= 2
+    assert told == sorted(told)
