@@ -121,6 +121,7 @@ async def run_job(
             await _run(job, outcomes, progress)
         finally:
             job.report.fan_out = outcomes.report
+            job.note()
     await _of(journal.forget_occurrences())
     with open_rows() as rows, _appearing(output) as file:
         await job.write(rows, file)
@@ -229,12 +230,16 @@ class _Job:
         status, result = self._result(outcome)
         kept = self._journal.keep(Record(known.key, known.digest, status, to_json(result)))
         if time.monotonic() - self._noted_at >= _NOTE_EVERY:
-            self._noted_at = time.monotonic()
-            state = asdict(self._client._service.admission.state())
-            self._journal.note("state", {**state, "at": time.time()})  # noqa: TID251  # as above
+            self.note()
         # What was paid for is written even if this task is being cancelled.
         with anyio.CancelScope(shield=True):
             await _of(kept)
+
+    def note(self) -> None:
+        """Note pace and money for a restart, with the next rows."""
+        self._noted_at = time.monotonic()
+        state = asdict(self._client._service.admission.state())
+        self._journal.note("state", {**state, "at": time.time()})  # noqa: TID251  # as above
 
     async def write(self, rows: Iterator[Row], file: IO[bytes]) -> None:
         """Write the result of every row, in order of the input, and count."""
