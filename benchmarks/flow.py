@@ -399,12 +399,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=200)
     parser.add_argument("--only", default="")
-    parser.add_argument("--ours", action="store_true")
+    parser.add_argument("--ours", action="store_true", help="leave the others out")
+    parser.add_argument("--rate-seeds", type=int, default=40, help="seeds of the others in the second table")
     options = parser.parse_args()
     with ProcessPoolExecutor(os.cpu_count()) as pool:
-        for title, families, rules in (
-            (_MONEY_TITLE, MONEY, rivals.OF_MONEY),
-            (_RATE_TITLE, RATE, rivals.OF_RATE),
+        for title, families, rules, others in (
+            (_MONEY_TITLE, MONEY, rivals.OF_MONEY, options.seeds),
+            (_RATE_TITLE, RATE, rivals.OF_RATE, options.rate_seeds),
         ):
             print(title)
             print("|---" * (title.count("|") - 1) + "|")
@@ -412,7 +413,8 @@ def main() -> None:
                 if options.only not in family.name:
                     continue
                 for rule in ("ours", *(() if options.ours or family.top_up else rules)):
-                    jobs = [(family, rule, seed) for seed in range(options.seeds)]
+                    count = options.seeds if rule == "ours" else others
+                    jobs = [(family, rule, seed) for seed in range(count)]
                     print(show(family, rule, list(pool.map(one, jobs, chunksize=5))), flush=True)
             print()
 

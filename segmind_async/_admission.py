@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum, auto
@@ -79,7 +80,7 @@ class Lease:
         door.account.settle(self.hold, price, reading, now)
         door.throttle.answered(self.tag, now, well=True)
         door.outage.succeeded(now)
-        door.ended(self)
+        door.ended(self, now)
 
     def failed(self, failure: Failure, reading: int | None = None) -> None:
         """End it with a failure, and the balance in units if one came with it."""
@@ -94,7 +95,7 @@ class Lease:
         if reading is not None:
             door.account.observe(reading, self.hold.started_at, now)
         door.learn(self.tag, failure, now)
-        door.ended(self)
+        door.ended(self, now)
 
     def cancelled(self) -> None:
         """End it because its task is being cancelled, sent or not."""
@@ -105,7 +106,7 @@ class Lease:
         else:
             door.account.release(self.hold)
         door.throttle.abandoned(self.tag, now)
-        door.ended(self)
+        door.ended(self, now)
 
     def _end(self, event: Event) -> float:
         self.state = step(self.state, event)
@@ -128,6 +129,10 @@ class AdmissionState:
     in_doubt: int
 
 
+def _no_loop() -> float:
+    raise AssertionError("nothing has run yet")
+
+
 CallScope: TypeAlias = Scope[_Waiter]
 """A scope of calls: see `Scope`."""
 
@@ -144,6 +149,7 @@ class Admission:
         self.queue: Queue[_Waiter] = Queue()
         self.root = Scope[_Waiter](None, account.root, None, "interactive")
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._clock: Callable[[], float] = _no_loop
         self._last_seen = 0.0
         self.last_read_at = -math.inf
         """When the balance was last asked for and told."""
@@ -171,9 +177,8 @@ class Admission:
         return Scope(parent, purse, max_in_flight, priority or parent.priority)
 
     def now(self) -> float:
-        """Return the running loop's time, in seconds."""
-        assert self._loop is not None
-        return self._loop.time()
+        """Return the time of the loop that this serves, in seconds."""
+        return self._clock()
 
     async def acquire(self, ticket: Ticket) -> Lease | Shortfall | Closed:
         """Wait until *ticket*'s call may be sent; a final shortfall is returned, not waited for.
@@ -216,14 +221,18 @@ class Admission:
             if not waiter.future.done():
                 waiter.future.set_result(CLOSED)
 
-    def ended(self, lease: Lease) -> None:
+    def ended(self, lease: Lease, now: float) -> None:
         """Count one attempt less, and let in who waited for it."""
         for level in lease.scope.line:
             level.in_flight -= 1
-            self.queue.unblock(level)
+            if level.blocked:
+                self.queue.unblock(level)
         if self._watch is not None:
-            self._watch.look(lease.hold.model, self.now())
-        self._pump()
+            self._watch.look(lease.hold.model, now)
+        if self.queue.waiting or self._reads:
+            self._pump()
+        else:
+            self._last_seen = now
 
     def observe(self, reading: int, sent_at: float) -> None:
         """Take in a balance that was asked for, and look again who may be let in."""
@@ -297,7 +306,7 @@ class Admission:
                 self.account.shift(-ahead)
                 self.throttle.shift(-ahead)
                 self.outage.shift(-ahead)
-        self._loop = loop
+        self._loop, self._clock = loop, loop.time
 
     def _leave(self, ticket: Ticket, future: asyncio.Future[Lease | Shortfall | Closed]) -> None:
         if not self.queue.remove(ticket.scope, ticket.number) and future.done() and not future.cancelled():

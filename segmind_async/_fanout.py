@@ -325,17 +325,30 @@ class _Source:
 
     async def pull(self) -> tuple[int, Request] | None:
         """Return the next row with its index, None after the last; raises what the iterable raises."""
+        if not isinstance(self._rows, AsyncIterator):
+            return self._next(self._rows)
         async with self._lock:
             if self._done:
                 return None
             self._done = True  # also if it raises or is cancelled: a generator goes on after neither
             try:
-                row = await anext(self._rows) if isinstance(self._rows, AsyncIterator) else next(self._rows)
-            except (StopIteration, StopAsyncIteration):
+                row = await anext(self._rows)
+            except StopAsyncIteration:
                 return None
             self._done = False
         self._count += 1
         return self._count - 1, row
+
+    def _next(self, rows: Iterator[Request]) -> tuple[int, Request] | None:
+        """Read a plain iterator: nothing can come in between."""
+        if self._done:
+            return None
+        self._done = True
+        for row in rows:
+            self._done = False
+            self._count += 1
+            return self._count - 1, row
+        return None
 
     async def aclose(self) -> None:
         """Close an async generator, so that its own clean-up runs now and not at some later time."""

@@ -10,8 +10,7 @@ import asyncio
 import io
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import aiohttp
 
@@ -23,8 +22,7 @@ from .config import Timeouts
 _IN_ONE_PIECE = 512 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class WireRequest:
+class WireRequest(NamedTuple):
     """One HTTP request: a POST if it has a body, else a GET."""
 
     path: str
@@ -32,8 +30,7 @@ class WireRequest:
     body: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class WireResponse:
+class WireResponse(NamedTuple):
     """One HTTP answer, read to its end."""
 
     status: int

@@ -8,11 +8,11 @@ ADMITTED ──dispatched──▶ SENT ──answered──▶ SETTLED    the c
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import Enum, auto
+from enum import IntEnum, auto
 
 
-class State(Enum):
-    """Where an attempt stands."""
+class State(IntEnum):
+    """Where an attempt stands. A number, because these are looked up several times a call."""
 
     ADMITTED = auto()
     SENT = auto()
@@ -21,7 +21,7 @@ class State(Enum):
     IN_DOUBT = auto()
 
 
-class Event(Enum):
+class Event(IntEnum):
     """What can happen to an attempt."""
 
     DISPATCHED = auto()

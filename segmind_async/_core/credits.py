@@ -11,6 +11,7 @@ import math
 from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from .drift import Drift
 from .exposure import CostModel, Exposure, Held
@@ -104,8 +105,7 @@ class Listed:
         return self.tariff.price(self.asked, self.answered)
 
 
-@dataclass(frozen=True, slots=True)
-class Price:
+class Price(NamedTuple):
     """What an answered call cost: as the service named it, else by its tokens, else unknown."""
 
     named: int | None = None

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from pydantic_core import from_json, to_json
 
@@ -24,8 +23,7 @@ class UnreadableError(ValueError):
     """The bytes are no answer of any known shape; the message says why."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What the provider said."""
 
     text: str
@@ -185,7 +183,7 @@ def _object(value: object) -> Json:
 
 
 def _objects(value: object) -> list[Json]:
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+    return [item for item in value if isinstance(item, dict)] if value and isinstance(value, list) else []
 
 
 def _word(value: object) -> str | None:
@@ -193,7 +191,8 @@ def _word(value: object) -> str | None:
 
 
 def _count(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    # The exact type: a bool is an int too.
+    return value if type(value) is int and value >= 0 else None
 
 
 def _sum(first: int | None, second: int | None) -> int | None:

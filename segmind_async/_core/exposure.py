@@ -66,18 +66,26 @@ class _Sums:
         self.n = 0
         self.x = self.y = self.xx = self.yy = self.xy = 0.0
 
-    def add(self, x: float, y: float, sign: int) -> None:
-        self.n += sign
-        self.x += sign * x
-        self.y += sign * y
-        self.xx += sign * x * x
-        self.yy += sign * y * y
-        self.xy += sign * x * y
+    def add(self, x: float, y: float) -> None:
+        self.n += 1
+        self.x += x
+        self.y += y
+        self.xx += x * x
+        self.yy += y * y
+        self.xy += x * y
+
+    def slide(self, x: float, y: float, old_x: float, old_y: float) -> None:
+        """Put one pair in the place of another."""
+        self.x += x - old_x
+        self.y += y - old_y
+        self.xx += x * x - old_x * old_x
+        self.yy += y * y - old_y * old_y
+        self.xy += x * y - old_x * old_y
 
     @property
     def spread(self) -> float:
-        """Variance of x, without the prior; inf if there is none to speak of."""
-        return max(0.0, self.xx - self.x * self.x / self.n) / (self.n - 1) if self.n > 1 else math.inf
+        """Variance of x, without the prior; of two pairs at least."""
+        return max(0.0, self.xx - self.x * self.x / self.n) / (self.n - 1)
 
 
 class _Fit:
@@ -140,14 +148,16 @@ class CostModel:
     """
 
     __slots__ = (
-        "_calls", "_fit", "_fits_at", "_ratio_fit", "_ratios", "_sums", "_told", "_total", "_usual",
-        "first_guess", "name",
+        "_calls", "_fit", "_fits_at", "_foretold", "_ratio_fit", "_ratios", "_sums", "_told", "_total",
+        "_usual", "first_guess", "name",
     )  # fmt: skip
 
     def __init__(self, first_guess: int, name: str = "") -> None:
         self.first_guess = first_guess
         self.name = name
-        self._calls: deque[tuple[int, float, float, float | None]] = deque()
+        self._calls: deque[tuple[int, float, float, float, bool]] = deque()
+        self._foretold = 0
+        """How many of them had a prediction."""
         self._sums = _Sums()
         self._ratios = _Sums()
         self._told = _Sums()
@@ -178,31 +188,36 @@ class CostModel:
         """Take in what a call has cost, and how long it was out."""
         x = math.log(max(cost, 1))
         y = math.log(max(latency, 1e-6))
-        told = math.log(foretold) if foretold else None
-        self._calls.append((cost, x, y, told))
-        self._book(cost, x, y, told, 1)
-        if len(self._calls) > KEPT:
-            self._book(*self._calls.popleft(), -1)
+        # Without a prediction anything will do: it is used only where all the kept calls have one.
+        told = math.log(foretold) if foretold else 0.0
+        self._calls.append((cost, x, y, told, foretold is not None))
+        self._foretold += foretold is not None
+        self._total += cost
+        if len(self._calls) <= KEPT:
+            self._sums.add(x, y)
+            self._ratios.add(x - told, y)
+            self._told.add(told, y)
+        else:
+            old, old_x, old_y, old_told, was_foretold = self._calls.popleft()
+            self._foretold -= was_foretold
+            self._total -= old
+            self._sums.slide(x, y, old_x, old_y)
+            self._ratios.slide(x - told, y, old_x - old_told, old_y)
+            self._told.slide(told, y, old_told, old_y)
         # Often while they are few, then as the picture changes; every fit throws the moments away.
         self._fits_at -= 1
         if self._fits_at <= 0:
             self._refit()
 
-    def _book(self, cost: int, x: float, y: float, told: float | None, sign: int) -> None:
-        self._total += sign * cost
-        self._sums.add(x, y, sign)
-        if told is not None:
-            self._ratios.add(x - told, y, sign)
-            self._told.add(told, y, sign)
-
     def _refit(self) -> None:
         n = self._sums.n
         self._fits_at = max(1, n // 16)
         self._fit = _Fit(self._sums)
-        varied = 1 < self._told.n == n and self._told.spread > _MUCH_THE_SAME**2
+        all_foretold = self._foretold == n
+        varied = all_foretold and n > 1 and self._told.spread > _MUCH_THE_SAME**2
         follows = varied and self._ratios.spread < self._sums.spread
         self._ratio_fit = _Fit(self._ratios) if follows else None
-        self._usual = math.exp(self._told.x / n) if self._told.n == n and not varied else None
+        self._usual = math.exp(self._told.x / n) if all_foretold and not varied else None
 
     def typical(self) -> int:
         """Return the mean cost in units, the first guess before any is known."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from enum import Enum
+from enum import StrEnum
 
 from ..errors import InvalidRequestError
 
 _SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
 
 
-class Family(Enum):
+class Family(StrEnum):
     """The three request and answer shapes that the gateway passes through unchanged."""
 
     OPENAI = "openai"

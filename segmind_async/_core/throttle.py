@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from .gate import Gate, Phase
 from .pacing import WINDOW, Pacer
@@ -30,8 +31,7 @@ _FAR_FEWER = 0.7
 """Share of the most that were let in at once under which a number in flight cannot be the limit."""
 
 
-@dataclass(frozen=True, slots=True)
-class StartTag:
+class StartTag(NamedTuple):
     """One start."""
 
     number: int
