@@ -398,7 +398,8 @@ _RATE_TITLE = "| family | rule | share of the rate | worst run | 429s a call | s
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=200)
-    parser.add_argument("--only", default="")
+    parser.add_argument("--only", default="", help="families whose name holds this")
+    parser.add_argument("--table", choices=("money", "rate"), help="one of the two tables")
     parser.add_argument("--ours", action="store_true", help="leave the others out")
     parser.add_argument("--rate-seeds", type=int, default=40, help="seeds of the others in the second table")
     options = parser.parse_args()
@@ -407,12 +408,16 @@ def main() -> None:
             (_MONEY_TITLE, MONEY, rivals.OF_MONEY, options.seeds),
             (_RATE_TITLE, RATE, rivals.OF_RATE, options.rate_seeds),
         ):
+            if options.table not in (None, "money" if families is MONEY else "rate"):
+                continue
             print(title)
             print("|---" * (title.count("|") - 1) + "|")
             for family in families:
                 if options.only not in family.name:
                     continue
-                for rule in ("ours", *(() if options.ours or family.top_up else rules)):
+                # The others stop when the money is used up, and take no rate to be told.
+                alone = options.ours or family.top_up or family.known
+                for rule in ("ours", *(() if alone else rules)):
                     count = options.seeds if rule == "ours" else others
                     jobs = [(family, rule, seed) for seed in range(count)]
                     print(show(family, rule, list(pool.map(one, jobs, chunksize=5))), flush=True)

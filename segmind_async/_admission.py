@@ -120,15 +120,6 @@ def _units(credits: Decimal | None) -> int | None:
     return None if credits is None else floor_units(credits)
 
 
-@dataclass(frozen=True, slots=True)
-class AdmissionState:
-    """What a restart must know: ages of the last starts in seconds, learnt rate, units that may be billed."""
-
-    ages: tuple[float, ...]
-    rate: float | None
-    in_doubt: int
-
-
 def _no_loop() -> float:
     raise AssertionError("nothing has run yet")
 
@@ -252,21 +243,18 @@ class Admission:
         else:
             self.throttle.answered(tag, now, well=False)
 
-    def state(self) -> AdmissionState:
-        """Return what a restart must know to keep the promises about pace and money."""
+    def state(self) -> tuple[PacerState, int]:
+        """Return what a restart must know: the pace, and the units that may still be billed."""
         now, account = self.now(), self.account
-        pace = self.throttle.pacer.state(now)
-        return AdmissionState(
-            pace.ages, pace.rate, account.root.exposure.required(now, None) + account.in_doubt
-        )
+        return self.throttle.pacer.state(now), account.root.exposure.required(now, None) + account.in_doubt
 
-    def resume(self, state: AdmissionState, elapsed: float) -> None:
-        """Go on from *state*, taken *elapsed* seconds ago, before anything has started here."""
+    def resume(self, pace: PacerState, in_doubt: int, elapsed: float) -> None:
+        """Go on from a state, taken *elapsed* seconds ago, before anything has started here."""
         self._enter()
         now = self.now()
-        self.throttle.pacer.restore(PacerState(state.ages, state.rate), now, elapsed)
-        if state.in_doubt:
-            self.account.inherit_doubt(state.in_doubt, now - elapsed)
+        self.throttle.pacer.restore(pace, now, elapsed)
+        if in_doubt:
+            self.account.inherit_doubt(in_doubt, now - elapsed)
 
     def statistics(self, model: CostModel) -> Statistics:
         """Return a snapshot; the estimate is that of *model*."""

@@ -10,13 +10,9 @@ import asyncio
 import heapq
 from collections import Counter, deque
 from collections.abc import (
-    AsyncGenerator,
-    AsyncIterable,
     AsyncIterator,
     Awaitable,
     Callable,
-    Iterable,
-    Iterator,
 )
 from dataclasses import dataclass
 from decimal import Decimal
@@ -30,6 +26,7 @@ from ._call import Call, CallOptions, NotSentError, Tally
 from ._core.histogram import Histogram
 from ._core.money import credits_of
 from ._service import Service, read_balance
+from ._source import Rows, Source
 from .config import RetryPolicy
 from .errors import (
     AccessError,
@@ -44,7 +41,6 @@ from .errors import (
 )
 from .models import ChatCompletion, ChatRequest, FanOutReport, Outcome, Request, Status
 
-Rows: TypeAlias = Iterable[Request] | AsyncIterable[Request]
 OnExhausted: TypeAlias = Literal["stop", "wait", "raise"]
 
 _LOOK_AGAIN = 1.0
@@ -83,7 +79,7 @@ class FanOut(AsyncIterator[Outcome]):
         self._service = service
         self._options = options
         self._call = call
-        self._source = _Source(rows)
+        self._source = Source(rows)
         # One permit for each row between being read and being taken by the consumer.
         self._permits = asyncio.Semaphore(options.workers + options.buffer)
         self._ready: deque[Outcome] = deque()
@@ -309,51 +305,6 @@ class FanOut(AsyncIterator[Outcome]):
             if (self._service.admission.account.balance or 0) > before:
                 return
         raise error
-
-
-class _Source:
-    """Reads rows from any iterable, one at a time, and never two at once."""
-
-    def __init__(self, rows: Rows) -> None:
-        if isinstance(rows, AsyncIterable):
-            self._rows: AsyncIterator[Request] | Iterator[Request] = aiter(rows)
-        else:
-            self._rows = iter(rows)
-        self._lock = asyncio.Lock()
-        self._count = 0
-        self._done = False
-
-    async def pull(self) -> tuple[int, Request] | None:
-        """Return the next row with its index, None after the last; raises what the iterable raises."""
-        if not isinstance(self._rows, AsyncIterator):
-            return self._next(self._rows)
-        async with self._lock:
-            if self._done:
-                return None
-            self._done = True  # also if it raises or is cancelled: a generator goes on after neither
-            try:
-                row = await anext(self._rows)
-            except StopAsyncIteration:
-                return None
-            self._done = False
-        self._count += 1
-        return self._count - 1, row
-
-    def _next(self, rows: Iterator[Request]) -> tuple[int, Request] | None:
-        """Read a plain iterator: nothing can come in between."""
-        if self._done:
-            return None
-        self._done = True
-        for row in rows:
-            self._done = False
-            self._count += 1
-            return self._count - 1, row
-        return None
-
-    async def aclose(self) -> None:
-        """Close an async generator, so that its own clean-up runs now and not at some later time."""
-        if isinstance(self._rows, AsyncGenerator):
-            await self._rows.aclose()
 
 
 class _Books:

@@ -20,9 +20,10 @@ from ._core.money import ceil_units, to_decimal
 from ._core.queue import Priority
 from ._core.redact import Redactor
 from ._core.throttle import Throttle
-from ._fanout import FanOut, FanOutOptions, OnExhausted, Rows
+from ._fanout import FanOut, FanOutOptions, OnExhausted
 from ._service import Service, read_balance
 from ._sessions import SessionPool
+from ._source import Rows
 from ._transport import AiohttpTransport, Transport
 from ._version import __version__
 from ._watch import OnChange

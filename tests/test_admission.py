@@ -10,7 +10,7 @@ import anyio
 import pytest
 
 import segmind_async as sa
-from segmind_async._admission import AdmissionState
+from segmind_async._core.pacing import PacerState
 from segmind_async._transport import WireRequest, WireResponse
 from segmind_async.emulator import Emulator
 from segmind_async.testing import Reply, ScriptedTransport, answer
@@ -326,12 +326,12 @@ async def test_cancelled_while_granted_hands_the_slot_on() -> None:
 async def test_a_restart_takes_over_pace_and_doubts() -> None:
     async with client(limits=sa.Limits(requests_per_minute=5)) as c:
         admission = c._service.admission
-        admission.resume(AdmissionState((10.0, 11.0, 12.0, 13.0, 14.0), None, 4 * 10**10), elapsed=5.0)
+        admission.resume(PacerState((10.0, 11.0, 12.0, 13.0, 14.0), None), 4 * 10**10, elapsed=5.0)
         before = anyio.current_time()
         await c.balance()
         assert anyio.current_time() - before >= 60 - 14 - 5
         assert c.statistics().held == 4
-        assert admission.state().in_doubt == 4 * 10**10
+        assert admission.state()[1] == 4 * 10**10
         await anyio.sleep(60)
         await c.balance()
         assert c.statistics().held == 0

@@ -21,6 +21,7 @@ LAYERS = {
     "_sessions": 2,
     "_transport": 2,
     "_admission": 2,
+    "_source": 2,
     "_watch": 2,
     "_service": 3,
     "_call": 3,

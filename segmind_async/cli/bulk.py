@@ -66,6 +66,8 @@ def _progress(report: JobReport) -> str:
     fan_out = report.fan_out
     assert fan_out is not None
     earlier = f", {report.resumed} from earlier runs" if report.resumed else ""
+    if fan_out.stopped == INTERRUPTED:
+        return "interrupted: what is in flight may end, for a minute at most; Ctrl-C again ends at once"
     return (
         f"{fan_out.ok} ok, {fan_out.failed} failed{earlier}; {_rate(fan_out)}; "
         f"{fan_out.spent} credits spent, {fan_out.credits_remaining} left"

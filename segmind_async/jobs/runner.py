@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import islice
 from pathlib import Path
@@ -20,7 +20,7 @@ from typing import IO, TypeAlias, TypeVar
 import anyio
 from pydantic_core import from_json, to_json
 
-from .._admission import AdmissionState
+from .._core.pacing import PacerState
 from .._fanout import FanOut, OnExhausted
 from ..client import SegmindClient
 from ..errors import SegmindError
@@ -131,10 +131,15 @@ async def run_job(
 async def _run(job: _Job, outcomes: FanOut, progress: Progress) -> None:
     """Consume the fan-out, tell of the progress, and listen for signals."""
     failed: Exception | None = None
+
+    def tell() -> None:
+        job.report.fan_out = outcomes.report
+        progress(job.report)
+
     async with anyio.create_task_group() as tasks:
         with anyio.CancelScope() as consuming:
-            tasks.start_soon(_listen, outcomes, consuming)
-            tasks.start_soon(_tell, job, outcomes, progress)
+            tasks.start_soon(_listen, outcomes, consuming, tell)
+            tasks.start_soon(_tell_often, tell)
             try:
                 await _drain(outcomes)
             except Exception as error:  # noqa: BLE001  # raised below, where no group wraps it
@@ -151,21 +156,21 @@ async def _drain(outcomes: FanOut) -> None:
             pass
 
 
-async def _listen(outcomes: FanOut, consuming: anyio.CancelScope) -> None:
+async def _listen(outcomes: FanOut, consuming: anyio.CancelScope, tell: Callable[[], None]) -> None:
     """Stop sending at the first signal; at the second, or when the grace is over, stop at once."""
     with suppress(NotImplementedError), anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         await anext(signals)
         outcomes.stop(INTERRUPTED)
+        tell()
         with anyio.move_on_after(_GRACE):
             await anext(signals)
         consuming.cancel()
 
 
-async def _tell(job: _Job, outcomes: FanOut, progress: Progress) -> None:
+async def _tell_often(tell: Callable[[], None]) -> None:
     while True:
         await anyio.sleep(PROGRESS_EVERY)
-        job.report.fan_out = outcomes.report
-        progress(job.report)
+        tell()
 
 
 @contextmanager
@@ -204,9 +209,9 @@ class _Job:
         """Take over pace and doubts of an earlier run: it may have ended a moment ago."""
         noted = await _of(self._journal.noted("state"))
         if isinstance(noted, dict):
-            elapsed = max(0.0, time.time() - noted.pop("at"))  # noqa: TID251  # two processes share no other clock
-            state = AdmissionState(tuple(noted["ages"]), noted["rate"], noted["in_doubt"])
-            self._client._service.admission.resume(state, elapsed)
+            elapsed = max(0.0, time.time() - noted["at"])  # noqa: TID251  # two processes share no other clock
+            pace = PacerState(tuple(noted["ages"]), noted["rate"])
+            self._client._service.admission.resume(pace, noted["in_doubt"], elapsed)
 
     async def requests(self, rows: Iterator[Row]) -> AsyncIterator[ChatRequest]:
         """Yield what is still to be sent, and remember every row until its outcome comes."""
@@ -238,7 +243,8 @@ class _Job:
     def note(self) -> None:
         """Note pace and money for a restart, with the next rows."""
         self._noted_at = time.monotonic()
-        state = asdict(self._client._service.admission.state())
+        pace, in_doubt = self._client._service.admission.state()
+        state = {"ages": pace.ages, "rate": pace.rate, "in_doubt": in_doubt}
         self._journal.note("state", {**state, "at": time.time()})  # noqa: TID251  # as above
 
     async def write(self, rows: Iterator[Row], file: IO[bytes]) -> None:
