@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup test lint format types demo ci clean
+.PHONY: help setup test lint format types demo bench ci clean
 
 help:                ## list what there is
 	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
@@ -32,6 +32,13 @@ types: setup         ## check the types
 
 demo: setup          ## classify the bundled messages on the emulator
 	$(BIN)/segmind-async demo
+
+bench: setup         ## measure; the last one takes most of an hour
+	$(BIN)/pip install -q --group bench
+	$(BIN)/python -m benchmarks.admission
+	$(BIN)/python -m benchmarks.overhead
+	$(BIN)/python -m benchmarks.guard
+	$(BIN)/python -m benchmarks.flow
 
 ci:                  ## all that decides whether a change lands
 	bash .ci/run
