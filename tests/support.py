@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from pydantic_core import to_json
 
 from segmind_async import Limits, RetryPolicy, SegmindClient, Timeouts
 from segmind_async._core.failures import Billing, Failure, Kind
 from segmind_async._transport import WireRequest, WireResponse
+from segmind_async.emulator import Emulator
 from segmind_async.testing import Reply, ScriptedTransport
 
 KEY = "SG_0123456789abcdef"
@@ -41,3 +45,25 @@ def unreachable() -> Failure:
 
 def always(reply: Reply) -> Callable[[WireRequest], Reply]:
     return lambda _request: reply
+
+
+@contextmanager
+def serving(emulator: Emulator) -> Iterator[Emulator]:
+    """Serve in real time from a thread, for callers that block or run in processes of their own."""
+    ready, loop = threading.Event(), asyncio.new_event_loop()
+    done: asyncio.Event = asyncio.Event()
+
+    async def serve() -> None:
+        async with emulator:
+            ready.set()
+            await done.wait()
+
+    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
+    thread.start()
+    ready.wait()
+    try:
+        yield emulator
+    finally:
+        loop.call_soon_threadsafe(done.set)
+        thread.join()
+        loop.close()

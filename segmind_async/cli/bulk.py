@@ -32,7 +32,9 @@ class Job:
 async def run(job: Job, *, as_json: bool) -> Exit:
     """Run a job, or go on with it, print what came of it, and return the exit code."""
     path = job.journal or job.output.with_name(job.output.name + ".journal")
-    with Journal(path, {"model": job.client.model, **job.settings}) as journal:
+    # What a stand-in said must never pass for an answer of the real service.
+    settings = {"emulate": job.client.emulate, "model": job.client.model, **job.settings}
+    with Journal(path, settings) as journal:
         async with open_client(job.client) as client:
             report = await run_job(
                 client,

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import os
 import signal
+import threading
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -158,6 +159,8 @@ async def _drain(outcomes: FanOut) -> None:
 
 async def _listen(outcomes: FanOut, consuming: anyio.CancelScope, tell: Callable[[], None]) -> None:
     """Stop sending at the first signal; at the second, or when the grace is over, stop at once."""
+    if threading.current_thread() is not threading.main_thread():
+        return  # signals come to the main thread alone
     with suppress(NotImplementedError), anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         await anext(signals)
         outcomes.stop(INTERRUPTED)

@@ -103,6 +103,25 @@ def test_run(rows: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "out.jsonl.part").exists()
 
 
+def test_what_the_stand_in_said_never_passes_for_a_real_answer(
+    rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "out.jsonl"
+    assert call("run", str(rows), "-o", str(output), "--emulate").exit_code == 0
+    monkeypatch.setenv("SEGMIND_API_KEY", "k")
+    got = call("run", str(rows), "-o", str(output))
+    assert got.exit_code == 2
+    assert "with emulate=True, and now emulate=False" in " ".join(got.stderr.split())
+    other = call("run", str(rows), "-o", str(output), "--emulate", "--model", "gpt-5", "--limit", "3")
+    assert other.exit_code == 2
+    assert "model='gpt-5.4-mini'" in other.stderr
+    again = call("run", str(rows), "-o", str(output), "--emulate", "--retry-failed")
+    assert again.exit_code == 0
+    assert "50 ok, 0 failed, 0 unsent (50 by earlier runs)" in again.stderr
+    elsewhere = call("run", str(rows), "-o", str(output), "--emulate", "--journal", str(tmp_path / "j"))
+    assert "by earlier runs" not in elsewhere.stderr
+
+
 def test_run_with_a_template_and_rows_that_cannot_be_used(tmp_path: Path) -> None:
     path, output = tmp_path / "rows.csv", tmp_path / "out.jsonl"
     path.write_text("name,age\nAnn,5\nBen\nCid,7\n")
@@ -134,6 +153,7 @@ def test_run_stops_for_credits_with_exit_code_3(rows: Path, tmp_path: Path) -> N
     found = lines(output)
     assert len(found) == 50
     assert {row["status"] for row in found} == {"ok", "unsent"}
+    output = tmp_path / "other.jsonl"
     budget = call("run", str(rows), "-o", str(output), "--emulate", "--max-credits", "0.0002")
     assert budget.exit_code == 3
 
@@ -159,6 +179,7 @@ def test_classify(tmp_path: Path) -> None:
     assert got.exit_code == 0
     assert "accuracy 50.0% of 40 rows" in got.stderr
     assert {row["label"] for row in lines(output)} == {"spam"}
+    output = tmp_path / "other.jsonl"
     by_chance = call("classify", str(path), "-o", str(output), "--labels", "spam,ham", "--emulate")
     assert by_chance.exit_code == 0
     assert {row["label"] for row in lines(output)} <= {"spam", "ham"}

@@ -261,6 +261,7 @@ def test_a_406_that_names_nothing_says_that_one_more_did_not_fit() -> None:
     book = Book(100 * CENT)
     others = [book.grant() for _ in range(9)]
     book.account.refuse(book.grant(), None, None, 50)
+    assert not book.refuse().final
     book.settle(others[0])
     held = book.all_that_fit()
     assert len(others) - 1 + len(held) == 9

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -16,32 +14,12 @@ from segmind.v2 import InferenceFailed
 
 from segmind_async.emulator import Emulator, faults
 
-
-@contextmanager
-def running(emulator: Emulator) -> Iterator[Emulator]:
-    """Serve in a thread of its own: the vendor's client blocks."""
-    ready, loop = threading.Event(), asyncio.new_event_loop()
-    done: asyncio.Event = asyncio.Event()
-
-    async def serve() -> None:
-        async with emulator:
-            ready.set()
-            await done.wait()
-
-    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
-    thread.start()
-    ready.wait()
-    try:
-        yield emulator
-    finally:
-        loop.call_soon_threadsafe(done.set)
-        thread.join()
-        loop.close()
+from ..support import serving
 
 
 @contextmanager
 def sdk(**options: Any) -> Iterator[tuple[Any, Emulator]]:
-    with running(Emulator(**options)) as emulator:
+    with serving(Emulator(**options)) as emulator:
         client = segmind.SegmindClient(api_key=emulator.key, base_url=emulator.url)
         try:
             yield client, emulator

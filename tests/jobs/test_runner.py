@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import random
@@ -13,8 +12,6 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,7 +28,7 @@ from segmind_async.jobs.rows import open_rows, own_request
 from segmind_async.jobs.runner import JobOptions, JobReport, run_job
 from segmind_async.testing import ScriptedTransport
 
-from ..support import KEY, always, status
+from ..support import KEY, always, serving, status
 
 
 def write(path: Path, rows: list[dict[str, Any]]) -> Path:
@@ -200,28 +197,6 @@ async def test_what_was_in_flight_at_a_crash_is_taken_over(
     with Journal(tmp_path / "journal", {"model": "m"}) as journal:
         noted: Any = journal.noted("state").result()
     assert noted.keys() == {"ages", "rate", "in_doubt", "at"}
-
-
-@contextmanager
-def serving(emulator: Emulator) -> Iterator[Emulator]:
-    """Serve in real time from a thread, for commands in processes of their own."""
-    ready, loop = threading.Event(), asyncio.new_event_loop()
-    done = asyncio.Event()
-
-    async def serve() -> None:
-        async with emulator:
-            ready.set()
-            await done.wait()
-
-    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
-    thread.start()
-    ready.wait()
-    try:
-        yield emulator
-    finally:
-        loop.call_soon_threadsafe(done.set)
-        thread.join()
-        loop.close()
 
 
 def command(emulator: Emulator, rows: Path, *more: str) -> subprocess.Popen[str]:
