@@ -245,6 +245,7 @@ class Admission:
 
     def state(self) -> tuple[PacerState, int]:
         """Return what a restart must know: the pace, and the units that may still be billed."""
+        self._enter()
         now, account = self.now(), self.account
         return self.throttle.pacer.state(now), account.root.exposure.required(now, None) + account.in_doubt
 

@@ -24,7 +24,7 @@ from pydantic_core import from_json, to_json
 from .._core.pacing import PacerState
 from .._fanout import FanOut, OnExhausted
 from ..client import SegmindClient
-from ..errors import SegmindError
+from ..errors import AccessError, ModelRetiredError, NotFoundError, SegmindError
 from ..models import ChatRequest, FanOutReport, Outcome, Status
 from .journal import Journal, Record
 from .labels import Labels
@@ -45,6 +45,9 @@ _GRACE = 60.0
 
 _AT_ONCE = 256
 """Rows that are looked up in the journal together."""
+
+_OF_ALL = (AccessError, NotFoundError, ModelRetiredError)
+"""What every row would meet; it stops the job."""
 
 _NOTE_EVERY = 1.0
 """Seconds between two notes of pace and money for a restart."""
@@ -205,6 +208,8 @@ class _Job:
         self._journal = journal
         self._options = options
         self._under_way: dict[int, _Known] = {}
+        self._for_now: dict[str, bytes] = {}
+        """Results that the next run is to forget, by key."""
         self._noted_at = 0.0
         self.report = JobReport()
 
@@ -236,6 +241,10 @@ class _Job:
         if outcome.status not in {Status.OK, Status.FAILED}:
             return
         status, result = self._result(outcome)
+        if isinstance(outcome.error, _OF_ALL):
+            # The key or the model is at fault, not the row: with another key the job goes on with it.
+            self._for_now[known.key] = to_json(result)
+            return
         kept = self._journal.keep(Record(known.key, known.digest, status, to_json(result)))
         if time.monotonic() - self._noted_at >= _NOTE_EVERY:
             self.note()
@@ -256,10 +265,12 @@ class _Job:
             row, record = known.row, known.record
             if row.request is None:
                 self._put(file, row, {"status": Status.FAILED, "error": f"UnusableRow: {row.problem}"})
-            elif record is None:
-                self._put(file, row, {"status": Status.UNSENT})
-            else:
+            elif record is not None:
                 self._put(file, row, from_json(record.result))
+            elif known.key in self._for_now:
+                self._put(file, row, from_json(self._for_now[known.key]))
+            else:
+                self._put(file, row, {"status": Status.UNSENT})
 
     async def _known(self, rows: Iterator[Row]) -> AsyncIterator[_Known]:
         """Yield every row with its record, looked up many at a time."""

@@ -117,6 +117,24 @@ async def test_failed_rows_stay_failed_unless_asked_again(tmp_path: Path) -> Non
     assert (report.counts, report.errors) == ({"ok": 10}, {})
 
 
+async def test_a_wrong_key_spoils_no_row(tmp_path: Path) -> None:
+    rows = write(tmp_path / "in.jsonl", numbered(30))
+    report, got = await run(rows, ScriptedTransport(otherwise=always(status(401, "wrong key"))))
+    assert report.counts["failed"] >= 1
+    assert report.counts["failed"] + report.counts["unsent"] == 30
+    assert got[0]["error"] == "AuthenticationError: HTTP 401: wrong key"
+    report, got = await run(rows, ScriptedTransport())
+    assert report.counts == {"ok": 30}
+
+
+@pytest.mark.parametrize("content", ["", "{}\n{}\n"])
+async def test_nothing_to_send(tmp_path: Path, content: str) -> None:
+    rows = tmp_path / "in.jsonl"
+    rows.write_text(content)
+    report, got = await run(rows, ScriptedTransport())
+    assert report.counts["failed"] == len(got) == content.count("\n")
+
+
 async def test_a_stop_for_credits_goes_on_after_a_top_up(tmp_path: Path) -> None:
     rows = write(tmp_path / "in.jsonl", numbered(100))
     async with Emulator(cost="0.01", balance="0.5") as emulator:
