@@ -18,7 +18,7 @@ _INPUT = 0.75e-6 * UNITS_PER_CREDIT
 _OUTPUT = 4.5e-6 * UNITS_PER_CREDIT
 _REFERENCE = first_guess("gpt-5.4-mini")
 
-_BYTES_PER_TOKEN = 4
+BYTES_PER_TOKEN = 4
 
 _OUTPUT_BOUNDS = ("max_completion_tokens", "max_tokens")
 
@@ -63,7 +63,5 @@ def foretell(model: str, body: bytes, parameters: Mapping[str, object]) -> float
         return None  # an image's bytes say nothing about its tokens
     bound = next((parameters[name] for name in _OUTPUT_BOUNDS if name in parameters), 0)
     answer = bound if isinstance(bound, int) else 0
-    units: float = (
-        first_guess(model) / _REFERENCE * (len(body) / _BYTES_PER_TOKEN * _INPUT + answer * _OUTPUT)
-    )
+    units: float = first_guess(model) / _REFERENCE * (len(body) / BYTES_PER_TOKEN * _INPUT + answer * _OUTPUT)
     return units

@@ -72,6 +72,7 @@ JournalPath = Annotated[
     Path | None,
     typer.Option("--journal", help="What is done stands here; else beside the output.", dir_okay=False),
 ]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what it would send and cost, and send nothing.")]
 RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Ask again what failed in an earlier run.")]
 
 FIVE = Decimal(5)
@@ -151,6 +152,7 @@ def run_rows(
     limit: Limit = None,
     journal: JournalPath = None,
     retry_failed: RetryFailed = False,
+    dry_run: DryRun = False,
     emulate: Emulate = False,
     emulated_balance: EmulatedBalance = FIVE,
     as_json: AsJson = False,
@@ -168,6 +170,7 @@ def run_rows(
             limit,
             journal,
             {"prompt": prompt, "system": system_prompt},
+            dry=dry_run,
         )
         return await bulk.run(job, as_json=as_json)
 
@@ -190,6 +193,7 @@ def classify(
     limit: Limit = None,
     journal: JournalPath = None,
     retry_failed: RetryFailed = False,
+    dry_run: DryRun = False,
     emulate: Emulate = False,
     emulated_balance: EmulatedBalance = FIVE,
     as_json: AsJson = False,
@@ -210,6 +214,7 @@ def classify(
             limit,
             journal,
             {"labels": chosen.names, "text_column": text_column},
+            dry=dry_run,
         )
         return await bulk.run(job, as_json=as_json)
 

@@ -6,12 +6,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ..emulator import Brain, FunctionBrain, NaiveBayes
+from ..jobs.forecast import forecast
 from ..jobs.journal import Journal, Settings
 from ..jobs.labels import Labels
 from ..jobs.rows import MakeRequest, column, open_rows
 from ..jobs.runner import INTERRUPTED, JobOptions, JobReport, run_job
 from ..models import FanOutReport, Status
-from .running import ClientOptions, Exit, open_client, say, show_json
+from .running import ClientOptions, Exit, open_client, plain, say, show_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +28,15 @@ class Job:
     journal: Path | None
     settings: Settings
     """What must be the same when the job goes on after a stop."""
+    dry: bool = False
+    """Whether nothing is to be sent."""
 
 
 async def run(job: Job, *, as_json: bool) -> Exit:
     """Run a job, or go on with it, print what came of it, and return the exit code."""
+    if job.dry:
+        _tell_forecast(job, as_json=as_json)
+        return Exit.OK
     path = job.journal or job.output.with_name(job.output.name + ".journal")
     # What a stand-in said must never pass for an answer of the real service.
     settings = {"emulate": job.client.emulate, "model": job.client.model, **job.settings}
@@ -49,6 +55,19 @@ async def run(job: Job, *, as_json: bool) -> Exit:
     else:
         _tell_end(report, job.output, path)
     return exit_code(report)
+
+
+def _tell_forecast(job: Job, *, as_json: bool) -> None:
+    found = forecast(open_rows(job.input, job.make, job.limit), job.client.model)
+    if as_json:
+        show_json(asdict(found))
+        return
+    print(f"rows          {found.rows}, {found.unusable} of them unusable, {found.duplicates} asked before")
+    if found.first_problem is not None:
+        print(f"              {plain(found.first_problem)}")
+    print(f"input         about {found.input_tokens} tokens")
+    print(f"credits       about {found.by_mean} at the published mean of {job.client.model}")
+    print(f"              {found.for_input} for the input alone, at list price")
 
 
 def exit_code(report: JobReport) -> Exit:

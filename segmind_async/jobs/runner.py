@@ -43,7 +43,7 @@ INTERRUPTED = "interrupted"
 _GRACE = 60.0
 """Seconds that calls in flight get to end after a first Ctrl-C."""
 
-_AT_ONCE = 256
+AT_ONCE = 256
 """Rows that are looked up in the journal together."""
 
 _OF_ALL = (AccessError, NotFoundError, ModelRetiredError)
@@ -274,10 +274,10 @@ class _Job:
 
     async def _known(self, rows: Iterator[Row]) -> AsyncIterator[_Known]:
         """Yield every row with its record, looked up many at a time."""
-        while batch := list(islice(rows, _AT_ONCE)):
+        while batch := list(islice(rows, AT_ONCE)):
             names, digests = [], []
             for row in batch:
-                digest = _digest(row.request) if row.request else b""
+                digest = digest_of(row.request) if row.request else b""
                 digests.append(digest)
                 names.append(f"id {row.id}" if row.has_id else f"request {digest.hex()}")
             counts = await _of(self._journal.occurrences(names))
@@ -324,7 +324,7 @@ class _Job:
 _FIELDS = ("status", "text", "label", "error", "attempts", "cost", "usage", "elapsed")
 
 
-def _digest(request: ChatRequest) -> bytes:
+def digest_of(request: ChatRequest) -> bytes:
     """Return what tells one request from another, whatever its place in the input."""
     canonical = to_json([request.messages, request.model, sorted(request.parameters.items())])
     return hashlib.sha256(canonical).digest()[:16]

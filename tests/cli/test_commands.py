@@ -122,6 +122,29 @@ def test_what_the_stand_in_said_never_passes_for_a_real_answer(
     assert "by earlier runs" not in elsewhere.stderr
 
 
+def test_a_dry_run_sends_nothing_and_says_what_it_would_cost(tmp_path: Path) -> None:
+    path, output = tmp_path / "rows.csv", tmp_path / "out.jsonl"
+    path.write_text("text\n" + "".join(f"{'word ' * 80}{n % 9}\n" for n in range(10)) + "a,b\n")
+    words = ["run", str(path), "-o", str(output), "--prompt", "{text}", "--dry-run"]
+    got = call(*words)
+    assert got.exit_code == 0
+    assert got.stdout.splitlines() == [
+        "rows          11, 1 of them unusable, 1 asked before",
+        "              line 12: 1 fields more than the header names",
+        "input         about 1110 tokens",
+        "credits       about 0.00543 at the published mean of gpt-5.4-mini",
+        "              0.0008325 for the input alone, at list price",
+    ]
+    told = json.loads(call(*words, "--json").stdout)
+    assert (told["rows"], told["duplicates"], told["by_mean"]) == (11, 1, "0.00543")
+    assert list(tmp_path.iterdir()) == [path]
+    labels = ["classify", str(path), "-o", str(output), "--labels", "a,b", "--dry-run"]
+    assert "input         about" in call(*labels).stdout
+    odd = tmp_path / "odd.jsonl"
+    odd.write_text('{"prompt": "\\ud83d"}\n')
+    assert "1 of them unusable" in call("run", str(odd), "-o", str(output), "--dry-run").stdout
+
+
 def test_run_with_a_template_and_rows_that_cannot_be_used(tmp_path: Path) -> None:
     path, output = tmp_path / "rows.csv", tmp_path / "out.jsonl"
     path.write_text("name,age\nAnn,5\nBen\nCid,7\n")
