@@ -56,7 +56,9 @@ EmulatedBalance = Annotated[
     Decimal, typer.Option(parser=_amount, metavar="CREDITS", help="What --emulate starts with.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-Input = Annotated[Path, typer.Argument(help="Rows: .csv, or JSON lines.", exists=True, dir_okay=False)]
+Input = Annotated[
+    Path, typer.Argument(help="Rows: .csv, or JSON lines; .gz behind it.", exists=True, dir_okay=False)
+]
 Output = Annotated[
     Path, typer.Option("--output", "-o", help="Where the results go, as JSON lines.", dir_okay=False)
 ]

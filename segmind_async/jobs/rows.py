@@ -6,6 +6,7 @@ JSONL and CSV, in UTF-8. It knows nothing of how rows are sent.
 from __future__ import annotations
 
 import csv
+import gzip
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -110,10 +111,12 @@ def under(instruction: str, make: MakeRequest) -> MakeRequest:
 
 @contextmanager
 def open_rows(path: Path, make: MakeRequest, limit: int | None = None) -> Iterator[Iterator[Row]]:
-    """Open a file of rows: CSV by its name, else JSONL. At most *limit* rows are read."""
+    """Open a file of rows: CSV by its name, else JSONL; with .gz behind it, packed. *limit* bounds the rows."""
+    name = path.name.lower()
+    opened = gzip.open if name.endswith(".gz") else open
     # A byte that is no UTF-8 becomes U+FFFD in its own row instead of ending the job.
-    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-        lines = _csv_rows(file) if path.suffix.lower() == ".csv" else _jsonl_rows(file)
+    with opened(path, "rt", encoding="utf-8-sig", errors="replace", newline="") as file:
+        lines = _csv_rows(file) if name.removesuffix(".gz").endswith(".csv") else _jsonl_rows(file)
         yield _rows(lines, make, limit)
 
 

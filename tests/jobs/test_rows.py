@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,14 @@ def test_csv_with_a_field_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         csv.field_size_limit(rows.MAX_LINE * 10**6)
     assert "no CSV" in str(got[0].problem)
     assert got[-1].request == sa.ChatRequest("fine")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("a.jsonl.gz", b'{"prompt": "x"}\n'), ("a.csv.gz", b"prompt\nx\n")]
+)
+def test_packed_files(tmp_path: Path, name: str, content: bytes) -> None:
+    (row,) = read(tmp_path / name, gzip.compress(content))
+    assert row.request == sa.ChatRequest("x")
 
 
 def test_an_empty_file(tmp_path: Path) -> None:
