@@ -57,7 +57,7 @@ EmulatedBalance = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Input = Annotated[
-    Path, typer.Argument(help="Rows: .csv, or JSON lines; .gz behind it.", exists=True, dir_okay=False)
+    Path, typer.Argument(help="Rows: CSV or JSON lines, also .gz.", exists=True, dir_okay=False)
 ]
 Output = Annotated[
     Path, typer.Option("--output", "-o", help="Where the results go, as JSON lines.", dir_okay=False)

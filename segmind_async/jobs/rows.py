@@ -111,7 +111,7 @@ def under(instruction: str, make: MakeRequest) -> MakeRequest:
 
 @contextmanager
 def open_rows(path: Path, make: MakeRequest, limit: int | None = None) -> Iterator[Iterator[Row]]:
-    """Open a file of rows: CSV by its name, else JSONL; with .gz behind it, packed. *limit* bounds the rows."""
+    """Open a file of rows: CSV by its name, else JSONL, also .gz. At most *limit* rows are read."""
     name = path.name.lower()
     opened = gzip.open if name.endswith(".gz") else open
     # A byte that is no UTF-8 becomes U+FFFD in its own row instead of ending the job.
