@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from weakref import WeakKeyDictionary
 
 import aiohttp
@@ -23,7 +23,8 @@ class SessionPool:
     """
 
     def __init__(self, headers: Mapping[str, str]) -> None:
-        self._headers = headers
+        # Within a function, so that nobody who looks at what this object holds is shown the key.
+        self._make: Callable[[], aiohttp.ClientSession] = lambda: _make_session(headers)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._session: aiohttp.ClientSession | None = None
         self._owners: WeakKeyDictionary[
@@ -62,16 +63,20 @@ class SessionPool:
         `asyncio.run` calls it): the one public moment at which sockets of a loop that nobody told us
         would end can still be closed.
         """
-        session = aiohttp.ClientSession(
-            # No limit below the slots: waiting for a connection would count as time on the wire.
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers=self._headers,
-            skip_auto_headers=("User-Agent",) if "User-Agent" in self._headers else None,
-        )
+        session = self._make()
         try:
             yield session
         finally:
             if self._session is session:
                 self._loop = self._session = None
             await session.close()
+
+
+def _make_session(headers: Mapping[str, str]) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
+        # No limit below the slots: waiting for a connection would count as time on the wire.
+        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        headers=headers,
+        skip_auto_headers=("User-Agent",) if "User-Agent" in headers else None,
+    )

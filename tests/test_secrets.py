@@ -85,15 +85,11 @@ def _everything(error: sa.SegmindError) -> list[str]:
 
 
 def _reachable(client: sa.SegmindClient) -> list[object]:
+    """Return what hangs together with a client, and what each of them holds."""
     service = client._service
-    return [
-        service,
-        service.transport,
-        service.admission,
-        service.redactor,
-        service.estimates,
-        client._options,
-    ]
+    objects: list[Any] = [service.transport, service.admission, service.estimates]
+    objects += [client._options, client._limits, getattr(service.transport, "_sessions", None)]
+    return [service, service.redactor, *objects, *(vars(one) for one in objects if hasattr(one, "__dict__"))]
 
 
 async def test_a_redirect_is_not_followed_with_the_key() -> None:
