@@ -219,7 +219,7 @@ class Admission:
             if level.blocked:
                 self.queue.unblock(level)
         if self._watch is not None:
-            self._watch.look(lease.hold.model, now)
+            self._watch.look(lease.hold.model.whole, now)
         if self.queue.waiting or self._reads:
             self._pump()
         else:

@@ -18,7 +18,7 @@ from ._core import hints
 from ._core.credits import Price, Shortfall
 from ._core.decode import Answer, UnreadableError, decode
 from ._core.encode import encode
-from ._core.estimate import foretell
+from ._core.estimate import foretell, template_of
 from ._core.failures import Billing, Failure, Kind, Resend, refusal, unreadable
 from ._core.families import check_slug
 from ._core.money import ceil_units, credits_of, floor_units
@@ -95,7 +95,7 @@ class Call:
         self._options = options
         self._ticket = Ticket(
             options.scope,
-            service.estimates.of(self._model),
+            service.estimates.of_template(self._model, template_of(request.messages)),
             foretell(self._model, body, request.parameters),
         )
         total = options.timeouts.total

@@ -84,6 +84,9 @@ class Hold:
 
     purse: Purse
     model: CostModel
+    """What spoke for it when it was granted."""
+    kind: CostModel
+    """What it teaches."""
     foretold: float | None
     started_at: float
     others: int
@@ -169,6 +172,7 @@ class Account:
 
     def reserve(self, purse: Purse, model: CostModel, foretold: float | None, now: float) -> Hold | Shortfall:
         """Grant or refuse one call: no purse it draws on may be overdrawn by all that is in flight."""
+        kind, model = model, model.speaker
         shortfall = self._budget_shortfall(purse, model, foretold, now)
         if shortfall is None:
             shortfall = self._account_shortfall(purse.floor, model, foretold, now)
@@ -179,9 +183,9 @@ class Account:
             for level in purse.line
             if level.cap is not None or level is self.root
         ]
-        hold = Hold(purse, model, foretold, now, self.in_flight, held)
+        hold = Hold(purse, model, kind, foretold, now, self.in_flight, held)
         self.in_flight += 1
-        self._out[model] += 1
+        self._out[model.whole] += 1
         return hold
 
     def _budget_shortfall(
@@ -219,7 +223,7 @@ class Account:
         """
         mean = variance = 0.0
         for model, units in self._reserved.items():
-            count = out.get(model, 0) + (model is candidate)
+            count = out.get(model, 0) + (model is candidate.whole)
             mean += units * count
             variance += (units * model.relative_spread()) ** 2 * max(0, count - 1)
         return mean + _Z_RESERVED * math.sqrt(variance)
@@ -238,7 +242,7 @@ class Account:
                 self._close_block(None)
         else:
             self._fallen -= units
-            hold.model.finished(units, latency, hold.foretold)
+            hold.kind.finished(units, latency, hold.foretold)
         for purse in hold.purse.line:
             purse.spent += units
         if reading is None:
@@ -286,7 +290,8 @@ class Account:
             each = known / (others + 1)
         else:
             each = needed if others < _FEW else _ON_THE_WAY * (known - needed) / others
-        self._reserved[hold.model] = max(each, self._reserved.get(hold.model, 0.0))
+        whole = hold.model.whole
+        self._reserved[whole] = max(each, self._reserved.get(whole, 0.0))
 
     def observe(self, reading: int, sent_at: float, now: float) -> None:
         """Take in a balance, read by a request that was sent at *sent_at* and answered *now*.
@@ -325,7 +330,7 @@ class Account:
             exposure.remove(held)
         self._full = False
         self.in_flight -= 1
-        self._out[hold.model] -= 1
+        self._out[hold.model.whole] -= 1
 
     def _fell(self, fall: int, now: float) -> None:
         """Learn from what the balance fell by since the last reading."""
@@ -344,7 +349,7 @@ class Account:
         """Price the unpriced calls: by the fall of the balance if it is known, else as guessed."""
         shares = self._shares(fallen)
         for call, units in zip(self._unpriced, shares, strict=True):
-            call.hold.model.finished(units, call.latency, call.hold.foretold)
+            call.hold.kind.finished(units, call.latency, call.hold.foretold)
             for purse in call.hold.purse.line:
                 purse.spent += units - call.guess
         self._unpriced.clear()

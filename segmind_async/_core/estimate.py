@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from decimal import Decimal
 
-from ..models import Usage
+from ..models import Messages, Usage
 from .credits import Listed, Price
 from .exposure import CostModel
 from .money import UNITS_PER_CREDIT, ceil_units
@@ -23,15 +23,20 @@ BYTES_PER_TOKEN = 4
 _OUTPUT_BOUNDS = ("max_completion_tokens", "max_tokens")
 
 
-class Estimates:
-    """One cost model, and one tariff, for each model that is in use."""
+_MOST_TEMPLATES = 256
+"""Templates that have statistics of their own: more are no templates."""
 
-    __slots__ = ("_first_cost", "_models", "_tariffs")
+
+class Estimates:
+    """One cost model, and one tariff, for each model that is in use, and a cost model for each template."""
+
+    __slots__ = ("_first_cost", "_models", "_tariffs", "_templates")
 
     def __init__(self, first_cost: Decimal | None) -> None:
         self._first_cost = first_cost
         self._models: dict[str, CostModel] = {}
         self._tariffs: dict[str, Tariff] = {}
+        self._templates: dict[tuple[str, int], CostModel] = {}
 
     def of(self, model: str) -> CostModel:
         """Return the statistics of *model*'s calls."""
@@ -39,6 +44,18 @@ class Estimates:
         if found is None:
             guess = first_guess(model) if self._first_cost is None else ceil_units(self._first_cost)
             found = self._models[model] = CostModel(guess, model)
+        return found
+
+    def of_template(self, model: str, template: int | None) -> CostModel:
+        """Return the statistics of *model*'s calls with this template."""
+        whole = self.of(model)
+        if template is None:
+            return whole
+        found = self._templates.get((model, template))
+        if found is None:
+            if len(self._templates) >= _MOST_TEMPLATES:
+                return whole
+            found = self._templates[model, template] = CostModel(whole.first_guess, model, whole)
         return found
 
     def price(self, model: str, told: Decimal | None, usage: Usage) -> Price:
@@ -51,6 +68,17 @@ class Estimates:
         tariff = self._tariffs.setdefault(model, Tariff())
         asked, answered = (usage.input_tokens or 0) * _INPUT, (usage.output_tokens or 0) * _OUTPUT
         return Price(listed=Listed(tariff, scale * asked, scale * answered))
+
+
+def template_of(messages: Messages) -> int | None:
+    """Return what calls of one kind have in common: their system prompt; None without one.
+
+    Subagents of different roles answer at different lengths, whatever they are asked.
+    """
+    if isinstance(messages, str) or messages[0].get("role") != "system":
+        return None
+    text = messages[0].get("content")
+    return hash(text) if isinstance(text, str) else None
 
 
 def foretell(model: str, body: bytes, parameters: Mapping[str, object]) -> float | None:

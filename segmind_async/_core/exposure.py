@@ -42,6 +42,9 @@ _GUESS_SIGMA = 1.5
 _MUCH_THE_SAME = 0.1
 """Spread of ln(foretold) below which nothing can be learnt of how costs follow it."""
 
+_ENOUGH = 8
+"""Finished calls of a kind after which it speaks for itself, and not all calls of its model for it."""
+
 _OLDEST = 8.0
 """Standard deviations of ln(latency) beyond which a call's age tells nothing more."""
 
@@ -149,12 +152,14 @@ class CostModel:
 
     __slots__ = (
         "_calls", "_fit", "_fits_at", "_foretold", "_ratio_fit", "_ratios", "_sums", "_told", "_total",
-        "_usual", "first_guess", "name",
+        "_usual", "first_guess", "name", "whole",
     )  # fmt: skip
 
-    def __init__(self, first_guess: int, name: str = "") -> None:
+    def __init__(self, first_guess: int, name: str = "", whole: CostModel | None = None) -> None:
         self.first_guess = first_guess
         self.name = name
+        self.whole: CostModel = whole or self
+        """The statistics of all calls of this name, of which these are a part."""
         self._calls: deque[tuple[int, float, float, float, bool]] = deque()
         self._foretold = 0
         """How many of them had a prediction."""
@@ -177,6 +182,11 @@ class CostModel:
         return self._sums.n > 0
 
     @property
+    def speaker(self) -> CostModel:
+        """The statistics that speak for a next call: its own kind's, once there are enough of them."""
+        return self if self._sums.n >= _ENOUGH else self.whole
+
+    @property
     def reason(self) -> str:
         """What the estimate rests on."""
         if self._fit is None:
@@ -186,6 +196,8 @@ class CostModel:
 
     def finished(self, cost: int, latency: float, foretold: float | None = None) -> None:
         """Take in what a call has cost, and how long it was out."""
+        if self.whole is not self:
+            self.whole.finished(cost, latency, foretold)
         x = math.log(max(cost, 1))
         y = math.log(max(latency, 1e-6))
         # Without a prediction anything will do: it is used only where all the kept calls have one.

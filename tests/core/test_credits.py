@@ -257,6 +257,24 @@ def test_a_406_with_others_in_flight_holds_back_until_one_of_them_ends() -> None
     assert len(book.all_that_fit()) > 50
 
 
+def test_calls_of_a_kind_are_held_at_their_own_cost_and_count_in_the_whole() -> None:
+    book = Book(100 * CENT)
+    dear = CostModel(CENT, "", book.model)
+    for _ in range(10):
+        dear.finished(10 * CENT, 1.0)
+    cheap = book.account.reserve(book.account.root, book.model, None, 0)
+    held = [book.account.reserve(book.account.root, dear, None, 0) for _ in range(12)]
+    granted = [hold for hold in held if isinstance(hold, Hold)]
+    assert isinstance(cheap, Hold)
+    assert 5 <= len(granted) <= 9
+    book.account.refuse(granted.pop(), 100 * CENT, 20 * CENT, 5)
+    assert not book.refuse().final  # what the service reserves is asked of all kinds
+    for hold in granted:
+        book.settle(hold, 10 * CENT)
+    assert dear.typical() == 10 * CENT
+    assert book.model.typical() > CENT
+
+
 def test_a_406_that_names_nothing_says_that_one_more_did_not_fit() -> None:
     book = Book(100 * CENT)
     others = [book.grant() for _ in range(9)]

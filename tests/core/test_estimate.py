@@ -6,9 +6,9 @@ from decimal import Decimal
 
 import pytest
 
-from segmind_async import Usage
+from segmind_async import Usage, system, user
 from segmind_async._core.credits import Price
-from segmind_async._core.estimate import Estimates, foretell
+from segmind_async._core.estimate import Estimates, foretell, template_of
 from segmind_async._core.prices import first_guess
 
 
@@ -61,3 +61,26 @@ def test_one_tariff_for_each_model() -> None:
     assert again is not None
     assert other is not None
     assert mini.tariff is again.tariff is not other.tariff
+
+
+def test_a_template_speaks_for_itself_once_it_has_been_seen_often_enough() -> None:
+    estimates = Estimates(None)
+    short, long = estimates.of_template("gpt-5", 1), estimates.of_template("gpt-5", 2)
+    whole = estimates.of("gpt-5")
+    assert estimates.of_template("gpt-5", 1) is short is not long
+    assert estimates.of_template("gpt-5", None) is whole is short.whole
+    assert short.speaker is whole
+    for _ in range(8):
+        short.finished(100, 1.0)
+        long.finished(900, 1.0)
+    assert (short.speaker.typical(), long.speaker.typical(), whole.typical()) == (100, 900, 500)
+    for number in range(3, 300):
+        estimates.of_template("gpt-5", number)
+    assert estimates.of_template("gpt-5", 999) is whole
+
+
+def test_the_template_is_the_system_prompt() -> None:
+    brief, thorough = [system("be brief"), user("a")], [system("be thorough"), user("a")]
+    assert template_of(brief) == template_of([system("be brief"), user("b")]) != template_of(thorough)
+    assert template_of("a") is template_of([user("a")]) is None
+    assert template_of([{"role": "system", "content": [{"type": "text", "text": "x"}]}, user("a")]) is None
