@@ -47,8 +47,12 @@ class Window:
         self._full = 0
 
     def cut(self, fits: int, refused_at: int) -> None:
-        """Learn that *fits* calls at once were accepted, and one with *refused_at* others was not."""
-        limit = max(1, min(fits, refused_at, self.limit))
+        """Learn that *fits* calls at once were accepted, and one with *refused_at* others was not.
+
+        What was accepted decides: requests overtake each other on their way, and the one that is refused
+        need not be the one that left last.
+        """
+        limit = max(1, min(fits, self.limit - 1))
         if limit < self._ceiling and self.limit < self._ceiling:
             self._grow_after = min(2 * self._grow_after, _GROW_LAST)
         self.reason = f"429 with {refused_at} in flight: {self.limit} cut to {limit}"

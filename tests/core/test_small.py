@@ -99,6 +99,12 @@ def test_a_window_is_cut_to_what_fits_and_grows_only_in_use() -> None:
     assert (window.limit, window.reason) == (11, "200 answers with 10 in flight")
 
 
+def test_a_request_that_was_overtaken_does_not_cut_deeper_than_what_fits() -> None:
+    window = Window(64)
+    window.cut(10, 3)
+    assert window.limit == 10
+
+
 def test_a_failure_starts_the_count_anew() -> None:
     window = Window(64)
     window.cut(10, 10)
