@@ -344,13 +344,13 @@ async def test_closing_twice_and_using_it_afterwards() -> None:
 
 
 async def test_an_hour_of_pacing_over_real_sockets() -> None:
-    async with Emulator(requests_per_minute=30, balance=1000) as emulator:
-        async with on(emulator, limits=sa.Limits(requests_per_minute=30)) as client:
+    async with Emulator(requests_per_minute=5, balance=1000) as emulator:
+        async with on(emulator, limits=sa.Limits(requests_per_minute=5)) as client:
             before = anyio.current_time()
-            async with client.fan_out(str(n) for n in range(1800)) as outcomes:
+            async with client.fan_out(str(n) for n in range(300)) as outcomes:
                 count = [outcome.status async for outcome in outcomes].count(sa.Status.OK)
             took = anyio.current_time() - before
-    assert count == 1800
+    assert count == 300
     assert emulator.world.account.refused == {}
     assert 0.97 * 3600 < took < 1.02 * 3600
 
