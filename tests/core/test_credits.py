@@ -147,6 +147,15 @@ def test_in_doubt_the_money_stays_aside_until_a_later_balance_covers_it() -> Non
     assert book.account.doubts_settle_at is None
 
 
+def test_what_an_earlier_run_had_in_flight_stays_aside_until_a_balance_covers_it() -> None:
+    book = Book(10 * CENT)
+    book.account.inherit_doubt(8 * CENT, -20)
+    assert book.account.in_doubt == 8 * CENT
+    assert len(book.all_that_fit()) <= 2
+    book.account.observe(10 * CENT, DOUBT_SETTLES_AFTER - 20, 70)
+    assert book.account.in_doubt == 0
+
+
 def test_with_doubts_alone_in_the_way_nothing_can_be_waited_for() -> None:
     book = Book(int(1.5 * CENT))
     book.account.doubt(book.grant(), 5)

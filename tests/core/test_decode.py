@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from segmind_async import ToolCall, Usage
@@ -174,6 +174,7 @@ _json = st.recursive(
 )  # fmt: skip
 
 
+@settings(max_examples=30)
 @given(st.binary() | _json.map(lambda value: json.dumps(value).encode()))
 def test_no_body_raises_anything_else(body: bytes) -> None:
     try:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from segmind_async._core.pacing import Pacer, PacerState
@@ -73,6 +73,7 @@ def test_whatever_the_demand_no_window_overflows(rate: int, demand: list[tuple[f
     assert most_in_a_window(starts) <= rate
 
 
+@settings(max_examples=20)
 @given(
     st.lists(st.tuples(st.sampled_from([5.0, 60.0, 300.0, None]), st.integers(1, 60)), min_size=2, max_size=5)
 )
