@@ -108,7 +108,7 @@ def _tell_end(report: JobReport, output: Path, journal: Path) -> None:
         f"{_rate(fan_out)}; {fan_out.spent} credits spent, {fan_out.credits_remaining} left"
     )
     for name, count in report.errors.most_common(5):
-        say(f"  {count} x {name}")
+        say(f"  {count} x {name}, such as: {report.examples[name][:200]}")
     if report.accuracy is not None:
         say(f"accuracy {report.accuracy:.1%} of {report.judged} rows with a known label")
     if fan_out.maybe_paid_twice:

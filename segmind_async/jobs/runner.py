@@ -76,6 +76,8 @@ class JobReport:
     """Rows by status; they add up to the rows of the input."""
     errors: Counter[str] = field(default_factory=Counter)
     """Failed rows by the class of their error."""
+    examples: dict[str, str] = field(default_factory=dict)
+    """What the first failed row of each class says."""
     right: int = 0
     judged: int = 0
     """Rows with a known label that were answered with one of the labels, and how many of them rightly."""
@@ -309,7 +311,9 @@ class _Job:
         status, error = str(result["status"]), result.get("error")
         self.report.counts[status] += 1
         if isinstance(error, str):
-            self.report.errors[error.partition(":")[0]] += 1
+            name, _, what = error.partition(": ")
+            self.report.errors[name] += 1
+            self.report.examples.setdefault(name, what)
         self._judge(row, result.get("label"))
         line: Json = {"id": row.id, "index": row.index, **{name: result.get(name) for name in _FIELDS}}
         file.write(to_json(line) + b"\n")

@@ -330,4 +330,4 @@ def test_progress_is_told_every_ten_seconds(rows: Path, tmp_path: Path) -> None:
     assert code == 1
     assert len([line for line in told if "a second" in line]) >= 3
     assert told[-1].startswith("results in")
-    assert "  3 x BadRequestError" in told
+    assert "  3 x BadRequestError, such as: HTTP 400: Something went wrong" in told

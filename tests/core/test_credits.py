@@ -284,6 +284,16 @@ def test_calls_of_a_kind_are_held_at_their_own_cost_and_count_in_the_whole() -> 
     assert book.model.typical() > CENT
 
 
+def test_a_406_is_not_asked_for_again_before_one_of_ours_ends() -> None:
+    """Somebody else's reservations may fill the balance: by what is known here, the next call would fit."""
+    book = Book(100 * CENT)
+    others = [book.grant() for _ in range(4)]
+    book.account.refuse(book.grant(), balance=100 * CENT, needed=2 * CENT, now=50)
+    assert not book.refuse().final
+    book.settle(others[0], reading=99 * CENT)
+    book.grant()
+
+
 def test_a_406_that_names_nothing_says_that_one_more_did_not_fit() -> None:
     book = Book(100 * CENT)
     others = [book.grant() for _ in range(9)]
