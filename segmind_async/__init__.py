@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 
+from ._core.tools import Tool, tool
 from ._fanout import FanOut
 from ._version import __version__
 from .client import SegmindClient
@@ -36,9 +37,10 @@ from .errors import (
     SegmindError,
     ServerError,
     SpendLimitError,
+    ToolsNotSupportedError,
     TransientError,
 )
-from .messages import assistant, image, system, user
+from .messages import assistant, image, system, tool_result, user
 from .models import (
     Balance,
     Change,
@@ -87,13 +89,17 @@ __all__ = [
     "Statistics",
     "Status",
     "Timeouts",
+    "Tool",
     "ToolCall",
+    "ToolsNotSupportedError",
     "TransientError",
     "Usage",
     "__version__",
     "assistant",
     "image",
     "system",
+    "tool",
+    "tool_result",
     "user",
 ]
 

@@ -12,11 +12,13 @@ from decimal import Decimal
 
 import anyio
 import backoff
+from pydantic_core import to_json
 
 from ._admission import CallScope, Closed, Lease, Ticket
 from ._core import hints
 from ._core.credits import Price, Shortfall
 from ._core.decode import Answer, UnreadableError, decode
+from ._core.dialogue import ignored_tools, must_call
 from ._core.encode import encode
 from ._core.estimate import foretell, template_of
 from ._core.failures import Billing, Failure, Kind, Resend, refusal, unreadable
@@ -27,11 +29,13 @@ from ._service import Service, refresh_balance
 from ._transport import WireRequest, WireResponse
 from .config import RetryPolicy, Timeouts
 from .errors import (
+    MAX_BODY,
     APITimeoutError,
     BudgetExceededError,
     ErrorDetails,
     InsufficientCreditsError,
     SegmindError,
+    ToolsNotSupportedError,
 )
 from .models import ChatCompletion, ChatRequest
 
@@ -74,6 +78,7 @@ class Call:
 
     __slots__ = (
         "_model",
+        "_must_call",
         "_options",
         "_probes",
         "_progress",
@@ -91,6 +96,7 @@ class Call:
         self._model = check_slug(request.model or options.model)
         body = encode(self._model, request.messages, request.parameters)
         self._wire = WireRequest(f"/{self._model}", body)
+        self._must_call = "tool_choice" in request.parameters and must_call(request.parameters)
         self._service = service
         self._options = options
         self._ticket = Ticket(
@@ -114,6 +120,8 @@ class Call:
             got = await self._attempt(lease)
             if isinstance(got, ChatCompletion):
                 self._service.retry_budget.succeeded()
+                if self._must_call and ignored_tools(got.finish_reason, got.tool_calls):
+                    raise self._no_tools(got)
                 return got
             await self._pause(got, self._decide(got))
 
@@ -288,6 +296,20 @@ class Call:
         if reason:
             failure = replace(failure, message=f"{failure.message} ({reason})")
         return failure.error(self._details(failure), credits_of(self._options.scope.purse.floor))
+
+    def _no_tools(self, got: ChatCompletion) -> ToolsNotSupportedError:
+        message = (
+            f"{self._model} had to call a tool and answered in words: tools do not reach it; use another "
+            "model, or an agent with tools_via='schema'"
+        )
+        told = replace(
+            self._details(),
+            status=200,
+            body=to_json(got.raw)[:MAX_BODY],
+            headers=got.headers,
+            request_id=got.request_id,
+        )
+        return ToolsNotSupportedError(message, told)
 
     def _shortfall_error(self, shortfall: Shortfall) -> SegmindError:
         available, needed = credits_of(shortfall.available), credits_of(shortfall.needed)

@@ -7,7 +7,8 @@
     │   ├── InvalidRequestError   refused here, nothing was sent          (also ValueError)
     │   ├── BadRequestError       400, 405, 413, 415, 422, 406 for another reason than money
     │   ├── NotFoundError         404: unknown model, expired request id
-    │   └── ModelRetiredError     410
+    │   ├── ModelRetiredError     410
+    │   └── ToolsNotSupportedError     an answer shows that no tool reached the model
     ├── AccessError               fix the key or its rights
     │   ├── AuthenticationError   401
     │   └── PermissionDeniedError 403
@@ -160,6 +161,13 @@ class NotFoundError(RequestError):
 
 class ModelRetiredError(RequestError):
     """The model is no longer served."""
+
+
+class ToolsNotSupportedError(RequestError):
+    """The model answered as if it had been given no tools: they do not reach it. The answer is in `body`.
+
+    Agents can do without: `tools_via="schema"`.
+    """
 
 
 class AccessError(SegmindError):

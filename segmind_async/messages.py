@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from ._core import media
+from ._core.dialogue import result_of, said
 from .errors import InvalidRequestError
-from .models import JsonObject
+from .models import ChatCompletion, JsonObject, ToolCall
 
 MAX_IMAGE_BYTES = 20 * 1024 * 1024
 """The least of what the providers take in one request (20 MB, Google and Anthropic, 2026-08)."""
@@ -27,9 +28,16 @@ def user(*parts: str | JsonObject) -> JsonObject:
     return {"role": "user", "content": content}
 
 
-def assistant(text: str) -> JsonObject:
-    """Repeat what the model said earlier, or show it how to answer."""
+def assistant(text: str | ChatCompletion) -> JsonObject:
+    """Repeat what the model said earlier, its tool calls included, or show it how to answer."""
+    if isinstance(text, ChatCompletion):
+        return said(text)
     return {"role": "assistant", "content": text}
+
+
+def tool_result(call: ToolCall, text: str) -> JsonObject:
+    """Tell the model what the tool it called gave back; every call of an answer needs a result."""
+    return result_of(call, text)
 
 
 def image(source: str | bytes | Path) -> JsonObject:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from . import faults
 from .bayes import BayesBrain, NaiveBayes, fragments, words
-from .brain import Brain, EchoBrain, FunctionBrain, Question
+from .brain import Brain, Calls, EchoBrain, FunctionBrain, Question, Said, ScriptBrain
 from .faults import RandomFaults
 from .server import CallRecord, Emulator, Http
 from .world import Account, CallFacts, Config, Refusal, Running, Settled, World, list_price
@@ -21,6 +21,7 @@ __all__ = [
     "Brain",
     "CallFacts",
     "CallRecord",
+    "Calls",
     "Config",
     "EchoBrain",
     "Emulator",
@@ -31,6 +32,8 @@ __all__ = [
     "RandomFaults",
     "Refusal",
     "Running",
+    "Said",
+    "ScriptBrain",
     "Settled",
     "World",
     "faults",

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from .brain import Question
+from . import tooling
+from .brain import Calls, Question, Said
+from .tooling import BadRequestError, Offer, Row, text_of
 
 Json: TypeAlias = dict[str, object]
 
 _OWN_FIELDS = {"messages", "prompt", "instruction"}
 _BOUNDS = ("max_completion_tokens", "max_tokens")
 _ROLES = {"system", "developer", "user", "assistant", "tool"}
-
-
-class BadRequestError(ValueError):
-    """The provider would refuse this body; the message is its answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +27,8 @@ class Spoken:
     completion_tokens: int
     cut: bool
     """Whether it was cut at the bound on tokens."""
+    calls: tuple[tuple[str, Mapping[str, object]], ...] = ()
+    """Tools it calls, with arguments."""
 
 
 def tokens_of(text: str) -> int:
@@ -35,7 +36,7 @@ def tokens_of(text: str) -> int:
     return max(1, len(text.encode("utf-8", "replace")) // 4)
 
 
-def question_of(slug: str, body: Mapping[str, object]) -> Question:
+def question_of(slug: str, body: Mapping[str, object], offer: Offer | None = None) -> Question:
     """Read a request body of *slug*'s family; raises BadRequestError as the provider would refuse it."""
     if body.get("stream"):
         raise BadRequestError("stream is not supported")
@@ -50,17 +51,19 @@ def question_of(slug: str, body: Mapping[str, object]) -> Question:
     else:
         question = _listed(slug, messages, parameters, body.get("instruction"))
     _check_format(question)
-    return question
+    return replace(question, tools=tuple(offer.schemas)) if offer else question
 
 
 def _listed(slug: str, messages: object, parameters: Json, instruction: object) -> Question:
     if not isinstance(messages, list) or not messages:
         raise BadRequestError("messages must be a non-empty array")
-    rows: list[tuple[str, str]] = []
+    found: list[Row] = []
     for message in messages:
         if not isinstance(message, dict) or message.get("role") not in _ROLES:
             raise BadRequestError(f"Invalid message: {message!r:.200}")
-        rows.append((str(message["role"]), _text(message.get("content"))))
+        found += tooling.listed_rows(slug, message)
+    tooling.check_turns(found)
+    rows = [(row.role, row.text) for row in found]
     spoken = [row for row in rows if row[0] not in {"system", "developer"}]
     if slug.startswith("claude-") and len(spoken) < len(rows):
         raise BadRequestError("messages: role 'system' is not allowed, use instruction")
@@ -74,29 +77,17 @@ def _gemini(slug: str, messages: object, parameters: Json) -> Question:
     contents = messages.get("contents") if isinstance(messages, dict) else None
     if not isinstance(messages, dict) or not isinstance(contents, list) or not contents:
         raise BadRequestError("messages must be an object with contents")
-    rows = []
+    found: list[Row] = []
     for row in contents:
         if not isinstance(row, dict) or row.get("role") not in {"user", "model"}:
             raise BadRequestError(f"Invalid content: {row!r:.200}")
-        rows.append(("user" if row["role"] == "user" else "assistant", _text(row.get("parts"))))
+        found += tooling.gemini_rows(slug, row)
+    tooling.check_turns(found)
+    rows = [(row.role, row.text) for row in found]
     instruction = messages.get("system_instruction")
     parts = instruction.get("parts") if isinstance(instruction, dict) else None
-    system = _text([parts] if isinstance(parts, dict) else parts or [])
+    system = text_of([parts] if isinstance(parts, dict) else parts or [])
     return Question(slug, system, tuple(rows), parameters)
-
-
-def _text(content: object) -> str:
-    if content is None or isinstance(content, str):
-        return content or ""
-    if not isinstance(content, list):
-        raise BadRequestError("content must be a string or an array of parts")
-    words = []
-    for part in content:
-        if not isinstance(part, dict):
-            raise BadRequestError("a content part must be an object")
-        text = part.get("text")
-        words.append(text if isinstance(text, str) else "[image]")
-    return " ".join(words)
 
 
 def _check_format(question: Question) -> None:
@@ -110,17 +101,18 @@ def _check_format(question: Question) -> None:
         raise BadRequestError("'messages' must contain the word 'json' to use response_format json_object")
 
 
-def speak(question: Question, text: str) -> Spoken:
-    """Give an answer its length: cut where the request bounds it."""
+def speak(question: Question, said: Said) -> Spoken:
+    """Give an answer its length: cut where the request bounds it. What is cut calls nothing."""
     bound = next(
         (value for name in _BOUNDS if isinstance(value := question.parameters.get(name), int) and value > 0),
         None,
     )
+    text, calls = (said.text, tuple(said.tools)) if isinstance(said, Calls) else (said, ())
     prompt = tokens_of(question.system + "".join(words for _, words in question.messages))
-    length = tokens_of(text)
+    length = tokens_of(text + "".join(name + json.dumps(arguments) for name, arguments in calls))
     if bound is not None and length > bound:
         return Spoken(text.encode()[: bound * 4].decode("utf-8", "ignore"), prompt, bound, cut=True)
-    return Spoken(text, prompt, length, cut=False)
+    return Spoken(text, prompt, length, cut=False, calls=calls)
 
 
 def body_of(slug: str, number: int, spoken: Spoken) -> Json:
@@ -131,8 +123,8 @@ def body_of(slug: str, number: int, spoken: Spoken) -> Json:
             "type": "message",
             "role": "assistant",
             "model": slug,
-            "content": [{"type": "text", "text": spoken.text}],
-            "stop_reason": "max_tokens" if spoken.cut else "end_turn",
+            "content": _claude_content(number, spoken),
+            "stop_reason": "max_tokens" if spoken.cut else "tool_use" if spoken.calls else "end_turn",
             "stop_sequence": None,
             "usage": {"input_tokens": spoken.prompt_tokens, "output_tokens": spoken.completion_tokens},
         }
@@ -140,7 +132,7 @@ def body_of(slug: str, number: int, spoken: Spoken) -> Json:
         return {
             "candidates": [
                 {
-                    "content": {"role": "model", "parts": [{"text": spoken.text}]},
+                    "content": {"role": "model", "parts": _gemini_parts(slug, spoken)},
                     "finishReason": "MAX_TOKENS" if spoken.cut else "STOP",
                     "index": 0,
                 }
@@ -160,9 +152,9 @@ def body_of(slug: str, number: int, spoken: Spoken) -> Json:
         "choices": [
             {
                 "index": 0,
-                "message": {"role": "assistant", "content": spoken.text, "refusal": None},
+                "message": _openai_message(number, spoken),
                 "logprobs": None,
-                "finish_reason": "length" if spoken.cut else "stop",
+                "finish_reason": "length" if spoken.cut else "tool_calls" if spoken.calls else "stop",
             }
         ],
         "usage": {
@@ -171,3 +163,35 @@ def body_of(slug: str, number: int, spoken: Spoken) -> Json:
             "total_tokens": spoken.prompt_tokens + spoken.completion_tokens,
         },
     }
+
+
+def _openai_message(number: int, spoken: Spoken) -> Json:
+    message: Json = {"role": "assistant", "content": spoken.text, "refusal": None}
+    if spoken.calls:
+        message["content"] = spoken.text or None
+        message["tool_calls"] = [
+            {
+                "id": f"call_{number:08d}_{n}",
+                "type": "function",
+                "function": {"name": name, "arguments": json.dumps(arguments)},
+            }
+            for n, (name, arguments) in enumerate(spoken.calls)
+        ]
+    return message
+
+
+def _claude_content(number: int, spoken: Spoken) -> list[Json]:
+    words: list[Json] = [{"type": "text", "text": spoken.text}] if spoken.text or not spoken.calls else []
+    uses: list[Json] = [
+        {"type": "tool_use", "id": f"toolu_{number:08d}_{n}", "name": name, "input": arguments}
+        for n, (name, arguments) in enumerate(spoken.calls)
+    ]
+    return words + uses
+
+
+def _gemini_parts(slug: str, spoken: Spoken) -> list[Json]:
+    parts: list[Json] = [{"text": spoken.text}] if spoken.text or not spoken.calls else []
+    calls: list[Json] = [{"functionCall": {"name": name, "args": given}} for name, given in spoken.calls]
+    if calls and slug.startswith("gemini-3"):
+        calls[0]["thoughtSignature"] = "c2lnbmVk"
+    return parts + calls
