@@ -12,6 +12,7 @@ import logging
 
 from ._core.tools import Tool, tool
 from ._fanout import FanOut
+from ._trace import current_trace, trace
 from ._version import __version__
 from .client import SegmindClient
 from .config import Limits, RetryPolicy, Timeouts
@@ -40,6 +41,7 @@ from .errors import (
     ToolsNotSupportedError,
     TransientError,
 )
+from .events import AttemptEnded, BalanceSeen, RetryPlanned
 from .messages import assistant, image, system, tool_result, user
 from .models import (
     Balance,
@@ -58,9 +60,11 @@ __all__ = [
     "APIConnectionError",
     "APITimeoutError",
     "AccessError",
+    "AttemptEnded",
     "AuthenticationError",
     "BadRequestError",
     "Balance",
+    "BalanceSeen",
     "BudgetExceededError",
     "Change",
     "ChatCompletion",
@@ -81,6 +85,7 @@ __all__ = [
     "PermissionDeniedError",
     "RateLimitError",
     "RequestError",
+    "RetryPlanned",
     "RetryPolicy",
     "SegmindClient",
     "SegmindError",
@@ -96,10 +101,12 @@ __all__ = [
     "Usage",
     "__version__",
     "assistant",
+    "current_trace",
     "image",
     "system",
     "tool",
     "tool_result",
+    "trace",
     "user",
 ]
 

@@ -26,6 +26,7 @@ from ._core.families import check_slug
 from ._core.money import ceil_units, credits_of, floor_units
 from ._core.retry import GiveUp, Progress, Retry, decide
 from ._service import Service, refresh_balance
+from ._trace import current_trace
 from ._transport import WireRequest, WireResponse
 from .config import RetryPolicy, Timeouts
 from .errors import (
@@ -37,6 +38,7 @@ from .errors import (
     SegmindError,
     ToolsNotSupportedError,
 )
+from .events import AttemptEnded, RetryPlanned
 from .models import ChatCompletion, ChatRequest
 
 _PROBES = 2
@@ -117,7 +119,10 @@ class Call:
         self._service.retry_budget.called()
         while True:
             lease = await self._admitted()
+            used = self._progress.used
             got = await self._attempt(lease)
+            if self._service.notify.hears_attempts():
+                self._tell(got, self._progress.used - used)
             if isinstance(got, ChatCompletion):
                 self._service.retry_budget.succeeded()
                 if self._must_call and ignored_tools(got.finish_reason, got.tool_calls):
@@ -177,6 +182,8 @@ class Call:
         except BaseException:
             # Cancelled, or a bug of ours: it may have gone out.
             lease.cancelled()
+            if self._service.notify.hears_attempts():
+                self._tell(None, admission.now() - sent_at)
             raise
         finally:
             self._progress.attempts += 1
@@ -263,14 +270,46 @@ class Call:
         if failure.resend is Resend.WHEN_OPEN:
             # The gate keeps everybody back, this call too; its time counts as a wait between attempts.
             admission = self._service.admission
-            self._progress.used += max(
-                decision.wait, admission.throttle.gate.closed_until - admission.now(), 0.0
-            )
+            wait = max(decision.wait, admission.throttle.gate.closed_until - admission.now(), 0.0)
+            self._progress.used += wait
+            self._tell_retry(failure, wait)
             return
         wait = decision.wait + (backoff.full_jitter(decision.spread) if decision.spread else 0.0)
         self._progress.used += wait
+        self._tell_retry(failure, wait)
         if wait:
             await anyio.sleep(wait)
+
+    def _tell(self, got: ChatCompletion | Failure | None, seconds: float) -> None:
+        """Tell who listens how an attempt ended; None: it was cancelled. Only reached if somebody does."""
+        headers = {} if got is None else got.headers
+        cost, balance = (
+            hints.credits_in(headers.get(hints.COST)),
+            hints.credits_in(headers.get(hints.BALANCE)),
+        )
+        failed = got if isinstance(got, Failure) else None
+        named = headers.get(hints.REQUEST_ID)
+        self._service.notify.attempt(
+            AttemptEnded(
+                model=self._model,
+                attempt=self.tally.attempts + (got is None),
+                outcome="cancelled" if got is None else failed.kind.name.lower() if failed else "answered",
+                status=failed.status if failed else None if got is None else 200,
+                seconds=seconds,
+                cost=cost,
+                in_doubt=got is None or (failed is not None and failed.billing is Billing.IN_DOUBT),
+                request_id=None if named is None else self._service.redactor.text(named),
+                trace=current_trace(),
+            )
+        )
+        if balance is not None:
+            self._service.notify.balance(balance, asked=False)
+
+    def _tell_retry(self, failure: Failure, wait: float) -> None:
+        if self._service.notify.hears_retries():
+            reason = self._service.redactor.text(failure.message)
+            event = RetryPlanned(self._model, self.tally.attempts, wait, reason, current_trace())
+            self._service.notify.retry(event)
 
     def _elapsed(self) -> float:
         if self._started_at is not None:

@@ -21,6 +21,7 @@ from ._core.queue import Priority
 from ._core.redact import Redactor
 from ._core.throttle import Throttle
 from ._fanout import FanOut, FanOutOptions, OnExhausted
+from ._notify import Notify, OnAttempt, OnBalance, OnRetry
 from ._service import Service, read_balance
 from ._sessions import SessionPool
 from ._source import Rows
@@ -49,8 +50,9 @@ class SegmindClient:
 
     `api_key` and `base_url` default to `SEGMIND_API_KEY` and `SEGMIND_BASE_URL`; the latter includes
     the `/v1`. `allow_http` permits a plain-text connection to another machine, key and all. `transport`
-    replaces the network, for tests (see `segmind_async.testing`). `on_change` is called, within the
-    loop, with a `Change` whenever the limit, the pace or an estimate moves, and says why.
+    replaces the network, for tests (see `segmind_async.testing`). Hooks are called within the loop:
+    `on_change` with a `Change` whenever the limit, the pace or an estimate moves, and says why; the
+    others as `segmind_async.events` describes them. One that raises is logged, and nothing else.
 
     Raises ConfigurationError for what cannot work. Construction does no IO and needs no event loop.
     """
@@ -67,6 +69,9 @@ class SegmindClient:
         allow_http: bool = False,
         transport: Transport | None = None,
         on_change: OnChange | None = None,
+        on_attempt: OnAttempt | None = None,
+        on_retry: OnRetry | None = None,
+        on_balance: OnBalance | None = None,
     ) -> None:
         key = _checked_key(os.environ.get("SEGMIND_API_KEY") if api_key is None else api_key)
         url = _checked_url(base_url or os.environ.get("SEGMIND_BASE_URL") or DEFAULT_BASE_URL, allow_http)
@@ -85,6 +90,7 @@ class SegmindClient:
             ),
             Estimates(None if first_cost is None else to_decimal(first_cost)),
             Redactor(key),
+            notify=Notify(on_attempt, on_retry, on_balance),
         )
         self._base_url = url
         scope = self._service.admission.root

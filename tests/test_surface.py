@@ -27,7 +27,18 @@ def test_all_that_is_named_is_there_and_nothing_more_is_promised() -> None:
         if isinstance(value, type) and value.__module__ == errors.__name__
     } <= set(sa.__all__)
     public = {name for name in vars(sa) if not name.startswith("_")}
-    modules = {"client", "config", "errors", "messages", "models", "emulator", "testing", "jobs", "cli"}
+    modules = {
+        "client",
+        "config",
+        "errors",
+        "events",
+        "messages",
+        "models",
+        "emulator",
+        "testing",
+        "jobs",
+        "cli",
+    }
     assert public - set(sa.__all__) <= modules | {"annotations", "logging"}
 
 
