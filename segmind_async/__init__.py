@@ -10,14 +10,17 @@ from __future__ import annotations
 
 import logging
 
+from ._agent import Agent, AgentStep
 from ._core.tools import Tool, tool
 from ._fanout import FanOut
 from ._trace import current_trace, trace
 from ._version import __version__
+from .agent_result import AgentResult, ToolRun
 from .client import SegmindClient
 from .config import Limits, RetryPolicy, Timeouts
 from .errors import (
     AccessError,
+    AgentLimitError,
     APIConnectionError,
     APITimeoutError,
     AuthenticationError,
@@ -60,6 +63,10 @@ __all__ = [
     "APIConnectionError",
     "APITimeoutError",
     "AccessError",
+    "Agent",
+    "AgentLimitError",
+    "AgentResult",
+    "AgentStep",
     "AttemptEnded",
     "AuthenticationError",
     "BadRequestError",
@@ -96,6 +103,7 @@ __all__ = [
     "Timeouts",
     "Tool",
     "ToolCall",
+    "ToolRun",
     "ToolsNotSupportedError",
     "TransientError",
     "Usage",

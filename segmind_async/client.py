@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from types import TracebackType
@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import anyio
 
 from ._admission import Admission, CallScope
+from ._agent import Agent, AgentOptions, ToolsVia
 from ._call import Call, CallOptions
 from ._core.credits import Account
 from ._core.estimate import Estimates
@@ -20,6 +21,8 @@ from ._core.money import ceil_units, to_decimal
 from ._core.queue import Priority
 from ._core.redact import Redactor
 from ._core.throttle import Throttle
+from ._core.tools import Tool, runnable
+from ._core.turns import Native
 from ._fanout import FanOut, FanOutOptions, OnExhausted
 from ._notify import Notify, OnAttempt, OnBalance, OnRetry
 from ._service import Service, read_balance
@@ -271,6 +274,45 @@ class SegmindClient:
         self._check_open()
         scope = self._scope(max_credits, floor, max_in_flight, priority)
         return self._derived(replace(self._options, scope=scope))
+
+    def agent(
+        self,
+        *,
+        tools: Iterable[Callable[..., object] | Tool] = (),
+        system: str | None = None,
+        model: str | None = None,
+        max_turns: int = 10,
+        budget: Decimal | float | None = None,
+        timeout: float | None = None,
+        tools_via: ToolsVia = "native",
+        max_result_chars: int = 50_000,
+        max_parallel: int = 8,
+        **parameters: object,
+    ) -> Agent:
+        """Return an agent: it calls *tools* (typed functions, sync or async) until it has an answer.
+
+        A run ends after `max_turns` answers of the model, `timeout` seconds, or when its calls would
+        cost more than `budget` credits (None: no bound). See `Agent` for the rest.
+        `tools_via="schema"` carries the choice of tools through structured output, for models that no
+        tools reach.
+        """
+        self._check_open()
+        check_choice("tools_via", tools_via, ("native", "schema"))
+        found = runnable(tools)
+        carrier = Native(found)
+        options = AgentOptions(
+            found,
+            carrier,
+            system,
+            model,
+            max_turns,
+            budget,
+            timeout,
+            max_result_chars,
+            max_parallel,
+            parameters,
+        )
+        return Agent(self._service, lambda: self.budget(max_credits=budget).chat, options)
 
     def _derived(self, options: CallOptions) -> SegmindClient:
         client = object.__new__(SegmindClient)

@@ -17,6 +17,7 @@
     │   ├── SpendLimitError            a team member's cap is reached
     │   └── BudgetExceededError        a budget of this program is used up: nothing was sent
     ├── RateLimitError            wait: 429
+    ├── AgentLimitError           an agent's turns, time or budget are used up
     ├── TransientError            try later
     │   ├── ServerError           5xx, 408, 425
     │   ├── APIConnectionError    no answer came                          (also ConnectionError)
@@ -32,6 +33,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+
+from .agent_result import AgentResult
 
 _KEY = re.compile(r"SG_\w+")
 
@@ -233,6 +236,22 @@ class BudgetExceededError(CreditsError):
 
 class RateLimitError(SegmindError):
     """The service limits the rate and asks to wait longer than this call may."""
+
+
+class AgentLimitError(SegmindError):
+    """An agent came to a limit of its own before it had an answer.
+
+    `result` is all that it had by then; `result.ended` names the limit.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        details: ErrorDetails | None = None,
+        result: AgentResult = AgentResult(),  # noqa: B008  # frozen
+    ) -> None:
+        super().__init__(message, details, result)
+        self.result = result
 
 
 class TransientError(SegmindError):

@@ -13,6 +13,7 @@ ROOT = Path(__file__).parent.parent / "segmind_async"
 # The higher may import the lower; the order inside one layer is free as long as there is no cycle.
 LAYERS = {
     "_version": 0,
+    "agent_result": 0,
     "errors": 0,
     "config": 0,
     "models": 0,
@@ -28,6 +29,7 @@ LAYERS = {
     "_watch": 2,
     "_service": 3,
     "_call": 3,
+    "_agent": 3,
     "_fanout": 3,
     "client": 4,
     "testing": 5,

@@ -28,6 +28,7 @@ def test_all_that_is_named_is_there_and_nothing_more_is_promised() -> None:
     } <= set(sa.__all__)
     public = {name for name in vars(sa) if not name.startswith("_")}
     modules = {
+        "agent_result",
         "client",
         "config",
         "errors",
@@ -115,6 +116,9 @@ def test_an_error_survives_pickle_and_copy_with_class_and_fields(kind: type[sa.S
     extra: list[Any] = []
     if kind in (sa.InsufficientCreditsError, sa.BudgetExceededError):
         extra = [Decimal(1), Decimal(2), Decimal(3)]
+    if kind is sa.AgentLimitError:
+        run = sa.ToolRun(1, "f", "{}", "x", False, 0.5)
+        extra = [sa.AgentResult("hi", "timeout", 2, Decimal(1), (run,), (sa.user("x"),))]
     error = kind("it failed", details, *extra)
     for twin in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
         assert type(twin) is kind

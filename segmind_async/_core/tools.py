@@ -114,6 +114,17 @@ def tools_of(given: Iterable[AnyTool]) -> list[Tool | JsonObject]:
     return found
 
 
+def runnable(given: Iterable[AnyTool]) -> list[Tool]:
+    """Describe functions that are going to be run; raises InvalidRequestError, also for mere descriptions."""
+    found = tools_of(given)
+    for one in found:
+        if not isinstance(one, Tool):
+            raise InvalidRequestError(
+                f"an agent cannot run {name_in(one)!r}, a description; give the function"
+            )
+    return [one for one in found if isinstance(one, Tool)]
+
+
 def name_in(description: JsonObject) -> str | None:
     """Return the name of a function described by hand; None for a tool of the provider's own."""
     function = description.get("function", description)
