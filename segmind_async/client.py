@@ -122,6 +122,11 @@ class SegmindClient:
         """Whether this client, or one it was derived from, was closed."""
         return self._lifetime.closed or any(lifetime.closed for lifetime in self._ancestors)
 
+    @property
+    def derived(self) -> bool:
+        """Whether this client came from another, with which it shares its connections."""
+        return bool(self._ancestors)
+
     async def aclose(self) -> None:
         """Close this client; a derived one leaves the connections to the one it came from. Idempotent."""
         self._lifetime.closed = True

@@ -32,6 +32,7 @@ LAYERS = {
     "_agent": 3,
     "_fanout": 3,
     "client": 4,
+    "sync": 5,
     "testing": 5,
     "jobs": 5,
     "cli": 6,

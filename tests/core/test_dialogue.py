@@ -262,6 +262,14 @@ def test_gemini_takes_calls_and_results_as_parts_by_name() -> None:
     ]
 
 
+@pytest.mark.parametrize("model", [CLAUDE, GEMINI])
+def test_the_results_of_two_turns_stay_apart(model: str) -> None:
+    got = body(model, [*TALK[1:5], *TALK[2:5]])["messages"]
+    rows = got if model == CLAUDE else got["contents"]
+    parts = [len(row.get("parts", row.get("content"))) for row in rows]
+    assert parts[1:] == [3, 2, 3, 2]
+
+
 def test_a_result_may_be_made_of_parts() -> None:
     png = b"\x89PNG\r\n\x1a\n"
     row = {"role": "tool", "tool_call_id": "c1", "content": [{"type": "text", "text": "a"}, image(png)]}
