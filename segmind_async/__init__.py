@@ -58,6 +58,7 @@ from .models import (
     ToolCall,
     Usage,
 )
+from .tokens import TokenCount, count_tokens
 
 __all__ = [
     "APIConnectionError",
@@ -101,6 +102,7 @@ __all__ = [
     "Statistics",
     "Status",
     "Timeouts",
+    "TokenCount",
     "Tool",
     "ToolCall",
     "ToolRun",
@@ -109,6 +111,7 @@ __all__ = [
     "Usage",
     "__version__",
     "assistant",
+    "count_tokens",
     "current_trace",
     "image",
     "system",

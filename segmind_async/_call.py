@@ -40,6 +40,7 @@ from .errors import (
 )
 from .events import AttemptEnded, RetryPlanned
 from .models import ChatCompletion, ChatRequest
+from .tokens import check_window
 
 _PROBES = 2
 """Refusals for want of credits, with nothing else of ours in flight, that make it certain."""
@@ -97,6 +98,7 @@ class Call:
         """Check and encode *request*; raises InvalidRequestError before anything is sent."""
         self._model = check_slug(request.model or options.model)
         body = encode(self._model, request.messages, request.parameters)
+        check_window(self._model, request.messages, len(body))
         self._wire = WireRequest(f"/{self._model}", body)
         self._must_call = "tool_choice" in request.parameters and must_call(request.parameters)
         self._service = service

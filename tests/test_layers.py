@@ -21,6 +21,7 @@ LAYERS = {
     "_trace": 0,
     "_core": 1,
     "messages": 2,
+    "tokens": 2,
     "_sessions": 2,
     "_transport": 2,
     "_admission": 2,

@@ -12,7 +12,7 @@ import pytest
 from pydantic import BaseModel, Field
 
 from segmind_async import InvalidRequestError, Tool, tool
-from segmind_async._core.tools import BadArgumentsError, is_async, tools_of
+from segmind_async._core.tools import BadArgumentsError, is_async, runnable, tools_of
 
 
 class Unit(Enum):
@@ -208,6 +208,12 @@ def test_functions_tools_and_descriptions_stand_side_by_side() -> None:
     assert [one.name if isinstance(one, Tool) else one for one in got] == [
         "weather", "s", by_hand, own, {"function": 5}
     ]  # fmt: skip
+
+
+def test_what_is_to_be_run_must_be_a_function() -> None:
+    assert [one.name for one in runnable([weather, tool(search)])] == ["weather", "search"]
+    with pytest.raises(InvalidRequestError, match="cannot run 'f', a description"):
+        runnable([weather, {"name": "f"}])
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,17 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from segmind_async import InvalidRequestError, image, system, tool, user
+from segmind_async import (
+    ChatCompletion,
+    InvalidRequestError,
+    ToolCall,
+    assistant,
+    image,
+    system,
+    tool,
+    tool_result,
+    user,
+)
 from segmind_async._core.encode import encode
 from segmind_async._core.turns import PROBE, Native, begun, cut, unknown_tool, written
 
@@ -73,6 +83,21 @@ def test_openings(prompt: str | None, task: Any, rows: list[Any]) -> None:
 def test_two_system_prompts_are_one_too_many() -> None:
     with pytest.raises(InvalidRequestError, match="another system prompt"):
         begun("mine", [system("yours"), user("hi")])
+
+
+def test_by_function_calling_results_follow_their_calls_in_order() -> None:
+    made = tool(written, name="write")
+    calls = (ToolCall("c1", "write", "{}"), ToolCall("c2", "write", "{}"))
+    reply = ChatCompletion("so", tool_calls=calls)
+    native = Native([made])
+    assert native.parameters() == {"tools": [made]}
+    assert native.opening("be brief", "hi") == [system("be brief"), user("hi")]
+    assert (native.calls_in(reply, 1), native.answer_in(reply)) == (calls, "so")
+    assert native.told(reply, calls, ["1", "2"]) == [
+        assistant(reply),
+        tool_result(calls[0], "1"),
+        tool_result(calls[1], "2"),
+    ]
 
 
 def test_an_agent_without_tools_sends_none() -> None:
