@@ -66,6 +66,8 @@ class Tally:
     cost: Decimal | None = None
     unpriced: int = 0
     """Answers for which the service named no cost."""
+    misfits: int = 0
+    """Answers that did not have the shape that was asked for, and were asked for again."""
     elapsed: float = 0.0
 
 
@@ -105,6 +107,11 @@ class Call:
         self.tally = Tally() if tally is None else tally
         # A row that is tried anew keeps count of what it may have cost already.
         self._progress.in_doubt = self.tally.in_doubt
+
+    @property
+    def used(self) -> float:
+        """Seconds of `timeouts.total` that its attempts and the waits between them have taken."""
+        return self._progress.used
 
     async def run(self) -> ChatCompletion:
         """Send until there is an answer, or no attempt is left; raises a SegmindError."""
