@@ -19,14 +19,16 @@ import anyio
 import anyio.to_thread
 
 from ._core.dialogue import ignored_tools
+from ._core.ending import Ending, ending_of
 from ._core.money import to_decimal
 from ._core.tools import BadArgumentsError, Tool, is_async
-from ._core.turns import PROBE, Carrier, cut, unknown_tool, written
+from ._core.turns import PROBE, Carrier, Native, cut, unknown_tool, written
+from ._core.via_schema import ViaSchema
 from ._notify import LOG
 from ._service import Service
 from ._trace import current_trace
 from .agent_result import AgentEnd, AgentResult, ToolRun
-from .config import check_amount, check_count
+from .config import check_amount, check_choice, check_count
 from .errors import AgentLimitError, BudgetExceededError, ErrorDetails
 from .models import ChatCompletion, JsonObject, Message, Messages, ToolCall
 
@@ -35,7 +37,7 @@ ToolsVia: TypeAlias = Literal["native", "schema"]
 Chat: TypeAlias = Callable[..., Awaitable[ChatCompletion]]
 """`SegmindClient.chat`, of a client within the run's budget."""
 
-_CUT = frozenset({"length", "max_tokens", "MAX_TOKENS"})
+_CARRIERS: Mapping[ToolsVia, Callable[[Sequence[Tool]], Carrier]] = {"native": Native, "schema": ViaSchema}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ class AgentOptions:
     """What an agent may do; limits are those of one run."""
 
     tools: Sequence[Tool]
-    carrier: Carrier
+    tools_via: ToolsVia
     system: str | None
     model: str | None
     max_turns: int
@@ -51,9 +53,9 @@ class AgentOptions:
     timeout: float | None
     max_result_chars: int
     max_parallel: int
-    parameters: JsonObject
 
     def __post_init__(self) -> None:
+        check_choice("tools_via", self.tools_via, ("native", "schema"))
         check_count("max_turns", self.max_turns, at_least=1)
         check_count("max_result_chars", self.max_result_chars, at_least=1)
         check_count("max_parallel", self.max_parallel, at_least=1)
@@ -89,10 +91,14 @@ class Agent:
     end, unheard.
     """
 
-    def __init__(self, service: Service, chat: Callable[[], Chat], options: AgentOptions) -> None:
+    def __init__(
+        self, service: Service, chat: Callable[[], Chat], options: AgentOptions, parameters: JsonObject
+    ) -> None:
         self._service = service
         self._chat = chat
         self._options = options
+        self._carrier: Carrier = _CARRIERS[options.tools_via](options.tools)
+        self._parameters = parameters
 
     def __repr__(self) -> str:
         return f"Agent(tools={[one.name for one in self._options.tools]}, model={self._options.model!r})"
@@ -103,7 +109,7 @@ class Agent:
         Raises AgentLimitError, with all that was had by then, when turns, time or budget are used up;
         ToolsNotSupportedError if the tools do not reach the model; and what `SegmindClient.chat` raises.
         """
-        run = _Run(self._service, self._chat(), self._options, task)
+        run = self._begin(task)
         while (step := await run.step()).result is None:
             pass
         return step.result
@@ -113,12 +119,18 @@ class Agent:
 
         The last step has the `result`. Between two steps nothing goes on: leave the loop when you like.
         """
-        run = _Run(self._service, self._chat(), self._options, task)
+        run = self._begin(task)
         while True:
             step = await run.step()
             yield step
             if step.result is not None:
                 return
+
+    def _begin(self, task: Messages) -> _Run:
+        options, carrier = self._options, self._carrier
+        asking = {"model": options.model, **self._parameters, **carrier.parameters()}
+        opening = carrier.opening(options.system, task)
+        return _Run(self._service, self._chat(), options, carrier, asking, opening)
 
 
 @dataclass(slots=True)
@@ -128,8 +140,10 @@ class _Run:
     service: Service
     chat: Chat
     options: AgentOptions
-    task: Messages
-    messages: list[Message] = field(init=False)
+    carrier: Carrier
+    asking: Mapping[str, object]
+    """What goes along with every call."""
+    messages: list[Message]
     tools: Mapping[str, Tool] = field(init=False)
     deadline: float = field(init=False)
     turns: int = 0
@@ -140,7 +154,6 @@ class _Run:
 
     def __post_init__(self) -> None:
         options = self.options
-        self.messages = options.carrier.opening(options.system, self.task)
         self.tools = {one.name: one for one in options.tools}
         self.deadline = math.inf if options.timeout is None else anyio.current_time() + options.timeout
 
@@ -158,14 +171,14 @@ class _Run:
         raise self._limit("timeout", f"it had no answer within timeout={self.options.timeout:g} s")
 
     async def _step(self) -> AgentStep:
-        carrier, most = self.options.carrier, self.options.max_turns
+        carrier, most = self.carrier, self.options.max_turns
         completion = await self._ask()
         calls = carrier.calls_in(completion, self.turns)
         if not calls:
             await self._check_tools(completion)
             self.messages += carrier.told(completion, (), ())
-            ended: AgentEnd = "length" if completion.finish_reason in _CUT else "answered"
-            result = self._result(ended, carrier.answer_in(completion))
+            cut_off = ending_of(completion.finish_reason, completion.raw) is Ending.CUT
+            result = self._result("length" if cut_off else "answered", carrier.answer_in(completion))
             return AgentStep(self.turns, completion, (), result)
         if self.turns == most:
             # Its tools do not run: nobody would see what they give back.
@@ -175,9 +188,7 @@ class _Run:
         return AgentStep(self.turns, completion, runs)
 
     async def _ask(self) -> ChatCompletion:
-        options = self.options
-        parameters = {**options.parameters, **options.carrier.parameters()}
-        completion = await self.chat(self.messages, model=options.model, **parameters)
+        completion = await self.chat(self.messages, **self.asking)
         self.turns += 1
         self._add(completion)
         return completion
@@ -188,9 +199,9 @@ class _Run:
         An answer in words looks the same whether it needed no tool or the service dropped them.
         """
         model, seen = completion.model, self.service.calls_tools
-        if not (self.tools and self.options.carrier.needs_tools) or model in seen:
+        if not (self.tools and self.carrier.needs_tools) or model in seen:
             return
-        if not self.tool_runs and ignored_tools(completion.finish_reason, ()):
+        if not self.tool_runs and ignored_tools(completion):
             probe = await self.chat(**PROBE, model=model)
             self._add(probe)
 

@@ -73,6 +73,8 @@ class Tally:
     cost: Decimal | None = None
     unpriced: int = 0
     """Answers for which the service named no cost."""
+    misfits: int = 0
+    """Answers that did not have the shape that was asked for, and were asked for again."""
     elapsed: float = 0.0
 
 
@@ -116,6 +118,11 @@ class Call:
         # A row that is tried anew keeps count of what it may have cost already.
         self._progress.in_doubt = self.tally.in_doubt
 
+    @property
+    def used(self) -> float:
+        """Seconds of `timeouts.total` that its attempts and the waits between them have taken."""
+        return self._progress.used
+
     async def run(self) -> ChatCompletion:
         """Send until there is an answer, or no attempt is left; raises a SegmindError."""
         self._service.retry_budget.called()
@@ -127,7 +134,7 @@ class Call:
                 self._tell(got, self._progress.used - used)
             if isinstance(got, ChatCompletion):
                 self._service.retry_budget.succeeded()
-                if self._must_call and ignored_tools(got.finish_reason, got.tool_calls):
+                if self._must_call and ignored_tools(got):
                     raise self._no_tools(got)
                 return got
             await self._pause(got, self._decide(got))

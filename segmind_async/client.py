@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from types import TracebackType
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any, Unpack, overload
 
 import anyio
 
-from ._admission import Admission, CallScope
+from ._access import DEFAULT_BASE_URL, checked_key, checked_url, headers
+from ._admission import Admission
 from ._agent import Agent, AgentOptions, ToolsVia
 from ._call import Call, CallOptions
 from ._core.credits import Account
@@ -22,22 +23,24 @@ from ._core.queue import Priority
 from ._core.redact import Redactor
 from ._core.throttle import Throttle
 from ._core.tools import Tool, runnable
-from ._core.turns import Native
 from ._fanout import FanOut, FanOutOptions, OnExhausted
 from ._notify import Notify, OnAttempt, OnBalance, OnRetry
+from ._parse import Conversation, expected
 from ._service import Service, read_balance
 from ._sessions import SessionPool
+from ._settings import FanOutSettings, ManySettings, scope_within
 from ._source import Rows
 from ._transport import AiohttpTransport, Transport
-from ._version import __version__
 from ._watch import OnChange
 from .config import Limits, RetryPolicy, Timeouts, check_amount, check_choice, check_count
-from .errors import APITimeoutError, ClientClosedError, ConfigurationError, ErrorDetails
+from .errors import APITimeoutError, ClientClosedError, ErrorDetails
 from .models import DEFAULT_MODEL, Balance, ChatCompletion, ChatRequest, Messages, Outcome, Statistics
 
-DEFAULT_BASE_URL = "https://api.segmind.com/v1"
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+    from typing_extensions import TypeForm
 
-_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+    from .models import T_co as T
 
 
 @dataclass(slots=True)
@@ -76,12 +79,12 @@ class SegmindClient:
         on_retry: OnRetry | None = None,
         on_balance: OnBalance | None = None,
     ) -> None:
-        key = _checked_key(os.environ.get("SEGMIND_API_KEY") if api_key is None else api_key)
-        url = _checked_url(base_url or os.environ.get("SEGMIND_BASE_URL") or DEFAULT_BASE_URL, allow_http)
+        key = checked_key(os.environ.get("SEGMIND_API_KEY") if api_key is None else api_key)
+        url = checked_url(base_url or os.environ.get("SEGMIND_BASE_URL") or DEFAULT_BASE_URL, allow_http)
         self._limits = limits or Limits()
         timeouts = timeouts or Timeouts()
         if transport is None:
-            sessions = SessionPool(_headers(key))
+            sessions = SessionPool(headers(key))
             transport = AiohttpTransport(url, sessions, timeouts, self._limits.max_response_bytes)
         first_cost = self._limits.first_cost
         self._service = Service(
@@ -122,36 +125,76 @@ class SegmindClient:
         """Whether this client, or one it was derived from, was closed."""
         return self._lifetime.closed or any(lifetime.closed for lifetime in self._ancestors)
 
-    @property
-    def derived(self) -> bool:
-        """Whether this client came from another, with which it shares its connections."""
-        return bool(self._ancestors)
-
     async def aclose(self) -> None:
         """Close this client; a derived one leaves the connections to the one it came from. Idempotent."""
         self._lifetime.closed = True
         if not self._ancestors:
             await self._service.transport.aclose()
 
+    @overload
     async def chat(
         self,
         messages: Messages,
         *,
+        parse: TypeForm[T],
+        max_reasks: int = ...,
+        model: str | None = ...,
+        timeout: float | None = ...,
+        **parameters: object,
+    ) -> ChatCompletion[T]: ...
+    @overload
+    async def chat(
+        self,
+        messages: Messages,
+        *,
+        parse: TypeAdapter[T],
+        max_reasks: int = ...,
+        model: str | None = ...,
+        timeout: float | None = ...,
+        **parameters: object,
+    ) -> ChatCompletion[T]: ...
+    @overload
+    async def chat(
+        self,
+        messages: Messages,
+        *,
+        parse: None = None,
+        max_reasks: int = ...,
+        model: str | None = ...,
+        timeout: float | None = ...,
+        **parameters: object,
+    ) -> ChatCompletion: ...
+    async def chat(
+        self,
+        messages: Messages,
+        *,
+        parse: Any = None,
+        max_reasks: int = 1,
         model: str | None = None,
         timeout: float | None = None,
         **parameters: object,
-    ) -> ChatCompletion:
+    ) -> ChatCompletion[Any]:
         """Send one conversation and wait for the answer.
 
         A string is one user message. `parameters` go to the provider as they are: `temperature=0`,
         `max_tokens=50`. `timeout` bounds everything, the wait for a slot included, in seconds; None:
         the client's `Timeouts`.
 
-        Raises InvalidRequestError before anything is sent, else what the tree in
-        `segmind_async.errors` says. If cancelled, the call may have been sent, and billed.
+        `parse` is the type the answer must have (a model, dataclass, TypedDict, enum, Literal, union, list
+        …, or a `TypeAdapter`); its value comes in `parsed`. An answer that does not fit is sent back with
+        what is wrong, at most `max_reasks` times; each answer is paid, and `cost` is their sum.
+
+        Raises InvalidRequestError before anything is sent, with `parse` OutputError for answers that cannot
+        be used, else what the tree in `segmind_async.errors` says. If cancelled, the call may have been
+        sent, and billed.
         """
         self._check_open()
-        call = Call(self._service, self._options, ChatRequest.of(messages, model, parameters))
+        request = ChatRequest.of(messages, model, parameters)
+        call: Call | Conversation[Any]
+        if parse is None:
+            call = Call(self._service, self._options, request)
+        else:
+            call = Conversation(self._service, self._options, request, expected(parse, max_reasks))
         if timeout is None:
             return await call.run()
         check_amount("timeout", timeout, above=True)
@@ -161,13 +204,30 @@ class SegmindClient:
         except APITimeoutError:
             raise
         except TimeoutError as error:
-            details = ErrorDetails(model=model or self._options.model, attempts=call.tally.attempts)
+            tally = call.tally
+            details = ErrorDetails(
+                model=model or self._options.model, attempts=tally.attempts, cost=tally.cost
+            )
             raise APITimeoutError(f"no answer within timeout={timeout:g} s", details) from error
 
+    @overload
+    def fan_out(
+        self, requests: Rows, *, parse: TypeForm[T], **settings: Unpack[FanOutSettings]
+    ) -> FanOut[T]: ...
+    @overload
+    def fan_out(
+        self, requests: Rows, *, parse: TypeAdapter[T], **settings: Unpack[FanOutSettings]
+    ) -> FanOut[T]: ...
+    @overload
+    def fan_out(
+        self, requests: Rows, *, parse: None = None, **settings: Unpack[FanOutSettings]
+    ) -> FanOut: ...
     def fan_out(
         self,
         requests: Rows,
         *,
+        parse: Any = None,
+        max_reasks: int = 1,
         floor: Decimal | float = 0,
         max_credits: Decimal | float | None = None,
         max_in_flight: int | None = None,
@@ -178,8 +238,8 @@ class SegmindClient:
         max_failures: int | None = None,
         max_outage: float = 600.0,
         buffer: int | None = None,
-        keep: Callable[[Outcome], Awaitable[None]] | None = None,
-    ) -> FanOut:
+        keep: Callable[[Outcome[Any]], Awaitable[None]] | None = None,
+    ) -> FanOut[Any]:
         """Send very many; gives an async context manager over an async iterator of outcomes.
 
         `requests` is any iterable or async iterable, finite or not, of strings, lists of messages, or
@@ -197,7 +257,9 @@ class SegmindClient:
         `keep` is awaited with every outcome before anybody sees it, and before its slot takes another
         row: what it has stored by then no crash can lose. If it raises, the fan-out stops with that.
 
-        Raises ConfigurationError for settings that cannot work.
+        `parse` and `max_reasks` are those of `chat`: every row's `outcome.parsed` is of that type.
+
+        Raises ConfigurationError for settings that cannot work, InvalidRequestError for such a `parse`.
         """
         self._check_open()
         check_choice("on_exhausted", on_exhausted, ("stop", "wait", "raise"))
@@ -206,7 +268,8 @@ class SegmindClient:
         check_amount("max_outage", max_outage)
         if buffer is not None:
             check_count("buffer", buffer)
-        scope = self._scope(max_credits, floor, max_in_flight, priority)
+        admission, parent = self._service.admission, self._options.scope
+        scope = scope_within(admission, parent, max_credits, floor, max_in_flight, priority)
         caps = [level.max_in_flight for level in scope.line if level.max_in_flight is not None]
         workers = min([self._limits.max_in_flight, *caps])
         options = FanOutOptions(
@@ -217,24 +280,31 @@ class SegmindClient:
             max_failures=1 if fail_fast else max_failures,
             max_outage=max_outage,
             keep=keep,
+            expected=None if parse is None else expected(parse, max_reasks),
         )
         return FanOut(self._service, options, replace(self._options, scope=scope), requests)
 
+    @overload
     async def chat_many(
-        self,
-        requests: Rows,
-        *,
-        floor: Decimal | float = 0,
-        max_in_flight: int | None = None,
-        on_exhausted: OnExhausted = "stop",
-    ) -> list[Outcome]:
+        self, requests: Rows, *, parse: TypeForm[T], **settings: Unpack[ManySettings]
+    ) -> list[Outcome[T]]: ...
+    @overload
+    async def chat_many(
+        self, requests: Rows, *, parse: TypeAdapter[T], **settings: Unpack[ManySettings]
+    ) -> list[Outcome[T]]: ...
+    @overload
+    async def chat_many(
+        self, requests: Rows, *, parse: None = None, **settings: Unpack[ManySettings]
+    ) -> list[Outcome]: ...
+    async def chat_many(
+        self, requests: Rows, *, parse: Any = None, **settings: Unpack[ManySettings]
+    ) -> list[Outcome[Any]]:
         """Send all of *requests* and return their outcomes, one for each row that was read, in order.
 
-        For what fits in memory; `fan_out` streams the same.
+        For what fits in memory; `fan_out` streams the same, and says what the settings do: `floor`,
+        `max_in_flight`, `on_exhausted`, `max_reasks`.
         """
-        async with self.fan_out(
-            requests, floor=floor, max_in_flight=max_in_flight, on_exhausted=on_exhausted, ordered=True
-        ) as outcomes:
+        async with self.fan_out(requests, parse=parse, ordered=True, **settings) as outcomes:
             return [outcome async for outcome in outcomes]
 
     async def balance(self) -> Balance:
@@ -277,7 +347,8 @@ class SegmindClient:
         `priority` None: as this client's.
         """
         self._check_open()
-        scope = self._scope(max_credits, floor, max_in_flight, priority)
+        admission, parent = self._service.admission, self._options.scope
+        scope = scope_within(admission, parent, max_credits, floor, max_in_flight, priority)
         return self._derived(replace(self._options, scope=scope))
 
     def agent(
@@ -302,22 +373,9 @@ class SegmindClient:
         tools reach.
         """
         self._check_open()
-        check_choice("tools_via", tools_via, ("native", "schema"))
-        found = runnable(tools)
-        carrier = Native(found)
-        options = AgentOptions(
-            found,
-            carrier,
-            system,
-            model,
-            max_turns,
-            budget,
-            timeout,
-            max_result_chars,
-            max_parallel,
-            parameters,
-        )
-        return Agent(self._service, lambda: self.budget(max_credits=budget).chat, options)
+        limits = (max_turns, budget, timeout, max_result_chars, max_parallel)
+        options = AgentOptions(runnable(tools), tools_via, system, model, *limits)
+        return Agent(self._service, lambda: self.budget(max_credits=budget).chat, options, parameters)
 
     def _derived(self, options: CallOptions) -> SegmindClient:
         client = object.__new__(SegmindClient)
@@ -329,61 +387,6 @@ class SegmindClient:
         client._ancestors = (*self._ancestors, self._lifetime)
         return client
 
-    def _scope(
-        self,
-        max_credits: Decimal | float | None,
-        floor: Decimal | float,
-        max_in_flight: int | None,
-        priority: Priority | None,
-    ) -> CallScope:
-        if max_credits is not None:
-            check_amount("max_credits", max_credits)
-        check_amount("floor", floor)
-        if max_in_flight is not None:
-            check_count("max_in_flight", max_in_flight, at_least=1)
-        if priority is not None:
-            check_choice("priority", priority, ("interactive", "bulk"))
-        return self._service.admission.scope(
-            self._options.scope,
-            cap=None if max_credits is None else ceil_units(to_decimal(max_credits)),
-            floor=ceil_units(to_decimal(floor)),
-            max_in_flight=max_in_flight,
-            priority=priority,
-        )
-
     def _check_open(self) -> None:
         if self.closed:
             raise ClientClosedError("this client is closed; open a new one")
-
-
-def _headers(key: str) -> Mapping[str, str]:
-    return {
-        "x-api-key": key,
-        "Content-Type": "application/json",
-        "Accept": "application/json",
-        "User-Agent": f"segmind-async/{__version__}",
-    }
-
-
-def _checked_key(key: str | None) -> str:
-    """Refuse a key that cannot be sent, without repeating it."""
-    if not key:
-        raise ConfigurationError("no API key: pass api_key, or set SEGMIND_API_KEY")
-    if not key.isascii() or not key.isprintable() or " " in key:
-        raise ConfigurationError(
-            "the API key holds blanks, line breaks or other odd characters; check how it was read"
-        )
-    return key
-
-
-def _checked_url(url: str, allow_http: bool) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
-        raise ConfigurationError(f"base_url={url!r} must look like {DEFAULT_BASE_URL}")
-    if parts.username is not None:
-        raise ConfigurationError("base_url must not hold a user name or password")
-    if parts.scheme == "http" and parts.hostname not in _LOOPBACK and not allow_http:
-        raise ConfigurationError(
-            f"base_url={url!r} would send the key in plain text; use https, or pass allow_http=True"
-        )
-    return url.rstrip("/")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from ._core import media
 from ._core.dialogue import result_of, said
@@ -28,7 +29,7 @@ def user(*parts: str | JsonObject) -> JsonObject:
     return {"role": "user", "content": content}
 
 
-def assistant(text: str | ChatCompletion) -> JsonObject:
+def assistant(text: str | ChatCompletion[Any]) -> JsonObject:
     """Repeat what the model said earlier, its tool calls included, or show it how to answer."""
     if isinstance(text, ChatCompletion):
         return said(text)

@@ -18,21 +18,36 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack
 from decimal import Decimal
 from types import TracebackType
-from typing import ParamSpec, TypedDict, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypedDict, TypeVar, Unpack, overload
 
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from . import _fanout
 from ._core.queue import Priority
-from ._fanout import OnExhausted
 from ._notify import OnAttempt, OnBalance, OnRetry
+from ._settings import FanOutSettings, ManySettings
 from ._source import Rows
 from ._transport import Transport
 from ._watch import OnChange
 from .client import SegmindClient as AsyncClient
 from .config import Limits, RetryPolicy, Timeouts
 from .errors import ClientClosedError
-from .models import DEFAULT_MODEL, Balance, ChatCompletion, FanOutReport, Messages, Outcome, Statistics
+from .models import (
+    DEFAULT_MODEL,
+    Balance,
+    ChatCompletion,
+    FanOutReport,
+    Messages,
+    Outcome,
+    Statistics,
+    T_co,
+)
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+    from typing_extensions import TypeForm
+
+    from .models import T_co as R
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -52,22 +67,6 @@ class Settings(TypedDict, total=False):
     on_attempt: OnAttempt | None
     on_retry: OnRetry | None
     on_balance: OnBalance | None
-
-
-class FanOutSettings(TypedDict, total=False):
-    """How a fan-out behaves; see `segmind_async.SegmindClient.fan_out`."""
-
-    floor: Decimal | float
-    max_credits: Decimal | float | None
-    max_in_flight: int | None
-    priority: Priority
-    on_exhausted: OnExhausted
-    ordered: bool
-    fail_fast: bool
-    max_failures: int | None
-    max_outage: float
-    buffer: int | None
-    keep: Callable[[Outcome], Awaitable[None]] | None
 
 
 class BudgetSettings(TypedDict, total=False):
@@ -121,7 +120,7 @@ class SegmindClient:
 
     def close(self) -> None:
         """End what is under way, close connections and the thread; a derived one closes itself alone."""
-        if self._client.derived:
+        if self._client._ancestors:
             if not self.closed:
                 self._bridge.call(self._client.aclose)
         else:
@@ -134,33 +133,80 @@ class SegmindClient:
         """
         return self._bridge.call(functools.partial(function, *args, **options))
 
+    @overload
     def chat(
         self,
         messages: Messages,
         *,
-        model: str | None = None,
-        timeout: float | None = None,
+        parse: TypeForm[R],
+        max_reasks: int = ...,
+        model: str | None = ...,
+        timeout: float | None = ...,
         **parameters: object,
-    ) -> ChatCompletion:
+    ) -> ChatCompletion[R]: ...
+    @overload
+    def chat(
+        self,
+        messages: Messages,
+        *,
+        parse: TypeAdapter[R],
+        max_reasks: int = ...,
+        model: str | None = ...,
+        timeout: float | None = ...,
+        **parameters: object,
+    ) -> ChatCompletion[R]: ...
+    @overload
+    def chat(
+        self,
+        messages: Messages,
+        *,
+        parse: None = None,
+        max_reasks: int = ...,
+        model: str | None = ...,
+        timeout: float | None = ...,
+        **parameters: object,
+    ) -> ChatCompletion: ...
+    def chat(self, messages: Messages, *, parse: Any = None, **options: Any) -> ChatCompletion[Any]:
         """Send one conversation and wait for the answer; see `segmind_async.SegmindClient.chat`."""
-        return self.call(self._client.chat, messages, model=model, timeout=timeout, **parameters)
+        return self._bridge.call(functools.partial(self._client.chat, messages, parse=parse, **options))
 
-    def fan_out(self, requests: Rows, **settings: Unpack[FanOutSettings]) -> FanOut:
+    @overload
+    def fan_out(
+        self, requests: Rows, *, parse: TypeForm[R], **settings: Unpack[FanOutSettings]
+    ) -> FanOut[R]: ...
+    @overload
+    def fan_out(
+        self, requests: Rows, *, parse: TypeAdapter[R], **settings: Unpack[FanOutSettings]
+    ) -> FanOut[R]: ...
+    @overload
+    def fan_out(
+        self, requests: Rows, *, parse: None = None, **settings: Unpack[FanOutSettings]
+    ) -> FanOut: ...
+    def fan_out(
+        self, requests: Rows, *, parse: Any = None, **settings: Unpack[FanOutSettings]
+    ) -> FanOut[Any]:
         """Send very many; iterate over what this gives, or enter it with `with` to leave it early."""
-        make = functools.partial(self._client.fan_out, requests, **settings)
+        make = functools.partial(self._client.fan_out, requests, parse=parse, **settings)
         return FanOut(self._bridge, self._bridge.call_soon(make))
 
+    @overload
     def chat_many(
-        self,
-        requests: Rows,
-        *,
-        floor: Decimal | float = 0,
-        max_in_flight: int | None = None,
-        on_exhausted: OnExhausted = "stop",
-    ) -> list[Outcome]:
+        self, requests: Rows, *, parse: TypeForm[R], **settings: Unpack[ManySettings]
+    ) -> list[Outcome[R]]: ...
+    @overload
+    def chat_many(
+        self, requests: Rows, *, parse: TypeAdapter[R], **settings: Unpack[ManySettings]
+    ) -> list[Outcome[R]]: ...
+    @overload
+    def chat_many(
+        self, requests: Rows, *, parse: None = None, **settings: Unpack[ManySettings]
+    ) -> list[Outcome]: ...
+    def chat_many(
+        self, requests: Rows, *, parse: Any = None, **settings: Unpack[ManySettings]
+    ) -> list[Outcome[Any]]:
         """Send all of *requests* and return their outcomes in order; see the async client."""
-        settings = {"floor": floor, "max_in_flight": max_in_flight, "on_exhausted": on_exhausted}
-        return self._bridge.call(functools.partial(self._client.chat_many, requests, **settings))  # type: ignore[arg-type]  # as named above
+        ask = functools.partial(self._client.chat_many, requests, parse=parse, **settings)
+        return self._bridge.call(ask)
 
     def balance(self) -> Balance:
         """Ask the service what the account holds. Free of charge."""
@@ -191,14 +237,14 @@ class SegmindClient:
         return derived
 
 
-class FanOut:
+class FanOut(Generic[T_co]):
     """Outcomes of many calls, as they complete; made by `SegmindClient.fan_out`.
 
     Iterating enters it and leaves it at the end. Whoever may break off, or wants to look at the report
     meanwhile, writes `with client.fan_out(…) as outcomes`.
     """
 
-    def __init__(self, bridge: _Bridge, inner: _fanout.FanOut) -> None:
+    def __init__(self, bridge: _Bridge, inner: _fanout.FanOut[T_co]) -> None:
         self._bridge = bridge
         self._inner = inner
         self._context = ExitStack()
@@ -207,7 +253,7 @@ class FanOut:
     def __repr__(self) -> str:
         return f"sync.{self._inner!r}"
 
-    def __enter__(self) -> FanOut:
+    def __enter__(self) -> FanOut[T_co]:
         self._context.enter_context(self._bridge.portal().wrap_async_context_manager(self._inner))
         self._entered = True
         return self
@@ -217,7 +263,7 @@ class FanOut:
     ) -> None:
         self._context.close()
 
-    def __iter__(self) -> Iterator[Outcome]:
+    def __iter__(self) -> Iterator[Outcome[T_co]]:
         if self._entered:
             yield from iter(self._next, None)
         else:
@@ -233,10 +279,10 @@ class FanOut:
         """Read no more rows and send none of those that wait; what is in flight ends, and is delivered."""
         self._bridge.call_soon(functools.partial(self._inner.stop, reason))
 
-    def _next(self) -> Outcome | None:
+    def _next(self) -> Outcome[T_co] | None:
         return self._bridge.call(self._advance)
 
-    async def _advance(self) -> Outcome | None:
+    async def _advance(self) -> Outcome[T_co] | None:
         return await anext(self._inner, None)
 
 

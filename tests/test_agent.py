@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import logging
 import pickle
 import threading
@@ -386,9 +387,62 @@ async def test_tools_carry_the_trace_and_are_logged_without_what_they_say(
     assert "hush" not in str([record.__dict__ for record in caplog.records])
 
 
+def as_json(*calls: tuple[str, dict[str, Any]], answer: str | None = None) -> str:
+    return json.dumps({"calls": [{"tool": n, "arguments": a} for n, a in calls], "answer": answer})
+
+
+@pytest.mark.parametrize("model", [*MODELS, "deepseek-chat"])
+async def test_through_a_schema_agents_work_where_no_tools_arrive(model: str) -> None:
+    turns = iter(
+        [
+            as_json(("add", {"a": 1, "b": 2}), ("shout", {"text": "hi", "times": None})),
+            "I would say 3.",  # no JSON: asked again
+            as_json(("shout", {"text": "so", "times": 2})),
+            as_json(("add", {"a": "x", "b": 2})),  # does not fit: asked again
+            as_json(answer="done"),
+        ]
+    )
+    seen: list[Question] = []
+
+    def brain(question: Question) -> str:
+        seen.append(question)
+        return next(turns)
+
+    async with Emulator(FunctionBrain(brain), ignore_tools=True, balance=50) as emulator:
+        async with sa.SegmindClient(emulator.key, emulator.url) as client:
+            agent = client.agent(tools=[add, shout], model=model, tools_via="schema", system="Work.")
+            got = await agent.run("Add and shout, JSON.")
+            assert client.statistics().spent == got.cost
+    assert [(run.turn, run.name, run.result, run.failed) for run in got.tool_runs] == [
+        (1, "add", "3", False),
+        (1, "shout", "HI!", False),
+        (2, "shout", "SO! SO!", False),
+    ]
+    assert (got.turns, got.ended, got.text) == (3, "answered", "done")
+    assert seen[3].prompt == 'Results:\n[{"tool":"shout","result":"SO! SO!"}]'
+    assert "calls[0].add.arguments.a: Input should be a valid integer" in seen[4].prompt
+
+
+async def test_through_a_schema_an_answer_that_never_fits_is_an_error() -> None:
+    async with emulated("no JSON") as emulator, sa.SegmindClient(emulator.key, emulator.url) as client:
+        with pytest.raises(sa.OutputValidationError):
+            await client.agent(tools=[add], tools_via="schema").run("go")
+
+
+async def test_through_a_schema_defaults_that_no_schema_can_say_cost_nothing_to_find() -> None:
+    def odd(a: dict[str, int]) -> None: ...
+
+    odd.__annotations__["a"] = dict[str, int]
+    async with emulated("x") as emulator, sa.SegmindClient(emulator.key, emulator.url) as client:
+        with pytest.raises(sa.InvalidRequestError, match="dict"):
+            await client.agent(tools=[odd], tools_via="schema").run("go")
+        assert emulator.requests == 0
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [
+        ({"tools_via": "schema"}, "tools_via='schema' without tools"),
         ({"max_turns": 0}, "max_turns=0 must be"),
         ({"timeout": 0}, "timeout=0 must be"),
         ({"budget": -1}, "budget=-1 must be"),

@@ -96,6 +96,8 @@ def test_a_setting_that_cannot_work_is_refused_by_name_and_value(make: Any, says
         sa.RetryPolicy(retries=0),
         sa.ChatRequest([sa.user("hi")], model="gpt-5", id="7", temperature=0),
         sa.Usage(1, 2, 3),
+        sa.ChatCompletion("hi", parsed=sa.Usage(1)),
+        sa.Outcome(0, None, sa.Status.OK, sa.ChatCompletion("hi", parsed=5)),
     ],
 )
 def test_settings_and_requests_survive_pickle_and_copy(value: Any) -> None:
@@ -121,6 +123,8 @@ def test_an_error_survives_pickle_and_copy_with_class_and_fields(kind: type[sa.S
     if kind is sa.AgentLimitError:
         run = sa.ToolRun(1, "f", "{}", "x", False, 0.5)
         extra = [sa.AgentResult("hi", "timeout", 2, Decimal(1), (run,), (sa.user("x"),))]
+    if issubclass(kind, sa.OutputError):
+        extra = [("first", "second")]
     error = kind("it failed", details, *extra)
     for twin in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
         assert type(twin) is kind

@@ -17,7 +17,7 @@ import pytest
 import segmind_async as sa
 from segmind_async import sync
 from segmind_async.emulator import Calls, Emulator, ScriptBrain
-from segmind_async.testing import ScriptedTransport
+from segmind_async.testing import ScriptedTransport, answer
 
 from .support import KEY, serving
 
@@ -260,21 +260,21 @@ def test_a_script_that_never_closes_ends_without_a_word() -> None:
     assert (done.stdout, done.stderr, done.returncode) == ("echo: hello\n", "", 0)
 
 
-@pytest.mark.parametrize(
-    ("typed", "method"),
-    [
-        (sync.Settings, "__init__"),
-        (sync.FanOutSettings, "fan_out"),
-        (sync.BudgetSettings, "budget"),
-    ],
-)
+@pytest.mark.parametrize(("typed", "method"), [(sync.Settings, "__init__"), (sync.BudgetSettings, "budget")])
 def test_settings_are_those_of_the_async_client(typed: Any, method: str) -> None:
-    names = list(inspect.signature(getattr(sa.SegmindClient, method)).parameters)
-    own = {"self", "api_key", "base_url", "model", "requests"}
-    assert set(get_type_hints(typed)) == set(names) - own
+    names = set(inspect.signature(getattr(sa.SegmindClient, method)).parameters)
+    assert set(get_type_hints(typed)) == names - {"self", "api_key", "base_url", "model"}
+
+
+def test_answers_of_a_type(client: sync.SegmindClient) -> None:
+    transport = ScriptedTransport(otherwise=lambda _: answer('{"value": 7}'))
+    with sync.SegmindClient(KEY, transport=transport) as client:
+        assert client.chat("x", parse=int).parsed == 7
+        assert [outcome.parsed for outcome in client.fan_out(["x"], parse=int)] == [7]
+        assert [outcome.parsed for outcome in client.chat_many(["x"], parse=int)] == [7]
 
 
 def test_every_method_has_its_twin() -> None:
     asynchronous = {name for name in vars(sa.SegmindClient) if not name.startswith("_")}
     known = {name for name in vars(sync.SegmindClient) if not name.startswith("_")}
-    assert asynchronous - known == {"aclose", "agent", "derived"}
+    assert asynchronous - known == {"aclose", "agent"}

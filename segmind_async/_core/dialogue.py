@@ -8,12 +8,13 @@ in `extra_content`, where Google's OpenAI-compatible interface puts them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from pydantic_core import from_json
 
 from ..errors import InvalidRequestError
 from ..models import ChatCompletion, JsonObject, Message, ToolCall
+from .ending import Ending, ending_of
 from .families import Family
 from .gemini_schema import gemini_schema
 from .tools import Tool, name_in, tools_of
@@ -22,9 +23,6 @@ Json: TypeAlias = dict[str, object]
 
 CHOICES = ("auto", "required", "none")
 """What `tool_choice` may be, besides a tool's name: the model decides, must call one, must not."""
-
-_ENDED_BY_ITSELF = frozenset({None, "stop", "end_turn", "STOP", "stop_sequence", "eos"})
-"""Reasons to finish of an answer that was not cut and not held back."""
 
 
 def declared(family: Family, parameters: JsonObject) -> Json:
@@ -52,15 +50,16 @@ def must_call(parameters: JsonObject) -> bool:
     return isinstance(choice, str) and choice not in {"auto", "none"}
 
 
-def ignored_tools(finish_reason: str | None, calls: Sequence[ToolCall]) -> bool:
+def ignored_tools(completion: ChatCompletion[Any]) -> bool:
     """Tell whether an answer that had to call a tool shows that none reached the model.
 
-    One that was cut, or held back by a filter, shows nothing.
+    One that was cut, or refused, shows nothing.
     """
-    return not calls and finish_reason in _ENDED_BY_ITSELF
+    whole = ending_of(completion.finish_reason, completion.raw) is Ending.WHOLE
+    return whole and not completion.tool_calls
 
 
-def said(completion: ChatCompletion) -> Json:
+def said(completion: ChatCompletion[Any]) -> Json:
     """Return an answer as the next message of its conversation."""
     message: Json = {"role": "assistant", "content": _own_parts(completion) or completion.text}
     if completion.tool_calls:
@@ -116,7 +115,7 @@ def gemini_turns(rows: Iterable[Message], parts_of: Callable[[Message], list[obj
     return turns
 
 
-def _own_parts(completion: ChatCompletion) -> list[object] | None:
+def _own_parts(completion: ChatCompletion[Any]) -> list[object] | None:
     """Return what Claude said besides words: its thinking must come back before its calls."""
     content = None if "choices" in completion.raw else completion.raw.get("content")
     if not isinstance(content, list):

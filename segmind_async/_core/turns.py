@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from pydantic_core import to_json
 
@@ -42,16 +42,16 @@ class Carrier(Protocol):
         """Return the messages to begin with."""
         ...
 
-    def calls_in(self, completion: ChatCompletion, turn: int) -> Sequence[ToolCall]:
+    def calls_in(self, completion: ChatCompletion[Any], turn: int) -> Sequence[ToolCall]:
         """Return the tools an answer calls; none: it is the last."""
         ...
 
-    def answer_in(self, completion: ChatCompletion) -> str:
+    def answer_in(self, completion: ChatCompletion[Any]) -> str:
         """Return the words of a last answer."""
         ...
 
     def told(
-        self, completion: ChatCompletion, calls: Sequence[ToolCall], results: Sequence[str]
+        self, completion: ChatCompletion[Any], calls: Sequence[ToolCall], results: Sequence[str]
     ) -> list[Message]:
         """Return an answer and the results of its calls as messages."""
         ...
@@ -73,16 +73,16 @@ class Native:
         """Put the system prompt before the task."""
         return begun(system, task)
 
-    def calls_in(self, completion: ChatCompletion, turn: int) -> Sequence[ToolCall]:  # as Carrier
+    def calls_in(self, completion: ChatCompletion[Any], turn: int) -> Sequence[ToolCall]:  # as Carrier
         """Return the calls as they were decoded."""
         return completion.tool_calls
 
-    def answer_in(self, completion: ChatCompletion) -> str:
+    def answer_in(self, completion: ChatCompletion[Any]) -> str:
         """Return the text."""
         return completion.text
 
     def told(
-        self, completion: ChatCompletion, calls: Sequence[ToolCall], results: Sequence[str]
+        self, completion: ChatCompletion[Any], calls: Sequence[ToolCall], results: Sequence[str]
     ) -> list[Message]:
         """Return the answer, and one message for each result."""
         return [said(completion), *(result_of(call, text) for call, text in zip(calls, results, strict=True))]

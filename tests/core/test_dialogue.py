@@ -366,7 +366,8 @@ def test_whether_an_answer_must_call_a_tool(parameters: dict[str, Any], must: bo
     ],
 )
 def test_what_shows_that_no_tool_reached_the_model(finish: str | None, calls: int, ignored: bool) -> None:
-    assert ignored_tools(finish, [ToolCall("c", "f", "{}")] * calls) is ignored
+    called = (ToolCall("c", "f", "{}"),) * calls
+    assert ignored_tools(ChatCompletion("x", finish, tool_calls=called)) is ignored
 
 
 def test_a_tool_made_once_is_described_as_its_function() -> None:
