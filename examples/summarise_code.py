@@ -28,7 +28,8 @@ async def plan(client: SegmindClient, folder: Path) -> list[str]:
         return {path.name: path.stat().st_size for path in sorted(folder.glob("*.py"))}
 
     agent = client.agent(tools=[list_modules], system="You plan. Answer with names of modules, nothing else.")
-    chosen = await agent.run("Which modules must one read to understand this code?")
+    with trace("plan"):
+        chosen = await agent.run("Which modules must one read to understand this code?")
     return [name for name in re.findall(r"\w+\.py", chosen.text) if (folder / name).is_file()]
 
 
