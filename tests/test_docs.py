@@ -39,18 +39,63 @@ def point_at(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SEGMIND_BASE_URL", emulator.url)
 
 
-@pytest.mark.parametrize("block", BLOCKS, ids=[block.splitlines()[-1].strip() for block in BLOCKS])
-async def test_the_code_of_the_readme_runs(block: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with Emulator(balance=50) as emulator:
+def run_block(block: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Run a block and return what it printed.
+
+    In real time, with the emulator in another thread: some have a loop of their own, or need none.
+    """
+    monkeypatch.setattr(logging, "basicConfig", lambda: None)
+    shown = io.StringIO()
+    with serving(Emulator(balance=50)) as emulator, redirect_stdout(shown):
         point_at(emulator, monkeypatch)
-        code = compile(block, "README.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-        shown = io.StringIO()
-        with redirect_stdout(shown):
-            result = eval(code, {"__name__": "readme"})
+        code = compile(block, "block", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+        try:
+            result = eval(code, {"__name__": "block"})
             if inspect.isawaitable(result):
-                await result
-    assert "echo" in shown.getvalue() or shown.getvalue() == "3\n"
-    assert "failed" not in shown.getvalue().replace("failed=0", "")
+                anyio.run(lambda: result)
+        finally:
+            logging.getLogger("segmind_async").setLevel(logging.NOTSET)
+    return shown.getvalue()
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=[block.splitlines()[-1].strip() for block in BLOCKS])
+def test_the_code_of_the_readme_runs(block: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = run_block(block, monkeypatch)
+    assert "echo" in shown or shown == "3\n"
+    assert "failed" not in shown.replace("failed=0", "")
+
+
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+PAGE_BLOCKS = [
+    pytest.param(block, id=f"{page.stem}-{number}")
+    for page in PAGES
+    for number, block in enumerate(re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.S))
+]
+
+
+@pytest.mark.parametrize("block", PAGE_BLOCKS)
+def test_the_code_of_the_pages_runs(block: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = run_block(block, monkeypatch)
+    assert "echo" in shown
+    assert "gave up" not in shown
+    assert "503" not in shown
+
+
+def test_the_pages_are_linked_and_their_links_lead_somewhere() -> None:
+    for page in PAGES:
+        assert f"(docs/{page.name})" in README
+        for link in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8")):
+            assert (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+@pytest.mark.parametrize(
+    ("message", "event"),
+    [("attempt", sa.AttemptEnded), ("retry", sa.RetryPlanned), ("balance", sa.BalanceSeen)],
+)
+def test_the_table_of_log_records_is_that_of_the_events(message: str, event: Any) -> None:
+    page = (ROOT / "docs" / "logging.md").read_text(encoding="utf-8")
+    [row] = re.findall(rf"^\| `{message}` \| [A-Z]+ \| (.*) \|$", page, re.M)
+    assert set(re.findall(r"`(\w+)`", row)) == {field.name for field in fields(event)}
 
 
 @pytest.mark.parametrize("kind", [sa.Limits, sa.Timeouts, sa.RetryPolicy])
