@@ -18,6 +18,7 @@ LAYERS = {
     "models": 0,
     "_core": 1,
     "messages": 2,
+    "_deadlines": 2,
     "_sessions": 2,
     "_transport": 2,
     "_admission": 2,
