@@ -42,7 +42,7 @@ async def test_the_code_of_the_readme_runs(
     monkeypatch.chdir(tmp_path)
     async with Emulator(balance=50) as emulator:
         point_at(emulator, monkeypatch)
-        code = compile(block, "README.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+        code = compile(block, "README.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
         shown = io.StringIO()
         with redirect_stdout(shown):
             result = eval(code, {"__name__": "readme"})
