@@ -25,6 +25,7 @@ from segmind_async._core.failures import Billing, Kind
 from segmind_async._transport import Headers, WireRequest, _failure
 from segmind_async.emulator import Emulator, faults
 from segmind_async.testing import Reply, ScriptedTransport, answer
+from tests.pictures import drawn
 
 ONCE = sa.RetryPolicy(retries=0)
 
@@ -52,7 +53,7 @@ async def test_all_three_shapes(model: str) -> None:
         sa.system("be brief"),
         sa.user("hi"),
         sa.assistant("yes?"),
-        sa.user("a picture", sa.image(b"GIF89a")),
+        sa.user("a picture", sa.image(drawn("GIF"))),
     ]
     async with Emulator() as emulator, on(emulator, model=model) as client:
         reply = await client.chat(talk, max_tokens=2)
