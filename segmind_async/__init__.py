@@ -49,6 +49,8 @@ from .errors import (
     TransientError,
 )
 from .events import AttemptEnded, BalanceSeen, RetryPlanned
+from .jobs import JobOptions, JobReport, JobRun, JournalError
+from .jobs.standing import Standing
 from .messages import assistant, image, system, tool_result, user
 from .models import (
     Balance,
@@ -90,6 +92,10 @@ __all__ = [
     "InsufficientCreditsError",
     "InvalidRequestError",
     "InvalidResponseError",
+    "JobOptions",
+    "JobReport",
+    "JobRun",
+    "JournalError",
     "Limits",
     "ModelRetiredError",
     "NotFoundError",
@@ -107,6 +113,7 @@ __all__ = [
     "SegmindError",
     "ServerError",
     "SpendLimitError",
+    "Standing",
     "Statistics",
     "Status",
     "Timeouts",

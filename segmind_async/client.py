@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import replace
 from decimal import Decimal
-from types import TracebackType
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack, overload
 
 import anyio
@@ -26,15 +26,19 @@ from ._core.tools import Tool, runnable
 from ._fanout import FanOut, FanOutOptions, OnExhausted
 from ._notify import Notify, OnAttempt, OnBalance, OnRetry
 from ._parse import Conversation, expected
+from ._scoped import ScopedClient
 from ._service import Service, read_balance
 from ._sessions import SessionPool
-from ._settings import FanOutSettings, ManySettings, scope_within
+from ._settings import FanOutSettings, ManySettings
 from ._source import Rows
 from ._transport import AiohttpTransport, Transport
 from ._watch import OnChange
-from .config import Limits, RetryPolicy, Timeouts, check_amount, check_choice, check_count
-from .errors import APITimeoutError, ClientClosedError, ErrorDetails
-from .models import DEFAULT_MODEL, Balance, ChatCompletion, ChatRequest, Messages, Outcome, Statistics
+from .config import Limits, RetryPolicy, Timeouts, check_amount
+from .errors import APITimeoutError, ConfigurationError, ErrorDetails
+from .jobs.given import JobRows, as_rows
+from .jobs.runner import JobOptions, JobRun
+from .jobs.sights import Progress
+from .models import DEFAULT_MODEL, Balance, ChatCompletion, ChatRequest, Messages, Outcome
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -43,12 +47,7 @@ if TYPE_CHECKING:
     from .models import T_co as T
 
 
-@dataclass(slots=True)
-class _Lifetime:
-    closed: bool = False
-
-
-class SegmindClient:
+class SegmindClient(ScopedClient):
     """Sends chat completions to Segmind, many at once, within the account's limits of money and rate.
 
     One client for a program, or for each key: all its calls share sessions, slots, pace and ledger.
@@ -81,55 +80,24 @@ class SegmindClient:
     ) -> None:
         key = checked_key(os.environ.get("SEGMIND_API_KEY") if api_key is None else api_key)
         url = checked_url(base_url or os.environ.get("SEGMIND_BASE_URL") or DEFAULT_BASE_URL, allow_http)
-        self._limits = limits or Limits()
-        timeouts = timeouts or Timeouts()
+        limits, timeouts = limits or Limits(), timeouts or Timeouts()
         if transport is None:
             sessions = SessionPool(headers(key))
-            transport = AiohttpTransport(url, sessions, timeouts, self._limits.max_response_bytes)
-        first_cost = self._limits.first_cost
-        self._service = Service(
+            transport = AiohttpTransport(url, sessions, timeouts, limits.max_response_bytes)
+        service = Service(
             transport,
             Admission(
-                Account(ceil_units(to_decimal(self._limits.floor))),
-                Throttle(self._limits.max_in_flight, self._limits.requests_per_minute),
+                Account(ceil_units(to_decimal(limits.floor))),
+                Throttle(limits.max_in_flight, limits.requests_per_minute),
                 on_change,
             ),
-            Estimates(None if first_cost is None else to_decimal(first_cost)),
+            Estimates(None if limits.first_cost is None else to_decimal(limits.first_cost)),
             Redactor(key),
             notify=Notify(on_attempt, on_retry, on_balance),
         )
-        self._base_url = url
-        scope = self._service.admission.root
-        self._options = CallOptions(scope, timeouts, retry or RetryPolicy(), check_slug(model))
-        self._lifetime = _Lifetime()
-        self._ancestors: tuple[_Lifetime, ...] = ()
-
-    def __repr__(self) -> str:
-        state = "closed" if self.closed else repr(self._service.admission)
-        return f"SegmindClient({self._base_url!r}, model={self._options.model!r}, {state})"
-
-    def __reduce__(self) -> str:
-        raise TypeError("a SegmindClient holds a key and connections; make one in each process")
-
-    async def __aenter__(self) -> SegmindClient:
-        self._check_open()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()
-
-    @property
-    def closed(self) -> bool:
-        """Whether this client, or one it was derived from, was closed."""
-        return self._lifetime.closed or any(lifetime.closed for lifetime in self._ancestors)
-
-    async def aclose(self) -> None:
-        """Close this client; a derived one leaves the connections to the one it came from. Idempotent."""
-        self._lifetime.closed = True
-        if not self._ancestors:
-            await self._service.transport.aclose()
+        scope = service.admission.root
+        options = CallOptions(scope, timeouts, retry or RetryPolicy(), check_slug(model))
+        super().__init__(service, limits, url, options)
 
     @overload
     async def chat(
@@ -262,27 +230,71 @@ class SegmindClient:
         Raises ConfigurationError for settings that cannot work, InvalidRequestError for such a `parse`.
         """
         self._check_open()
-        check_choice("on_exhausted", on_exhausted, ("stop", "wait", "raise"))
-        if max_failures is not None:
-            check_count("max_failures", max_failures, at_least=1)
-        check_amount("max_outage", max_outage)
-        if buffer is not None:
-            check_count("buffer", buffer)
-        admission, parent = self._service.admission, self._options.scope
-        scope = scope_within(admission, parent, max_credits, floor, max_in_flight, priority)
-        caps = [level.max_in_flight for level in scope.line if level.max_in_flight is not None]
-        workers = min([self._limits.max_in_flight, *caps])
-        options = FanOutOptions(
-            workers=workers,
-            buffer=workers if buffer is None else buffer,
+        scope = self._scope(max_credits, floor, max_in_flight, priority)
+        options = FanOutOptions.checked(
+            workers=self._workers(scope),
+            buffer=buffer,
             ordered=ordered,
             on_exhausted=on_exhausted,
             max_failures=1 if fail_fast else max_failures,
             max_outage=max_outage,
-            keep=keep,
-            expected=None if parse is None else expected(parse, max_reasks),
         )
+        wanted = None if parse is None else expected(parse, max_reasks)
+        options = replace(options, keep=keep, expected=wanted)
         return FanOut(self._service, options, replace(self._options, scope=scope), requests)
+
+    def run_job(
+        self,
+        rows: JobRows,
+        *,
+        journal: str | Path,
+        options: JobOptions | None = None,
+        settings: Mapping[str, object] | None = None,
+        progress: Progress | None = None,
+        floor: Decimal | float = 0,
+        max_credits: Decimal | float | None = None,
+        max_in_flight: int | None = None,
+        on_exhausted: OnExhausted = "stop",
+        ordered: bool = False,
+        max_failures: int | None = None,
+        max_outage: float = 600.0,
+    ) -> JobRun:
+        """Run a job that loses nothing; gives an async context manager over an async iterator of outcomes.
+
+        Each answer is durable in the file *journal* before its outcome is seen. The same job again, after
+        whatever stop, hands out from there what is finished, and asks only for the rest. Rows are known by
+        their `id`, else by what they ask, so their order may change. A changed row is asked again; a
+        changed model, delivery or *settings* (whatever else must stay the same, as JSON) is refused.
+
+        `options` say how rows are delivered and which are asked again; `progress` is called within the
+        loop, now and then, with how the job stands. The rest is as in `fan_out`.
+
+        Raises ConfigurationError for settings that cannot work; entering it raises JournalError for a
+        journal that is in use, damaged, or of another job.
+        """
+        self._check_open()
+        chosen = options or JobOptions()
+        if chosen.delivery == "queued" and not self._base_url.endswith("/v1"):
+            raise ConfigurationError(
+                f"delivery='queued' needs a base_url that ends in /v1, not {self._base_url!r}"
+            )
+        scope = self._scope(max_credits, floor, max_in_flight, "bulk")
+        fan_out = FanOutOptions.checked(
+            workers=self._workers(scope),
+            ordered=ordered,
+            on_exhausted=on_exhausted,
+            max_failures=max_failures,
+            max_outage=max_outage,
+        )
+        call = replace(self._options, scope=scope)
+        return JobRun(
+            self._service,
+            lambda service, requests, keep: FanOut(service, replace(fan_out, keep=keep), call, requests),
+            as_rows(rows),
+            Path(journal),
+            {"model": self._options.model, "delivery": chosen.delivery, **(settings or {})},
+            replace(chosen, progress=progress or chosen.progress),
+        )
 
     @overload
     async def chat_many(
@@ -311,10 +323,6 @@ class SegmindClient:
         """Ask the service what the account holds. Free of charge; also corrects what the ledger believes."""
         self._check_open()
         return await read_balance(self._service, self._options.retry)
-
-    def statistics(self) -> Statistics:
-        """Return a snapshot of what is in flight, who waits, and which limit is in force for which reason."""
-        return self._service.admission.statistics(self._service.estimates.of(self._options.model))
 
     def with_options(
         self,
@@ -347,8 +355,7 @@ class SegmindClient:
         `priority` None: as this client's.
         """
         self._check_open()
-        admission, parent = self._service.admission, self._options.scope
-        scope = scope_within(admission, parent, max_credits, floor, max_in_flight, priority)
+        scope = self._scope(max_credits, floor, max_in_flight, priority)
         return self._derived(replace(self._options, scope=scope))
 
     def agent(
@@ -376,17 +383,3 @@ class SegmindClient:
         limits = (max_turns, budget, timeout, max_result_chars, max_parallel)
         options = AgentOptions(runnable(tools), tools_via, system, model, *limits)
         return Agent(self._service, lambda: self.budget(max_credits=budget).chat, options, parameters)
-
-    def _derived(self, options: CallOptions) -> SegmindClient:
-        client = object.__new__(SegmindClient)
-        client._limits = self._limits
-        client._service = self._service
-        client._base_url = self._base_url
-        client._options = options
-        client._lifetime = _Lifetime()
-        client._ancestors = (*self._ancestors, self._lifetime)
-        return client
-
-    def _check_open(self) -> None:
-        if self.closed:
-            raise ClientClosedError("this client is closed; open a new one")

@@ -27,6 +27,7 @@ from segmind_async import errors
 from segmind_async._notify import OnAttempt
 from segmind_async.emulator import Calls, Emulator, FunctionBrain, Question, faults
 
+from .pictures import drawn
 from .support import serving
 
 ROOT = Path(__file__).parents[1]
@@ -39,16 +40,18 @@ def point_at(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SEGMIND_BASE_URL", emulator.url)
 
 
-def run_block(block: str, monkeypatch: pytest.MonkeyPatch) -> str:
+def run_block(block: str, monkeypatch: pytest.MonkeyPatch, folder: Path) -> str:
     """Run a block and return what it printed.
 
     In real time, with the emulator in another thread: some have a loop of their own, or need none.
     """
+    (folder / "photo.jpg").write_bytes(drawn("JPEG"))
+    monkeypatch.chdir(folder)
     monkeypatch.setattr(logging, "basicConfig", lambda: None)
     shown = io.StringIO()
     with serving(Emulator(balance=50)) as emulator, redirect_stdout(shown):
         point_at(emulator, monkeypatch)
-        code = compile(block, "block", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+        code = compile(block, "block", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
         try:
             result = eval(code, {"__name__": "block"})
             if inspect.isawaitable(result):
@@ -59,8 +62,8 @@ def run_block(block: str, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=[block.splitlines()[-1].strip() for block in BLOCKS])
-def test_the_code_of_the_readme_runs(block: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    shown = run_block(block, monkeypatch)
+def test_the_code_of_the_readme_runs(block: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    shown = run_block(block, monkeypatch, tmp_path)
     assert "echo" in shown or shown == "3\n"
     assert "failed" not in shown.replace("failed=0", "")
 
@@ -74,8 +77,8 @@ PAGE_BLOCKS = [
 
 
 @pytest.mark.parametrize("block", PAGE_BLOCKS)
-def test_the_code_of_the_pages_runs(block: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    shown = run_block(block, monkeypatch)
+def test_the_code_of_the_pages_runs(block: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    shown = run_block(block, monkeypatch, tmp_path)
     assert "echo" in shown
     assert "gave up" not in shown
     assert "503" not in shown
@@ -261,7 +264,13 @@ def test_notebook(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
         for cell in cells:
             if cell["cell_type"] == "code":
                 assert cell["outputs"] == []
-                code = compile("".join(cell["source"]), "cell", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+                code = compile(
+                    "".join(cell["source"]),
+                    "cell",
+                    "exec",
+                    flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT,
+                    dont_inherit=True,
+                )
                 result = eval(code, names)
                 if inspect.isawaitable(result):
                     await result

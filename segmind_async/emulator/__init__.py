@@ -12,6 +12,7 @@ from . import faults
 from .bayes import BayesBrain, NaiveBayes, fragments, words
 from .brain import Brain, Calls, EchoBrain, FunctionBrain, Question, Said, ScriptBrain
 from .faults import RandomFaults
+from .schemas import Filler, SchemaError, check_format
 from .server import CallRecord, Emulator, Http
 from .world import Account, CallFacts, Config, Refusal, Running, Settled, World, list_price
 
@@ -25,6 +26,7 @@ __all__ = [
     "Config",
     "EchoBrain",
     "Emulator",
+    "Filler",
     "FunctionBrain",
     "Http",
     "NaiveBayes",
@@ -33,9 +35,11 @@ __all__ = [
     "Refusal",
     "Running",
     "Said",
+    "SchemaError",
     "ScriptBrain",
     "Settled",
     "World",
+    "check_format",
     "faults",
     "fragments",
     "list_price",

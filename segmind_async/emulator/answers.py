@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from . import tooling
+from . import faults, schemas, tooling
 from .brain import Calls, Question, Said
 from .tooling import BadRequestError, Offer, Row, text_of
 
@@ -29,6 +29,8 @@ class Spoken:
     """Whether it was cut at the bound on tokens."""
     calls: tuple[tuple[str, Mapping[str, object]], ...] = ()
     """Tools it calls, with arguments."""
+    refused: bool = False
+    """Whether the text says why there is no answer."""
 
 
 def tokens_of(text: str) -> int:
@@ -90,29 +92,62 @@ def _gemini(slug: str, messages: object, parameters: Json) -> Question:
     return Question(slug, system, tuple(rows), parameters)
 
 
+_WITHOUT_SCHEMAS = "deepseek-"
+"""Beginning of the slugs whose provider takes json_object only."""
+
+
 def _check_format(question: Question) -> None:
     wanted = question.parameters.get("response_format")
-    kind = wanted.get("type") if isinstance(wanted, dict) else None
-    if kind != "json_object":
+    if wanted is None:
         return
+    kind = wanted.get("type") if isinstance(wanted, dict) else None
+    if kind not in {"text", "json_object", "json_schema"}:
+        raise BadRequestError(f"Invalid value: 'response_format.type': {kind!r:.80}")
+    if kind == "json_object":
+        _check_json_object(question)
+    if kind == "json_schema":
+        if question.slug.startswith(_WITHOUT_SCHEMAS):
+            raise BadRequestError("This response_format type is unavailable now")
+        assert isinstance(wanted, dict)
+        try:
+            schemas.check_format(wanted)
+        except schemas.SchemaError as error:
+            raise BadRequestError(str(error)) from None
+
+
+def _check_json_object(question: Question) -> None:
     if question.slug.startswith("claude-"):
         raise BadRequestError("response_format: json_object is not supported, use json_schema")
     if "json" not in f"{question.system} {' '.join(text for _, text in question.messages)}".lower():
         raise BadRequestError("'messages' must contain the word 'json' to use response_format json_object")
 
 
-def speak(question: Question, said: Said) -> Spoken:
-    """Give an answer its length: cut where the request bounds it. What is cut calls nothing."""
-    bound = next(
-        (value for name in _BOUNDS if isinstance(value := question.parameters.get(name), int) and value > 0),
-        None,
-    )
+def speak(question: Question, said: Said, twist: faults.Fault | None = None) -> Spoken:
+    """Give an answer its length, cut where the request bounds it, and its twist; if cut, it calls nothing."""
     text, calls = (said.text, tuple(said.tools)) if isinstance(said, Calls) else (said, ())
+    if isinstance(twist, faults.Say | faults.Refuse):
+        text, calls = twist.text, ()
+    if isinstance(twist, faults.Wrap):
+        text = f"{twist.before}{text}{twist.after}"
+    bounds = [value for name in _BOUNDS if isinstance(value := question.parameters.get(name), int)][:1]
+    if isinstance(twist, faults.CutShort):
+        bounds.append(twist.tokens)
+    bound = min((value for value in bounds if value > 0), default=None)
     prompt = tokens_of(question.system + "".join(words for _, words in question.messages))
     length = tokens_of(text + "".join(name + json.dumps(arguments) for name, arguments in calls))
     if bound is not None and length > bound:
         return Spoken(text.encode()[: bound * 4].decode("utf-8", "ignore"), prompt, bound, cut=True)
-    return Spoken(text, prompt, length, cut=False, calls=calls)
+    return Spoken(text, prompt, length, cut=False, calls=calls, refused=isinstance(twist, faults.Refuse))
+
+
+def _ending(slug: str, spoken: Spoken) -> str:
+    """Return the provider's word for how an answer ended."""
+    if slug.startswith("claude-"):
+        whole = "tool_use" if spoken.calls else "end_turn"
+        return "refusal" if spoken.refused else "max_tokens" if spoken.cut else whole
+    if slug.startswith("gemini-"):
+        return "SAFETY" if spoken.refused else "MAX_TOKENS" if spoken.cut else "STOP"
+    return "length" if spoken.cut else "tool_calls" if spoken.calls else "stop"
 
 
 def body_of(slug: str, number: int, spoken: Spoken) -> Json:
@@ -124,7 +159,7 @@ def body_of(slug: str, number: int, spoken: Spoken) -> Json:
             "role": "assistant",
             "model": slug,
             "content": _claude_content(number, spoken),
-            "stop_reason": "max_tokens" if spoken.cut else "tool_use" if spoken.calls else "end_turn",
+            "stop_reason": _ending(slug, spoken),
             "stop_sequence": None,
             "usage": {"input_tokens": spoken.prompt_tokens, "output_tokens": spoken.completion_tokens},
         }
@@ -132,8 +167,8 @@ def body_of(slug: str, number: int, spoken: Spoken) -> Json:
         return {
             "candidates": [
                 {
-                    "content": {"role": "model", "parts": _gemini_parts(slug, spoken)},
-                    "finishReason": "MAX_TOKENS" if spoken.cut else "STOP",
+                    "content": _gemini_content(slug, spoken),
+                    "finishReason": _ending(slug, spoken),
                     "index": 0,
                 }
             ],
@@ -154,7 +189,7 @@ def body_of(slug: str, number: int, spoken: Spoken) -> Json:
                 "index": 0,
                 "message": _openai_message(number, spoken),
                 "logprobs": None,
-                "finish_reason": "length" if spoken.cut else "tool_calls" if spoken.calls else "stop",
+                "finish_reason": _ending(slug, spoken),
             }
         ],
         "usage": {
@@ -166,6 +201,8 @@ def body_of(slug: str, number: int, spoken: Spoken) -> Json:
 
 
 def _openai_message(number: int, spoken: Spoken) -> Json:
+    if spoken.refused:
+        return {"role": "assistant", "content": None, "refusal": spoken.text}
     message: Json = {"role": "assistant", "content": spoken.text, "refusal": None}
     if spoken.calls:
         message["content"] = spoken.text or None
@@ -189,9 +226,11 @@ def _claude_content(number: int, spoken: Spoken) -> list[Json]:
     return words + uses
 
 
-def _gemini_parts(slug: str, spoken: Spoken) -> list[Json]:
+def _gemini_content(slug: str, spoken: Spoken) -> Json:
+    if spoken.refused:
+        return {}  # what its filter stops, Gemini does not repeat
     parts: list[Json] = [{"text": spoken.text}] if spoken.text or not spoken.calls else []
     calls: list[Json] = [{"functionCall": {"name": name, "args": given}} for name, given in spoken.calls]
     if calls and slug.startswith("gemini-3"):
         calls[0]["thoughtSignature"] = "c2lnbmVk"
-    return parts + calls
+    return {"role": "model", "parts": parts + calls}

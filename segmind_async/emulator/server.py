@@ -17,7 +17,7 @@ import anyio
 from aiohttp import web
 
 from . import answers, faults, queued, speaking, tooling
-from .brain import Brain, EchoBrain, Question
+from .brain import Brain, Calls, EchoBrain, Question
 from .tooling import BadRequestError
 from .world import Amount, CallFacts, Config, Cost, Latency, Refusal, Reserve, Running, Settled, World
 
@@ -53,6 +53,7 @@ class Settings(TypedDict, total=False):
     queue_time: float
     results_ttl: float
     ignore_tools: bool
+    count_looks: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,8 @@ class Http:
     """Seconds for which its result is kept."""
     ignore_tools: bool = False
     """Whether `tools` are dropped before they reach the model."""
+    count_looks: bool = False
+    """Whether looks at what is queued count in the rate window."""
 
 
 @dataclass(slots=True)
@@ -114,10 +117,13 @@ class Emulator:
         self.calls: list[CallRecord] = []
         self.requests = 0
         """Requests to run a model, whatever became of them."""
+        self.looks = 0
+        """Requests to see what has become of a queued one."""
         self._billed: Counter[str] = Counter()
         self._port = port
         self._keep = keep_calls
         self._script: deque[faults.Fault | None] = deque()
+        self._script_of_looks: deque[int | None] = deque()
         self._shelf = queued.Shelf(self.world.config.seed, self.http.results_ttl)
         self._runner: web.AppRunner | None = None
 
@@ -152,6 +158,10 @@ class Emulator:
         """Decide what happens to the next calls, in order of arrival; None lets one go well."""
         self._script.extend(answers_to_come)
 
+    def script_looks(self, *statuses: int | None) -> None:
+        """Refuse the next looks at what is queued with these statuses; None lets one go well."""
+        self._script_of_looks.extend(statuses)
+
     def billed(self) -> Counter[str]:
         """Count how often each prompt was billed: more than once is paid twice."""
         return self._billed
@@ -175,7 +185,7 @@ class Emulator:
             return speaking.plainly(fault, {})
         if isinstance(fault, faults.Reset) and not fault.ran:
             return speaking.drop(request)
-        taken = await self._take_in(request, record)
+        taken = await self._take_in(request, record, fault)
         if isinstance(taken, web.Response):
             return taken
         spoken, running = taken
@@ -187,7 +197,7 @@ class Emulator:
         if isinstance(fault, faults.Answer):
             return speaking.plainly(fault, headers)
         body = json.dumps(answers.body_of(record.slug, settled.number, spoken)).encode()
-        if fault is not None and not isinstance(fault, faults.Headers | faults.Delay):
+        if fault is not None and not isinstance(fault, faults.Headers | faults.Delay | faults.Twist):
             return await speaking.misbehave(request, fault, body, headers)
         return web.Response(body=body, content_type="application/json", headers=headers)
 
@@ -202,7 +212,7 @@ class Emulator:
         return settled
 
     async def _take_in(
-        self, request: web.Request, record: CallRecord
+        self, request: web.Request, record: CallRecord, fault: faults.Fault | None
     ) -> tuple[answers.Spoken, Running] | web.Response:
         """Read a request and have the world admit it; else the answer that refuses it."""
         refused = self._refuse_key(request)
@@ -224,8 +234,9 @@ class Emulator:
         except BadRequestError as error:
             return self._refuse(400, str(error))
         record.prompt = question.prompt
-        said = tooling.obliged(offer, self.brain.answer(question))
-        spoken = answers.speak(question, said)
+        said = self.brain.answer(question)
+        said = tooling.obliged(offer, said if isinstance(said, str | Calls) else await said)
+        spoken = answers.speak(question, said, fault)
         facts = CallFacts(slug, spoken.prompt_tokens, spoken.completion_tokens)
         running = self.world.arrive(request.headers["x-api-key"], facts, speaking.now())
         if isinstance(running, Refusal):
@@ -237,7 +248,7 @@ class Emulator:
         fault = self._next_fault()
         if isinstance(fault, faults.Answer) and fault.status != 200:
             return speaking.plainly(fault, {})
-        taken = await self._take_in(request, record)
+        taken = await self._take_in(request, record, fault)
         if isinstance(taken, web.Response):
             record.status = taken.status
             return taken
@@ -271,7 +282,12 @@ class Emulator:
         return self._look(request, queued.result_of)
 
     def _look(self, request: web.Request, look: queued.Look) -> web.Response:
-        refused = self._refuse_key(request)
+        self.looks += 1
+        scripted = self._script_of_looks.popleft() if self._script_of_looks else None
+        refused = self._refuse_key(request) if scripted is None else self._refuse(scripted, "Not now")
+        if refused is None and self.http.count_looks:
+            full = self.world.look(request.headers["x-api-key"], speaking.now())
+            refused = None if full is None else self._refuse(full.status, full.text, full.reset_after)
         if refused is not None:
             return refused
         found = self._shelf.find(request.match_info["id"], speaking.now())

@@ -271,8 +271,8 @@ def test_the_results_of_two_turns_stay_apart(model: str) -> None:
 
 
 def test_a_result_may_be_made_of_parts() -> None:
-    png = b"\x89PNG\r\n\x1a\n"
-    row = {"role": "tool", "tool_call_id": "c1", "content": [{"type": "text", "text": "a"}, image(png)]}
+    picture = image("https://example.com/a.png")
+    row = {"role": "tool", "tool_call_id": "c1", "content": [{"type": "text", "text": "a"}, picture]}
     claude = body(CLAUDE, [*TALK[1:3], row])["messages"][2]["content"][0]["content"]
     assert [part["type"] for part in claude] == ["text", "image"]
     gemini = body(GEMINI, [*TALK[1:3], row])["messages"]["contents"][2]["parts"][0]

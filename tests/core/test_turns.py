@@ -69,7 +69,11 @@ def test_an_unknown_tool_is_told_with_those_there_are() -> None:
     [
         (None, "hi", [user("hi")]),
         ("be brief", "hi", [system("be brief"), user("hi")]),
-        ("be brief", [user("a", image(b"GIF89a"))], [system("be brief"), user("a", image(b"GIF89a"))]),
+        (
+            "be brief",
+            [user("a", image("https://example.com/a.png"))],
+            [system("be brief"), user("a", image("https://example.com/a.png"))],
+        ),
         (None, [system("own"), user("hi")], [system("own"), user("hi")]),
         ("own", [system("own"), user("go on")], [system("own"), user("go on")]),
         ("own", ["no message"], [system("own"), "no message"]),

@@ -16,7 +16,10 @@ CALLS = {"role": "assistant", "content": None, "tool_calls": [{"function": {"arg
     ("messages", "words"),
     [
         ("hello", ["hello"]),
-        ([system("a"), user("b", image(b"GIF89a"), "c"), assistant("d")], ["a", "b", "c", "d"]),
+        (
+            [system("a"), user("b", image("https://example.com/a.png"), "c"), assistant("d")],
+            ["a", "b", "c", "d"],
+        ),
         ([CALLS, tool_result(ToolCall("1", "f", ""), "result")], ['{"a": 1}', "result"]),
         ([{"role": "user", "content": 5}, {"role": "user", "content": ["x", {"text": 5}]}], []),
     ],
@@ -30,7 +33,7 @@ def test_all_words_count(messages: Any, words: list[str]) -> None:
     [
         ("hello", False),
         ([user("a", "b"), CALLS], False),
-        ([user("a", image(b"GIF89a"))], True),
+        ([user("a", image("https://example.com/a.png"))], True),
     ],
 )
 def test_what_is_no_text_is_noticed(messages: Any, more: bool) -> None:
