@@ -14,8 +14,8 @@ import typer
 
 from .._version import __version__
 from ..jobs.labels import Labels
+from ..jobs.plan import JobOptions
 from ..jobs.rows import MakeRequest, column, own_request, template, under
-from ..jobs.runner import JobOptions
 from ..messages import system, user
 from ..models import DEFAULT_MODEL
 from . import bulk, demo

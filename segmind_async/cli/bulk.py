@@ -6,14 +6,15 @@ from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 
-from .._fanout import OnExhausted
+from .._settings import OnExhausted
 from ..emulator import Brain, FunctionBrain, NaiveBayes
 from ..jobs.files import INTERRUPTED, run_file
 from ..jobs.forecast import forecast
 from ..jobs.journal import Settings
 from ..jobs.labels import Labels
+from ..jobs.plan import JobOptions
 from ..jobs.rows import MakeRequest, column, open_rows
-from ..jobs.runner import DISK, JobOptions, JobReport
+from ..jobs.runner import DISK, JobReport
 from ..jobs.standing import Standing
 from ..models import FanOutReport, Status
 from .running import ClientOptions, Exit, open_client, plain, say, show_json

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from ..errors import ConfigurationError
 from .committer import Committer
@@ -75,6 +75,16 @@ class Record:
     """Its place in the log; of several records of a key the last one counts."""
 
 
+class Draft(NamedTuple):
+    """An answer as it came, before anything was read from it."""
+
+    key: str
+    digest: bytes
+    units: int | None
+    """What the row has cost so far."""
+    raw: bytes
+
+
 COLUMNS = (
     "key", "digest", "status", "kind", "message", "place", "units", "seconds", "attempts", "in_doubt", "at",
     "label", "truth", "parsed", "excerpt",
@@ -101,6 +111,7 @@ CREATE TABLE answers (number INTEGER PRIMARY KEY, raw BLOB NOT NULL);
 CREATE TABLE submissions (
     request TEXT PRIMARY KEY, digest BLOB NOT NULL, at REAL NOT NULL
 ) WITHOUT ROWID;
+CREATE TABLE drafts (key TEXT NOT NULL, digest BLOB NOT NULL, units INTEGER, raw BLOB NOT NULL);
 CREATE TABLE samples (number INTEGER PRIMARY KEY, at REAL NOT NULL, facts TEXT NOT NULL);
 """
 
@@ -132,6 +143,7 @@ class Journal:
         self.path = path
         self._last = 0
         """Number of the last record."""
+        self._drafted = False
         self._connect = connect or _connected
         self._lock = Lock(path.with_name(path.name + ".lock"))
         owner = self._lock.take()
@@ -178,6 +190,8 @@ class Journal:
         ended = [(submission,) for _, submission in kept if submission is not None]
         if ended:
             database.executemany("DELETE FROM submissions WHERE request = ?", ended)
+        if self._drafted:
+            database.executemany("DELETE FROM drafts WHERE key = ?", [(record.key,) for record, _ in kept])
         self._last += len(kept)
 
     def look_up(self, names: Sequence[tuple[str, str]]) -> Future[list[tuple[str, Record | None]]]:
@@ -207,6 +221,20 @@ class Journal:
             lambda database: _run(database, "INSERT OR REPLACE INTO submissions VALUES (?, ?, ?)", *values),
             # Until it is on the disk, a crash would have the request paid twice.
             urgent=True,
+        )
+
+    def draft(self, draft: Draft) -> asyncio.Future[None]:
+        """Write an answer that is still to be read, and perhaps asked for again; the row's record ends it."""
+        self._drafted = True
+        return self._committer.ask_here(
+            lambda database: _run(database, "INSERT INTO drafts VALUES (?, ?, ?, ?)", *draft)
+        )
+
+    def drafts(self) -> Future[list[Draft]]:
+        """Return the answers that nobody has come to read, oldest first."""
+        self._drafted = True
+        return self._committer.ask(
+            lambda database: [Draft(*row) for row in database.execute("SELECT * FROM drafts ORDER BY rowid")]
         )
 
     def forget_submission(self, request: str) -> Future[None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from decimal import Decimal
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from .._core.money import credits_of
 from .._fanout import FanOut
@@ -53,7 +53,7 @@ class Sights:
         self._spent_before = credits_of(await of(journal.spent()))
         journal.note("runs", self._run)
 
-    def look(self, fan_out: FanOut, rows: Standing) -> None:
+    def look(self, fan_out: FanOut[Any], rows: Standing) -> None:
         """See how it stands; *rows* says what has become of them."""
         sent = fan_out.report
         standing = self._standing(fan_out, sent, rows)
@@ -62,7 +62,7 @@ class Sights:
         if self._progress is not None:
             self._progress(standing)
 
-    def _standing(self, fan_out: FanOut, sent: FanOutReport, rows: Standing) -> Standing:
+    def _standing(self, fan_out: FanOut[Any], sent: FanOutReport, rows: Standing) -> Standing:
         now = self._service.admission.statistics(self._service.estimates.of(self._model))
         purse = fan_out.scope.purse
         priced = sent.ok + sent.failed - sent.unpriced

@@ -309,8 +309,8 @@ def test_progress_is_told_every_ten_seconds(rows: Path, tmp_path: Path) -> None:
     import looptime
 
     from segmind_async.cli import bulk
+    from segmind_async.jobs import JobOptions
     from segmind_async.jobs.rows import own_request
-    from segmind_async.jobs.runner import JobOptions
 
     async def main() -> Any:
         async with Emulator(latency=5) as emulator:

@@ -29,7 +29,7 @@ from segmind_async.testing import ScriptedTransport
 
 from ..support import KEY, always, serving, status
 
-SETTINGS = {"model": "gpt-5.4-mini", "delivery": "direct"}
+SETTINGS = {"model": "gpt-5.4-mini", "delivery": "direct", "parse": None}
 
 
 def write(path: Path, rows: list[dict[str, Any]]) -> Path:
