@@ -12,8 +12,8 @@ from types import TracebackType
 from rich.console import Console, Group
 from rich.text import Text
 
+from ..jobs.files import INTERRUPTED
 from ..jobs.notable import Notable, NotableRow
-from ..jobs.runner import INTERRUPTED
 from ..jobs.standing import Recent, Standing, seconds_to_end, seconds_to_floor
 from .wording import (
     WAITING_FOR,
@@ -50,6 +50,8 @@ class Live:
     """
 
     def __init__(self, console: Console | None = None) -> None:
+        self.notable = Notable()
+        """Rows worth a look, that somebody else feeds: `JobRun.notable`."""
         self._console = console or Console(stderr=True, highlight=False)
         self._draws = can_draw(self._console)
         self._recent = Recent()
@@ -68,7 +70,7 @@ class Live:
     ) -> None:
         self.clear()
 
-    def __call__(self, standing: Standing, notable: Notable) -> None:
+    def __call__(self, standing: Standing) -> None:
         """Show how a job stands, unless that was just done."""
         self._recent.add(standing)
         before = self._shown
@@ -78,7 +80,7 @@ class Live:
             return
         self._shown = standing
         if self._draws:
-            self._draw(frame(standing, self._recent, notable, self._console.width))
+            self._draw(frame(standing, self._recent, self.notable, self._console.width))
         else:
             print(line(standing, self._recent), file=self._console.file, flush=True)
 

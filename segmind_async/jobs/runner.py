@@ -27,10 +27,11 @@ from . import restart
 from .committer import of
 from .identity import Known, batches_of, matched
 from .journal import Journal, Record, Settings
+from .notable import Notable
 from .queueing import JournaledSubmissions
 from .results import UNUSABLE, Read, Reading, outcome_of, record_of, with_excerpt
 from .rows import Row
-from .sights import Progress, Sights
+from .sights import LOOK_EVERY, Progress, Sights
 from .standing import Standing
 
 Delivery: TypeAlias = Literal["direct", "queued"]
@@ -148,6 +149,8 @@ class JobRun(AsyncIterator[Outcome]):
         self.report = JobReport()
         self.for_now: dict[str, Record] = {}
         """Results that the next run is to forget, by key: the key or the model is at fault, not the row."""
+        self.notable = Notable()
+        """The few rows of this run that are worth a look."""
         self.journal: Journal
         self._service = service
         self._make_fan_out = make_fan_out
@@ -277,6 +280,7 @@ class JobRun(AsyncIterator[Outcome]):
         reading = Reading() if outcome.completion is None else self._options.read(outcome.completion)
         record = with_excerpt(record_of(known, outcome, reading, truth), known, self.sights.slow)
         self.report.book(record)
+        self.notable.add(record)
         if isinstance(outcome.error, _OF_ALL):
             self.for_now[known.key] = record
             return
@@ -296,7 +300,7 @@ class JobRun(AsyncIterator[Outcome]):
 
     async def _look_often(self) -> None:
         while True:
-            await anyio.sleep(self.sights.pause)
+            await anyio.sleep(LOOK_EVERY)
             self._look()
 
     def _look(self) -> None:
@@ -308,7 +312,7 @@ class JobRun(AsyncIterator[Outcome]):
         if self._submissions is not None:
             self.report.taken_over = self._submissions.taken_over
             self.report.asked_again = self._submissions.asked_again
-        self.sights.look(self._fan_out, self._so_far())
+        self.sights.look(self._fan_out, self._so_far(), last=self._ended)
 
     def _so_far(self) -> Standing:
         """Say what has become of the rows that were read."""

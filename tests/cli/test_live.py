@@ -69,6 +69,11 @@ def recent() -> Recent:
     return seen
 
 
+def show(live: Live, standing: Standing, found: Notable | None = None) -> None:
+    live.notable = found or Notable()
+    live(standing)
+
+
 def screen(width: int = 80, height: int = 24, **options: Any) -> Console:
     return Console(
         file=io.StringIO(),
@@ -132,7 +137,7 @@ def test_a_job_that_just_began_claims_to_know_nothing() -> None:
 
 def test_text_of_a_model_or_server_is_neither_markup_nor_control() -> None:
     console = screen(200, color_system="truecolor")
-    Live(console)(STANDING, notable())
+    show(Live(console), STANDING, notable())
     shown = written(console)
     assert "[bold red]x[/]\\x1b]0;owned\\x07\\x1b[2J" in shown
     for steering in ("\x1b]", "\x07", "\x1b[2J", "\r", "\u202e"):
@@ -167,18 +172,18 @@ def test_it_is_drawn_four_times_a_second_at_most_and_at_once_after_ctrl_c() -> N
     console = screen()
     live = Live(console)
     for tick in range(100):
-        live(replace(STANDING, elapsed=tick / 50), Notable())
+        show(live, replace(STANDING, elapsed=tick / 50))
     assert written(console).count("of 10 000") == 7  # 0.26 s, 0.52 s, … of two seconds
-    live(replace(STANDING, elapsed=99 / 50, stopping="interrupted"), Notable())
+    show(live, replace(STANDING, elapsed=99 / 50, stopping="interrupted"))
     assert ON_INTERRUPT in written(console)
 
 
 def test_a_drawing_begins_where_the_last_one_began_and_the_last_one_goes() -> None:
     console = screen(color_system=None)
     with Live(console) as live:
-        live(STANDING, Notable())
+        show(live, STANDING)
         assert not written(console).startswith("\x1b")
-        live(replace(STANDING, elapsed=313.0), Notable())
+        show(live, replace(STANDING, elapsed=313.0))
         assert written(console).count("\r\x1b[7A\x1b[J━") == 1
     assert written(console).endswith("\n\r\x1b[7A\x1b[J")
 
@@ -186,9 +191,9 @@ def test_a_drawing_begins_where_the_last_one_began_and_the_last_one_goes() -> No
 def test_a_narrower_terminal_is_wiped_and_a_low_one_is_not_overrun() -> None:
     console = screen(200)
     live = Live(console)
-    live(STANDING, notable())
+    show(live, STANDING, notable())
     console.width, console.height = 80, 6
-    live(replace(STANDING, elapsed=313.0), notable())
+    show(live, replace(STANDING, elapsed=313.0), notable())
     _, after = written(console).split("\x1b[H\x1b[2J")
     assert after.count("\n") == 5
 
@@ -206,7 +211,7 @@ def test_a_terminal_gets_what_it_can_show(environment: dict[str, str], draws: bo
         file=io.StringIO(), force_terminal=True, width=80, legacy_windows=False, _environ=environment
     )
     assert can_draw(console) == draws
-    Live(console)(STANDING, notable())
+    show(Live(console), STANDING, notable())
     shown = written(console)
     assert ("\x1b[32m" in shown or "\x1b[38" in shown) == colours
     if not draws:
@@ -220,8 +225,8 @@ def test_without_a_terminal_there_is_a_line_every_ten_seconds() -> None:
     assert not can_draw(console)
     with Live(console) as live:
         for second in range(35):
-            live(replace(STANDING, elapsed=float(second), ok=second, attempts=second + 22), Notable())
-        live(replace(STANDING, elapsed=35.0, stopping="interrupted"), Notable())
+            show(live, replace(STANDING, elapsed=float(second), ok=second, attempts=second + 22))
+        show(live, replace(STANDING, elapsed=35.0, stopping="interrupted"))
     told = written(console).splitlines()
     assert told[0] == (
         "2 033 of 10 000 rows done, 22 failed, 2 000 from earlier runs, 7 967 to go; 1.0 a second; "
