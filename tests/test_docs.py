@@ -33,7 +33,10 @@ def point_at(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=[block.splitlines()[-1].strip() for block in BLOCKS])
-async def test_the_code_of_the_readme_runs(block: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_code_of_the_readme_runs(
+    block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # what it writes is not left behind
     async with Emulator(balance=50) as emulator:
         point_at(emulator, monkeypatch)
         code = compile(block, "README.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)

@@ -37,6 +37,7 @@ LAYERS = {
 IMPURE = {"asyncio", "anyio", "aiohttp", "time", "random", "secrets", "os", "socket", "threading"}
 KNOWS_AIOHTTP = {"_sessions", "_transport", "emulator.server", "emulator.speaking"}
 KNOWS_TERMINAL = {"typer", "rich", "click"}
+KNOWS_MATPLOTLIB = {"cli.charts"}
 
 MOST_BODY_LINES = 50
 MOST_DEPTH = 3
@@ -99,6 +100,8 @@ def test_each_room_knows_only_its_own_libraries(name: str) -> None:
         assert "aiohttp" not in outside
     if room(name) != "cli":
         assert not outside & KNOWS_TERMINAL
+    if name not in KNOWS_MATPLOTLIB:
+        assert "matplotlib" not in outside
 
 
 @pytest.mark.parametrize("name", sorted(name for name in MODULES if room(name) == "_core"))

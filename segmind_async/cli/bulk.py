@@ -19,6 +19,7 @@ from ..jobs.runner import DISK, JobOptions, JobReport, JobRun
 from ..models import FanOutReport, Status
 from .live import Live
 from .running import ClientOptions, Exit, open_client, plain, say, show_json
+from .wording import credits_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +124,8 @@ def _tell_end(report: JobReport, output: Path, journal: Path) -> None:
     earlier = f" ({report.resumed} by earlier runs)" if report.resumed else ""
     say(
         f"{counts['ok']} ok, {counts['failed']} failed, {counts['unsent']} unsent{earlier}; "
-        f"{_rate(fan_out)}; {fan_out.spent} credits spent, {fan_out.credits_remaining} left"
+        f"{_rate(fan_out)}; {credits_text(fan_out.spent)} credits spent, "
+        f"{credits_text(fan_out.credits_remaining)} left"
     )
     for name, count in report.errors.most_common(5):
         say(f"  {count} x {name}, such as: {report.examples[name][:200]}")

@@ -224,12 +224,13 @@ def _rows(standing: Standing) -> Text:
 def _speed(standing: Standing, recent: Recent) -> list[Text]:
     pace = standing.requests_per_minute
     limit = f"at most {count(round(pace))} calls a minute" if pace is not None else "no limit known"
+    why = "" if pace is None else _why(standing.pace_reason)
     waiting = f" · {count(standing.waiting)} waiting" if standing.waiting else ""
     if standing.waiting and standing.waiting_for is not None:
         waiting += f" for {WAITING_FOR[standing.waiting_for]}"
     refused = f" · {count(standing.rate_limited)} × 429" if standing.rate_limited else ""
     return [
-        _about("rate", rate_text(recent.rate), f" · {limit}", refused, (_why(standing.pace_reason), "dim")),
+        _about("rate", rate_text(recent.rate), f" · {limit}", refused, (why, "dim")),
         _about(
             "in flight",
             f"{standing.in_flight} of {standing.limit}",
@@ -249,8 +250,6 @@ def _money(standing: Standing) -> Text:
         f"{credits_text(standing.spent)} spent{before}",
         f" · {credits_text(standing.held)} held · {credits_text(standing.balance)} left",
     ]
-    if standing.floor:
-        parts.append((f" (floor {standing.floor.normalize():f})", "dim"))
     needed, spendable = standing.needed, standing.spendable
     if needed is not None:
         short = spendable is not None and needed > spendable
@@ -258,13 +257,17 @@ def _money(standing: Standing) -> Text:
         parts.append((text, "bold yellow") if short else text)
     if standing.in_doubt:
         parts.append((f" · {count(standing.in_doubt)} perhaps paid twice", "yellow"))
+    if standing.floor:
+        parts.append((f" (floor {standing.floor.normalize():f})", "dim"))
     return _about("credits", *parts)
 
 
 def _time(standing: Standing, recent: Recent) -> Text:
+    parts: list[str | tuple[str, str]] = [f"{duration(standing.elapsed)} so far"]
+    if standing.stopping is not None:
+        return _about("time", *parts)  # it ends sooner than its rows do
     ends_in = seconds_to_end(standing, recent.rate)
     floor_in = seconds_to_floor(standing, recent.spend_rate)
-    parts: list[str | tuple[str, str]] = [f"{duration(standing.elapsed)} so far"]
     if ends_in is not None:
         parts.append(f" · about {duration(ends_in)} to go")
     if floor_in is not None:

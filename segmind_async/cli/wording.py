@@ -1,9 +1,12 @@
-"""How figures are written for people: in the live display, in reports, on the page."""
+"""How things are written for people: in the live display, in reports, on the page."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from decimal import ROUND_HALF_EVEN, Decimal
+from pathlib import Path
 
+from ..jobs.report import Report
 from ..models import WaitingFor
 from .running import plain
 
@@ -65,9 +68,35 @@ def rate_text(a_second: float | None) -> str:
 
 def percent(share: float | None) -> str:
     """Write a share to a tenth of a percent; a dash if it is not known."""
-    return "–" if share is None else f"{share:.1%}"
+    return "–" if share is None else f"{100 * share:.1f} %"
 
 
 def one_line(text: str) -> str:
     """Put text of a model, a server or a file into one line that steers no terminal."""
     return plain(" ".join(text.split()))
+
+
+def job_name(report: Report) -> str:
+    """Name a job by its journal, which is called after its output."""
+    return one_line(Path(report.journal).name.removesuffix(".journal"))
+
+
+def summary(report: Report) -> list[str]:
+    """Say in a few words what kind of job this is, how far it is, and when it ran."""
+    model = report.settings.get("model")
+    parts = [one_line(report.state)]
+    if report.ends_in is not None:
+        parts[0] += f", about {duration(report.ends_in)} to go"
+    parts += [one_line(model)] if isinstance(model, str) else []
+    parts += ["on the stand-in"] if report.settings.get("emulate") else []
+    parts += [f"{report.runs} runs"] if report.runs > 1 else []
+    return parts + _span(report)
+
+
+def _span(report: Report) -> list[str]:
+    """Say when the job began and ended, in UTC: the same for whoever reads it."""
+    if report.begun_at is None or report.ended_at is None:
+        return []
+    begun, ended = (datetime.fromtimestamp(at, UTC) for at in (report.begun_at, report.ended_at))
+    until = ended.strftime("%H:%M UTC" if begun.date() == ended.date() else "%Y-%m-%d %H:%M UTC")
+    return [f"{begun:%Y-%m-%d %H:%M} to {until}"]

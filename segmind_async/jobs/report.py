@@ -21,11 +21,14 @@ from .journal import JournalError, Record
 from .notable import ErrorClass, Notable, NotableRow
 from .reading import JournalReader, Sample
 from .scores import Judge, Scores
-from .standing import Standing
+from .standing import Recent, Standing, seconds_to_end
 from .timeline import Moment, runs_of, timeline, worked
 
 MOST_BINS = 20
 """Bars of a histogram."""
+
+_LAST = 200
+"""Standings of which the last minute is among: they are half a second apart, or more."""
 
 _IN_THE_BARS = 0.99
 """Share of the rows that bars of equal width are made for; the last bar takes the rest."""
@@ -64,6 +67,8 @@ class Report:
     """Rows still to do; None if the input was never read to its end."""
     standing: Standing | None
     """The last one that was written down; None if there is none yet."""
+    ends_in: float | None
+    """When the last row will end, for a job that is running; None if that cannot be said."""
     runs: int
     worked: float
     """What the runs took together."""
@@ -115,15 +120,15 @@ class Report:
 
     def as_json(self) -> dict[str, object]:
         """Return all of it for programs, with what follows from it."""
-        result = asdict(self)
-        result.update(state=self.state, finished=self.finished, rate=self.rate)
+        scores: dict[str, object] | None = None
         if self.scores is not None:
-            result["scores"]["accuracy"] = self.scores.accuracy
-            result["scores"]["by_label"] = [
+            by_label = [
                 {**asdict(score), "precision": score.precision, "recall": score.recall, "f1": score.f1}
                 for score in self.scores.by_label
             ]
-        return result
+            scores = {**asdict(self.scores), "accuracy": self.scores.accuracy, "by_label": by_label}
+        derived = {"state": self.state, "finished": self.finished, "rate": self.rate, "scores": scores}
+        return {**asdict(self), **derived}
 
 
 def read_report(path: Path) -> Report:
@@ -148,6 +153,7 @@ def read_report(path: Path) -> Report:
         counts=dict(tally.counts),
         pending=None if last is None or last.pending is None else max(0, last.pending - tally.since),
         standing=last,
+        ends_in=None if owner is None else _ends_in(standings),
         runs=max((standing.run for standing in standings), default=0),
         worked=worked(standings),
         begun_at=min([*tally.times, *begun], default=None),
@@ -207,13 +213,20 @@ def latency_of(histogram: Histogram) -> Latency | None:
     longest = histogram.quantile(_IN_THE_BARS)
     if p50 is None or p95 is None or p99 is None or longest is None:
         return None
-    width = _round_up(longest / (MOST_BINS - 1))
-    bars = max(1, math.ceil(longest / width))
+    # As many bars as the rows can fill (the rule of Rice): a dozen rows in twenty are a comb.
+    most = min(MOST_BINS, math.ceil(2 * histogram.count ** (1 / 3)))
+    buckets = histogram.buckets()
+    shortest = buckets[0][0]
+    # Narrower than two buckets of the histogram they would show its gaps.
+    width = _round_up(max((longest - shortest) / max(1, most - 1), 0.04 * longest))
+    begin = math.floor(shortest / width)
+    bars = max(1, math.ceil(longest / width) - begin)
     counts = [0] * (bars + 1)
-    for seconds, count in histogram.buckets():
-        counts[min(bars, int(seconds // width))] += count
-    edges: list[tuple[float, float | None]] = [(n * width, (n + 1) * width) for n in range(bars)]
-    bins = [Bin(*edge, count) for edge, count in zip([*edges, (bars * width, None)], counts, strict=True)]
+    for seconds, count in buckets:
+        counts[min(bars, int(seconds // width) - begin)] += count
+    edges = [(begin + n) * width for n in range(bars + 1)]
+    ends: list[float | None] = [*edges[1:], None]
+    bins = [Bin(*one) for one in zip(edges, ends, counts, strict=True)]
     return Latency(p50, p95, p99, tuple(bins if counts[-1] else bins[:-1]))
 
 
@@ -221,6 +234,13 @@ def _round_up(width: float) -> float:
     """Return the next of 1, 2, 5, 10, 20, 50, …, at any scale."""
     scale = 10.0 ** math.floor(math.log10(width))
     return next(step * scale for step in (1, 2, 5, 10) if step * scale >= width * (1 - 1e-9))
+
+
+def _ends_in(standings: Sequence[Standing]) -> float | None:
+    recent = Recent()
+    for standing in standings[-_LAST:]:
+        recent.add(standing)
+    return seconds_to_end(standings[-1], recent.rate) if standings else None
 
 
 def _standings(path: Path, samples: Sequence[Sample]) -> list[Standing]:

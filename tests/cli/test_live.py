@@ -105,7 +105,7 @@ def test_the_display_says_all_there_is_to_know() -> None:
         "rows      5 098 ok · 22 failed · 1 unusable · 2 000 from earlier runs · 2 879 to go",
         "rate      16.4 a second · at most 1 000 calls a minute · 7 × 429 (accepted in the last minute before a 429)",
         "in flight 64 of 64 · 12 waiting for their start time (as many as asked for)",
-        "credits   2.7814 spent · 0.0348 held · 7.1838 left (floor 1) · 1.5633 needed",
+        "credits   2.7814 spent · 0.0348 held · 7.1838 left · 1.5633 needed (floor 1)",
         "time      5:12 min so far · about 2:56 min to go · floor reached in 10:18 min",
         "latency   half within 3.1 s · 95 % within 8.9 s · 99 % within 14 s",
     ]

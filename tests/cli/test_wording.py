@@ -64,7 +64,7 @@ def test_rates(rate: float | None, text: str) -> None:
 def test_counts_and_shares() -> None:
     assert (wording.count(1_234_567), wording.percent(0.9362), wording.percent(None)) == (
         "1 234 567",
-        "93.6%",
+        "93.6 %",
         "–",
     )
 

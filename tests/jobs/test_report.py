@@ -111,7 +111,7 @@ async def test_a_report_takes_no_more_memory_for_more_rows(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("seconds", "edges", "counts"),
     [
-        pytest.param([1.0], [(0.0, 0.1)], None, id="one-value"),
+        pytest.param([1.0], [(1.0, 1.05)], None, id="one-value"),
         pytest.param(
             [n / 100 for n in range(1, 2001)], [(0.0, 2.0), (2.0, 4.0)], [198, 202], id="round-width"
         ),
