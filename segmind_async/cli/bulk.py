@@ -136,7 +136,7 @@ def _tell_end(report: JobReport, output: Path, journal: Path) -> None:
     if fan_out.stopped:
         say(f"stopped early: {fan_out.stopped}")
         say(f"the same command goes on; what is done stands in {journal}")
-    say(f"results in {output}")
+    say(f"results in {output}; segmind-async report {journal} says more")
 
 
 def _as_json(report: JobReport) -> object:

@@ -63,7 +63,10 @@ def show(report: Report, console: Console) -> None:
     if report.scores is not None:
         parts += [Text(), *_scores(report.scores, console.width)]
     parts += _worth_a_look(report)
-    console.print(Group(*parts))
+    with console.capture() as printed:
+        console.print(Group(*parts))
+    # Columns are filled up with blanks, which a file or a pipe need not have.
+    console.file.writelines(f"{line.rstrip()}\n" for line in printed.get().splitlines())
 
 
 def _head(report: Report) -> Table:

@@ -36,7 +36,7 @@ def shown(path: Path, width: int, **options: Any) -> list[str]:
     console = Console(file=io.StringIO(), width=width, highlight=False, **options)
     show(read_report(path), console)
     assert isinstance(console.file, io.StringIO)
-    return [line.rstrip() for line in console.file.getvalue().splitlines()]
+    return console.file.getvalue().splitlines()
 
 
 @pytest.fixture
