@@ -226,8 +226,7 @@ def _drawn(draw: Callable[[Figure], None], label: str, width: float = _WIDTH) ->
         for axes in figure.axes:
             axes.patch.set_alpha(0)
         file = io.BytesIO()
-        nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-        figure.savefig(file, format="svg", metadata=nothing)
+        figure.savefig(file, format="svg")
     return _adopted(ET.fromstring(file.getvalue()), label)  # noqa: S314  # it was just drawn here
 
 

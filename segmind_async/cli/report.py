@@ -14,6 +14,7 @@ from ..jobs.scores import Scores
 from ..models import Status
 from .running import Exit, say, show_json
 from .wording import (
+    WAITING_FOR,
     count,
     credits_text,
     duration,
@@ -86,7 +87,7 @@ def _head(report: Report) -> Table:
     )
     table.add_row("rows", rows)
     table.add_row("credits", Text(_money(report)))
-    table.add_row("time", Text(f"{duration(report.worked)} of work · {rate_text(report.rate)}"))
+    table.add_row("time", Text(_time(report)))
     table.add_row("sending", _sending(report))
     if report.latency is not None:
         found = [latency_text(each) for each in (report.latency.p50, report.latency.p95, report.latency.p99)]
@@ -100,12 +101,23 @@ def _money(report: Report) -> str:
         parts.append(f"{credits_text(report.mean_cost * 1000)} a thousand rows")
     standing = report.standing
     if standing is not None and standing.balance is not None:
+        if report.owner is not None:
+            parts.append(f"{credits_text(standing.held)} held")
         floor = f" (floor {standing.floor.normalize():f})" if standing.floor else ""
         parts.append(f"{credits_text(standing.balance)} left{floor}")
     if report.pending and report.mean_cost is not None:
         parts.append(f"{credits_text(report.pending * report.mean_cost)} needed to finish")
     if report.unpriced:
         parts.append(f"{count(report.unpriced)} answers of unknown cost")
+    return " · ".join(parts)
+
+
+def _time(report: Report) -> str:
+    parts = [f"{duration(report.worked)} of work", rate_text(report.rate)]
+    if report.ends_in is not None:
+        parts.append(f"about {duration(report.ends_in)} to go")
+    if report.floor_in is not None:
+        parts.append(f"no credits left to spend in {duration(report.floor_in)}")
     return " · ".join(parts)
 
 
@@ -117,9 +129,12 @@ def _sending(report: Report) -> Text:
         text.append(f" · {count(report.in_doubt)} perhaps paid twice", "yellow")
     standing = report.standing
     if standing is not None:
-        text.append(f" · limit {standing.limit} in flight")
+        now = f"{standing.in_flight} of {standing.limit}" if report.owner else f"limit {standing.limit}"
+        text.append(f" · {now} in flight")
+        if report.owner and standing.waiting and standing.waiting_for is not None:
+            text.append(f", {count(standing.waiting)} waiting for {WAITING_FOR[standing.waiting_for]}")
         if standing.requests_per_minute is not None:
-            text.append(f", {count(round(standing.requests_per_minute))} calls a minute")
+            text.append(f", at most {count(round(standing.requests_per_minute))} calls a minute")
     return text
 
 

@@ -85,8 +85,6 @@ def summary(report: Report) -> list[str]:
     """Say in a few words what kind of job this is, how far it is, and when it ran."""
     model = report.settings.get("model")
     parts = [one_line(report.state)]
-    if report.ends_in is not None:
-        parts[0] += f", about {duration(report.ends_in)} to go"
     parts += [one_line(model)] if isinstance(model, str) else []
     parts += ["on the stand-in"] if report.settings.get("emulate") else []
     parts += [f"{report.runs} runs"] if report.runs > 1 else []

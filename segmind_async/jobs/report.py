@@ -21,7 +21,7 @@ from .journal import JournalError, Record
 from .notable import ErrorClass, Notable, NotableRow
 from .reading import JournalReader, Sample
 from .scores import Judge, Scores
-from .standing import Recent, Standing, seconds_to_end
+from .standing import Recent, Standing, seconds_to_end, seconds_to_floor
 from .timeline import Moment, runs_of, timeline, worked
 
 MOST_BINS = 20
@@ -68,7 +68,9 @@ class Report:
     standing: Standing | None
     """The last one that was written down; None if there is none yet."""
     ends_in: float | None
-    """When the last row will end, for a job that is running; None if that cannot be said."""
+    """When the last row of a running job will end; None if that cannot be said."""
+    floor_in: float | None
+    """When a running job will have spent what it may; None if that cannot be said."""
     runs: int
     worked: float
     """What the runs took together."""
@@ -146,6 +148,7 @@ def read_report(path: Path) -> Report:
     last = standings[-1] if standings else None
     begun = [sample.at - standing.elapsed for sample, standing in zip(samples[:1], standings, strict=False)]
     notable = tally.notable
+    ends_in, floor_in = (None, None) if owner is None else _foretold(standings)
     return Report(
         journal=str(path),
         owner=owner,
@@ -153,7 +156,8 @@ def read_report(path: Path) -> Report:
         counts=dict(tally.counts),
         pending=None if last is None or last.pending is None else max(0, last.pending - tally.since),
         standing=last,
-        ends_in=None if owner is None else _ends_in(standings),
+        ends_in=ends_in,
+        floor_in=floor_in,
         runs=max((standing.run for standing in standings), default=0),
         worked=worked(standings),
         begun_at=min([*tally.times, *begun], default=None),
@@ -236,11 +240,15 @@ def _round_up(width: float) -> float:
     return next(step * scale for step in (1, 2, 5, 10) if step * scale >= width * (1 - 1e-9))
 
 
-def _ends_in(standings: Sequence[Standing]) -> float | None:
+def _foretold(standings: Sequence[Standing]) -> tuple[float | None, float | None]:
+    """Foretell when the last row ends, and when no more may be spent."""
+    if not standings:
+        return None, None
     recent = Recent()
     for standing in standings[-_LAST:]:
         recent.add(standing)
-    return seconds_to_end(standings[-1], recent.rate) if standings else None
+    now = standings[-1]
+    return seconds_to_end(now, recent.rate), seconds_to_floor(now, recent.spend_rate)
 
 
 def _standings(path: Path, samples: Sequence[Sample]) -> list[Standing]:

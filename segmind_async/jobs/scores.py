@@ -13,8 +13,8 @@ MOST_LABELS = 24
 
 OTHERS = "other labels"
 
-_MOST_COUNTED = 1000
-"""Labels that are told apart while counting: a column of right labels may hold anything."""
+_MOST_COUNTED = 200
+"""Labels that are told apart while counting: a column of right labels may hold anything, and any pair."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,8 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from segmind_async.cli.report import show
 from segmind_async.emulator import Emulator
 from segmind_async.jobs.journal import Journal, Record
 from segmind_async.jobs.report import read_report
+from segmind_async.jobs.standing import Standing
 
 from ..jobs.journals import Story, fill
 from ..support import serving
@@ -53,7 +56,7 @@ def test_a_report_sums_a_job_up(journal: Path) -> None:
         "rows      587 ok · 13 failed · 1 unusable · 0 to go",
         "credits   0.3508 spent · 0.5976 a thousand rows · 0.8492 left (floor 0.2)",
         "time      46 s of work · 13.2 a second",
-        "sending   614 attempts · 3 × 429 · 2 perhaps paid twice · limit 64 in flight, 1 000 calls a minute",
+        "sending   614 attempts · 3 × 429 · 2 perhaps paid twice · limit 64 in flight, at most 1 000 calls a minute",
         "latency   half within 3.1 s · 95 % within 7.5 s · 99 % within 10 s",
     ]
     text = "\n".join(lines)
@@ -62,6 +65,27 @@ def test_a_report_sums_a_job_up(journal: Path) -> None:
     assert "of 587 rows whose label is known · 13 got no label" in text
     for kind in ("failed", "misjudged", "slowest", "dearest"):
         assert sum(line.startswith(kind) for line in lines) == 1
+
+
+def test_a_running_job_says_what_it_is_at(tmp_path: Path) -> None:
+    before = Standing(
+        elapsed=50.0, total=1000, ok=100, attempts=100, spent=Decimal("0.1"), balance=Decimal("5.1")
+    )
+    now = replace(
+        before, elapsed=60.0, ok=200, attempts=200, spent=Decimal("0.2"), balance=Decimal(5), held=Decimal("0.05"),
+        floor=Decimal(4), in_flight=40, limit=64, waiting=9, waiting_for="pace", requests_per_minute=600.0,
+    )  # fmt: skip
+    with Journal(tmp_path / "j", {}) as journal:
+        for standing in (before, now):
+            journal.sample(1.8e9, standing.as_json()).result()
+        lines = shown(tmp_path / "j", 120)
+    assert lines[0].startswith(f"job       j · running, by process {os.getpid()} · ")
+    assert lines[1:5] == [
+        "rows      0 ok · 0 failed · 800 to go",
+        "credits   0 spent · 0.0500 held · 5.0000 left (floor 4)",
+        "time      1:00 min of work · 0.0 a second · about 1:20 min to go · no credits left to spend in 1:40 min",
+        "sending   0 attempts · 40 of 64 in flight, 9 waiting for their start time, at most 600 calls a minute",
+    ]
 
 
 @pytest.mark.parametrize("width", [40, 80, 120, 200])

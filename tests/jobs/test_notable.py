@@ -70,6 +70,7 @@ def test_it_stays_small_whatever_comes() -> None:
     assert len(notable.errors) == 65
     assert notable.errors[0].name == OTHERS
     assert notable.errors[0].count == 2000 - 64
+    assert len(notable._misjudged._groups) == len(notable._failed._groups) == 65
     assert [len(rows) for rows in (notable.failed, notable.misjudged, notable.slowest)] == [5, 5, 5]
     assert len(notable.failed[0].message or "") == 300
     assert (notable.failed[0].excerpt or "").endswith("x…")

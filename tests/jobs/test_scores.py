@@ -64,3 +64,10 @@ def test_very_many_labels_are_put_together_and_none_is_lost() -> None:
     assert scores.labels[-1] == OTHERS
     assert sum(map(sum, scores.matrix)) == scores.judged == 6000
     assert scores.right == 3000  # two rare labels in one cell are no hit
+
+
+def test_counting_takes_no_more_memory_for_more_labels() -> None:
+    judge = Judge()
+    for n in range(20_000):
+        judge.add(Record("id x", b"", "ok", truth=f"t{n}", label=f"l{n}"))
+    assert len(judge._pairs) <= 201
