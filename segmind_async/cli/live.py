@@ -6,6 +6,7 @@ markup, and none of it can steer the terminal.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from textwrap import wrap
 from types import TracebackType
 
@@ -82,7 +83,7 @@ class Live:
         if self._draws:
             self._draw(frame(standing, self._recent, self.notable, self._console.width))
         else:
-            print(line(standing, self._recent), file=self._console.file, flush=True)
+            self._write(line(standing, self._recent) + "\n")
 
     def clear(self) -> None:
         """Take the display off the screen, so that what comes next stands in its place."""
@@ -92,10 +93,12 @@ class Live:
     def _draw(self, lines: list[Text]) -> None:
         # The cursor stands below, and nothing above the screen can be drawn anew.
         lines = lines[: max(1, self._console.height - 1)]
-        with self._console.capture() as drawn:
-            self._console.print(Group(*lines), no_wrap=True, overflow="ellipsis", crop=True)
-        self._write(self._back() + drawn.get())
-        self._frame = lines
+        # The terminal, or who read the pipe, may be gone; the job is not done yet.
+        with suppress(OSError):
+            with self._console.capture() as drawn:
+                self._console.print(Group(*lines), no_wrap=True, overflow="ellipsis", crop=True)
+            self._write(self._back() + drawn.get())
+            self._frame = lines
 
     def _back(self) -> str:
         """Return what leads back to where the last drawing began, and wipes it off."""
@@ -107,8 +110,9 @@ class Live:
         return f"\r\x1b[{len(self._frame)}A\x1b[J"
 
     def _write(self, text: str) -> None:
-        self._console.file.write(text)
-        self._console.file.flush()
+        with suppress(OSError):  # as above
+            self._console.file.write(text)
+            self._console.file.flush()
 
 
 def can_draw(console: Console) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from decimal import Decimal
@@ -14,6 +15,8 @@ from ..models import FanOutReport
 from .committer import of
 from .journal import Journal
 from .standing import Standing
+
+_LOG = logging.getLogger(__name__)
 
 Progress: TypeAlias = Callable[[Standing], None]
 
@@ -61,7 +64,14 @@ class Sights:
             self._written = standing
             self._journal.sample(time.time(), standing.as_json())  # noqa: TID251  # for people to read
         if self._progress is not None:
-            self._progress(standing)
+            self._tell(self._progress, standing)
+
+    def _tell(self, progress: Progress, standing: Standing) -> None:
+        try:
+            progress(standing)
+        except Exception:  # noqa: BLE001  # whatever a user wrote
+            # What only looks on must not end a job that is being paid for.
+            _LOG.exception("progress has failed")
 
     def _standing(self, fan_out: FanOut, sent: FanOutReport, rows: Standing) -> Standing:
         now = self._service.admission.statistics(self._service.estimates.of(self._model))

@@ -242,3 +242,13 @@ def test_a_long_reason_is_wrapped_and_not_cut() -> None:
     )
     lines = [text.plain for text in frame(replace(STANDING, stopping=reason), recent(), Notable(), 80)]
     assert " ".join(lines[1:3]) == f"no more is sent, what is in flight ends: {reason}"
+
+
+def test_a_terminal_that_is_gone_ends_no_job() -> None:
+    class Gone(io.StringIO):
+        def write(self, text: str) -> int:
+            raise OSError("Input/output error")
+
+    console = Console(file=Gone(), force_terminal=True, width=80, legacy_windows=False, _environ={})
+    with Live(console) as live:
+        show(live, STANDING)

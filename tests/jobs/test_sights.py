@@ -62,3 +62,12 @@ async def test_a_run_has_the_rows_that_are_worth_a_look(tmp_path: Path) -> None:
     (one,) = outcomes.notable.errors
     assert (one.name, one.count, one.example.message) == ("BadRequestError", 1, "HTTP 400: not today")
     assert [row.place for row in outcomes.notable.slowest] == [0, 1, 2]
+
+
+async def test_a_progress_that_fails_costs_no_row(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    def fail(standing: sa.Standing) -> None:
+        raise ValueError(f"at {standing.done}")
+
+    await run(tmp_path, 10, ScriptedTransport(latency=1.0), fail)
+    assert len((tmp_path / "out.jsonl").read_text().splitlines()) == 10
+    assert {record.message for record in caplog.records} == {"progress has failed"}
