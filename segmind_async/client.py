@@ -35,6 +35,7 @@ from .errors import APITimeoutError, ClientClosedError, ConfigurationError, Erro
 from .jobs.given import JobRows, as_rows
 from .jobs.plan import JobOptions, JobPlan
 from .jobs.runner import JobRun
+from .jobs.sights import Progress
 from .models import DEFAULT_MODEL, Balance, ChatCompletion, ChatRequest, Messages, Outcome, Statistics
 
 if TYPE_CHECKING:
@@ -280,6 +281,7 @@ class SegmindClient:
         parse: TypeForm[T],
         options: JobOptions | None = None,
         settings: Mapping[str, object] | None = None,
+        progress: Progress | None = None,
         **sending: Unpack[JobSending],
     ) -> JobRun[T]: ...
     @overload
@@ -291,6 +293,7 @@ class SegmindClient:
         parse: TypeAdapter[T],
         options: JobOptions | None = None,
         settings: Mapping[str, object] | None = None,
+        progress: Progress | None = None,
         **sending: Unpack[JobSending],
     ) -> JobRun[T]: ...
     @overload
@@ -302,6 +305,7 @@ class SegmindClient:
         parse: None = None,
         options: JobOptions | None = None,
         settings: Mapping[str, object] | None = None,
+        progress: Progress | None = None,
         **sending: Unpack[JobSending],
     ) -> JobRun: ...
     def run_job(
@@ -312,6 +316,7 @@ class SegmindClient:
         parse: Any = None,
         options: JobOptions | None = None,
         settings: Mapping[str, object] | None = None,
+        progress: Progress | None = None,
         **sending: Unpack[JobSending],
     ) -> JobRun[Any]:
         """Run a job that loses nothing; gives an async context manager over an async iterator of outcomes.
@@ -322,9 +327,10 @@ class SegmindClient:
         changed row is asked again; a changed model, delivery, `parse` or *settings* (whatever else must
         stay the same, as JSON) is refused.
 
-        `options` say how rows are delivered, which are asked again, and who is told of the progress.
-        *sending* is as in `fan_out`: `floor`, `max_credits`, `max_in_flight`, `on_exhausted`, `ordered`,
-        `max_failures`, `max_outage`, `max_reasks`.
+        `options` say how rows are delivered and which are asked again; `progress` is called within the
+        loop, twice a second, with how the job stands. *sending* is as in `fan_out`: `floor`,
+        `max_credits`, `max_in_flight`, `on_exhausted`, `ordered`, `max_failures`, `max_outage`,
+        `max_reasks`.
 
         Raises ConfigurationError for settings that cannot work; entering it raises JournalError for a
         journal that is in use, damaged, or of another job.
@@ -353,7 +359,7 @@ class SegmindClient:
                 service, replace(fan_out, keep=keep, expected=wanted), call, requests
             ),
             as_rows(rows),
-            JobPlan.of(Path(journal), self._options.model, settings or {}, chosen, wanted),
+            JobPlan.of(Path(journal), self._options.model, settings or {}, chosen, wanted, progress),
         )
 
     def _workers(self, scope: CallScope) -> int:

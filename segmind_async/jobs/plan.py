@@ -40,8 +40,6 @@ class JobOptions:
     """Whether rows that failed in an earlier run are asked again; or the classes of errors that are."""
     hand_on: bool = True
     """Whether outcomes of an earlier run are handed out too."""
-    progress: Progress | None = None
-    """Called within the loop, now and then, with how the job stands."""
 
     def __post_init__(self) -> None:
         check_choice("delivery", self.delivery, ("direct", "queued"))
@@ -67,6 +65,8 @@ class JobPlan:
     options: JobOptions
     expected: Expected[Any] | None = None
     """What every answer must be; None: anything."""
+    progress: Progress | None = None
+    """Called within the loop, twice a second, with how the job stands."""
 
     @classmethod
     def of(
@@ -76,9 +76,10 @@ class JobPlan:
         settings: Settings,
         options: JobOptions,
         expected: Expected[Any] | None,
+        progress: Progress | None,
     ) -> JobPlan:
         """Make a plan; whatever changes what a row is asked or how must be among its settings."""
         schema = None if expected is None else to_json(expected.shape.schema)
         digest = None if schema is None else hashlib.sha256(schema).hexdigest()[:16]
         own = {"model": model, "delivery": options.delivery, "parse": digest}
-        return cls(path, {**own, **settings}, options, expected)
+        return cls(path, {**own, **settings}, options, expected, progress)

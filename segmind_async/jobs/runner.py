@@ -29,11 +29,12 @@ from . import restart
 from .committer import of
 from .identity import Known, batches_of, matched
 from .journal import Draft, Journal, Record
+from .notable import Notable
 from .plan import JobPlan
 from .queueing import JournaledSubmissions
 from .results import UNUSABLE, Reading, outcome_of, record_of, record_of_draft, with_excerpt
 from .rows import Row
-from .sights import Sights
+from .sights import LOOK_EVERY, Sights
 from .standing import Standing
 
 Delivery: TypeAlias = Literal["direct", "queued"]
@@ -126,17 +127,19 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
         self.report = JobReport()
         self.for_now: dict[str, Record] = {}
         """Results that the next run is to forget, by key: the key or the model is at fault, not the row."""
+        self.notable = Notable()
+        """The few rows of this run that are worth a look."""
         self.journal: Journal
         self._service = service
         self._make_fan_out = make_fan_out
         self._rows = rows
         self._plan = plan
-        self._options = options = plan.options
+        self._options = plan.options
         self._model = str(plan.settings["model"])
         self._shape = None if plan.expected is None else plan.expected.shape
         self._drafts: dict[str, Draft] = {}
         self._under_way: dict[int, Known] = {}
-        self.sights = Sights(service, self._model, options.progress)
+        self.sights = Sights(service, self._model, plan.progress)
         self._read = 0
         self._failed_earlier = 0
         self._noted_at = -math.inf
@@ -292,6 +295,7 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
             # Paid for in an earlier run, and of no use.
             record.units = draft.units + (record.units or 0)
         self.report.book(record)
+        self.notable.add(record)
         if isinstance(outcome.error, _OF_ALL):
             self.for_now[known.key] = record
             return
@@ -319,7 +323,7 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
 
     async def _look_often(self) -> None:
         while True:
-            await anyio.sleep(self.sights.pause)
+            await anyio.sleep(LOOK_EVERY)
             self._look()
 
     def _look(self) -> None:
@@ -332,7 +336,7 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
         if self._submissions is not None:
             self.report.taken_over = self._submissions.taken_over
             self.report.asked_again = self._submissions.asked_again
-        self.sights.look(self._fan_out, self._so_far())
+        self.sights.look(self._fan_out, self._so_far(), last=self._ended)
 
     def _so_far(self) -> Standing:
         """Say what has become of the rows that were read."""
