@@ -9,15 +9,11 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections import Counter, deque
-from collections.abc import (
-    AsyncIterator,
-    Awaitable,
-    Callable,
-)
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator
+from dataclasses import replace
 from decimal import Decimal
 from types import TracebackType
-from typing import Any, Generic, Literal, TypeAlias
+from typing import Any, Generic
 
 import anyio
 from anyio.abc import TaskGroup
@@ -26,10 +22,11 @@ from ._admission import CallScope
 from ._call import Call, CallOptions, NotSentError, Tally
 from ._core.histogram import Histogram
 from ._core.money import credits_of
-from ._parse import Conversation, Expected
+from ._parse import Conversation
 from ._service import Service, read_balance
+from ._settings import FanOutOptions
 from ._source import Rows, Source
-from .config import RetryPolicy, check_amount, check_choice, check_count
+from .config import RetryPolicy
 from .errors import (
     AccessError,
     AuthenticationError,
@@ -44,57 +41,11 @@ from .errors import (
 )
 from .models import ChatCompletion, ChatRequest, FanOutReport, Outcome, Request, Status, T_co
 
-OnExhausted: TypeAlias = Literal["stop", "wait", "raise"]
-
 _LOOK_AGAIN = 1.0
 """Seconds between two looks at whether an outage has ended."""
 
 _WATCH_FIRST, _WATCH_LAST = 5.0, 60.0
 """Seconds between two looks at the balance while waiting for a top-up: at first, and in the end."""
-
-
-@dataclass(frozen=True, slots=True)
-class FanOutOptions:
-    """How a fan-out behaves; what each call does stands in its `CallOptions`."""
-
-    workers: int
-    """Calls at once, waiting ones included."""
-    buffer: int
-    """Finished rows that may wait for the consumer, beyond one for each worker."""
-    ordered: bool
-    on_exhausted: OnExhausted
-    max_failures: int | None
-    """Failed rows at which it stops; None: never."""
-    max_outage: float
-    """Seconds for which it waits while the service fails for all."""
-    keep: Callable[[Outcome[Any]], Awaitable[None]] | None = None
-    """Awaited with every outcome before anybody sees it and before its worker takes another row."""
-    expected: Expected[Any] | None = None
-    """What every answer must be; None: anything."""
-
-    @classmethod
-    def checked(
-        cls,
-        *,
-        workers: int,
-        buffer: int | None = None,
-        ordered: bool,
-        on_exhausted: OnExhausted,
-        max_failures: int | None,
-        max_outage: float,
-    ) -> FanOutOptions:
-        """Make options of what a user has set; raises ConfigurationError naming what cannot work.
-
-        *buffer* None: as many as workers.
-        """
-        check_choice("on_exhausted", on_exhausted, ("stop", "wait", "raise"))
-        if max_failures is not None:
-            check_count("max_failures", max_failures, at_least=1)
-        check_amount("max_outage", max_outage)
-        if buffer is not None:
-            check_count("buffer", buffer)
-        room = workers if buffer is None else buffer
-        return cls(workers, room, ordered, on_exhausted, max_failures, max_outage)
 
 
 class Settled(ChatRequest):

@@ -23,20 +23,21 @@ from ._core.queue import Priority
 from ._core.redact import Redactor
 from ._core.throttle import Throttle
 from ._core.tools import Tool, runnable
-from ._fanout import FanOut, FanOutOptions, OnExhausted
+from ._fanout import FanOut
 from ._notify import Notify, OnAttempt, OnBalance, OnRetry
 from ._parse import Conversation, expected
 from ._scoped import ScopedClient
 from ._service import Service, read_balance
 from ._sessions import SessionPool
-from ._settings import FanOutSettings, ManySettings
+from ._settings import FanOutOptions, FanOutSettings, JobSending, ManySettings, OnExhausted
 from ._source import Rows
 from ._transport import AiohttpTransport, Transport
 from ._watch import OnChange
 from .config import Limits, RetryPolicy, Timeouts, check_amount
 from .errors import APITimeoutError, ConfigurationError, ErrorDetails
 from .jobs.given import JobRows, as_rows
-from .jobs.runner import JobOptions, JobRun
+from .jobs.plan import JobOptions, JobPlan, JobSettings
+from .jobs.runner import JobRun
 from .jobs.sights import Progress
 from .models import DEFAULT_MODEL, Balance, ChatCompletion, ChatRequest, Messages, Outcome
 
@@ -172,10 +173,8 @@ class SegmindClient(ScopedClient):
         except APITimeoutError:
             raise
         except TimeoutError as error:
-            tally = call.tally
-            details = ErrorDetails(
-                model=model or self._options.model, attempts=tally.attempts, cost=tally.cost
-            )
+            asked, tally = model or self._options.model, call.tally
+            details = ErrorDetails(model=asked, attempts=tally.attempts, cost=tally.cost)
             raise APITimeoutError(f"no answer within timeout={timeout:g} s", details) from error
 
     @overload
@@ -243,31 +242,41 @@ class SegmindClient(ScopedClient):
         options = replace(options, keep=keep, expected=wanted)
         return FanOut(self._service, options, replace(self._options, scope=scope), requests)
 
+    @overload
+    def run_job(
+        self, rows: JobRows, *, journal: str | Path, parse: TypeForm[T], **given: Unpack[JobSettings]
+    ) -> JobRun[T]: ...
+    @overload
+    def run_job(
+        self, rows: JobRows, *, journal: str | Path, parse: TypeAdapter[T], **given: Unpack[JobSettings]
+    ) -> JobRun[T]: ...
+    @overload
+    def run_job(
+        self, rows: JobRows, *, journal: str | Path, parse: None = None, **given: Unpack[JobSettings]
+    ) -> JobRun: ...
     def run_job(
         self,
         rows: JobRows,
         *,
         journal: str | Path,
+        parse: Any = None,
         options: JobOptions | None = None,
         settings: Mapping[str, object] | None = None,
         progress: Progress | None = None,
-        floor: Decimal | float = 0,
-        max_credits: Decimal | float | None = None,
-        max_in_flight: int | None = None,
-        on_exhausted: OnExhausted = "stop",
-        ordered: bool = False,
-        max_failures: int | None = None,
-        max_outage: float = 600.0,
-    ) -> JobRun:
+        **sending: Unpack[JobSending],
+    ) -> JobRun[Any]:
         """Run a job that loses nothing; gives an async context manager over an async iterator of outcomes.
 
-        Each answer is durable in the file *journal* before its outcome is seen. The same job again, after
-        whatever stop, hands out from there what is finished, and asks only for the rest. Rows are known by
-        their `id`, else by what they ask, so their order may change. A changed row is asked again; a
-        changed model, delivery or *settings* (whatever else must stay the same, as JSON) is refused.
+        Each answer is durable in the file *journal* before its outcome is seen, and before `parse` reads
+        it. The same job again, after whatever stop, hands out from there what is finished, and asks only
+        for the rest. Rows are known by their `id`, else by what they ask, so their order may change. A
+        changed row is asked again; a changed model, delivery, `parse` or *settings* (whatever else must
+        stay the same, as JSON) is refused.
 
         `options` say how rows are delivered and which are asked again; `progress` is called within the
-        loop, now and then, with how the job stands. The rest is as in `fan_out`.
+        loop, twice a second, with how the job stands. *sending* is as in `fan_out`: `floor`,
+        `max_credits`, `max_in_flight`, `on_exhausted`, `ordered`, `max_failures`, `max_outage`,
+        `max_reasks`.
 
         Raises ConfigurationError for settings that cannot work; entering it raises JournalError for a
         journal that is in use, damaged, or of another job.
@@ -275,25 +284,27 @@ class SegmindClient(ScopedClient):
         self._check_open()
         chosen = options or JobOptions()
         if chosen.delivery == "queued" and not self._base_url.endswith("/v1"):
-            raise ConfigurationError(
-                f"delivery='queued' needs a base_url that ends in /v1, not {self._base_url!r}"
-            )
-        scope = self._scope(max_credits, floor, max_in_flight, "bulk")
+            reason = f"delivery='queued' needs a base_url that ends in /v1, not {self._base_url!r}"
+            raise ConfigurationError(reason)
+        scope = self._scope(
+            sending.get("max_credits"), sending.get("floor", 0), sending.get("max_in_flight"), "bulk"
+        )
         fan_out = FanOutOptions.checked(
             workers=self._workers(scope),
-            ordered=ordered,
-            on_exhausted=on_exhausted,
-            max_failures=max_failures,
-            max_outage=max_outage,
+            ordered=sending.get("ordered", False),
+            on_exhausted=sending.get("on_exhausted", "stop"),
+            max_failures=sending.get("max_failures"),
+            max_outage=sending.get("max_outage", 600.0),
         )
         call = replace(self._options, scope=scope)
+        wanted = None if parse is None else expected(parse, sending.get("max_reasks", 1))
         return JobRun(
             self._service,
-            lambda service, requests, keep: FanOut(service, replace(fan_out, keep=keep), call, requests),
+            lambda service, requests, keep, wanted: FanOut(
+                service, replace(fan_out, keep=keep, expected=wanted), call, requests
+            ),
             as_rows(rows),
-            Path(journal),
-            {"model": self._options.model, "delivery": chosen.delivery, **(settings or {})},
-            replace(chosen, progress=progress or chosen.progress),
+            JobPlan.of(Path(journal), self._options.model, settings or {}, chosen, wanted, progress),
         )
 
     @overload

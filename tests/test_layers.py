@@ -52,6 +52,7 @@ KNOWS_AIOHTTP = {"_sessions", "_transport", "emulator.server", "emulator.speakin
 OPTIONAL = {"_pictures": {"PIL"}}
 """What a module may import inside a function, because it comes with an extra."""
 KNOWS_TERMINAL = {"typer", "rich", "click"}
+KNOWS_MATPLOTLIB = {"cli.charts"}
 
 MOST_BODY_LINES = 50
 MOST_DEPTH = 3
@@ -114,6 +115,8 @@ def test_each_room_knows_only_its_own_libraries(name: str) -> None:
         assert "aiohttp" not in outside
     if room(name) != "cli":
         assert not outside & KNOWS_TERMINAL
+    if name not in KNOWS_MATPLOTLIB:
+        assert "matplotlib" not in outside
 
 
 @pytest.mark.parametrize("name", sorted(name for name in MODULES if room(name) == "_core"))

@@ -14,11 +14,11 @@ import typer
 
 from .._version import __version__
 from ..jobs.labels import Labels
+from ..jobs.plan import JobOptions
 from ..jobs.rows import MakeRequest, column, own_request, template, under
-from ..jobs.runner import JobOptions
 from ..messages import system, user
 from ..models import DEFAULT_MODEL
-from . import bulk, demo
+from . import bulk, demo, report
 from .running import ClientOptions, Exit, open_client, plain, run, say, show_json
 
 app = typer.Typer(
@@ -235,6 +235,22 @@ def classify(
             dry=dry_run,
         )
         return await bulk.run(job, as_json=as_json)
+
+    run(main)
+
+
+@app.command("report")
+def run_report(
+    journal: Annotated[Path, typer.Argument(help="A job's journal.", exists=True, dir_okay=False)],
+    html: Annotated[
+        Path | None, typer.Option("--html", help="Write one self-contained page.", dir_okay=False)
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what a job has done, by its journal; also while it runs."""
+
+    async def main() -> Exit:
+        return report.run(journal, html, as_json=as_json)
 
     run(main)
 

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from decimal import Decimal
 from pathlib import Path
 
-from .._fanout import OnExhausted
+from .._settings import OnExhausted
+from ..client import SegmindClient
 from ..emulator import Brain, FunctionBrain, NaiveBayes
 from ..jobs.files import INTERRUPTED, run_file
 from ..jobs.forecast import forecast
 from ..jobs.journal import Settings
 from ..jobs.labels import Labels
-from ..jobs.rows import MakeRequest, column, open_rows
-from ..jobs.runner import DISK, JobOptions, JobReport
-from ..jobs.standing import Standing
+from ..jobs.plan import JobOptions
+from ..jobs.rows import MakeRequest, Row, column, open_rows
+from ..jobs.runner import DISK, JobReport, JobRun
 from ..models import FanOutReport, Status
+from .live import Live
 from .running import ClientOptions, Exit, open_client, plain, say, show_json
+from .wording import credits_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,27 +56,35 @@ async def run(job: Job, *, as_json: bool) -> Exit:
         _tell_forecast(job, as_json=as_json)
         return Exit.OK
     path = job.journal or job.output.with_name(job.output.name + ".journal")
-    spending, options = job.spending, replace(job.options, progress=Lines())
     async with open_client(job.client) as client:
-        report = await run_file(
-            lambda rows: client.run_job(
-                rows,
-                journal=path,
-                options=options,
-                # What a stand-in said must never pass for an answer of the real service.
-                settings={"emulate": job.client.emulate, **job.settings},
-                floor=spending.floor,
-                max_credits=spending.max_credits,
-                on_exhausted=spending.on_exhausted,
-            ),
-            lambda: open_rows(job.input, job.make, job.limit),
-            job.output,
-        )
+        with Live() as live:
+            report = await run_file(
+                lambda rows: _begun(client, job, path, rows, live),
+                lambda: open_rows(job.input, job.make, job.limit),
+                job.output,
+            )
     if as_json:
         show_json(_as_json(report))
     else:
         _tell_end(report, job.output, path)
     return exit_code(report)
+
+
+def _begun(client: SegmindClient, job: Job, path: Path, rows: Iterator[Row], live: Live) -> JobRun:
+    spending = job.spending
+    run = client.run_job(
+        rows,
+        journal=path,
+        options=job.options,
+        # What a stand-in said must never pass for an answer of the real service.
+        settings={"emulate": job.client.emulate, **job.settings},
+        progress=live,
+        floor=spending.floor,
+        max_credits=spending.max_credits,
+        on_exhausted=spending.on_exhausted,
+    )
+    live.notable = run.notable
+    return run
 
 
 def _tell_forecast(job: Job, *, as_json: bool) -> None:
@@ -103,32 +115,6 @@ def exit_code(report: JobReport) -> Exit:
     return Exit.SOME_FAILED if report.counts[Status.FAILED] else Exit.OK
 
 
-_EVERY = 10.0
-"""Seconds between two lines of progress."""
-
-
-class Lines:
-    """Says now and then, in one line, how a job stands."""
-
-    def __init__(self) -> None:
-        self._next = _EVERY
-        self._told = False
-
-    def __call__(self, standing: Standing) -> None:
-        """Say it, if it is time, or if a first Ctrl-C has come."""
-        if standing.stopping == INTERRUPTED and not self._told:
-            self._told = True
-            say("interrupted: what is in flight may end, for a minute at most; Ctrl-C again ends at once")
-        elif standing.elapsed >= self._next:
-            self._next = standing.elapsed + _EVERY
-            earlier = f", {standing.resumed} from earlier runs" if standing.resumed else ""
-            speed = standing.ended / standing.elapsed if standing.elapsed else 0.0
-            say(
-                f"{standing.ok} ok, {standing.failed} failed{earlier}; {speed:.1f} a second; "
-                f"{standing.spent} credits spent, {standing.balance} left"
-            )
-
-
 def _rate(fan_out: FanOutReport) -> str:
     return f"{fan_out.ok / fan_out.elapsed if fan_out.elapsed else 0.0:.1f} a second"
 
@@ -139,7 +125,8 @@ def _tell_end(report: JobReport, output: Path, journal: Path) -> None:
     earlier = f" ({report.resumed} by earlier runs)" if report.resumed else ""
     say(
         f"{counts['ok']} ok, {counts['failed']} failed, {counts['unsent']} unsent{earlier}; "
-        f"{_rate(fan_out)}; {fan_out.spent} credits spent, {fan_out.credits_remaining} left"
+        f"{_rate(fan_out)}; {credits_text(fan_out.spent)} credits spent, "
+        f"{credits_text(fan_out.credits_remaining)} left"
     )
     for name, count in report.errors.most_common(5):
         say(f"  {count} x {name}, such as: {report.examples[name][:200]}")
@@ -150,7 +137,7 @@ def _tell_end(report: JobReport, output: Path, journal: Path) -> None:
     if fan_out.stopped:
         say(f"stopped early: {fan_out.stopped}")
         say(f"the same command goes on; what is done stands in {journal}")
-    say(f"results in {output}")
+    say(f"results in {output}; segmind-async report {journal} says more")
 
 
 def _as_json(report: JobReport) -> object:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .journal import JournalError
-from .runner import JobOptions, JobReport, JobRun
+from .plan import JobOptions
+from .runner import JobReport, JobRun
 
 __all__ = ["JobOptions", "JobReport", "JobRun", "JournalError"]

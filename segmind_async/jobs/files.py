@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 from typing import IO, TypeAlias
 
@@ -26,6 +27,9 @@ INTERRUPTED = "interrupted"
 _GRACE = 60.0
 """Seconds that calls in flight get to end after a first Ctrl-C."""
 
+_BATCH, _PAUSE = 256, 0.002
+"""Rows that are counted at once, and seconds of rest after them: the sending comes first."""
+
 
 async def run_file(
     make_run: Callable[[Iterator[Row]], JobRun], open_rows: OpenRows, output: Path
@@ -39,19 +43,20 @@ async def run_file(
     """
     with open_rows() as rows:
         async with make_run(rows) as run:
-            await _drained(run)
+            await _drained(run, open_rows)
             await run.end()
             report = await _written(run, open_rows, output)
     report.fan_out = run.report.fan_out
     return report
 
 
-async def _drained(run: JobRun) -> None:
+async def _drained(run: JobRun, open_rows: OpenRows) -> None:
     """Take what comes, it has been kept already, and listen for signals."""
     failed: Exception | None = None
     async with anyio.create_task_group() as tasks:
         with anyio.CancelScope() as consuming:
             tasks.start_soon(_listen, run, consuming)
+            tasks.start_soon(_count_rows, run, open_rows)
             failed = await _consumed(run)
         tasks.cancel_scope.cancel()
     if failed is not None:
@@ -78,6 +83,30 @@ async def _listen(run: JobRun, consuming: anyio.CancelScope) -> None:
         with anyio.move_on_after(_GRACE):
             await anext(signals)
         consuming.cancel()
+
+
+async def _count_rows(run: JobRun, open_rows: OpenRows) -> None:
+    """Count the rows beside the work: until then nobody can say when it ends, or what it will cost."""
+    enough = threading.Event()
+    try:
+        total = await anyio.to_thread.run_sync(_counted, open_rows, enough, abandon_on_cancel=True)
+    except Exception:  # noqa: BLE001  # the job reads the same rows, and tells of it
+        return
+    finally:
+        enough.set()
+    if run.sights.total is None:
+        run.sights.total = total
+
+
+def _counted(open_rows: OpenRows, enough: threading.Event) -> int | None:
+    """Return how many rows there are; None if that is no longer wanted."""
+    total = 0
+    with open_rows() as rows:
+        while batch := sum(1 for _ in islice(rows, _BATCH)):
+            total += batch
+            if enough.wait(_PAUSE):
+                return None
+    return total
 
 
 async def _written(run: JobRun, open_rows: OpenRows, output: Path) -> JobReport:

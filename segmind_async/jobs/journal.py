@@ -16,17 +16,13 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from ..errors import ConfigurationError
+from . import tables
 from .committer import Committer
 from .lock import Lock, is_on_network
 from .statements import count, put
-
-APPLICATION = 0x5E6D1D
-"""Marks the file as ours (`PRAGMA application_id`)."""
-
-VERSION = 2
 
 _SAFE_WAL = ((3, 51, 3), (3, 50, 7), (3, 44, 6))
 """SQLite releases from which WAL no longer loses commits (3.50 and 3.44: the fix was taken back to them)."""
@@ -75,6 +71,16 @@ class Record:
     """Its place in the log; of several records of a key the last one counts."""
 
 
+class Draft(NamedTuple):
+    """An answer as it came, before anything was read from it."""
+
+    key: str
+    digest: bytes
+    units: int | None
+    """What the row has cost so far."""
+    raw: bytes
+
+
 COLUMNS = (
     "key", "digest", "status", "kind", "message", "place", "units", "seconds", "attempts", "in_doubt", "at",
     "label", "truth", "parsed", "excerpt",
@@ -87,32 +93,6 @@ _FIND = (
     f"SELECT {', '.join(f'rows.{name}' for name in COLUMNS)}, raw, number "  # noqa: S608  # as above
     "FROM latest JOIN rows USING (number) LEFT JOIN answers USING (number) WHERE latest.key IN"
 )
-
-_SCHEMA = """
-CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE rows (
-    number INTEGER PRIMARY KEY,
-    key TEXT NOT NULL, digest BLOB NOT NULL, status TEXT NOT NULL, kind TEXT, message TEXT, place INTEGER,
-    units INTEGER, seconds REAL, attempts INTEGER NOT NULL, in_doubt INTEGER NOT NULL, at REAL NOT NULL,
-    label TEXT, truth TEXT, parsed TEXT, excerpt TEXT,
-    replaced INTEGER NOT NULL DEFAULT 0
-);
-CREATE TABLE answers (number INTEGER PRIMARY KEY, raw BLOB NOT NULL);
-CREATE TABLE submissions (
-    request TEXT PRIMARY KEY, digest BLOB NOT NULL, at REAL NOT NULL
-) WITHOUT ROWID;
-CREATE TABLE samples (number INTEGER PRIMARY KEY, at REAL NOT NULL, facts TEXT NOT NULL);
-"""
-
-_TEMPORARY = """
-CREATE TEMP TABLE seen (key TEXT PRIMARY KEY, count INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TEMP TABLE latest (key TEXT PRIMARY KEY, number INTEGER NOT NULL) WITHOUT ROWID;
-"""
-
-_INDEX = """
-INSERT OR REPLACE INTO latest SELECT key, number FROM rows
-WHERE number > (SELECT coalesce(max(number), 0) FROM latest) AND NOT replaced ORDER BY key, number
-"""
 
 
 class Journal:
@@ -132,6 +112,7 @@ class Journal:
         self.path = path
         self._last = 0
         """Number of the last record."""
+        self._drafted = False
         self._connect = connect or _connected
         self._lock = Lock(path.with_name(path.name + ".lock"))
         owner = self._lock.take()
@@ -178,6 +159,8 @@ class Journal:
         ended = [(submission,) for _, submission in kept if submission is not None]
         if ended:
             database.executemany("DELETE FROM submissions WHERE request = ?", ended)
+        if self._drafted:
+            database.executemany("DELETE FROM drafts WHERE key = ?", [(record.key,) for record, _ in kept])
         self._last += len(kept)
 
     def look_up(self, names: Sequence[tuple[str, str]]) -> Future[list[tuple[str, Record | None]]]:
@@ -190,7 +173,7 @@ class Journal:
 
     def index(self) -> Future[None]:
         """Take up what was kept since the last time into what `look_up` finds."""
-        return self._committer.ask(lambda database: _run(database, _INDEX))
+        return self._committer.ask(lambda database: _run(database, tables.INDEX))
 
     def occurrences(self, names: list[str]) -> Future[list[int]]:
         """Return, for each of *names*, how often it has come by in this pass over the input, from 1."""
@@ -207,6 +190,20 @@ class Journal:
             lambda database: _run(database, "INSERT OR REPLACE INTO submissions VALUES (?, ?, ?)", *values),
             # Until it is on the disk, a crash would have the request paid twice.
             urgent=True,
+        )
+
+    def draft(self, draft: Draft) -> asyncio.Future[None]:
+        """Write an answer that is still to be read, and perhaps asked for again; the row's record ends it."""
+        self._drafted = True
+        return self._committer.ask_here(
+            lambda database: _run(database, "INSERT INTO drafts VALUES (?, ?, ?, ?)", *draft)
+        )
+
+    def drafts(self) -> Future[list[Draft]]:
+        """Return the answers that nobody has come to read, oldest first."""
+        self._drafted = True
+        return self._committer.ask(
+            lambda database: [Draft(*row) for row in database.execute("SELECT * FROM drafts ORDER BY rowid")]
         )
 
     def forget_submission(self, request: str) -> Future[None]:
@@ -265,11 +262,11 @@ class Journal:
             database.execute(f"PRAGMA journal_mode = {'WAL' if wal else 'TRUNCATE'}")
             database.execute("PRAGMA synchronous = FULL")
             if fresh:
-                _create(database, settings)
+                tables.create(database, settings)
             else:
                 _check_settings(database, self.path, settings)
-            database.executescript(_TEMPORARY)
-            database.execute(_INDEX)
+            database.executescript(tables.TEMPORARY)
+            database.execute(tables.INDEX)
             database.commit()
             self._last = database.execute("SELECT coalesce(max(number), 0) FROM rows").fetchone()[0]
         except sqlite3.Error as error:
@@ -303,12 +300,12 @@ def _is_cut(database: sqlite3.Connection, path: Path) -> bool:
 def check_kind(database: sqlite3.Connection, path: Path) -> None:
     """Refuse what is no journal, or not of this version; raises JournalError."""
     found = database.execute("PRAGMA application_id").fetchone()[0]
-    if found != APPLICATION:
+    if found != tables.APPLICATION:
         raise JournalError(f"{str(path)!r} is a database, but no journal of a job; name another file")
     version = database.execute("PRAGMA user_version").fetchone()[0]
-    if version != VERSION:
+    if version != tables.VERSION:
         raise JournalError(
-            f"the journal {str(path)!r} has version {version}, this release writes {VERSION}; "
+            f"the journal {str(path)!r} has version {version}, this release writes {tables.VERSION}; "
             "finish that job with the release it was begun with, or name another journal"
         )
 
@@ -325,18 +322,6 @@ def read_fact(database: sqlite3.Connection, name: str) -> object:
     """Read what was noted under *name*; None if nothing was."""
     found = database.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
     return None if found is None else json.loads(found[0])
-
-
-def _create(database: sqlite3.Connection, settings: Settings) -> None:
-    # One transaction: a crash in the middle leaves an empty file, and that is begun anew.
-    database.execute("BEGIN IMMEDIATE")
-    for statement in filter(str.strip, _SCHEMA.split(";")):
-        database.execute(statement)
-    for name, value in settings.items():
-        _run(database, "INSERT INTO meta VALUES (?, ?)", f"setting {name}", json.dumps(value))
-    database.execute(f"PRAGMA application_id = {APPLICATION}")
-    database.execute(f"PRAGMA user_version = {VERSION}")
-    database.commit()
 
 
 def _check_settings(database: sqlite3.Connection, path: Path, settings: Settings) -> None:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from pydantic_core import from_json, to_json
 
 from .. import errors
 from .._core.decode import Answer, decode
 from .._core.money import ceil_units, credits_of
-from ..errors import ErrorDetails, SegmindError
+from .._core.schema import Shape
+from ..errors import ErrorDetails, OutputValidationError, SegmindError
 from ..models import ChatCompletion, Outcome, Status
 from .identity import Known, excerpt_of
-from .journal import Record
+from .journal import Draft, Record
 from .rows import Row
 
 Json: TypeAlias = dict[str, object]
@@ -42,7 +44,7 @@ class Reading(NamedTuple):
 Read: TypeAlias = Callable[[ChatCompletion], Reading]
 
 
-def record_of(known: Known, outcome: Outcome, reading: Reading, truth: str | None) -> Record:
+def record_of(known: Known, outcome: Outcome[Any], reading: Reading, truth: str | None) -> Record:
     """Return what the journal keeps of an outcome that is ok or failed."""
     completion, error = outcome.completion, outcome.error
     kind, message = reading.kind, reading.message
@@ -70,26 +72,55 @@ def record_of(known: Known, outcome: Outcome, reading: Reading, truth: str | Non
     )
 
 
+def record_of_draft(known: Known, draft: Draft, parsed: str) -> Record:
+    """Return what the journal keeps of an answer that an earlier run has received and not read."""
+    return Record(
+        key=known.key,
+        digest=known.digest,
+        status=Status.OK,
+        place=known.row.index,
+        units=draft.units,
+        attempts=1,
+        at=time.time(),  # noqa: TID251  # as above
+        parsed=parsed,
+        raw=draft.raw,
+        number=known.earlier,
+    )
+
+
 def is_odd(record: Record, slow: float | None) -> bool:
     """Tell whether a row is worth a look: failed, misjudged, or among the slowest."""
     misjudged = record.truth is not None and record.label != record.truth
     return record.kind is not None or misjudged or bool(slow and (record.seconds or 0.0) > slow)
 
 
-def with_excerpt(record: Record, known: Known, slow: float | None) -> Record:
+def with_excerpt(record: Record, known: Known, slow: float | None) -> None:
     """Have a record that is worth a look say how its question began."""
     if known.row.request is not None and is_odd(record, slow):
         record.excerpt = excerpt_of(known.row.request)
-    return record
 
 
-def outcome_of(record: Record, index: int, id: str | None, model: str) -> Outcome:
-    """Return the outcome that a record was made of, as far as it was kept."""
+def outcome_of(record: Record, row: Row, model: str, shape: Shape[Any] | None) -> Outcome[Any]:
+    """Return the outcome that a record was made of, as far as it was kept; its answer is read anew."""
     cost = None if record.units is None else credits_of(record.units)
+    ended = (record.attempts, cost)
     if record.raw is None or record.kind is not None:
-        return Outcome(index, id, Status(record.status), None, _error(record, cost), record.attempts, cost)
+        return Outcome(row.index, row.id, Status(record.status), None, _error(record, cost), *ended)
+    completion = completion_of(record, model, cost)
+    try:
+        parsed = None if shape is None else shape.read(completion.text)
+    except Exception as error:  # noqa: BLE001  # a validator of the user's, perhaps another than before
+        details = ErrorDetails(attempts=record.attempts, elapsed=completion.elapsed, cost=cost)
+        misfit = OutputValidationError(f"the answer does not fit: {error}", details, (completion.text,))
+        return Outcome(row.index, row.id, Status.FAILED, None, misfit, *ended)
+    return Outcome(row.index, row.id, Status.OK, replace(completion, parsed=parsed), None, *ended)
+
+
+def completion_of(record: Record, model: str, cost: Decimal | None) -> ChatCompletion[Any]:
+    """Return the completion of a record with an answer."""
+    assert record.raw is not None
     answer = decode(record.raw)
-    completion = ChatCompletion(
+    return ChatCompletion(
         text=answer.text,
         finish_reason=answer.finish_reason,
         usage=answer.usage,
@@ -101,7 +132,6 @@ def outcome_of(record: Record, index: int, id: str | None, model: str) -> Outcom
         elapsed=record.seconds or 0.0,
         raw=answer.raw,
     )
-    return Outcome(index, id, Status.OK, completion, None, record.attempts, cost)
 
 
 def _error(record: Record, cost: Decimal | None) -> SegmindError:

@@ -10,32 +10,38 @@ import math
 from collections import Counter
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from types import TracebackType
-from typing import Literal, TypeAlias
+from typing import Any, Generic, Literal, TypeAlias
 
 import anyio
 from anyio.abc import TaskGroup
+from pydantic_core import to_json
 
+from .._core.decode import decode
+from .._core.money import ceil_units
 from .._fanout import FanOut, Settled
+from .._parse import Expected
 from .._queued import QueuedTransport
 from .._service import Service
-from ..config import check_choice
 from ..errors import AccessError, InvalidRequestError, ModelRetiredError, NotFoundError
-from ..models import ChatCompletion, ChatRequest, FanOutReport, Outcome, Status
+from ..models import ChatCompletion, ChatRequest, FanOutReport, Outcome, Status, T_co
 from . import restart
 from .committer import of
 from .identity import Known, batches_of, matched
-from .journal import Journal, Record, Settings
+from .journal import Draft, Journal, Record
+from .notable import Notable
+from .plan import JobPlan
 from .queueing import JournaledSubmissions
-from .results import UNUSABLE, Read, Reading, outcome_of, record_of, with_excerpt
+from .results import UNUSABLE, Reading, outcome_of, record_of, record_of_draft, with_excerpt
 from .rows import Row
-from .sights import Progress, Sights
+from .sights import LOOK_EVERY, Sights
 from .standing import Standing
 
 Delivery: TypeAlias = Literal["direct", "queued"]
-Keep: TypeAlias = Callable[[Outcome], Awaitable[None]]
-MakeFanOut: TypeAlias = Callable[[Service, AsyncIterable[ChatRequest], Keep], FanOut]
+Keep: TypeAlias = Callable[[Outcome[Any]], Awaitable[None]]
+MakeFanOut: TypeAlias = Callable[
+    [Service, AsyncIterable[ChatRequest], Keep, Expected[Any] | None], FanOut[Any]
+]
 
 _OF_ALL = (AccessError, NotFoundError, ModelRetiredError)
 """What every row would meet; it stops the job."""
@@ -50,40 +56,15 @@ AT_ONCE = 64
 """Rows that are looked up in the journal together, and so read ahead."""
 
 
-def _nothing(_: ChatCompletion) -> Reading:
-    return Reading()
+class _Asked(ChatRequest):
+    """A request that knows its row."""
 
+    __slots__ = ("known",)
 
-@dataclass(frozen=True, slots=True)
-class JobOptions:
-    """What a job does with its rows; how it sends them is the fan-out's."""
-
-    delivery: Delivery = "direct"
-    """"direct": a call waits for its answer. "queued": by way of `/v2`, where the id of each request is on
-    the disk at once, and after a crash its answer is fetched instead of paid for again."""
-    read: Read = _nothing
-    """Reads more of an answer than its text."""
-    truth: Callable[[Row], str | None] = lambda _: None
-    """Says what is right for a row, where that is known."""
-    retry_failed: bool | frozenset[str] = False
-    """Whether rows that failed in an earlier run are asked again; or the classes of errors that are."""
-    hand_on: bool = True
-    """Whether outcomes of an earlier run are handed out too."""
-    progress: Progress | None = None
-    """Called within the loop, now and then, with how the job stands."""
-
-    def __post_init__(self) -> None:
-        check_choice("delivery", self.delivery, ("direct", "queued"))
-
-    def again(self, record: Record) -> bool:
-        """Tell whether a finished row is to be asked again."""
-        if record.kind is None:
-            return False
-        return (
-            record.kind in self.retry_failed
-            if isinstance(self.retry_failed, frozenset)
-            else self.retry_failed
-        )
+    def __init__(self, request: ChatRequest, known: Known) -> None:
+        super().__init__(request.messages, model=request.model, id=request.id)
+        self.parameters = request.parameters
+        self.known = known
 
 
 @dataclass(slots=True)
@@ -128,7 +109,7 @@ class JobReport:
             self.right += record.label == record.truth
 
 
-class JobRun(AsyncIterator[Outcome]):
+class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
     """Outcomes of a job, as they complete; made by `SegmindClient.run_job`.
 
     Use it as an async context manager and iterate over what that gives. Leaving the context, for whatever
@@ -140,42 +121,45 @@ class JobRun(AsyncIterator[Outcome]):
         service: Service,
         make_fan_out: MakeFanOut,
         rows: Iterable[Row] | AsyncIterable[Row],
-        path: Path,
-        settings: Settings,
-        options: JobOptions,
+        plan: JobPlan,
     ) -> None:
-        self.path = path
+        self.path = plan.path
         self.report = JobReport()
         self.for_now: dict[str, Record] = {}
         """Results that the next run is to forget, by key: the key or the model is at fault, not the row."""
+        self.notable = Notable()
+        """The few rows of this run that are worth a look."""
         self.journal: Journal
         self._service = service
         self._make_fan_out = make_fan_out
         self._rows = rows
-        self._settings = settings
-        self._options = options
-        self._model = str(settings["model"])
+        self._plan = plan
+        self._options = plan.options
+        self._model = str(plan.settings["model"])
+        self._shape = None if plan.expected is None else plan.expected.shape
+        self._drafts: dict[str, Draft] = {}
         self._under_way: dict[int, Known] = {}
-        self.sights = Sights(service, self._model, options.progress)
+        self.sights = Sights(service, self._model, plan.progress)
         self._read = 0
         self._failed_earlier = 0
         self._noted_at = -math.inf
         self._tasks: TaskGroup | None = None
-        self._fan_out: FanOut | None = None
+        self._fan_out: FanOut[T_co] | None = None
         self._submissions: JournaledSubmissions | None = None
         self._ended = False
 
     def __repr__(self) -> str:
         return f"JobRun({str(self.path)!r}, {dict(self.report.counts)})"
 
-    async def __aenter__(self) -> JobRun:
+    async def __aenter__(self) -> JobRun[T_co]:
         if self._tasks is not None:
             raise RuntimeError("a job run is entered once; make a new one")
         self._tasks = anyio.create_task_group()
-        self.journal = await anyio.to_thread.run_sync(Journal, self.path, self._settings)
+        self.journal = await anyio.to_thread.run_sync(Journal, self.path, self._plan.settings)
         try:
             restart.resume(self._service.admission, await of(self.journal.noted("state")))
-            self._fan_out = self._make_fan_out(await self._delivery(), self._requests(), self._keep)
+            expected = await self._expected()
+            self._fan_out = self._make_fan_out(await self._delivery(), self._requests(), self._keep, expected)
             await self.sights.begin(self.journal)
         except BaseException:
             self.journal.close()
@@ -210,7 +194,7 @@ class JobRun(AsyncIterator[Outcome]):
             self._look()
             self._note()
 
-    async def __anext__(self) -> Outcome:
+    async def __anext__(self) -> Outcome[T_co]:
         """Wait for the next outcome. If cancelled, none is lost."""
         if self._fan_out is None:
             raise RuntimeError("enter the job first: async with client.run_job(…) as outcomes")
@@ -236,37 +220,67 @@ class JobRun(AsyncIterator[Outcome]):
         await self._submissions.load()
         return replace(self._service, transport=QueuedTransport(self._service, self._submissions))
 
+    async def _expected(self) -> Expected[Any] | None:
+        """Return what answers must be, with a hook that has each on the disk before user code reads it."""
+        if self._plan.expected is None:
+            return None
+        self._drafts = {draft.key: draft for draft in await of(self.journal.drafts())}
+        return replace(self._plan.expected, answered=self._draft)
+
+    async def _draft(self, request: ChatRequest, completion: ChatCompletion) -> None:
+        assert isinstance(request, _Asked)
+        known, cost = request.known, completion.cost
+        units = None if cost is None else ceil_units(cost)
+        await self.journal.draft(Draft(known.key, known.digest, units, to_json(completion.raw)))
+
     async def _requests(self) -> AsyncIterator[ChatRequest]:
         """Yield what is still to be sent, and remember every row until its outcome comes."""
         index = 0
         async for known in matched(self.journal, batches_of(self._rows, AT_ONCE)):
+            self._read += 1
             request = self._request(known)
-            if request is None:
-                continue
-            if not isinstance(request, Settled):
+            if not isinstance(request, Outcome):
                 self._under_way[index] = known
+            elif not self._options.hand_on:
+                continue
+            else:
+                request = Settled(request)
             index += 1
             yield request
         self.sights.total = self._read
 
-    def _request(self, known: Known) -> ChatRequest | None:
-        """Return what to do for a row: a call, or an outcome to hand on; None for neither."""
-        row, record, options = known.row, known.record, self._options
-        self._read += 1
+    def _request(self, known: Known) -> ChatRequest | Outcome[Any]:
+        """Return what to do for a row: a call, or what has become of it already."""
+        row, record = known.row, known.record
         if row.request is None:
             self.report.count(Status.FAILED, UNUSABLE, row.problem)
             error = InvalidRequestError(row.problem or "the row cannot be used")
-            settled = Outcome(row.index, row.id, Status.FAILED, None, error)
-        elif record is not None and not options.again(record):
-            self.report.resumed += 1
-            self._failed_earlier += record.kind is not None
-            self.report.book(record)
-            settled = outcome_of(record, row.index, row.id, row.request.model or self._model)
-        else:
-            return row.request
-        return Settled(settled) if options.hand_on else None
+            return Outcome(row.index, row.id, Status.FAILED, None, error)
+        if record is None:
+            record = self._read_draft(known)
+        elif self._options.again(record):
+            record = None
+        if record is None:
+            return row.request if self._shape is None else _Asked(row.request, known)
+        self.report.resumed += 1
+        self._failed_earlier += record.kind is not None
+        self.report.book(record)
+        return outcome_of(record, row, row.request.model or self._model, self._shape)
 
-    async def _keep(self, outcome: Outcome) -> None:
+    def _read_draft(self, known: Known) -> Record | None:
+        """Read an answer that an earlier run has received and not read; None if there is none that fits."""
+        draft = self._drafts.get(known.key)
+        if draft is None or draft.digest != known.digest or self._shape is None:
+            return None
+        try:
+            parsed = self._shape.write(self._shape.read(decode(draft.raw).text))
+        except Exception:  # noqa: BLE001  # it is asked again, as it would have been
+            return None
+        record = record_of_draft(known, draft, parsed)
+        self.journal.keep(record)
+        return record
+
+    async def _keep(self, outcome: Outcome[Any]) -> None:
         """Put an outcome on the disk; rows that were not sent are simply still to do."""
         known = self._under_way.pop(outcome.index, None)
         if known is None:
@@ -274,9 +288,14 @@ class JobRun(AsyncIterator[Outcome]):
         if outcome.status not in {Status.OK, Status.FAILED}:
             return
         truth = self._options.truth(known.row)
-        reading = Reading() if outcome.completion is None else self._options.read(outcome.completion)
-        record = with_excerpt(record_of(known, outcome, reading, truth), known, self.sights.slow)
+        record = record_of(known, outcome, self._reading(outcome), truth)
+        with_excerpt(record, known, self.sights.slow)
+        draft = self._drafts.pop(known.key, None)
+        if draft is not None and draft.units is not None:
+            # Paid for in an earlier run, and of no use.
+            record.units = draft.units + (record.units or 0)
         self.report.book(record)
+        self.notable.add(record)
         if isinstance(outcome.error, _OF_ALL):
             self.for_now[known.key] = record
             return
@@ -289,6 +308,14 @@ class JobRun(AsyncIterator[Outcome]):
         if self.journal.trouble is not None:
             self.stop(f"{DISK}: {self.journal.trouble}")
 
+    def _reading(self, outcome: Outcome[Any]) -> Reading:
+        completion = outcome.completion
+        if completion is None:
+            return Reading()
+        if self._shape is not None:
+            return Reading(parsed=self._shape.write(completion.parsed))
+        return self._options.read(completion)
+
     def _note(self) -> None:
         """Note pace and money for a restart, with the next rows."""
         self.journal.note("state", restart.noted(self._service.admission))
@@ -296,7 +323,7 @@ class JobRun(AsyncIterator[Outcome]):
 
     async def _look_often(self) -> None:
         while True:
-            await anyio.sleep(self.sights.pause)
+            await anyio.sleep(LOOK_EVERY)
             self._look()
 
     def _look(self) -> None:
@@ -309,7 +336,7 @@ class JobRun(AsyncIterator[Outcome]):
         if self._submissions is not None:
             self.report.taken_over = self._submissions.taken_over
             self.report.asked_again = self._submissions.asked_again
-        self.sights.look(self._fan_out, self._so_far())
+        self.sights.look(self._fan_out, self._so_far(), last=self._ended)
 
     def _so_far(self) -> Standing:
         """Say what has become of the rows that were read."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from decimal import Decimal
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from .._core.money import credits_of
 from .._fanout import FanOut
@@ -15,10 +16,15 @@ from .committer import of
 from .journal import Journal
 from .standing import Standing
 
+_LOG = logging.getLogger(__name__)
+
 Progress: TypeAlias = Callable[[Standing], None]
 
-_AT_LEAST, _LOOKS = 0.5, 400.0
-"""Seconds between two looks at first; later the whole time over so many: a job of days has few thousand."""
+LOOK_EVERY = 0.5
+"""Seconds between two looks, of which the progress is told."""
+
+_LOOKS = 400.0
+"""What is written are, later, as many of a job's time so far: a job of days has a few thousand."""
 
 
 class Sights:
@@ -35,15 +41,10 @@ class Sights:
         self._journal: Journal
         self._run = 1
         self._spent_before = Decimal(0)
-        self._elapsed = 0.0
+        self._written = Standing()
 
     def __repr__(self) -> str:
-        return f"Sights(run={self._run}, elapsed={self._elapsed:.1f})"
-
-    @property
-    def pause(self) -> float:
-        """Seconds until the next look."""
-        return max(_AT_LEAST, self._elapsed / _LOOKS)
+        return f"Sights(run={self._run}, written={self._written.elapsed:.1f})"
 
     async def begin(self, journal: Journal) -> None:
         """Take up what earlier runs have left."""
@@ -53,16 +54,26 @@ class Sights:
         self._spent_before = credits_of(await of(journal.spent()))
         journal.note("runs", self._run)
 
-    def look(self, fan_out: FanOut, rows: Standing) -> None:
-        """See how it stands; *rows* says what has become of them."""
+    def look(self, fan_out: FanOut[Any], rows: Standing, *, last: bool) -> None:
+        """See how it stands; *rows* says what has become of them. The *last* look of a run is written too."""
         sent = fan_out.report
         standing = self._standing(fan_out, sent, rows)
-        self.slow, self._elapsed = sent.latency_p99, sent.elapsed
-        self._journal.sample(time.time(), standing.as_json())  # noqa: TID251  # for people to read
+        self.slow, pause = sent.latency_p99, max(LOOK_EVERY, standing.elapsed / _LOOKS)
+        # Looks come a little early or late: the one that is nearest to its time is taken.
+        if last or standing.elapsed - self._written.elapsed >= pause - LOOK_EVERY / 2:
+            self._written = standing
+            self._journal.sample(time.time(), standing.as_json())  # noqa: TID251  # for people to read
         if self._progress is not None:
-            self._progress(standing)
+            self._tell(self._progress, standing)
 
-    def _standing(self, fan_out: FanOut, sent: FanOutReport, rows: Standing) -> Standing:
+    def _tell(self, progress: Progress, standing: Standing) -> None:
+        try:
+            progress(standing)
+        except Exception:  # noqa: BLE001  # whatever a user wrote
+            # What only looks on must not end a job that is being paid for.
+            _LOG.exception("progress has failed")
+
+    def _standing(self, fan_out: FanOut[Any], sent: FanOutReport, rows: Standing) -> Standing:
         now = self._service.admission.statistics(self._service.estimates.of(self._model))
         purse = fan_out.scope.purse
         priced = sent.ok + sent.failed - sent.unpriced

@@ -96,8 +96,11 @@ class Standing:
 
     @property
     def needed(self) -> Decimal | None:
-        """Credits that the pending rows will cost at the mean so far; None if either is not known."""
-        return None if self.pending is None or self.mean_cost is None else self.pending * self.mean_cost
+        """Credits that the pending rows will cost at the mean so far; None if either is not known.
+
+        A mean of nothing is no knowledge: only rows that failed have ended so far.
+        """
+        return self.pending * self.mean_cost if self.pending is not None and self.mean_cost else None
 
     @property
     def spendable(self) -> Decimal | None:

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 import segmind_async as sa
-from segmind_async.jobs import committer, lock
+from segmind_async.jobs import committer, lock, tables
 from segmind_async.jobs import journal as module
 from segmind_async.jobs.committer import of
 from segmind_async.jobs.journal import Journal, JournalError, Record
@@ -152,7 +152,7 @@ def test_a_foreign_file_is_left_alone(tmp_path: Path, use: Callable[[Path], None
 def test_another_version_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, use: Callable[[Path], None]
 ) -> None:
-    monkeypatch.setattr(module, "VERSION", 99)
+    monkeypatch.setattr(tables, "VERSION", 99)
     Journal(tmp_path / "j", SETTINGS).close()
     monkeypatch.undo()
     with pytest.raises(JournalError, match="has version 99, this release writes 2"):

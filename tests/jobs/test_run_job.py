@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Annotated, TypeVar
 
 import anyio
 import pytest
+from pydantic import AfterValidator, BaseModel, BeforeValidator, TypeAdapter
 
 import segmind_async as sa
 from segmind_async.emulator import Emulator, faults
@@ -16,6 +19,8 @@ from segmind_async.testing import ScriptedTransport, answer
 
 from ..support import KEY, always, client, lost, status
 
+T = TypeVar("T")
+
 QUEUED = sa.JobOptions(delivery="queued")
 
 
@@ -23,7 +28,7 @@ def rows(count: int) -> list[sa.ChatRequest]:
     return [sa.ChatRequest(f"row {n}", id=f"r{n}") for n in range(count)]
 
 
-async def outcomes(run: sa.JobRun) -> list[sa.Outcome]:
+async def outcomes(run: sa.JobRun[T]) -> list[sa.Outcome[T]]:
     async with run as running:
         return sorted([outcome async for outcome in running], key=lambda outcome: outcome.index)
 
@@ -118,7 +123,7 @@ async def test_another_job_is_refused(tmp_path: Path, changed: dict[str, object]
         other = opened.with_options(model=str(changed.pop("model", "gpt-5.4-mini")))
         settings = {"settings": {"prompt": 1}, **changed}
         with pytest.raises(sa.JournalError, match=f"with {named}="):
-            await outcomes(other.run_job(rows(1), journal=tmp_path / "j", **settings))  # type: ignore[arg-type]
+            await outcomes(other.run_job(rows(1), journal=tmp_path / "j", **settings))  # type: ignore[call-overload]
 
 
 async def test_a_run_is_used_as_it_is_meant(tmp_path: Path) -> None:
@@ -153,13 +158,13 @@ async def test_leaving_early_leaves_a_journal_that_goes_on(tmp_path: Path) -> No
 
 
 async def test_an_error_of_the_rows_comes_out_and_what_was_answered_is_kept(tmp_path: Path) -> None:
-    def broken() -> object:
+    def broken() -> Iterator[sa.ChatRequest]:
         yield from rows(70)
         raise LookupError("no more")
 
     async with client() as opened:
         with pytest.raises(LookupError, match="no more"):
-            await outcomes(opened.run_job(broken(), journal=tmp_path / "j"))  # type: ignore[arg-type]
+            await outcomes(opened.run_job(broken(), journal=tmp_path / "j"))
         run = opened.run_job(rows(70), journal=tmp_path / "j")
         assert len(await outcomes(run)) == 70
         assert run.report.resumed >= 1
@@ -281,3 +286,93 @@ async def test_the_journal_is_free_after_its_task_was_cancelled(tmp_path: Path) 
         with anyio.move_on_after(1.0):
             await outcomes(opened.run_job(rows(5), journal=tmp_path / "j"))
         assert len(await outcomes(opened.run_job(rows(5), journal=tmp_path / "j"))) == 5
+
+
+# Answers of a type
+
+
+class Verdict(BaseModel):
+    word: str
+    length: int
+
+
+def saying(*texts: str) -> ScriptedTransport:
+    return ScriptedTransport([answer(text, cost="0.01") for text in texts])
+
+
+FITS, MISFITS = '{"word": "tea", "length": 3}', '{"word": "tea"}'
+
+
+async def test_answers_of_a_type_are_read_and_asked_for_again(tmp_path: Path) -> None:
+    transport = saying(FITS, MISFITS, FITS)
+    async with client(transport, limits=sa.Limits(1)) as opened:
+        run = opened.run_job(rows(2), journal=tmp_path / "j", parse=Verdict)
+        first = await outcomes(run)
+        assert [outcome.parsed for outcome in first] == [Verdict(word="tea", length=3)] * 2
+        assert [str(outcome.cost) for outcome in first] == ["0.01", "0.02"]
+        again = await outcomes(opened.run_job(rows(2), journal=tmp_path / "j", parse=Verdict))
+        assert [outcome.parsed for outcome in again] == [Verdict(word="tea", length=3)] * 2
+        assert len(transport.requests) == 3
+        with pytest.raises(sa.JournalError, match="with parse="):
+            await outcomes(opened.run_job(rows(2), journal=tmp_path / "j", parse=int))
+    with JournalReader(tmp_path / "j") as reader:
+        assert [each.parsed for each in reader.rows()] == ['{"word":"tea","length":3}'] * 2
+        assert reader._database.execute("SELECT count(*) FROM drafts").fetchone() == (0,)
+
+
+async def test_an_answer_is_on_the_disk_before_a_validator_of_the_users_sees_it(tmp_path: Path) -> None:
+    seen: list[int] = []
+
+    def look(value: Verdict) -> Verdict:
+        with JournalReader(tmp_path / "j") as reader:
+            seen.append(reader._database.execute("SELECT count(*) FROM drafts").fetchone()[0])
+        return value
+
+    async with client(saying(FITS), limits=sa.Limits(1)) as opened:
+        parse = TypeAdapter(Annotated[Verdict, AfterValidator(look)])
+        await outcomes(opened.run_job(rows(1), journal=tmp_path / "j", parse=parse))
+    assert seen == [1]
+
+
+async def test_an_answer_that_was_received_and_not_read_is_read_by_the_next_run(tmp_path: Path) -> None:
+    def crash(_value: Verdict) -> Verdict:
+        raise asyncio.CancelledError  # as good as a crash: nothing of this row is seen again
+
+    crashing = TypeAdapter(Annotated[Verdict, AfterValidator(crash)])
+    async with client(saying(FITS), limits=sa.Limits(1)) as opened:
+        assert await outcomes(opened.run_job(rows(1), journal=tmp_path / "j", parse=crashing)) == []
+    silent = ScriptedTransport()
+    async with client(silent, limits=sa.Limits(1)) as opened:
+        run = opened.run_job(rows(1), journal=tmp_path / "j", parse=Verdict)
+        (outcome,) = await outcomes(run)
+        assert outcome.parsed == Verdict(word="tea", length=3)
+        assert str(outcome.cost) == "0.01"
+        assert (silent.requests, run.report.counts) == ([], {"ok": 1})
+    with JournalReader(tmp_path / "j") as reader:
+        assert reader._database.execute("SELECT count(*) FROM drafts").fetchone() == (0,)
+
+
+async def test_a_draft_that_does_not_fit_is_asked_again_and_its_cost_is_not_forgotten(tmp_path: Path) -> None:
+    def crash(_value: object) -> object:
+        raise asyncio.CancelledError  # as good as a crash: nothing of this row is seen again
+
+    crashing = TypeAdapter(Annotated[Verdict, BeforeValidator(crash)])
+    async with client(saying(MISFITS), limits=sa.Limits(1)) as opened:
+        assert await outcomes(opened.run_job(rows(1), journal=tmp_path / "j", parse=crashing)) == []
+    async with client(saying(FITS), limits=sa.Limits(1)) as opened:
+        (outcome,) = await outcomes(opened.run_job(rows(1), journal=tmp_path / "j", parse=Verdict))
+        assert outcome.status == "ok"
+    with JournalReader(tmp_path / "j") as reader:
+        assert str(reader.totals().spent) == "0.02"
+
+
+async def test_an_answer_that_no_longer_fits_its_validator_comes_back_as_a_failed_row(tmp_path: Path) -> None:
+    def refuse(_value: Verdict) -> Verdict:
+        raise ValueError("too short")
+
+    async with client(saying(FITS), limits=sa.Limits(1)) as opened:
+        await outcomes(opened.run_job(rows(1), journal=tmp_path / "j", parse=Verdict))
+        parse = TypeAdapter(Annotated[Verdict, AfterValidator(refuse)])
+        (outcome,) = await outcomes(opened.run_job(rows(1), journal=tmp_path / "j", parse=parse))
+    assert isinstance(outcome.error, sa.OutputValidationError)
+    assert "too short" in str(outcome.error)

@@ -25,11 +25,12 @@ from segmind_async.jobs.files import run_file
 from segmind_async.jobs.journal import Journal
 from segmind_async.jobs.reading import JournalReader
 from segmind_async.jobs.rows import open_rows, own_request
+from segmind_async.jobs.sights import Progress
 from segmind_async.testing import ScriptedTransport
 
 from ..support import KEY, always, serving, status
 
-SETTINGS = {"model": "gpt-5.4-mini", "delivery": "direct"}
+SETTINGS = {"model": "gpt-5.4-mini", "delivery": "direct", "parse": None}
 
 
 def write(path: Path, rows: list[dict[str, Any]]) -> Path:
@@ -42,19 +43,29 @@ def results(path: Path) -> list[dict[str, Any]]:
 
 
 async def run(
-    rows: Path, transport: ScriptedTransport, options: JobOptions | None = None, **limits: Any
+    rows: Path,
+    transport: ScriptedTransport,
+    options: JobOptions | None = None,
+    progress: Progress | None = None,
+    **limits: Any,
 ) -> tuple[JobReport, list[dict[str, Any]]]:
     async with sa.SegmindClient(KEY, transport=transport, limits=sa.Limits(**limits)) as client:
-        report = await on_file(client, rows, options)
+        report = await on_file(client, rows, options, progress=progress)
     return report, results(rows.with_name("out.jsonl"))
 
 
 async def on_file(
-    client: sa.SegmindClient, rows: Path, options: JobOptions | None = None, limit: int | None = None
+    client: sa.SegmindClient,
+    rows: Path,
+    options: JobOptions | None = None,
+    limit: int | None = None,
+    progress: Progress | None = None,
 ) -> JobReport:
     options = options or JobOptions(hand_on=False)
     return await run_file(
-        lambda given: client.run_job(given, journal=rows.with_name("journal"), options=options),
+        lambda given: client.run_job(
+            given, journal=rows.with_name("journal"), options=options, progress=progress
+        ),
         lambda: open_rows(rows, own_request, limit),
         rows.with_name("out.jsonl"),
     )
@@ -267,7 +278,7 @@ async def test_progress_is_told_while_it_runs(tmp_path: Path) -> None:
     rows = write(tmp_path / "in.jsonl", numbered(40))
     told: list[sa.Standing] = []
     transport = ScriptedTransport(latency=5.0)
-    report, _ = await run(rows, transport, JobOptions(progress=told.append), max_in_flight=8)
+    report, _ = await run(rows, transport, progress=told.append, max_in_flight=8)
     assert report.counts == {"ok": 40}
     assert len(told) >= 10
     assert [each.ok for each in told] == sorted(each.ok for each in told)

@@ -55,6 +55,7 @@ def test_rows_add_up() -> None:
             {"total": 100, "ok": 60, "mean_cost": Decimal("0.0005")}, "0.0200", id="pending-by-mean"
         ),
         pytest.param({"total": 100}, None, id="no-cost-known"),
+        pytest.param({"total": 100, "mean_cost": Decimal(0)}, None, id="only-failures-so-far"),
         pytest.param({"mean_cost": Decimal("0.0005")}, None, id="no-total-known"),
     ],
 )
