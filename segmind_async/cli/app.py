@@ -57,10 +57,16 @@ EmulatedBalance = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Input = Annotated[
-    Path, typer.Argument(help="Rows: CSV or JSON lines, also .gz.", exists=True, dir_okay=False)
+    Path, typer.Argument(help="Rows: JSON lines or CSV, also .gz, or Parquet.", exists=True, dir_okay=False)
 ]
 Output = Annotated[
-    Path, typer.Option("--output", "-o", help="Where the results go, as JSON lines.", dir_okay=False)
+    Path,
+    typer.Option(
+        "--output",
+        "-o",
+        help="Where the results go; .csv, .parquet or JSON lines by its name, also .gz.",
+        dir_okay=False,
+    ),
 ]
 InFlight = Annotated[int, typer.Option(min=1, help="Calls at once, at most.")]
 Rpm = Annotated[float | None, typer.Option(help="Calls a minute; found out if not given.")]

@@ -6,9 +6,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ..emulator import Brain, FunctionBrain, NaiveBayes
+from ..errors import ConfigurationError
 from ..jobs.forecast import forecast
 from ..jobs.journal import Journal, Settings
 from ..jobs.labels import Labels
+from ..jobs.outputs import check_output
 from ..jobs.rows import MakeRequest, column, open_rows
 from ..jobs.runner import INTERRUPTED, JobOptions, JobReport, run_job
 from ..models import FanOutReport, Status
@@ -38,6 +40,7 @@ async def run(job: Job, *, as_json: bool) -> Exit:
         _tell_forecast(job, as_json=as_json)
         return Exit.OK
     path = job.journal or job.output.with_name(job.output.name + ".journal")
+    _check_places(job, path)
     # What a stand-in said must never pass for an answer of the real service.
     settings = {"emulate": job.client.emulate, "model": job.client.model, **job.settings}
     with Journal(path, settings) as journal:
@@ -55,6 +58,14 @@ async def run(job: Job, *, as_json: bool) -> Exit:
     else:
         _tell_end(report, job.output, path)
     return exit_code(report)
+
+
+def _check_places(job: Job, journal: Path) -> None:
+    """Refuse to write over what is read."""
+    check_output(job.output)
+    for name, place in (("output", job.output), ("journal", journal)):
+        if place.resolve() == job.input.resolve():
+            raise ConfigurationError(f"{name}={str(place)!r} is the input; name another file")
 
 
 def _tell_forecast(job: Job, *, as_json: bool) -> None:

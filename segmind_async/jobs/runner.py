@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
 import signal
 import threading
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Future
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import islice
 from pathlib import Path
-from typing import IO, TypeAlias, TypeVar
+from typing import TypeAlias, TypeVar
 
 import anyio
 from pydantic_core import from_json, to_json
@@ -28,6 +27,7 @@ from ..errors import AccessError, ModelRetiredError, NotFoundError, SegmindError
 from ..models import ChatRequest, FanOutReport, Outcome, Status
 from .journal import Journal, Record
 from .labels import Labels
+from .outputs import Put, open_output
 from .rows import Row
 
 T = TypeVar("T")
@@ -103,7 +103,7 @@ async def run_job(
     options: JobOptions,
     progress: Progress,
 ) -> JobReport:
-    """Send all rows that *journal* does not hold yet, and write one JSON line for each to *output*.
+    """Send all rows that *journal* does not hold yet, and write a result for each to *output*.
 
     Every answer is on the disk before the next row is taken, so that the same call goes on after any stop.
     Ctrl-C ends the sending and lets what is in flight end; a second one ends at once. *output* appears
@@ -129,8 +129,8 @@ async def run_job(
             job.report.fan_out = outcomes.report
             job.note()
     await _of(journal.forget_occurrences())
-    with open_rows() as rows, _appearing(output) as file:
-        await job.write(rows, file)
+    with open_rows() as rows, open_output(output) as put:
+        await job.write(rows, put)
     return job.report
 
 
@@ -179,17 +179,6 @@ async def _tell_often(tell: Callable[[], None]) -> None:
     while True:
         await anyio.sleep(PROGRESS_EVERY)
         tell()
-
-
-@contextmanager
-def _appearing(output: Path) -> Iterator[IO[bytes]]:
-    """Write a file that gets its name when it is whole."""
-    part = output.with_name(output.name + ".part")
-    with part.open("wb") as file:
-        yield file
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(output)
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,18 +250,18 @@ class _Job:
         state = {"ages": pace.ages, "rate": pace.rate, "in_doubt": in_doubt}
         self._journal.note("state", {**state, "at": time.time()})  # noqa: TID251  # as above
 
-    async def write(self, rows: Iterator[Row], file: IO[bytes]) -> None:
+    async def write(self, rows: Iterator[Row], put: Put) -> None:
         """Write the result of every row, in order of the input, and count."""
         async for known in self._known(rows):
             row, record = known.row, known.record
             if row.request is None:
-                self._put(file, row, {"status": Status.FAILED, "error": f"UnusableRow: {row.problem}"})
+                self._put(put, row, {"status": Status.FAILED, "error": f"UnusableRow: {row.problem}"})
             elif record is not None:
-                self._put(file, row, from_json(record.result))
+                self._put(put, row, from_json(record.result))
             elif known.key in self._for_now:
-                self._put(file, row, from_json(self._for_now[known.key]))
+                self._put(put, row, from_json(self._for_now[known.key]))
             else:
-                self._put(file, row, {"status": Status.UNSENT})
+                self._put(put, row, {"status": Status.UNSENT})
 
     async def _known(self, rows: Iterator[Row]) -> AsyncIterator[_Known]:
         """Yield every row with its record, looked up many at a time."""
@@ -307,7 +296,7 @@ class _Job:
             return Status.FAILED, {**result, "status": Status.FAILED, "error": error}
         return Status.OK, {**result, "label": label}
 
-    def _put(self, file: IO[bytes], row: Row, result: Json) -> None:
+    def _put(self, put: Put, row: Row, result: Json) -> None:
         status, error = str(result["status"]), result.get("error")
         self.report.counts[status] += 1
         if isinstance(error, str):
@@ -315,17 +304,13 @@ class _Job:
             self.report.errors[name] += 1
             self.report.examples.setdefault(name, what)
         self._judge(row, result.get("label"))
-        line: Json = {"id": row.id, "index": row.index, **{name: result.get(name) for name in _FIELDS}}
-        file.write(to_json(line) + b"\n")
+        put({**result, "id": row.id, "index": row.index})
 
     def _judge(self, row: Row, label: object) -> None:
         truth, labels = row.columns.get(self._options.truth_column or ""), self._options.labels
         if labels is not None and label is not None and isinstance(truth, str) and truth:
             self.report.judged += 1
             self.report.right += labels.find(truth) == label
-
-
-_FIELDS = ("status", "text", "label", "error", "attempts", "cost", "usage", "elapsed")
 
 
 def digest_of(request: ChatRequest) -> bytes:

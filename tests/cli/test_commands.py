@@ -94,6 +94,7 @@ def test_run(rows: Path, tmp_path: Path) -> None:
         "status",
         "text",
         "label",
+        "parsed",
         "error",
         "attempts",
         "cost",
@@ -165,7 +166,26 @@ def test_run_with_a_template_and_rows_that_cannot_be_used(tmp_path: Path) -> Non
     assert told["rows"] == {"ok": 2, "failed": 1}
     assert told["errors"] == {"UnusableRow": 1}
     assert [row["status"] for row in lines(output)] == ["ok", "failed", "ok"]
-    assert lines(output)[1]["error"] == "UnusableRow: line 3: no column 'age' among 'name', 'age'"
+    assert lines(output)[1]["error"] == "UnusableRow: line 3: no value in column 'age'"
+
+
+@pytest.mark.parametrize("name", ["out.csv", "out.parquet", "out.jsonl.gz"])
+def test_the_name_of_the_output_says_its_form(rows: Path, tmp_path: Path, name: str) -> None:
+    output = tmp_path / name
+    assert call("run", str(rows), "-o", str(output), "--emulate").exit_code == 0
+    # What was written is read: it has a text for every row.
+    again = call("run", str(output), "-o", str(tmp_path / "again"), "--prompt", "{text}", "--emulate")
+    assert again.exit_code == 0
+    assert lines(tmp_path / "again")[3]["text"] == "echo: echo: word 3"
+
+
+def test_what_is_read_is_not_written_over(rows: Path, tmp_path: Path) -> None:
+    before = rows.read_bytes()
+    for words in (["-o", str(rows)], ["-o", str(tmp_path / "out"), "--journal", str(rows)]):
+        got = call("run", str(rows), *words, "--emulate")
+        assert got.exit_code == 2
+        assert "is the input; name another file" in " ".join(got.stderr.split())
+    assert rows.read_bytes() == before
 
 
 def test_run_stops_for_credits_with_exit_code_3(rows: Path, tmp_path: Path) -> None:
@@ -219,6 +239,7 @@ def test_classify(tmp_path: Path) -> None:
         (["run", "ROWS", "-o", "out", "--prompt", "{", "--emulate"], "write {{ and }}"),
         (["run", "ROWS", "-o", "out", "--rpm", "-5", "--emulate"], "requests_per_minute=-5"),
         (["run", "ROWS", "-o", "out", "--model", "a b", "--emulate"], "is no slug"),
+        (["run", "ROWS", "-o", "out.parquet.gz", "--emulate"], "Parquet is packed already"),
         (["classify", "ROWS", "-o", "out", "--labels", "one", "--emulate"], "at least two different"),
         (["nonsense"], "No such command"),
     ],
