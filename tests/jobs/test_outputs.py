@@ -73,8 +73,10 @@ def test_csv_is_read_back_as_it_was(tmp_path: Path) -> None:
         assert [row.request.messages for row in rows if row.request] == ["", FINE["text"]]
 
 
-@pytest.mark.parametrize("text", ["=1+1", "@SUM(A1)", "+1", "-1", "\t=x"])
-def test_what_a_spreadsheet_takes_for_a_formula_stays_what_the_model_said(tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize("text", ["=1+1", "@SUM(A1)", "+1", "-1", "\t=x", "a\rb", "\n", " ", "null"])
+def test_what_a_spreadsheet_takes_for_something_else_stays_what_the_model_said(
+    tmp_path: Path, text: str
+) -> None:
     written = write(tmp_path / "a.csv", {**FINE, "text": text}).decode()
     assert next(csv.DictReader(io.StringIO(written, newline="")))["text"] == text
 

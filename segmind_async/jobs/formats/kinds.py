@@ -44,9 +44,9 @@ def format_of(path: Path) -> Format:
     return Format.PARQUET if name.endswith((".parquet", ".pq")) else Format.JSONL
 
 
-def checked_names(names: list[str], path: Path) -> list[str]:
+def checked_names(names: list[str], table: str) -> list[str]:
     """Refuse a table in which a name could mean either of two columns."""
     twice = next((name for name in names if name and names.count(name) > 1), None)
     if twice is not None:
-        raise ConfigurationError(f"{str(path)!r} has two columns named {twice!r}; rename one of them")
+        raise ConfigurationError(f"{table} has two columns named {twice!r}; rename one of them")
     return names

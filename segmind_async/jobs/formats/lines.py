@@ -48,7 +48,7 @@ def open_csv(path: Path) -> Iterator[Found]:
         # Lenient reading would take all rows up to the next quote for one text, and have it paid for.
         reader = csv.reader(lines, strict=True)
         try:
-            header = checked_names(next(filter(None, reader), []), path)
+            header = checked_names(next(filter(None, reader), []), repr(str(path)))
         except (_BadLineError, csv.Error) as error:
             raise ConfigurationError(f"the header of {str(path)!r} cannot be read: {error}") from error
         yield _csv_rows(reader, header, lines)

@@ -57,7 +57,7 @@ def open_parquet(path: Path) -> Iterator[Found]:
             raise  # the disk's own
         raise ConfigurationError(f"{str(path)!r} is no Parquet file: {error}") from error
     with file:
-        checked_names(file.schema_arrow.names, path)
+        checked_names(file.schema_arrow.names, repr(str(path)))
         yield _rows(pa, file)
 
 
