@@ -38,6 +38,8 @@ from .errors import (
     SpendLimitError,
     TransientError,
 )
+from .jobs import JobOptions, JobReport, JobRun, JournalError
+from .jobs.standing import Standing
 from .messages import assistant, image, system, user
 from .models import (
     Balance,
@@ -72,6 +74,10 @@ __all__ = [
     "InsufficientCreditsError",
     "InvalidRequestError",
     "InvalidResponseError",
+    "JobOptions",
+    "JobReport",
+    "JobRun",
+    "JournalError",
     "Limits",
     "ModelRetiredError",
     "NotFoundError",
@@ -84,6 +90,7 @@ __all__ = [
     "SegmindError",
     "ServerError",
     "SpendLimitError",
+    "Standing",
     "Statistics",
     "Status",
     "Timeouts",

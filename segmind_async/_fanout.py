@@ -14,7 +14,7 @@ from collections.abc import (
     Awaitable,
     Callable,
 )
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from types import TracebackType
 from typing import Literal, TypeAlias
@@ -22,12 +22,13 @@ from typing import Literal, TypeAlias
 import anyio
 from anyio.abc import TaskGroup
 
+from ._admission import CallScope
 from ._call import Call, CallOptions, NotSentError, Tally
 from ._core.histogram import Histogram
 from ._core.money import credits_of
 from ._service import Service, read_balance
 from ._source import Rows, Source
-from .config import RetryPolicy
+from .config import RetryPolicy, check_amount, check_choice, check_count
 from .errors import (
     AccessError,
     AuthenticationError,
@@ -66,6 +67,40 @@ class FanOutOptions:
     """Seconds for which it waits while the service fails for all."""
     keep: Callable[[Outcome], Awaitable[None]] | None = None
     """Awaited with every outcome before anybody sees it and before its worker takes another row."""
+
+    @classmethod
+    def checked(
+        cls,
+        *,
+        workers: int,
+        buffer: int | None = None,
+        ordered: bool,
+        on_exhausted: OnExhausted,
+        max_failures: int | None,
+        max_outage: float,
+    ) -> FanOutOptions:
+        """Make options of what a user has set; raises ConfigurationError naming what cannot work.
+
+        *buffer* None: as many as workers.
+        """
+        check_choice("on_exhausted", on_exhausted, ("stop", "wait", "raise"))
+        if max_failures is not None:
+            check_count("max_failures", max_failures, at_least=1)
+        check_amount("max_outage", max_outage)
+        if buffer is not None:
+            check_count("buffer", buffer)
+        room = workers if buffer is None else buffer
+        return cls(workers, room, ordered, on_exhausted, max_failures, max_outage)
+
+
+class Settled(ChatRequest):
+    """A row whose outcome is known already: it is handed on in its place, not sent, and not counted."""
+
+    __slots__ = ("outcome",)
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__("", id=outcome.id)
+        self.outcome = outcome
 
 
 class FanOut(AsyncIterator[Outcome]):
@@ -143,6 +178,11 @@ class FanOut(AsyncIterator[Outcome]):
         return self._ready.popleft()
 
     @property
+    def scope(self) -> CallScope:
+        """Whose limits its calls count in."""
+        return self._call.scope
+
+    @property
     def report(self) -> FanOutReport:
         """What has become of the rows so far."""
         balance = self._service.admission.account.balance
@@ -201,6 +241,8 @@ class FanOut(AsyncIterator[Outcome]):
 
     async def _outcome(self, index: int, request: Request) -> Outcome:
         """Make one row's call; only a cancellation or a bug raises."""
+        if isinstance(request, Settled):
+            return replace(request.outcome, index=index)
         row = request if isinstance(request, ChatRequest) else ChatRequest(request)
         tally = Tally()
         try:

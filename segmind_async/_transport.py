@@ -28,6 +28,8 @@ class WireRequest(NamedTuple):
     path: str
     """Below the base URL, as `/gpt-5.4-mini`."""
     body: bytes | None = None
+    queued: bool = False
+    """Whether the path is of queued inference, `/v2`, beside the base URL's `/v1`."""
 
 
 class WireResponse(NamedTuple):
@@ -59,6 +61,7 @@ class AiohttpTransport:
 
     def __init__(self, base_url: str, sessions: SessionPool, timeouts: Timeouts, max_bytes: int) -> None:
         self._base_url = base_url
+        self._queued_url = base_url.removesuffix("/v1") + "/v2"
         self._sessions = sessions
         self._attempt = math.inf if timeouts.attempt is None else timeouts.attempt
         self._idle = timeouts.idle
@@ -77,7 +80,7 @@ class AiohttpTransport:
         try:
             response = await session.request(
                 "GET" if body is None else "POST",
-                self._base_url + request.path,
+                (self._queued_url if request.queued else self._base_url) + request.path,
                 data=body if body is None or len(body) <= _IN_ONE_PIECE else io.BytesIO(body),
                 allow_redirects=False,
                 timeout=timeout,

@@ -6,6 +6,7 @@ import os
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from pathlib import Path
 from types import TracebackType
 from urllib.parse import urlsplit
 
@@ -29,6 +30,9 @@ from ._version import __version__
 from ._watch import OnChange
 from .config import Limits, RetryPolicy, Timeouts, check_amount, check_choice, check_count
 from .errors import APITimeoutError, ClientClosedError, ConfigurationError, ErrorDetails
+from .jobs.given import JobRows, as_rows
+from .jobs.runner import JobOptions, JobRun
+from .jobs.sights import Progress
 from .models import DEFAULT_MODEL, Balance, ChatCompletion, ChatRequest, Messages, Outcome, Statistics
 
 DEFAULT_BASE_URL = "https://api.segmind.com/v1"
@@ -186,25 +190,75 @@ class SegmindClient:
         Raises ConfigurationError for settings that cannot work.
         """
         self._check_open()
-        check_choice("on_exhausted", on_exhausted, ("stop", "wait", "raise"))
-        if max_failures is not None:
-            check_count("max_failures", max_failures, at_least=1)
-        check_amount("max_outage", max_outage)
-        if buffer is not None:
-            check_count("buffer", buffer)
         scope = self._scope(max_credits, floor, max_in_flight, priority)
-        caps = [level.max_in_flight for level in scope.line if level.max_in_flight is not None]
-        workers = min([self._limits.max_in_flight, *caps])
-        options = FanOutOptions(
-            workers=workers,
-            buffer=workers if buffer is None else buffer,
+        options = FanOutOptions.checked(
+            workers=self._workers(scope),
+            buffer=buffer,
             ordered=ordered,
             on_exhausted=on_exhausted,
             max_failures=1 if fail_fast else max_failures,
             max_outage=max_outage,
-            keep=keep,
         )
-        return FanOut(self._service, options, replace(self._options, scope=scope), requests)
+        return FanOut(
+            self._service, replace(options, keep=keep), replace(self._options, scope=scope), requests
+        )
+
+    def run_job(
+        self,
+        rows: JobRows,
+        *,
+        journal: str | Path,
+        options: JobOptions | None = None,
+        settings: Mapping[str, object] | None = None,
+        progress: Progress | None = None,
+        floor: Decimal | float = 0,
+        max_credits: Decimal | float | None = None,
+        max_in_flight: int | None = None,
+        on_exhausted: OnExhausted = "stop",
+        ordered: bool = False,
+        max_failures: int | None = None,
+        max_outage: float = 600.0,
+    ) -> JobRun:
+        """Run a job that loses nothing; gives an async context manager over an async iterator of outcomes.
+
+        Each answer is durable in the file *journal* before its outcome is seen. The same job again, after
+        whatever stop, hands out from there what is finished, and asks only for the rest. Rows are known by
+        their `id`, else by what they ask, so their order may change. A changed row is asked again; a
+        changed model, delivery or *settings* (whatever else must stay the same, as JSON) is refused.
+
+        `options` say how rows are delivered and which are asked again; `progress` is called within the
+        loop, now and then, with how the job stands. The rest is as in `fan_out`.
+
+        Raises ConfigurationError for settings that cannot work; entering it raises JournalError for a
+        journal that is in use, damaged, or of another job.
+        """
+        self._check_open()
+        chosen = options or JobOptions()
+        if chosen.delivery == "queued" and not self._base_url.endswith("/v1"):
+            raise ConfigurationError(
+                f"delivery='queued' needs a base_url that ends in /v1, not {self._base_url!r}"
+            )
+        scope = self._scope(max_credits, floor, max_in_flight, "bulk")
+        fan_out = FanOutOptions.checked(
+            workers=self._workers(scope),
+            ordered=ordered,
+            on_exhausted=on_exhausted,
+            max_failures=max_failures,
+            max_outage=max_outage,
+        )
+        call = replace(self._options, scope=scope)
+        return JobRun(
+            self._service,
+            lambda service, requests, keep: FanOut(service, replace(fan_out, keep=keep), call, requests),
+            as_rows(rows),
+            Path(journal),
+            {"model": self._options.model, "delivery": chosen.delivery, **(settings or {})},
+            replace(chosen, progress=progress or chosen.progress),
+        )
+
+    def _workers(self, scope: CallScope) -> int:
+        caps = [level.max_in_flight for level in scope.line if level.max_in_flight is not None]
+        return min([self._limits.max_in_flight, *caps])
 
     async def chat_many(
         self,

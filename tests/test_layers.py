@@ -26,12 +26,13 @@ LAYERS = {
     "_service": 3,
     "_call": 3,
     "_fanout": 3,
-    "client": 4,
-    "testing": 5,
-    "jobs": 5,
-    "cli": 6,
-    "__main__": 7,
-    "__init__": 7,
+    "_queued": 3,
+    "jobs": 4,
+    "client": 5,
+    "testing": 6,
+    "cli": 7,
+    "__main__": 8,
+    "__init__": 8,
 }
 IMPURE = {"asyncio", "anyio", "aiohttp", "time", "random", "secrets", "os", "socket", "threading"}
 KNOWS_AIOHTTP = {"_sessions", "_transport", "emulator.server", "emulator.speaking"}

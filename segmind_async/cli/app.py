@@ -31,6 +31,13 @@ app = typer.Typer(
 )
 
 
+class Delivery(StrEnum):
+    """How answers come."""
+
+    DIRECT = "direct"
+    QUEUED = "queued"
+
+
 class OnExhausted(StrEnum):
     """What a job does when the credits are used up."""
 
@@ -75,6 +82,9 @@ MaxCredits = Annotated[
     Decimal | None, typer.Option(parser=_amount, metavar="CREDITS", help="Credits this job may spend.")
 ]
 WhenExhausted = Annotated[OnExhausted, typer.Option(help="What to do when the credits are used up.")]
+HowDelivered = Annotated[
+    Delivery, typer.Option(help="queued: an answer that a crash cut off is fetched, not paid for again.")
+]
 Limit = Annotated[int | None, typer.Option(min=1, help="Rows to read, at most.")]
 JournalPath = Annotated[
     Path | None,
@@ -157,6 +167,7 @@ def run_rows(
     floor: Floor = NOTHING,
     max_credits: MaxCredits = None,
     on_exhausted: WhenExhausted = OnExhausted.STOP,
+    delivery: HowDelivered = Delivery.DIRECT,
     limit: Limit = None,
     journal: JournalPath = None,
     retry_failed: RetryFailed = False,
@@ -173,7 +184,8 @@ def run_rows(
             rows,
             output,
             make if system_prompt is None else under(system_prompt, make),
-            JobOptions(floor, max_credits, on_exhausted.value, retry_failed=retry_failed),
+            bulk.Spending(floor, max_credits, on_exhausted.value),
+            JobOptions(delivery.value, retry_failed=retry_failed, hand_on=False),
             ClientOptions(model, max_in_flight, rpm, emulate, emulated_balance),
             limit,
             journal,
@@ -198,6 +210,7 @@ def classify(
     floor: Floor = NOTHING,
     max_credits: MaxCredits = None,
     on_exhausted: WhenExhausted = OnExhausted.STOP,
+    delivery: HowDelivered = Delivery.DIRECT,
     limit: Limit = None,
     journal: JournalPath = None,
     retry_failed: RetryFailed = False,
@@ -217,7 +230,10 @@ def classify(
             rows,
             output,
             under(chosen.instruction, column(text_column)),
-            JobOptions(floor, max_credits, on_exhausted.value, chosen, truth_column, retry_failed),
+            bulk.Spending(floor, max_credits, on_exhausted.value),
+            JobOptions(
+                delivery.value, chosen.read, chosen.truth_in(truth_column), retry_failed, hand_on=False
+            ),
             ClientOptions(model, max_in_flight, rpm, emulate, emulated_balance, brain),
             limit,
             journal,

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from decimal import Decimal
 from pathlib import Path
 
+from .._fanout import OnExhausted
 from ..emulator import Brain, FunctionBrain, NaiveBayes
 from ..errors import ConfigurationError
+from ..jobs.files import INTERRUPTED, run_file
 from ..jobs.forecast import forecast
-from ..jobs.journal import Journal, Settings
+from ..jobs.journal import Settings
 from ..jobs.labels import Labels
 from ..jobs.outputs import check_output
 from ..jobs.rows import MakeRequest, column, open_rows
-from ..jobs.runner import INTERRUPTED, JobOptions, JobReport, run_job
+from ..jobs.runner import DISK, JobOptions, JobReport
+from ..jobs.standing import Standing
 from ..models import FanOutReport, Status
 from .running import ClientOptions, Exit, open_client, plain, say, show_json
+
+
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """How much a job may spend; None means no bound of its own."""
+
+    floor: Decimal = Decimal(0)
+    max_credits: Decimal | None = None
+    on_exhausted: OnExhausted = "stop"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +37,7 @@ class Job:
     input: Path
     output: Path
     make: MakeRequest
+    spending: Spending
     options: JobOptions
     client: ClientOptions
     limit: int | None
@@ -41,18 +55,22 @@ async def run(job: Job, *, as_json: bool) -> Exit:
         return Exit.OK
     path = job.journal or job.output.with_name(job.output.name + ".journal")
     _check_places(job, path)
-    # What a stand-in said must never pass for an answer of the real service.
-    settings = {"emulate": job.client.emulate, "model": job.client.model, **job.settings}
-    with Journal(path, settings) as journal:
-        async with open_client(job.client) as client:
-            report = await run_job(
-                client,
-                lambda: open_rows(job.input, job.make, job.limit),
-                journal,
-                job.output,
-                job.options,
-                lambda so_far: say(_progress(so_far)),
-            )
+    spending, options = job.spending, replace(job.options, progress=Lines())
+    async with open_client(job.client) as client:
+        report = await run_file(
+            lambda rows: client.run_job(
+                rows,
+                journal=path,
+                options=options,
+                # What a stand-in said must never pass for an answer of the real service.
+                settings={"emulate": job.client.emulate, **job.settings},
+                floor=spending.floor,
+                max_credits=spending.max_credits,
+                on_exhausted=spending.on_exhausted,
+            ),
+            lambda: open_rows(job.input, job.make, job.limit),
+            job.output,
+        )
     if as_json:
         show_json(_as_json(report))
     else:
@@ -89,21 +107,37 @@ def exit_code(report: JobReport) -> Exit:
         return Exit.CREDITS
     if stopped == INTERRUPTED:
         return Exit.INTERRUPTED
+    if stopped.startswith(DISK):
+        return Exit.LOCAL_IO
     if stopped:
         return Exit.REFUSED
     return Exit.SOME_FAILED if report.counts[Status.FAILED] else Exit.OK
 
 
-def _progress(report: JobReport) -> str:
-    fan_out = report.fan_out
-    assert fan_out is not None
-    earlier = f", {report.resumed} from earlier runs" if report.resumed else ""
-    if fan_out.stopped == INTERRUPTED:
-        return "interrupted: what is in flight may end, for a minute at most; Ctrl-C again ends at once"
-    return (
-        f"{fan_out.ok} ok, {fan_out.failed} failed{earlier}; {_rate(fan_out)}; "
-        f"{fan_out.spent} credits spent, {fan_out.credits_remaining} left"
-    )
+_EVERY = 10.0
+"""Seconds between two lines of progress."""
+
+
+class Lines:
+    """Says now and then, in one line, how a job stands."""
+
+    def __init__(self) -> None:
+        self._next = _EVERY
+        self._told = False
+
+    def __call__(self, standing: Standing) -> None:
+        """Say it, if it is time, or if a first Ctrl-C has come."""
+        if standing.stopping == INTERRUPTED and not self._told:
+            self._told = True
+            say("interrupted: what is in flight may end, for a minute at most; Ctrl-C again ends at once")
+        elif standing.elapsed >= self._next:
+            self._next = standing.elapsed + _EVERY
+            earlier = f", {standing.resumed} from earlier runs" if standing.resumed else ""
+            speed = standing.ended / standing.elapsed if standing.elapsed else 0.0
+            say(
+                f"{standing.ok} ok, {standing.failed} failed{earlier}; {speed:.1f} a second; "
+                f"{standing.spent} credits spent, {standing.balance} left"
+            )
 
 
 def _rate(fan_out: FanOutReport) -> str:

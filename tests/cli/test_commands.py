@@ -335,12 +335,14 @@ def test_progress_is_told_every_ten_seconds(rows: Path, tmp_path: Path) -> None:
     async def main() -> Any:
         async with Emulator(latency=5) as emulator:
             emulator.script(*[faults.status(400)] * 3)
-            client = running.ClientOptions(max_in_flight=8)
+            client, options = running.ClientOptions(max_in_flight=8), JobOptions(hand_on=False)
             with pytest.MonkeyPatch.context() as patch:
                 patch.setenv("SEGMIND_BASE_URL", emulator.url)
                 patch.setenv("SEGMIND_API_KEY", emulator.key)
                 return await bulk.run(
-                    bulk.Job(rows, tmp_path / "out", own_request, JobOptions(), client, None, None, {}),
+                    bulk.Job(
+                        rows, tmp_path / "out", own_request, bulk.Spending(), options, client, None, None, {}
+                    ),
                     as_json=False,
                 )
 
