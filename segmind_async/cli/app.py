@@ -13,8 +13,9 @@ import anyio
 import typer
 
 from .._version import __version__
+from ..jobs.formats.kinds import Format
 from ..jobs.labels import Labels
-from ..jobs.rows import MakeRequest, column, own_request, template, under
+from ..jobs.rows import MakeRequest, bounded, column, own_request, template, under
 from ..jobs.runner import JobOptions
 from ..messages import system, user
 from ..models import DEFAULT_MODEL
@@ -55,6 +56,12 @@ def _amount(text: str) -> Decimal:
     return amount
 
 
+def _existing(path: Path) -> Path:
+    if str(path) != "-" and not path.exists():
+        raise typer.BadParameter(f"file {str(path)!r} does not exist")
+    return path
+
+
 Model = Annotated[str, typer.Option(help="Slug of the model.")]
 Emulate = Annotated[
     bool, typer.Option("--emulate", help="Use a local stand-in for the service: no key, no cost.")
@@ -64,7 +71,15 @@ EmulatedBalance = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Input = Annotated[
-    Path, typer.Argument(help="Rows: JSON lines or CSV, also .gz, or Parquet.", exists=True, dir_okay=False)
+    Path,
+    typer.Argument(
+        help="Rows: JSON lines or CSV, also .gz, or Parquet; - reads standard input.",
+        callback=_existing,
+        dir_okay=False,
+    ),
+]
+InputFormat = Annotated[
+    Format | None, typer.Option(help="What the rows are, where their name does not say it.")
 ]
 Output = Annotated[
     Path,
@@ -91,6 +106,11 @@ JournalPath = Annotated[
     typer.Option("--journal", help="What is done stands here; else beside the output.", dir_okay=False),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what it would send and cost, and send nothing.")]
+Sample = Annotated[
+    int | None, typer.Option(min=1, metavar="N", help="Pay for N rows only, and say what follows for all.")
+]
+Yes = Annotated[bool, typer.Option("--yes", help="Begin even if the credits may not be enough for all rows.")]
+MaxTokens = Annotated[int | None, typer.Option(min=1, help="Tokens of an answer, at most.")]
 RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Ask again what failed in an earlier run.")]
 
 FIVE = Decimal(5)
@@ -171,7 +191,11 @@ def run_rows(
     limit: Limit = None,
     journal: JournalPath = None,
     retry_failed: RetryFailed = False,
+    input_format: InputFormat = None,
+    max_tokens: MaxTokens = None,
     dry_run: DryRun = False,
+    sample: Sample = None,
+    yes: Yes = False,
     emulate: Emulate = False,
     emulated_balance: EmulatedBalance = FIVE,
     as_json: AsJson = False,
@@ -180,17 +204,20 @@ def run_rows(
 
     async def main() -> Exit:
         make: MakeRequest = own_request if prompt is None else template(prompt)
+        if system_prompt is not None:
+            make = under(system_prompt, make)
         job = bulk.Job(
             rows,
             output,
-            make if system_prompt is None else under(system_prompt, make),
+            make if max_tokens is None else bounded(max_tokens, make),
             bulk.Spending(floor, max_credits, on_exhausted.value),
             JobOptions(delivery.value, retry_failed=retry_failed, hand_on=False),
             ClientOptions(model, max_in_flight, rpm, emulate, emulated_balance),
             limit,
             journal,
-            {"prompt": prompt, "system": system_prompt},
-            dry=dry_run,
+            {"prompt": prompt, "system": system_prompt, "max_tokens": max_tokens},
+            bulk.Asking(dry_run, sample, yes),
+            input_format,
         )
         return await bulk.run(job, as_json=as_json)
 
@@ -214,7 +241,11 @@ def classify(
     limit: Limit = None,
     journal: JournalPath = None,
     retry_failed: RetryFailed = False,
+    input_format: InputFormat = None,
+    max_tokens: MaxTokens = None,
     dry_run: DryRun = False,
+    sample: Sample = None,
+    yes: Yes = False,
     emulate: Emulate = False,
     emulated_balance: EmulatedBalance = FIVE,
     as_json: AsJson = False,
@@ -223,22 +254,22 @@ def classify(
 
     async def main() -> Exit:
         chosen = Labels(labels.split(","))
-        brain = None
-        if emulate:
-            brain = bulk.labelling_brain(rows, chosen, text_column, truth_column)
+        make = under(chosen.instruction, column(text_column))
         job = bulk.Job(
             rows,
             output,
-            under(chosen.instruction, column(text_column)),
+            make if max_tokens is None else bounded(max_tokens, make),
             bulk.Spending(floor, max_credits, on_exhausted.value),
             JobOptions(
                 delivery.value, chosen.read, chosen.truth_in(truth_column), retry_failed, hand_on=False
             ),
-            ClientOptions(model, max_in_flight, rpm, emulate, emulated_balance, brain),
+            ClientOptions(model, max_in_flight, rpm, emulate, emulated_balance),
             limit,
             journal,
-            {"labels": chosen.names, "text_column": text_column},
-            dry=dry_run,
+            {"labels": chosen.names, "text_column": text_column, "max_tokens": max_tokens},
+            bulk.Asking(dry_run, sample, yes),
+            input_format,
+            lambda opened: bulk.labelling_brain(opened, chosen, text_column, truth_column),
         )
         return await bulk.run(job, as_json=as_json)
 

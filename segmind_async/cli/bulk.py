@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TypeAlias
 
 from .._fanout import OnExhausted
+from ..client import SegmindClient
 from ..emulator import Brain, FunctionBrain, NaiveBayes
 from ..errors import ConfigurationError
-from ..jobs.files import INTERRUPTED, run_file
-from ..jobs.forecast import forecast
-from ..jobs.journal import Settings
+from ..jobs.committer import of
+from ..jobs.files import INTERRUPTED, OpenRows, run_file
+from ..jobs.forecast import Forecast, Terms, forecast
+from ..jobs.formats.kinds import Format
+from ..jobs.journal import Journal, Settings
 from ..jobs.labels import Labels
 from ..jobs.outputs import check_output
-from ..jobs.rows import MakeRequest, column, open_rows
-from ..jobs.runner import DISK, JobOptions, JobReport
+from ..jobs.rows import MakeRequest, Row, open_rows
+from ..jobs.runner import DISK, JobOptions, JobReport, JobRun
+from ..jobs.sampling import chosen, only
+from ..jobs.spool import spool, spool_of
 from ..jobs.standing import Standing
 from ..models import FanOutReport, Status
-from .running import ClientOptions, Exit, open_client, plain, say, show_json
+from .asking import balance_of, check_affordable, show_forecast
+from .running import ClientOptions, Exit, open_client, say, show_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +39,21 @@ class Spending:
     floor: Decimal = Decimal(0)
     max_credits: Decimal | None = None
     on_exhausted: OnExhausted = "stop"
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """What is wanted before all is sent."""
+
+    dry: bool = False
+    """Whether nothing is to be sent."""
+    sample: int | None = None
+    """How many rows are to be sent to know what all would cost; None: all are sent."""
+    yes: bool = False
+    """Whether a job is to begin that the account may be unable to pay."""
+
+
+MakeBrain: TypeAlias = Callable[[OpenRows], Brain]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,59 +70,153 @@ class Job:
     journal: Path | None
     settings: Settings
     """What must be the same when the job goes on after a stop."""
-    dry: bool = False
-    """Whether nothing is to be sent."""
+    asking: Asking = Asking()
+    form: Format | None = None
+    """What the input is; None: what its name says."""
+    make_brain: MakeBrain | None = None
+    """Makes what stands in for a model, where the stand-in is to be used."""
+
+    def open_rows(self) -> AbstractContextManager[Iterator[Row]]:
+        """Open the input."""
+        return open_rows(self.input, self.make, self.limit, self.form)
+
+    @property
+    def place(self) -> Path:
+        """Where the journal is."""
+        return self.journal or self.output.with_name(self.output.name + ".journal")
+
+    @property
+    def all_settings(self) -> Settings:
+        """What must be the same, with what says who answers."""
+        # What a stand-in said must never pass for an answer of the real service.
+        client, options = self.client, self.options
+        told = {"model": client.model, "delivery": options.delivery, "emulate": client.emulate}
+        return {**told, **self.settings}
 
 
 async def run(job: Job, *, as_json: bool) -> Exit:
     """Run a job, or go on with it, print what came of it, and return the exit code."""
-    if job.dry:
-        _tell_forecast(job, as_json=as_json)
+    with _readable(job) as found:
+        return await _run(found, as_json=as_json)
+
+
+async def _run(job: Job, *, as_json: bool) -> Exit:
+    if job.asking.dry:
+        await _tell_forecast(job, as_json=as_json)
         return Exit.OK
-    path = job.journal or job.output.with_name(job.output.name + ".journal")
-    _check_places(job, path)
-    spending, options = job.spending, replace(job.options, progress=Lines())
-    async with open_client(job.client) as client:
-        report = await run_file(
-            lambda rows: client.run_job(
-                rows,
-                journal=path,
-                options=options,
-                # What a stand-in said must never pass for an answer of the real service.
-                settings={"emulate": job.client.emulate, **job.settings},
-                floor=spending.floor,
-                max_credits=spending.max_credits,
-                on_exhausted=spending.on_exhausted,
-            ),
-            lambda: open_rows(job.input, job.make, job.limit),
-            job.output,
-        )
+    _check_places(job)
+    options = job.client
+    if job.make_brain is not None and options.emulate:
+        options = replace(options, brain=job.make_brain(job.open_rows))
+    async with open_client(options) as client:
+        code = await (_sample if job.asking.sample else _whole)(job, client, as_json=as_json)
+    if code in {Exit.OK, Exit.SOME_FAILED} and not job.asking.sample and job.input == spool_of(job.place):
+        job.input.unlink()
+    return code
+
+
+async def _whole(job: Job, client: SegmindClient, *, as_json: bool) -> Exit:
+    if not (job.asking.yes or job.client.emulate):
+        await _ask(job, client)
+    report = await run_file(_maker(job, client), job.open_rows, job.output)
     if as_json:
         show_json(_as_json(report))
     else:
-        _tell_end(report, job.output, path)
+        _tell_end(report, job.output, job.place)
     return exit_code(report)
 
 
-def _check_places(job: Job, journal: Path) -> None:
+async def _sample(job: Job, client: SegmindClient, *, as_json: bool) -> Exit:
+    """Run some of the rows, and say what follows for all."""
+    assert job.asking.sample is not None
+    whole = await _forecast(job)
+    indices = chosen(job.asking.sample, whole.rows)
+
+    @contextmanager
+    def some_rows() -> Iterator[Iterator[Row]]:
+        with job.open_rows() as rows:
+            yield only(rows, indices)
+
+    report = await run_file(_maker(job, client), some_rows, job.output)
+    found = await _forecast(job)
+    if as_json:
+        show_json({**_as_json(report), "forecast": found.as_json()})
+        return exit_code(report)
+    _tell_end(report, job.output, job.place)
+    say(f"these were {len(indices)} of {whole.rows} rows; without --sample the same command does the rest")
+    assert report.fan_out is not None
+    held = report.fan_out.credits_remaining
+    show_forecast(found, "not told" if held is None else held, job.spending.floor, job.spending.max_credits)
+    return exit_code(report)
+
+
+def _maker(job: Job, client: SegmindClient) -> Callable[[Iterator[Row]], JobRun]:
+    spending, options = job.spending, replace(job.options, progress=Lines())
+    return lambda rows: client.run_job(
+        rows,
+        journal=job.place,
+        options=options,
+        settings=job.all_settings,
+        floor=spending.floor,
+        max_credits=spending.max_credits,
+        on_exhausted=spending.on_exhausted,
+    )
+
+
+@contextmanager
+def _readable(job: Job) -> Iterator[Job]:
+    """Have the input where it can be read twice."""
+    piped = str(job.input) == "-"
+    if not piped and job.input.is_file():
+        yield job
+        return
+    if job.form is None:
+        raise ConfigurationError(f"input={str(job.input)!r}: say what is piped in with --input-format")
+    with ExitStack() as stack:
+        stream = sys.stdin.buffer if piped else stack.enter_context(job.input.open("rb"))
+        journal = Path(stack.enter_context(TemporaryDirectory())) / "rows" if job.asking.dry else job.place
+        yield replace(job, input=spool(stream, journal))
+
+
+def _check_places(job: Job) -> None:
     """Refuse to write over what is read."""
     check_output(job.output)
-    for name, place in (("output", job.output), ("journal", journal)):
+    for name, place in (("output", job.output), ("journal", job.place)):
         if place.resolve() == job.input.resolve():
             raise ConfigurationError(f"{name}={str(place)!r} is the input; name another file")
 
 
-def _tell_forecast(job: Job, *, as_json: bool) -> None:
-    found = forecast(open_rows(job.input, job.make, job.limit), job.client.model)
+async def _ask(job: Job, client: SegmindClient) -> None:
+    """Refuse a job that may be too dear, unless it has been found affordable before."""
+    if job.place.exists():
+        with Journal(job.place, job.all_settings) as journal:
+            if await of(journal.noted(_AFFORDABLE)):
+                return
+    spending = job.spending
+    await check_affordable(client, await _forecast(job), spending.floor, spending.max_credits)
+    with Journal(job.place, job.all_settings) as journal:
+        await of(journal.note(_AFFORDABLE, value=True))
+
+
+_AFFORDABLE = "affordable"
+
+
+async def _forecast(job: Job) -> Forecast:
+    terms = Terms(job.client.model, job.client.max_in_flight, job.client.requests_per_minute)
+    with ExitStack() as stack:
+        journal = None
+        if job.place.exists():
+            journal = stack.enter_context(Journal(job.place, job.all_settings))
+        rows = stack.enter_context(job.open_rows())
+        return await forecast(rows, terms, journal, job.options)
+
+
+async def _tell_forecast(job: Job, *, as_json: bool) -> None:
+    found, held = await _forecast(job), await balance_of(job.client)
     if as_json:
-        show_json(asdict(found))
-        return
-    print(f"rows          {found.rows}, {found.unusable} of them unusable, {found.duplicates} asked before")
-    if found.first_problem is not None:
-        print(f"              {plain(found.first_problem)}")
-    print(f"input         about {found.input_tokens} tokens")
-    print(f"credits       about {found.by_mean} at the published mean of {job.client.model}")
-    print(f"              {found.for_input} for the input alone, at list price")
+        show_json({**found.as_json(), "balance": held if isinstance(held, Decimal) else None})
+    else:
+        show_forecast(found, held, job.spending.floor, job.spending.max_credits)
 
 
 def exit_code(report: JobReport) -> Exit:
@@ -164,7 +284,7 @@ def _tell_end(report: JobReport, output: Path, journal: Path) -> None:
     say(f"results in {output}")
 
 
-def _as_json(report: JobReport) -> object:
+def _as_json(report: JobReport) -> dict[str, object]:
     assert report.fan_out is not None
     return {
         "rows": report.counts,
@@ -175,13 +295,13 @@ def _as_json(report: JobReport) -> object:
     }
 
 
-def labelling_brain(path: Path, labels: Labels, text_column: str, truth_column: str | None) -> Brain:
+def labelling_brain(open_rows: OpenRows, labels: Labels, text_column: str, truth_column: str | None) -> Brain:
     """Make the emulator answer with labels: learnt from every other row that has one, else by chance."""
     if truth_column is None:
         names = labels.names
         return FunctionBrain(lambda question: names[sum(question.prompt.encode()) % len(names)])
     learner = NaiveBayes()
-    with open_rows(path, column(text_column)) as rows:
+    with open_rows() as rows:
         for row in rows:
             label = labels.find(str(row.columns.get(truth_column)))
             text = row.columns.get(text_column)

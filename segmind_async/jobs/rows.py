@@ -187,5 +187,17 @@ def _text(text: str) -> str:
     return text
 
 
+def bounded(max_tokens: int, make: MakeRequest) -> MakeRequest:
+    """Bound the answers to what *make* asks, in tokens."""
+
+    def with_bound(columns: Columns) -> ChatRequest:
+        request = make(columns)
+        return ChatRequest.of(
+            request.messages, request.model, {**request.parameters, "max_tokens": max_tokens}
+        )
+
+    return with_bound
+
+
 def _names(columns: Columns) -> str:
     return ", ".join(repr(name) for name in columns) or "none"
