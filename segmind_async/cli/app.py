@@ -13,6 +13,7 @@ import anyio
 import typer
 
 from .._version import __version__
+from ..jobs.examples import Examples, fingerprint, read_examples
 from ..jobs.formats.kinds import Format
 from ..jobs.labels import Labels
 from ..jobs.rows import MakeRequest, bounded, column, own_request, template, under
@@ -231,6 +232,14 @@ def classify(
     labels: Annotated[str, typer.Option(help="The labels, separated by commas.")],
     text_column: Annotated[str, typer.Option(help="The column that holds the text.")] = "text",
     truth_column: Annotated[str | None, typer.Option(help="The column that holds the right label.")] = None,
+    examples: Annotated[
+        Path | None,
+        typer.Option(
+            help="A file of a few rows with their labels, which the model is shown with every row.",
+            exists=True,
+            dir_okay=False,
+        ),
+    ] = None,
     model: Model = DEFAULT_MODEL,
     max_in_flight: InFlight = 64,
     rpm: Rpm = None,
@@ -254,7 +263,10 @@ def classify(
 
     async def main() -> Exit:
         chosen = Labels(labels.split(","))
-        make = under(chosen.instruction, column(text_column))
+        shown: Examples = ()
+        if examples is not None:
+            shown = read_examples(examples, chosen, text_column, truth_column or "label")
+        make = under(chosen.instruction, column(text_column), shown)
         job = bulk.Job(
             rows,
             output,
@@ -266,7 +278,12 @@ def classify(
             ClientOptions(model, max_in_flight, rpm, emulate, emulated_balance),
             limit,
             journal,
-            {"labels": chosen.names, "text_column": text_column, "max_tokens": max_tokens},
+            {
+                "labels": chosen.names,
+                "text_column": text_column,
+                "examples": fingerprint(shown),
+                "max_tokens": max_tokens,
+            },
             bulk.Asking(dry_run, sample, yes),
             input_format,
             lambda opened: bulk.labelling_brain(opened, chosen, text_column, truth_column),

@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 
 from segmind_async import __version__
 from segmind_async.cli import app, demo, running
-from segmind_async.emulator import Emulator, faults
+from segmind_async.emulator import Emulator, FunctionBrain, Question, faults
 
 from ..support import serving
 
@@ -350,6 +350,32 @@ def test_classify(tmp_path: Path) -> None:
     by_chance = call("classify", str(path), "-o", str(output), "--labels", "spam,ham", "--emulate")
     assert by_chance.exit_code == 0
     assert {row["label"] for row in lines(output)} <= {"spam", "ham"}
+
+
+def test_classify_with_examples(tmp_path: Path) -> None:
+    path, shown, output = tmp_path / "rows.csv", tmp_path / "shown.csv", tmp_path / "out.jsonl"
+    path.write_text("text\nsee you\nbuy\n")
+    shown.write_text("text,label\ncheap pills,spam\nat noon?,HAM\n")
+    words = ["classify", str(path), "-o", str(output), "--labels", "spam,ham", "--examples", str(shown)]
+    asked: list[Any] = []
+
+    def answer(question: Question) -> str:
+        asked.append(question.messages)
+        return "ham"
+
+    with serving(Emulator(FunctionBrain(answer))) as emulator:
+        assert call(*words, **on(emulator)).exit_code == 0
+    before = [("user", "cheap pills"), ("assistant", "spam"), ("user", "at noon?"), ("assistant", "ham")]
+    assert sorted(asked) == [(*before, ("user", "buy")), (*before, ("user", "see you"))]
+    shown.write_text("text,label\ncheap pills,spam\nat noon?,spam\n")
+    with serving(Emulator()) as emulator:
+        got = call(*words, **on(emulator))
+        assert (got.exit_code, emulator.requests) == (2, 0)
+        assert "with examples='2 rows, " in " ".join(got.stderr.split())
+    shown.write_text("text,label\ncheap pills,eggs\n")
+    got = call(*words, "--emulate")
+    assert got.exit_code == 2
+    assert "line 2: 'eggs' in column 'label' is none of spam, ham" in " ".join(got.stderr.split())
 
 
 @pytest.mark.parametrize(
