@@ -250,10 +250,10 @@ class Journal:
         )
 
     def _opened(self, settings: Settings) -> sqlite3.Connection:
-        fresh = not self.path.exists() or self.path.stat().st_size == 0
         database: sqlite3.Connection | None = None
         try:
             database = self._connect(self.path)
+            fresh = _is_empty(database, self.path)
             if not fresh:
                 check_kind(database, self.path)
                 _check_whole(database, self.path)
@@ -283,6 +283,18 @@ def _connected(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(path, isolation_level="DEFERRED", timeout=30)
 
 
+def _is_empty(database: sqlite3.Connection, path: Path) -> bool:
+    """Tell whether nothing was written yet: the making of a journal is one transaction, done or not."""
+    if _is_cut(database, path) or database.execute("PRAGMA application_id").fetchone()[0]:
+        return False
+    return not database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+
+
+def _is_cut(database: sqlite3.Connection, path: Path) -> bool:
+    # SQLite fills a page that was cut with zeros, and finds nothing wrong with it.
+    return bool(path.stat().st_size % database.execute("PRAGMA page_size").fetchone()[0])
+
+
 def check_kind(database: sqlite3.Connection, path: Path) -> None:
     """Refuse what is no journal, or not of this version; raises JournalError."""
     found = database.execute("PRAGMA application_id").fetchone()[0]
@@ -298,8 +310,7 @@ def check_kind(database: sqlite3.Connection, path: Path) -> None:
 
 def _check_whole(database: sqlite3.Connection, path: Path) -> None:
     verdict = database.execute("PRAGMA quick_check(1)").fetchone()[0]
-    if path.stat().st_size % database.execute("PRAGMA page_size").fetchone()[0]:
-        # SQLite fills a page that was cut with zeros, and finds nothing wrong with it.
+    if _is_cut(database, path):
         verdict = "its last page is cut"
     if verdict != "ok":
         raise JournalError(f"the journal {str(path)!r} is damaged ({verdict}); restore it or delete it")

@@ -117,7 +117,7 @@ def _error(record: Record, cost: Decimal | None) -> SegmindError:
 
 def row_of(row: Row, record: Record | None) -> Json:
     """Return a row of the output; without a record, the row was not sent, or cannot be."""
-    result: Json = dict.fromkeys(FIELDS)
+    result: Json = {name: None for name in FIELDS}  # noqa: C420  # typed as what it will hold
     result.update(id=row.id, index=row.index, status=Status.UNSENT)
     if row.request is None:
         result.update(status=Status.FAILED, error=f"{UNUSABLE}: {row.problem}", attempts=0)

@@ -115,7 +115,7 @@ class JobReport:
 
     def count(self, status: str, kind: str | None, message: str | None) -> None:
         """Book one row."""
-        self.counts[status] += 1
+        self.counts[str(status)] += 1
         if kind is not None:
             self.errors[kind] += 1
             self.examples.setdefault(kind, message or "")
@@ -303,8 +303,9 @@ class JobRun(AsyncIterator[Outcome]):
         """See how the job stands, write it down, and tell."""
         assert self._fan_out is not None
         self.report.fan_out = sent = self._fan_out.report
-        self.report.counts[Status.UNSENT] = sent.unsent
-        self.report.counts[Status.CANCELLED] = sent.cancelled
+        for status, count in ((Status.UNSENT, sent.unsent), (Status.CANCELLED, sent.cancelled)):
+            if count:
+                self.report.counts[str(status)] = count
         if self._submissions is not None:
             self.report.taken_over = self._submissions.taken_over
             self.report.asked_again = self._submissions.asked_again
