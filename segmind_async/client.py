@@ -252,7 +252,7 @@ class SegmindClient:
             lambda service, requests, keep: FanOut(service, replace(fan_out, keep=keep), call, requests),
             as_rows(rows),
             Path(journal),
-            {"model": self._options.model, "delivery": chosen.delivery, **(settings or {})},
+            {"model": self._options.model, **chosen.settings, **(settings or {})},
             replace(chosen, progress=progress or chosen.progress),
         )
 

@@ -110,6 +110,9 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what it would send 
 Sample = Annotated[
     int | None, typer.Option(min=1, metavar="N", help="Pay for N rows only, and say what follows for all.")
 ]
+Dedupe = Annotated[
+    bool, typer.Option("--dedupe", help="Ask equal requests once; each of their rows gets the answer.")
+]
 Yes = Annotated[bool, typer.Option("--yes", help="Begin even if the credits may not be enough for all rows.")]
 MaxTokens = Annotated[int | None, typer.Option(min=1, help="Tokens of an answer, at most.")]
 RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Ask again what failed in an earlier run.")]
@@ -194,6 +197,7 @@ def run_rows(
     retry_failed: RetryFailed = False,
     input_format: InputFormat = None,
     max_tokens: MaxTokens = None,
+    dedupe: Dedupe = False,
     dry_run: DryRun = False,
     sample: Sample = None,
     yes: Yes = False,
@@ -212,7 +216,7 @@ def run_rows(
             output,
             make if max_tokens is None else bounded(max_tokens, make),
             bulk.Spending(floor, max_credits, on_exhausted.value),
-            JobOptions(delivery.value, retry_failed=retry_failed, hand_on=False),
+            JobOptions(delivery.value, retry_failed=retry_failed, dedupe=dedupe, hand_on=False),
             ClientOptions(model, max_in_flight, rpm, emulate, emulated_balance),
             limit,
             journal,
@@ -252,6 +256,7 @@ def classify(
     retry_failed: RetryFailed = False,
     input_format: InputFormat = None,
     max_tokens: MaxTokens = None,
+    dedupe: Dedupe = False,
     dry_run: DryRun = False,
     sample: Sample = None,
     yes: Yes = False,
@@ -273,7 +278,12 @@ def classify(
             make if max_tokens is None else bounded(max_tokens, make),
             bulk.Spending(floor, max_credits, on_exhausted.value),
             JobOptions(
-                delivery.value, chosen.read, chosen.truth_in(truth_column), retry_failed, hand_on=False
+                delivery.value,
+                chosen.read,
+                chosen.truth_in(truth_column),
+                retry_failed,
+                dedupe,
+                hand_on=False,
             ),
             ClientOptions(model, max_in_flight, rpm, emulate, emulated_balance),
             limit,

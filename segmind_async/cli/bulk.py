@@ -90,8 +90,8 @@ class Job:
         """What must be the same, with what says who answers."""
         # What a stand-in said must never pass for an answer of the real service.
         client, options = self.client, self.options
-        told = {"model": client.model, "delivery": options.delivery, "emulate": client.emulate}
-        return {**told, **self.settings}
+        told = {"model": client.model, "emulate": client.emulate}
+        return {**told, **options.settings, **self.settings}
 
 
 async def run(job: Job, *, as_json: bool) -> Exit:
@@ -272,6 +272,8 @@ def _tell_end(report: JobReport, output: Path, journal: Path) -> None:
         f"{counts['ok']} ok, {counts['failed']} failed, {counts['unsent']} unsent{earlier}; "
         f"{_rate(fan_out)}; {fan_out.spent} credits spent, {fan_out.credits_remaining} left"
     )
+    if report.repeated:
+        say(f"{report.repeated} rows ask what one before them does, and share its answer")
     for name, count in report.errors.most_common(5):
         say(f"  {count} x {name}, such as: {report.examples[name][:200]}")
     if report.accuracy is not None:
@@ -291,6 +293,7 @@ def _as_json(report: JobReport) -> dict[str, object]:
         "errors": report.errors,
         "accuracy": report.accuracy,
         "resumed": report.resumed,
+        "repeated": report.repeated,
         "fan_out": asdict(report.fan_out),
     }
 

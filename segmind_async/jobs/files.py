@@ -82,7 +82,7 @@ async def _listen(run: JobRun, consuming: anyio.CancelScope) -> None:
 async def _written(run: JobRun, open_rows: OpenRows, output: Path) -> JobReport:
     """Write the result of every row, in order of the input, and count."""
     report = JobReport(resumed=run.report.resumed, taken_over=run.report.taken_over)
-    report.asked_again = run.report.asked_again
+    report.asked_again, report.repeated = run.report.asked_again, run.report.repeated
     with open_rows() as rows, open_output(output) as put:
         async for row, record in run.matched(rows):
             _count(report, row, record)

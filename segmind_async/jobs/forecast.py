@@ -149,7 +149,7 @@ class Forecast:
             "failing_between": None if self.failing is None else list(self.failing),
         }
 
-    def add(self, known: Known, *, again: bool, repeated: bool) -> None:
+    def add(self, known: Known, *, again: bool, repeated: bool, dedupe: bool = False) -> None:
         """Take up a row: *again* if it is asked although done, *repeated* if one before asks the same."""
         row, record = known.row, known.record
         self.rows += 1
@@ -157,6 +157,8 @@ class Forecast:
             self._add_unusable(row.problem)
             return
         self.duplicates += repeated
+        if repeated and dedupe:
+            return
         if record is not None and not again:
             self._add_done(record)
             return
@@ -208,16 +210,16 @@ async def forecast(
     """
     result, options = Forecast(terms), options or JobOptions()
     with closing(_Digests()) as seen:
-        async for known in _known(rows, journal):
+        async for known in _known(rows, journal, options.dedupe):
             again = known.record is not None and options.again(known.record)
             repeated = known.row.request is not None and seen.had(known.digest)
-            result.add(known, again=again, repeated=repeated)
+            result.add(known, again=again, repeated=repeated, dedupe=options.dedupe)
     return result
 
 
-async def _known(rows: Iterator[Row], journal: Journal | None) -> AsyncIterator[Known]:
+async def _known(rows: Iterator[Row], journal: Journal | None, dedupe: bool) -> AsyncIterator[Known]:
     if journal is not None:
-        async for known in matched(journal, batches_of(rows, AT_ONCE)):
+        async for known in matched(journal, batches_of(rows, AT_ONCE), dedupe=dedupe):
             yield known
         return
     while batch := list(islice(rows, AT_ONCE)):

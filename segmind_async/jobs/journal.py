@@ -178,13 +178,15 @@ class Journal:
 
         return self._committer.ask_here(insert)
 
-    def look_up(self, names: Sequence[tuple[str, str]]) -> Future[list[tuple[str, Record | None]]]:
+    def look_up(
+        self, names: Sequence[tuple[str, str]], *, shared: bool = False
+    ) -> Future[list[tuple[str, Record | None]]]:
         """Return, for each row of *names*, its key and the last record of it, as of the last `index`.
 
         A name is what kind it is of, and itself; the second row of a name in one pass over the input has
-        a key of its own.
+        a key of its own, unless rows of one name share it.
         """
-        return self._committer.ask(lambda database: _looked_up(database, names))
+        return self._committer.ask(lambda database: _looked_up(database, names, shared))
 
     def index(self) -> Future[None]:
         """Take up what was kept since the last time into what `look_up` finds."""
@@ -337,7 +339,8 @@ def _create(database: sqlite3.Connection, settings: Settings) -> None:
 def _check_settings(database: sqlite3.Connection, path: Path, settings: Settings) -> None:
     for name, value in settings.items():
         before = read_fact(database, f"setting {name}")
-        if before != json.loads(json.dumps(value)):
+        # What was not there to be set when the journal was made was off.
+        if before != json.loads(json.dumps(value)) and not (before is None and value is False):
             raise JournalError(
                 f"the journal {str(path)!r} is of a job with {name}={before!r}, and now {name}={value!r}: "
                 f"use the same again, or another journal"
@@ -345,9 +348,9 @@ def _check_settings(database: sqlite3.Connection, path: Path, settings: Settings
 
 
 def _looked_up(
-    database: sqlite3.Connection, names: Sequence[tuple[str, str]]
+    database: sqlite3.Connection, names: Sequence[tuple[str, str]], shared: bool
 ) -> list[tuple[str, Record | None]]:
-    keys = [_key(kind, name, _count(database, f"{kind} {name}")) for kind, name in names]
+    keys = [_key(kind, name, 1 if shared else _count(database, f"{kind} {name}")) for kind, name in names]
     query = f"{_FIND} ({','.join('?' * len(keys))})"
     found = {row[0]: Record(*row) for row in database.execute(query, keys)}
     return [(key, found.get(key)) for key in keys]

@@ -21,7 +21,7 @@ from .._fanout import FanOut, Settled
 from .._queued import QueuedTransport
 from .._service import Service
 from ..config import check_choice
-from ..errors import AccessError, InvalidRequestError, ModelRetiredError, NotFoundError
+from ..errors import AccessError, ConfigurationError, InvalidRequestError, ModelRetiredError, NotFoundError
 from ..models import ChatCompletion, ChatRequest, FanOutReport, Outcome, Status
 from . import restart
 from .committer import of
@@ -67,6 +67,9 @@ class JobOptions:
     """Says what is right for a row, where that is known."""
     retry_failed: bool | frozenset[str] = False
     """Whether rows that failed in an earlier run are asked again; or the classes of errors that are."""
+    dedupe: bool = False
+    """Whether equal requests are asked once. `JobRun.matched` gives each of their rows the answer, and the
+    first of them its cost and attempts. As no outcome is theirs alone, it needs *hand_on* to be off."""
     hand_on: bool = True
     """Whether outcomes of an earlier run are handed out too."""
     progress: Progress | None = None
@@ -74,6 +77,16 @@ class JobOptions:
 
     def __post_init__(self) -> None:
         check_choice("delivery", self.delivery, ("direct", "queued"))
+        if self.dedupe and self.hand_on:
+            raise ConfigurationError(
+                "dedupe=True: rows that share an answer have no outcome of their own; set hand_on=False, "
+                "and read what became of each row with matched()"
+            )
+
+    @property
+    def settings(self) -> Settings:
+        """What must be the same when a job goes on: with other keys its rows would be asked again."""
+        return {"delivery": self.delivery, "dedupe": self.dedupe}
 
     def again(self, record: Record) -> bool:
         """Tell whether a finished row is to be asked again."""
@@ -101,6 +114,8 @@ class JobReport:
     """Rows with a known truth that were answered with a label, and how many of them rightly."""
     resumed: int = 0
     """Rows that an earlier run had finished."""
+    repeated: int = 0
+    """Rows that were not asked because one before them asks the same."""
     taken_over: int = 0
     """Queued requests of an earlier run whose answers were fetched instead of asking again."""
     asked_again: int = 0
@@ -225,8 +240,11 @@ class JobRun(AsyncIterator[Outcome]):
     async def matched(self, rows: Iterable[Row]) -> AsyncIterator[tuple[Row, Record | None]]:
         """Yield all rows of the input, read anew, with what has become of them; while the job is open."""
         await of(self.journal.index())
-        async for known in matched(self.journal, batches_of(rows, AT_ONCE)):
-            yield known.row, known.record or self.for_now.get(known.key)
+        async for known in matched(self.journal, batches_of(rows, AT_ONCE), dedupe=self._options.dedupe):
+            record = known.record or self.for_now.get(known.key)
+            if record is not None and known.repeated:
+                record = replace(record, units=0, attempts=0)
+            yield known.row, record
 
     async def _delivery(self) -> Service:
         """Return what the calls of this job are sent by."""
@@ -239,7 +257,8 @@ class JobRun(AsyncIterator[Outcome]):
     async def _requests(self) -> AsyncIterator[ChatRequest]:
         """Yield what is still to be sent, and remember every row until its outcome comes."""
         index = 0
-        async for known in matched(self.journal, batches_of(self._rows, AT_ONCE)):
+        batches = batches_of(self._rows, AT_ONCE)
+        async for known in matched(self.journal, batches, dedupe=self._options.dedupe):
             request = self._request(known)
             if request is None:
                 continue
@@ -252,6 +271,9 @@ class JobRun(AsyncIterator[Outcome]):
     def _request(self, known: Known) -> ChatRequest | None:
         """Return what to do for a row: a call, or an outcome to hand on; None for neither."""
         row, record, options = known.row, known.record, self._options
+        if known.repeated:
+            self.report.repeated += 1
+            return None
         self._read += 1
         if row.request is None:
             self.report.count(Status.FAILED, UNUSABLE, row.problem)

@@ -151,6 +151,17 @@ def test_a_dry_run_sends_nothing_and_says_what_it_would_cost(tmp_path: Path) -> 
     assert "1 of them unusable" in call("run", str(odd), "-o", str(output), "--dry-run").stdout
 
 
+def test_equal_requests_are_asked_once_if_that_is_wanted(tmp_path: Path) -> None:
+    path, output = tmp_path / "rows.csv", tmp_path / "out.jsonl"
+    path.write_text("text\n" + "a\nb\n" * 5)
+    words = ["run", str(path), "-o", str(output), "--prompt", "{text}", "--dedupe"]
+    with serving(Emulator()) as emulator:
+        got = call(*words, **on(emulator))
+        assert (got.exit_code, emulator.requests) == (0, 2)
+        assert "8 rows ask what one before them does, and share its answer" in got.stderr
+    assert [row["text"] for row in lines(output)] == ["echo: a", "echo: b"] * 5
+
+
 def on(emulator: Emulator) -> dict[str, Any]:
     return {"env": {"SEGMIND_BASE_URL": emulator.url, "SEGMIND_API_KEY": emulator.key}}
 
