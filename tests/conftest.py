@@ -46,7 +46,7 @@ def _time_stands_still_for_threads(monkeypatch: pytest.MonkeyPatch) -> None:
 
     wrap, ask = asyncio.wrap_future, Committer.ask_here
     monkeypatch.setattr(asyncio, "wrap_future", lambda future, **more: waited_for(wrap(future, **more)))
-    monkeypatch.setattr(Committer, "ask_here", lambda self, work: waited_for(ask(self, work)))
+    monkeypatch.setattr(Committer, "ask_here", lambda self, work, **more: waited_for(ask(self, work, **more)))
 
     async def run_sync(work: Callable[..., T], *args: Any, **_options: Any) -> T:
         context = contextvars.copy_context()

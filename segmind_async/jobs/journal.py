@@ -21,6 +21,7 @@ from typing import TypeAlias
 from ..errors import ConfigurationError
 from .committer import Committer
 from .lock import Lock, is_on_network
+from .statements import count, put
 
 APPLICATION = 0x5E6D1D
 """Marks the file as ours (`PRAGMA application_id`)."""
@@ -81,9 +82,7 @@ COLUMNS = (
 """Those of a record that stand in `rows`; answers are in a table of their own, so that looking through
 many rows does not read them all."""
 
-_NAMES = ", ".join(COLUMNS)
-_INSERT = f"INSERT INTO rows ({_NAMES}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608  # names alone
-
+_INSERT = f"INSERT INTO rows (number, {', '.join(COLUMNS)}) VALUES"  # names alone
 _FIND = (
     f"SELECT {', '.join(f'rows.{name}' for name in COLUMNS)}, raw, number "  # noqa: S608  # as above
     "FROM latest JOIN rows USING (number) LEFT JOIN answers USING (number) WHERE latest.key IN"
@@ -131,6 +130,8 @@ class Journal:
         connect: Callable[[Path], sqlite3.Connection] | None = None,
     ) -> None:
         self.path = path
+        self._last = 0
+        """Number of the last record."""
         self._connect = connect or _connected
         self._lock = Lock(path.with_name(path.name + ".lock"))
         owner = self._lock.take()
@@ -164,19 +165,20 @@ class Journal:
 
     def keep(self, record: Record, submission: str | None = None) -> asyncio.Future[None]:
         """Write one finished row; done when it is on the disk. *submission* has ended with it."""
-        values = tuple(getattr(record, name) for name in COLUMNS)
-        raw, replaces = record.raw, record.number
+        return self._committer.ask_together(self._insert, (record, submission))
 
-        def insert(database: sqlite3.Connection) -> None:
-            number = database.execute(_INSERT, values).lastrowid
-            if raw is not None:
-                database.execute("INSERT INTO answers VALUES (?, ?)", (number, raw))
-            if replaces is not None:
-                database.execute("UPDATE rows SET replaced = 1 WHERE number = ?", (replaces,))
-            if submission is not None:
-                database.execute("DELETE FROM submissions WHERE request = ?", (submission,))
-
-        return self._committer.ask_here(insert)
+    def _insert(self, database: sqlite3.Connection, kept: list[tuple[Record, str | None]]) -> None:
+        first = self._last + 1
+        numbered = list(enumerate((record for record, _ in kept), first))
+        put(database, _INSERT, [(number, *_values(record)) for number, record in numbered])
+        answers = [(number, record.raw) for number, record in numbered if record.raw is not None]
+        put(database, "INSERT INTO answers VALUES", answers)
+        replaced = [(record.number,) for record, _ in kept if record.number is not None]
+        database.executemany("UPDATE rows SET replaced = 1 WHERE number = ?", replaced)
+        ended = [(submission,) for _, submission in kept if submission is not None]
+        if ended:
+            database.executemany("DELETE FROM submissions WHERE request = ?", ended)
+        self._last += len(kept)
 
     def look_up(
         self, names: Sequence[tuple[str, str]], *, shared: bool = False
@@ -194,7 +196,7 @@ class Journal:
 
     def occurrences(self, names: list[str]) -> Future[list[int]]:
         """Return, for each of *names*, how often it has come by in this pass over the input, from 1."""
-        return self._committer.ask(lambda database: [_count(database, name) for name in names])
+        return self._committer.ask(lambda database: count(database, names))
 
     def forget_occurrences(self) -> Future[None]:
         """Begin to count anew: the input is read once more."""
@@ -204,7 +206,9 @@ class Journal:
         """Write down the id under which the service queued a request; *at* is in epoch seconds."""
         values = (request, digest, at)
         return self._committer.ask_here(
-            lambda database: _run(database, "INSERT OR REPLACE INTO submissions VALUES (?, ?, ?)", *values)
+            lambda database: _run(database, "INSERT OR REPLACE INTO submissions VALUES (?, ?, ?)", *values),
+            # Until it is on the disk, a crash would have the request paid twice.
+            urgent=True,
         )
 
     def forget_submission(self, request: str) -> Future[None]:
@@ -269,6 +273,7 @@ class Journal:
             database.executescript(_TEMPORARY)
             database.execute(_INDEX)
             database.commit()
+            self._last = database.execute("SELECT coalesce(max(number), 0) FROM rows").fetchone()[0]
         except sqlite3.Error as error:
             raise JournalError(
                 f"the journal {str(self.path)!r} cannot be used ({error}); "
@@ -350,7 +355,8 @@ def _check_settings(database: sqlite3.Connection, path: Path, settings: Settings
 def _looked_up(
     database: sqlite3.Connection, names: Sequence[tuple[str, str]], shared: bool
 ) -> list[tuple[str, Record | None]]:
-    keys = [_key(kind, name, 1 if shared else _count(database, f"{kind} {name}")) for kind, name in names]
+    counts = [1] * len(names) if shared else count(database, [f"{kind} {name}" for kind, name in names])
+    keys = [_key(*name, count) for name, count in zip(names, counts, strict=True)]
     query = f"{_FIND} ({','.join('?' * len(keys))})"
     found = {row[0]: Record(*row) for row in database.execute(query, keys)}
     return [(key, found.get(key)) for key in keys]
@@ -361,11 +367,8 @@ def _key(kind: str, name: str, occurrence: int) -> str:
     return f"{kind} {name}" if occurrence == 1 else f"{kind}#{occurrence} {name}"
 
 
-def _count(database: sqlite3.Connection, name: str) -> int:
-    found = database.execute(
-        "INSERT INTO seen VALUES (?, 1) ON CONFLICT DO UPDATE SET count = count + 1 RETURNING count", (name,)
-    ).fetchone()
-    return int(found[0])
+def _values(record: Record) -> tuple[object, ...]:
+    return tuple(getattr(record, name) for name in COLUMNS)
 
 
 def _run(database: sqlite3.Connection, statement: str, *values: object) -> None:
