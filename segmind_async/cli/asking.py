@@ -59,7 +59,7 @@ def show_forecast(found: Forecast, held: Decimal | str, floor: Decimal, max_cred
     _line("", f"at worst {rough(found.worst)}: {found.worst_rests_on}")
     if max_credits is not None and max_credits < found.worst:
         _line("", f"at most {max_credits} by --max-credits")
-    _line("time", f"about {_minutes(found.duration)}{_pace(found)}")
+    _line("time", f"about {_minutes(found.duration)}{_lasting(found)}{_pace(found)}")
     _line("balance", _verdict(found, held, floor, max_credits))
 
 
@@ -87,6 +87,11 @@ def _basis(found: Forecast) -> str:
         span, count = f"{rough(between[0])} to {rough(between[1])}", found.costs.count
         return f", {span} with 95 % confidence, by {count} answered rows"
     return f" at the published mean of {found.terms.model}"
+
+
+def _lasting(found: Forecast) -> str:
+    between = found.duration_between
+    return "" if between is None else f", {_minutes(between[0])} to {_minutes(between[1])} by the same,"
 
 
 def _minutes(seconds: float) -> str:

@@ -117,10 +117,13 @@ class Forecast:
     def duration(self) -> float:
         """Seconds for the rows to send, if the service takes as many at once as the terms say."""
         known = self.seconds.count >= _ENOUGH
-        latency = self.seconds.mean if known else mean_seconds(self.terms.model)
-        at_once = min(self.terms.max_in_flight, max(1, self.to_send))
-        paced = self.to_send * 60 / self.terms.requests_per_minute if self.terms.requests_per_minute else 0.0
-        return max(self.to_send * latency / at_once, paced)
+        return self._lasting(self.seconds.mean if known else mean_seconds(self.terms.model))
+
+    @property
+    def duration_between(self) -> tuple[float, float] | None:
+        """Seconds between which that lies with 95 % confidence; None unless it is measured."""
+        found = mean_of_rest(self.seconds, self.to_send) if self.seconds.count >= _ENOUGH else None
+        return None if found is None else (self._lasting(found.low), self._lasting(found.high))
 
     @property
     def failing(self) -> Interval | None:
@@ -146,6 +149,7 @@ class Forecast:
             "worst": self.worst,
             "worst_rests_on": self.worst_rests_on,
             "seconds": self.duration,
+            "seconds_between": None if self.duration_between is None else list(self.duration_between),
             "failing_between": None if self.failing is None else list(self.failing),
         }
 
@@ -193,6 +197,11 @@ class Forecast:
         self.input_tokens += len(body) // BYTES_PER_TOKEN
         self._worst += round(worst)
         self._expected += round(min(max(mean, least or 0.0), worst))
+
+    def _lasting(self, latency: float) -> float:
+        at_once = min(self.terms.max_in_flight, max(1, self.to_send))
+        paced = self.to_send * 60 / self.terms.requests_per_minute if self.terms.requests_per_minute else 0.0
+        return max(self.to_send * latency / at_once, paced)
 
     def _of_all(self, mean: float) -> Decimal:
         return credits_of(math.ceil(mean * self.to_send))

@@ -132,6 +132,7 @@ async def test_rows_that_are_done_take_the_place_of_published_means(tmp_path: Pa
     assert between[0] < got.expected < between[1] < got.worst
     assert got.worst_rests_on == "what 36 answered rows cost, 1 job in 100 costs more"
     assert got.duration == pytest.approx(960 * 2 / 8)
+    assert got.duration_between == pytest.approx((240, 240))
     assert got.failing is not None
     assert got.failing.low < 0.1 < got.failing.high
     assert (again.done, again.to_send) == (36, 964)

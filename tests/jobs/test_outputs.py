@@ -20,6 +20,7 @@ import segmind_async as sa
 from segmind_async.jobs.formats import parquet
 from segmind_async.jobs.formats.kinds import Kind
 from segmind_async.jobs.outputs import RESULT_COLUMNS, check_output, open_output
+from segmind_async.jobs.results import FIELDS
 from segmind_async.jobs.rows import open_rows, template
 
 FAILED: dict[str, Any] = {"id": "a", "index": 0, "status": "failed", "error": "UnusableRow: line 1"}
@@ -45,6 +46,10 @@ def write(path: Path, *rows: dict[str, Any]) -> bytes:
 
 def whole(row: dict[str, Any], **differing: Any) -> dict[str, Any]:
     return {**dict.fromkeys(RESULT_COLUMNS), **row, **differing}
+
+
+def test_the_columns_are_those_of_a_result() -> None:
+    assert tuple(RESULT_COLUMNS) == FIELDS
 
 
 def test_json_lines(tmp_path: Path) -> None:
