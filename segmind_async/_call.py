@@ -7,6 +7,7 @@ ended before.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
@@ -21,8 +22,10 @@ from ._core.encode import encode
 from ._core.estimate import foretell, template_of
 from ._core.failures import Billing, Failure, Kind, Resend, refusal, unreadable
 from ._core.families import check_slug
+from ._core.media import Unread, UnreadError
 from ._core.money import ceil_units, credits_of, floor_units
 from ._core.retry import GiveUp, Progress, Retry, decide
+from ._pictures import read_all
 from ._service import Service, refresh_balance
 from ._transport import WireRequest, WireResponse
 from .config import RetryPolicy, Timeouts
@@ -66,6 +69,8 @@ class Tally:
     cost: Decimal | None = None
     unpriced: int = 0
     """Answers for which the service named no cost."""
+    misfits: int = 0
+    """Answers that did not have the shape that was asked for, and were asked for again."""
     elapsed: float = 0.0
 
 
@@ -80,6 +85,7 @@ class Call:
         "_service",
         "_started_at",
         "_ticket",
+        "_unread",
         "_wire",
         "tally",
     )
@@ -87,16 +93,23 @@ class Call:
     def __init__(
         self, service: Service, options: CallOptions, request: ChatRequest, tally: Tally | None = None
     ) -> None:
-        """Check and encode *request*; raises InvalidRequestError before anything is sent."""
+        """Check and encode *request*; raises InvalidRequestError before anything is sent.
+
+        Images that are not read yet, and the body that holds them, wait until it runs.
+        """
         self._model = check_slug(request.model or options.model)
-        body = encode(self._model, request.messages, request.parameters)
+        self._unread: tuple[ChatRequest, Sequence[Unread]] | None = None
+        try:
+            body = encode(self._model, request.messages, request.parameters)
+        except UnreadError as error:
+            self._unread, body = (request, error.images), b""
         self._wire = WireRequest(f"/{self._model}", body)
         self._service = service
         self._options = options
         self._ticket = Ticket(
             options.scope,
             service.estimates.of_template(self._model, template_of(request.messages)),
-            foretell(self._model, body, request.parameters),
+            None if self._unread else foretell(self._model, body, request.parameters),
         )
         total = options.timeouts.total
         self._progress = Progress(math.inf if total is None else total)
@@ -106,8 +119,15 @@ class Call:
         # A row that is tried anew keeps count of what it may have cost already.
         self._progress.in_doubt = self.tally.in_doubt
 
+    @property
+    def used(self) -> float:
+        """Seconds of `timeouts.total` that its attempts and the waits between them have taken."""
+        return self._progress.used
+
     async def run(self) -> ChatCompletion:
         """Send until there is an answer, or no attempt is left; raises a SegmindError."""
+        if self._unread is not None:
+            await self._read_images(*self._unread)
         self._service.retry_budget.called()
         while True:
             lease = await self._admitted()
@@ -116,6 +136,12 @@ class Call:
                 self._service.retry_budget.succeeded()
                 return got
             await self._pause(got, self._decide(got))
+
+    async def _read_images(self, request: ChatRequest, images: Sequence[Unread]) -> None:
+        """Read what the messages only name, before a slot is taken."""
+        await read_all(images)
+        body = encode(self._model, request.messages, request.parameters)
+        self._wire, self._unread = WireRequest(f"/{self._model}", body), None
 
     async def _admitted(self) -> Lease:
         """Wait for a lease. Queueing is bounded by `timeouts.queue`, until the first one is granted."""

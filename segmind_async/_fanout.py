@@ -17,7 +17,7 @@ from collections.abc import (
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from types import TracebackType
-from typing import Literal, TypeAlias
+from typing import Any, Generic, Literal, TypeAlias
 
 import anyio
 from anyio.abc import TaskGroup
@@ -26,6 +26,7 @@ from ._admission import CallScope
 from ._call import Call, CallOptions, NotSentError, Tally
 from ._core.histogram import Histogram
 from ._core.money import credits_of
+from ._parse import Conversation, Expected
 from ._service import Service, read_balance
 from ._source import Rows, Source
 from .config import RetryPolicy, check_amount, check_choice, check_count
@@ -40,7 +41,7 @@ from .errors import (
     SegmindError,
     TransientError,
 )
-from .models import ChatCompletion, ChatRequest, FanOutReport, Outcome, Request, Status
+from .models import ChatCompletion, ChatRequest, FanOutReport, Outcome, Request, Status, T_co
 
 OnExhausted: TypeAlias = Literal["stop", "wait", "raise"]
 
@@ -65,8 +66,10 @@ class FanOutOptions:
     """Failed rows at which it stops; None: never."""
     max_outage: float
     """Seconds for which it waits while the service fails for all."""
-    keep: Callable[[Outcome], Awaitable[None]] | None = None
+    keep: Callable[[Outcome[Any]], Awaitable[None]] | None = None
     """Awaited with every outcome before anybody sees it and before its worker takes another row."""
+    expected: Expected[Any] | None = None
+    """What every answer must be; None: anything."""
 
     @classmethod
     def checked(
@@ -103,7 +106,7 @@ class Settled(ChatRequest):
         self.outcome = outcome
 
 
-class FanOut(AsyncIterator[Outcome]):
+class FanOut(AsyncIterator[Outcome[T_co]], Generic[T_co]):
     """Outcomes of many calls, as they complete; made by `SegmindClient.fan_out`.
 
     Use it as an async context manager and iterate over what that gives. Leaving the context, for
@@ -117,8 +120,8 @@ class FanOut(AsyncIterator[Outcome]):
         self._source = Source(rows)
         # One permit for each row between being read and being taken by the consumer.
         self._permits = asyncio.Semaphore(options.workers + options.buffer)
-        self._ready: deque[Outcome] = deque()
-        self._early: list[tuple[int, Outcome]] = []
+        self._ready: deque[Outcome[Any]] = deque()
+        self._early: list[tuple[int, Outcome[Any]]] = []
         self._next_index = 0
         self._consumer: asyncio.Future[None] | None = None
         self._tasks: TaskGroup | None = None
@@ -133,7 +136,7 @@ class FanOut(AsyncIterator[Outcome]):
     def __repr__(self) -> str:
         return f"FanOut({self._books!r}, workers={self._workers}, stopped={self._stopped!r})"
 
-    async def __aenter__(self) -> FanOut:
+    async def __aenter__(self) -> FanOut[T_co]:
         if self._tasks is not None:
             raise RuntimeError("a fan-out runs once; make a new one")
         self._tasks = anyio.create_task_group()
@@ -154,10 +157,10 @@ class FanOut(AsyncIterator[Outcome]):
         await self._source.aclose()
         self._ended_at = anyio.current_time()
 
-    def __aiter__(self) -> FanOut:
+    def __aiter__(self) -> FanOut[T_co]:
         return self
 
-    async def __anext__(self) -> Outcome:
+    async def __anext__(self) -> Outcome[T_co]:
         """Wait for the next outcome. If cancelled, none is lost."""
         if self._tasks is None:
             raise RuntimeError("enter the fan-out first: async with client.fan_out(…) as outcomes")
@@ -225,7 +228,7 @@ class FanOut(AsyncIterator[Outcome]):
             if not self._workers:
                 self._wake()
 
-    def _deliver(self, outcome: Outcome) -> None:
+    def _deliver(self, outcome: Outcome[Any]) -> None:
         if self._options.ordered:
             heapq.heappush(self._early, (outcome.index, outcome))
             while self._early and self._early[0][0] == self._next_index:
@@ -239,7 +242,7 @@ class FanOut(AsyncIterator[Outcome]):
         if self._consumer is not None and not self._consumer.done():
             self._consumer.set_result(None)
 
-    async def _outcome(self, index: int, request: Request) -> Outcome:
+    async def _outcome(self, index: int, request: Request) -> Outcome[Any]:
         """Make one row's call; only a cancellation or a bug raises."""
         if isinstance(request, Settled):
             return replace(request.outcome, index=index)
@@ -249,6 +252,9 @@ class FanOut(AsyncIterator[Outcome]):
             completion = await self._completed(row, tally)
         except SegmindError as error:
             status = self._status_after(error, row)
+            if status is Status.UNSENT and tally.misfits:
+                # An answer came and was paid; only to ask again was no longer possible.
+                status = Status.FAILED
             outcome = Outcome(index, row.id, status, None, error, tally.attempts, tally.cost)
         except BaseException:
             # Cancelled: what had not gone out is simply unsent.
@@ -260,12 +266,18 @@ class FanOut(AsyncIterator[Outcome]):
         self._check_failures()
         return outcome
 
-    async def _completed(self, row: ChatRequest, tally: Tally) -> ChatCompletion:
-        outage = self._service.admission.outage
+    async def _completed(self, row: ChatRequest, tally: Tally) -> ChatCompletion[Any]:
+        outage, expected = self._service.admission.outage, self._options.expected
+        # Kept over the tries: one that has an answer already goes on from there.
+        conversation = (
+            None if expected is None else Conversation(self._service, self._call, row, expected, tally)
+        )
         while True:
             try:
                 if outage.began_at is not None and self._options.max_outage:
                     await self._until_it_works()
+                if conversation is not None:
+                    return await conversation.run()
                 return await Call(self._service, self._call, row, tally).run()
             except InsufficientCreditsError as error:
                 if self._options.on_exhausted != "wait":

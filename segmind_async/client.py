@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any, Unpack, overload
 
 import anyio
 
+from ._access import DEFAULT_BASE_URL, checked_key, checked_url, headers
 from ._admission import Admission, CallScope
 from ._call import Call, CallOptions
 from ._core.credits import Account
@@ -22,11 +23,12 @@ from ._core.queue import Priority
 from ._core.redact import Redactor
 from ._core.throttle import Throttle
 from ._fanout import FanOut, FanOutOptions, OnExhausted
+from ._parse import Conversation, expected
 from ._service import Service, read_balance
 from ._sessions import SessionPool
+from ._settings import FanOutSettings, ManySettings
 from ._source import Rows
 from ._transport import AiohttpTransport, Transport
-from ._version import __version__
 from ._watch import OnChange
 from .config import Limits, RetryPolicy, Timeouts, check_amount, check_choice, check_count
 from .errors import APITimeoutError, ClientClosedError, ConfigurationError, ErrorDetails
@@ -35,9 +37,11 @@ from .jobs.runner import JobOptions, JobRun
 from .jobs.sights import Progress
 from .models import DEFAULT_MODEL, Balance, ChatCompletion, ChatRequest, Messages, Outcome, Statistics
 
-DEFAULT_BASE_URL = "https://api.segmind.com/v1"
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+    from typing_extensions import TypeForm
 
-_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+    from .models import T_co as T
 
 
 @dataclass(slots=True)
@@ -72,12 +76,12 @@ class SegmindClient:
         transport: Transport | None = None,
         on_change: OnChange | None = None,
     ) -> None:
-        key = _checked_key(os.environ.get("SEGMIND_API_KEY") if api_key is None else api_key)
-        url = _checked_url(base_url or os.environ.get("SEGMIND_BASE_URL") or DEFAULT_BASE_URL, allow_http)
+        key = checked_key(os.environ.get("SEGMIND_API_KEY") if api_key is None else api_key)
+        url = checked_url(base_url or os.environ.get("SEGMIND_BASE_URL") or DEFAULT_BASE_URL, allow_http)
         self._limits = limits or Limits()
         timeouts = timeouts or Timeouts()
         if transport is None:
-            sessions = SessionPool(_headers(key))
+            sessions = SessionPool(headers(key))
             transport = AiohttpTransport(url, sessions, timeouts, self._limits.max_response_bytes)
         first_cost = self._limits.first_cost
         self._service = Service(
@@ -123,25 +127,70 @@ class SegmindClient:
         if not self._ancestors:
             await self._service.transport.aclose()
 
+    @overload
     async def chat(
         self,
         messages: Messages,
         *,
+        parse: TypeForm[T],
+        max_reasks: int = ...,
+        model: str | None = ...,
+        timeout: float | None = ...,
+        **parameters: object,
+    ) -> ChatCompletion[T]: ...
+    @overload
+    async def chat(
+        self,
+        messages: Messages,
+        *,
+        parse: TypeAdapter[T],
+        max_reasks: int = ...,
+        model: str | None = ...,
+        timeout: float | None = ...,
+        **parameters: object,
+    ) -> ChatCompletion[T]: ...
+    @overload
+    async def chat(
+        self,
+        messages: Messages,
+        *,
+        parse: None = None,
+        max_reasks: int = ...,
+        model: str | None = ...,
+        timeout: float | None = ...,
+        **parameters: object,
+    ) -> ChatCompletion: ...
+    async def chat(
+        self,
+        messages: Messages,
+        *,
+        parse: Any = None,
+        max_reasks: int = 1,
         model: str | None = None,
         timeout: float | None = None,
         **parameters: object,
-    ) -> ChatCompletion:
+    ) -> ChatCompletion[Any]:
         """Send one conversation and wait for the answer.
 
         A string is one user message. `parameters` go to the provider as they are: `temperature=0`,
         `max_tokens=50`. `timeout` bounds everything, the wait for a slot included, in seconds; None:
         the client's `Timeouts`.
 
-        Raises InvalidRequestError before anything is sent, else what the tree in
-        `segmind_async.errors` says. If cancelled, the call may have been sent, and billed.
+        `parse` is the type the answer must have (a model, dataclass, TypedDict, enum, Literal, union, list
+        …, or a `TypeAdapter`); its value comes in `parsed`. An answer that does not fit is sent back with
+        what is wrong, at most `max_reasks` times; each answer is paid, and `cost` is their sum.
+
+        Raises InvalidRequestError before anything is sent, with `parse` OutputError for answers that cannot
+        be used, else what the tree in `segmind_async.errors` says. If cancelled, the call may have been
+        sent, and billed.
         """
         self._check_open()
-        call = Call(self._service, self._options, ChatRequest.of(messages, model, parameters))
+        request = ChatRequest.of(messages, model, parameters)
+        call: Call | Conversation[Any]
+        if parse is None:
+            call = Call(self._service, self._options, request)
+        else:
+            call = Conversation(self._service, self._options, request, expected(parse, max_reasks))
         if timeout is None:
             return await call.run()
         check_amount("timeout", timeout, above=True)
@@ -151,13 +200,30 @@ class SegmindClient:
         except APITimeoutError:
             raise
         except TimeoutError as error:
-            details = ErrorDetails(model=model or self._options.model, attempts=call.tally.attempts)
+            tally = call.tally
+            details = ErrorDetails(
+                model=model or self._options.model, attempts=tally.attempts, cost=tally.cost
+            )
             raise APITimeoutError(f"no answer within timeout={timeout:g} s", details) from error
 
+    @overload
+    def fan_out(
+        self, requests: Rows, *, parse: TypeForm[T], **settings: Unpack[FanOutSettings]
+    ) -> FanOut[T]: ...
+    @overload
+    def fan_out(
+        self, requests: Rows, *, parse: TypeAdapter[T], **settings: Unpack[FanOutSettings]
+    ) -> FanOut[T]: ...
+    @overload
+    def fan_out(
+        self, requests: Rows, *, parse: None = None, **settings: Unpack[FanOutSettings]
+    ) -> FanOut: ...
     def fan_out(
         self,
         requests: Rows,
         *,
+        parse: Any = None,
+        max_reasks: int = 1,
         floor: Decimal | float = 0,
         max_credits: Decimal | float | None = None,
         max_in_flight: int | None = None,
@@ -168,8 +234,8 @@ class SegmindClient:
         max_failures: int | None = None,
         max_outage: float = 600.0,
         buffer: int | None = None,
-        keep: Callable[[Outcome], Awaitable[None]] | None = None,
-    ) -> FanOut:
+        keep: Callable[[Outcome[Any]], Awaitable[None]] | None = None,
+    ) -> FanOut[Any]:
         """Send very many; gives an async context manager over an async iterator of outcomes.
 
         `requests` is any iterable or async iterable, finite or not, of strings, lists of messages, or
@@ -187,7 +253,9 @@ class SegmindClient:
         `keep` is awaited with every outcome before anybody sees it, and before its slot takes another
         row: what it has stored by then no crash can lose. If it raises, the fan-out stops with that.
 
-        Raises ConfigurationError for settings that cannot work.
+        `parse` and `max_reasks` are those of `chat`: every row's `outcome.parsed` is of that type.
+
+        Raises ConfigurationError for settings that cannot work, InvalidRequestError for such a `parse`.
         """
         self._check_open()
         scope = self._scope(max_credits, floor, max_in_flight, priority)
@@ -199,9 +267,9 @@ class SegmindClient:
             max_failures=1 if fail_fast else max_failures,
             max_outage=max_outage,
         )
-        return FanOut(
-            self._service, replace(options, keep=keep), replace(self._options, scope=scope), requests
-        )
+        wanted = None if parse is None else expected(parse, max_reasks)
+        options = replace(options, keep=keep, expected=wanted)
+        return FanOut(self._service, options, replace(self._options, scope=scope), requests)
 
     def run_job(
         self,
@@ -260,21 +328,27 @@ class SegmindClient:
         caps = [level.max_in_flight for level in scope.line if level.max_in_flight is not None]
         return min([self._limits.max_in_flight, *caps])
 
+    @overload
     async def chat_many(
-        self,
-        requests: Rows,
-        *,
-        floor: Decimal | float = 0,
-        max_in_flight: int | None = None,
-        on_exhausted: OnExhausted = "stop",
-    ) -> list[Outcome]:
+        self, requests: Rows, *, parse: TypeForm[T], **settings: Unpack[ManySettings]
+    ) -> list[Outcome[T]]: ...
+    @overload
+    async def chat_many(
+        self, requests: Rows, *, parse: TypeAdapter[T], **settings: Unpack[ManySettings]
+    ) -> list[Outcome[T]]: ...
+    @overload
+    async def chat_many(
+        self, requests: Rows, *, parse: None = None, **settings: Unpack[ManySettings]
+    ) -> list[Outcome]: ...
+    async def chat_many(
+        self, requests: Rows, *, parse: Any = None, **settings: Unpack[ManySettings]
+    ) -> list[Outcome[Any]]:
         """Send all of *requests* and return their outcomes, one for each row that was read, in order.
 
-        For what fits in memory; `fan_out` streams the same.
+        For what fits in memory; `fan_out` streams the same, and says what the settings do: `floor`,
+        `max_in_flight`, `on_exhausted`, `max_reasks`.
         """
-        async with self.fan_out(
-            requests, floor=floor, max_in_flight=max_in_flight, on_exhausted=on_exhausted, ordered=True
-        ) as outcomes:
+        async with self.fan_out(requests, parse=parse, ordered=True, **settings) as outcomes:
             return [outcome async for outcome in outcomes]
 
     async def balance(self) -> Balance:
@@ -355,36 +429,3 @@ class SegmindClient:
     def _check_open(self) -> None:
         if self.closed:
             raise ClientClosedError("this client is closed; open a new one")
-
-
-def _headers(key: str) -> Mapping[str, str]:
-    return {
-        "x-api-key": key,
-        "Content-Type": "application/json",
-        "Accept": "application/json",
-        "User-Agent": f"segmind-async/{__version__}",
-    }
-
-
-def _checked_key(key: str | None) -> str:
-    """Refuse a key that cannot be sent, without repeating it."""
-    if not key:
-        raise ConfigurationError("no API key: pass api_key, or set SEGMIND_API_KEY")
-    if not key.isascii() or not key.isprintable() or " " in key:
-        raise ConfigurationError(
-            "the API key holds blanks, line breaks or other odd characters; check how it was read"
-        )
-    return key
-
-
-def _checked_url(url: str, allow_http: bool) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
-        raise ConfigurationError(f"base_url={url!r} must look like {DEFAULT_BASE_URL}")
-    if parts.username is not None:
-        raise ConfigurationError("base_url must not hold a user name or password")
-    if parts.scheme == "http" and parts.hostname not in _LOOPBACK and not allow_http:
-        raise ConfigurationError(
-            f"base_url={url!r} would send the key in plain text; use https, or pass allow_http=True"
-        )
-    return url.rstrip("/")

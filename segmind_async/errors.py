@@ -20,6 +20,10 @@
     │   ├── ServerError           5xx, 408, 425
     │   ├── APIConnectionError    no answer came                          (also ConnectionError)
     │   └── APITimeoutError       an answer did not come in time          (also TimeoutError)
+    ├── OutputError               ask otherwise: the model answered, and was paid
+    │   ├── OutputValidationError not what `parse` asks for, also when asked again
+    │   ├── OutputTruncatedError  cut off by the bound on its length
+    │   └── RefusalError          the model would not answer
     └── InvalidResponseError      report a bug: an answer that fits no known shape
 
 This module knows nothing of HTTP, retries or money; it only names what can go wrong.
@@ -241,6 +245,31 @@ class APIConnectionError(TransientError, ConnectionError):
 
 class APITimeoutError(TransientError, TimeoutError):
     """An answer did not come in time."""
+
+
+class OutputError(SegmindError):
+    """The model answered, and the answer is not what was asked for. `details.cost` says what was paid.
+
+    `answers` are the model's words, one text for each time it was asked.
+    """
+
+    def __init__(
+        self, message: str, details: ErrorDetails | None = None, answers: tuple[str, ...] = ()
+    ) -> None:
+        super().__init__(message, details, answers)
+        self.answers = answers
+
+
+class OutputValidationError(OutputError):
+    """The answers are not what `parse` asks for; the message says what is wrong with the last one."""
+
+
+class OutputTruncatedError(OutputError):
+    """The answer was cut off: allow more tokens (`max_tokens`), or ask for less."""
+
+
+class RefusalError(OutputError):
+    """The model, or a filter of its provider, would not answer."""
 
 
 class InvalidResponseError(SegmindError):

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ._core import media
+from ._pictures import Picture, Size
+from .config import check_count
 from .errors import InvalidRequestError
 from .models import JsonObject
 
-MAX_IMAGE_BYTES = 20 * 1024 * 1024
-"""The least of what the providers take in one request (20 MB, Google and Anthropic, 2026-08)."""
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 
 def system(text: str) -> JsonObject:
@@ -32,32 +35,40 @@ def assistant(text: str) -> JsonObject:
     return {"role": "assistant", "content": text}
 
 
-def image(source: str | bytes | Path) -> JsonObject:
-    """Put an image into a message: bytes, a file, a data URL, or a web URL.
+def image(
+    source: str | bytes | Path | Image, *, max_side: int | None = None, max_pixels: int | None = None
+) -> JsonObject:
+    """Put an image into a message: a file, bytes, a Pillow image, a data URL, or a web URL.
 
-    A file is read now, and sent inside the request by its true type (its first bytes decide, not its
-    name): PNG, JPEG, GIF or WebP of at most 20 MiB. A web URL is passed on and fetched by the service,
-    which fails for some hosts; nothing is ever fetched from here.
+    It is sent inside the request by its true type (its first bytes decide, not its name): PNG, JPEG, GIF or
+    WebP of at most 20 MiB and 8 000 pixels a side. Providers take no moving pictures, so those are refused.
+    With `max_side` or `max_pixels` a larger image is made smaller (of a moving one the first frame is
+    taken); that needs the extra `[images]`, and `max_side=2000` is more than models look at.
 
-    Raises InvalidRequestError for what is no such image, OSError for a file that cannot be read.
+    A file is read when a call needs it, off the event loop and once, however many calls share the message or
+    the file; what is wrong with it is raised by that call, and fails that row of a fan-out. A web URL is
+    passed on and fetched by the service, which fails for some hosts; nothing is ever fetched from here.
+
+    Raises InvalidRequestError for what is no such image.
     """
-    if isinstance(source, str) and media.is_url(source):
-        return _part(media.check_url(source))
-    if isinstance(source, bytes):
-        _check_size(len(source), "the image")
-        return _part(media.data_url(source, "the image"))
-    path = Path(source)
-    if not path.is_file():
-        # A directory cannot be read, and a pipe would be waited for without end.
-        raise InvalidRequestError(f"the image {str(path)!r} is no file")
-    _check_size(path.stat().st_size, str(path))
-    return _part(media.data_url(path.read_bytes(), str(path)))
-
-
-def _part(url: str) -> JsonObject:
-    return {"type": "image_url", "image_url": {"url": url}}
-
-
-def _check_size(size: int, name: str) -> None:
-    if size > MAX_IMAGE_BYTES:
-        raise InvalidRequestError(f"{name} has {size} bytes, more than {MAX_IMAGE_BYTES}; make it smaller")
+    for name, value in (("max_side", max_side), ("max_pixels", max_pixels)):
+        if value is not None:
+            check_count(name, value, at_least=1)
+    size = Size(max_side, max_pixels)
+    if isinstance(source, str) and media.is_web_url(source):
+        if size:
+            raise InvalidRequestError(
+                f"the image {source[:80]!r} is on the web, and cannot be made smaller here"
+            )
+        return media.part_of_url(source)
+    if isinstance(source, str) and media.is_data_url(source):
+        source = media.data_of(source)
+    if isinstance(source, bytes) and not size:
+        return media.part_of(source, "the image")
+    if isinstance(source, str):
+        return Picture(Path(source), size)
+    if isinstance(source, bytes | Path) or hasattr(source, "thumbnail"):
+        return Picture(source, size)
+    raise InvalidRequestError(
+        f"the image is a {type(source).__name__}; give a path, bytes, a Pillow image or a URL"
+    )

@@ -6,10 +6,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Generic, Literal, TypeAlias, cast
 
 if TYPE_CHECKING:
+    # The standard library's takes a default only from Python 3.13 on.
+    from typing_extensions import TypeVar
+
     from .errors import SegmindError
+
+    T_co = TypeVar("T_co", covariant=True, default=None)
+else:
+    from typing import TypeVar
+
+    T_co = TypeVar("T_co", covariant=True)
 
 DEFAULT_MODEL = "gpt-5.4-mini"
 
@@ -87,8 +96,8 @@ class ToolCall:
 
 
 @dataclass(frozen=True, slots=True)
-class ChatCompletion:
-    """An answer, the same for all providers."""
+class ChatCompletion(Generic[T_co]):
+    """An answer, the same for all providers; `ChatCompletion[T]` if it was asked for with `parse=T`."""
 
     text: str
     """The model's words; empty if it only called tools or spent everything on thinking."""
@@ -112,6 +121,8 @@ class ChatCompletion:
     """The provider's JSON, unknown fields and all."""
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Response headers, names in lower case."""
+    parsed: T_co = cast("T_co", None)  # noqa: RUF009  # None is what T is without `parse`
+    """The answer as a value of the type given as `parse`; None without it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,13 +148,13 @@ class Status(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Generic[T_co]):
     """What became of one row of a fan-out. `index` counts rows from 0 in the order they were read."""
 
     index: int
     id: str | None
     status: Status
-    completion: ChatCompletion | None = None
+    completion: ChatCompletion[T_co] | None = None
     error: SegmindError | None = None
     attempts: int = 0
     cost: Decimal | None = None
@@ -152,6 +163,11 @@ class Outcome:
     def text(self) -> str | None:
         """The model's words, None unless the row is ok."""
         return self.completion.text if self.completion else None
+
+    @property
+    def parsed(self) -> T_co | None:
+        """The answer as a value of the type given as `parse`, None unless the row is ok."""
+        return self.completion.parsed if self.completion else None
 
 
 @dataclass(frozen=True, slots=True)

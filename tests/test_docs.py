@@ -22,6 +22,8 @@ import segmind_async as sa
 from segmind_async import errors
 from segmind_async.emulator import Emulator
 
+from .pictures import drawn
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", README, re.S)
@@ -33,10 +35,14 @@ def point_at(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=[block.splitlines()[-1].strip() for block in BLOCKS])
-async def test_the_code_of_the_readme_runs(block: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_code_of_the_readme_runs(
+    block: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "photo.jpg").write_bytes(drawn("JPEG"))
+    monkeypatch.chdir(tmp_path)
     async with Emulator(balance=50) as emulator:
         point_at(emulator, monkeypatch)
-        code = compile(block, "README.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+        code = compile(block, "README.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
         shown = io.StringIO()
         with redirect_stdout(shown):
             result = eval(code, {"__name__": "readme"})

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import gc
 import json
+import pickle
 import random
 import tracemalloc
 from collections.abc import AsyncIterator
@@ -15,13 +17,15 @@ import aiohttp
 import anyio
 import pytest
 from aiohttp import web
+from multidict import CIMultiDict
 from yarl import URL
 
 import segmind_async as sa
 from segmind_async._core.failures import Billing, Kind
-from segmind_async._transport import WireRequest, _failure
+from segmind_async._transport import Headers, WireRequest, _failure
 from segmind_async.emulator import Emulator, faults
 from segmind_async.testing import Reply, ScriptedTransport, answer
+from tests.pictures import drawn
 
 ONCE = sa.RetryPolicy(retries=0)
 
@@ -49,7 +53,7 @@ async def test_all_three_shapes(model: str) -> None:
         sa.system("be brief"),
         sa.user("hi"),
         sa.assistant("yes?"),
-        sa.user("a picture", sa.image(b"GIF89a")),
+        sa.user("a picture", sa.image(drawn("GIF"))),
     ]
     async with Emulator() as emulator, on(emulator, model=model) as client:
         reply = await client.chat(talk, max_tokens=2)
@@ -322,6 +326,23 @@ async def test_a_call_in_another_loop_while_this_one_has_some_is_refused() -> No
         with pytest.raises(RuntimeError, match="one client a loop"):
             await anyio.to_thread.run_sync(lambda: asyncio.run(client.chat("there")))
         never.set()
+
+
+async def test_headers_are_a_mapping_with_names_in_lower_case() -> None:
+    headers = Headers(CIMultiDict([("X-Cost", "1"), ("Set-Cookie", "a"), ("Set-Cookie", "b")]))
+    plain = {"x-cost": "1", "set-cookie": "a"}
+    assert headers == plain
+    assert dict(headers) == plain
+    assert (headers["x-cost"], headers.get("x-cost"), headers.get("gone"), len(headers)) == (
+        "1",
+        "1",
+        None,
+        2,
+    )
+    assert repr(headers) == repr(plain)
+    for copied in (copy.deepcopy(headers), pickle.loads(pickle.dumps(headers))):
+        assert type(copied) is dict
+        assert copied == plain
 
 
 async def test_closing_twice_and_using_it_afterwards() -> None:

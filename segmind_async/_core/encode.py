@@ -17,6 +17,7 @@ from pydantic_core import PydanticSerializationError, to_json
 from ..errors import InvalidRequestError
 from ..models import JsonObject, Message, Messages
 from .families import Family, family_of
+from .media import Unread, UnreadError
 
 Json: TypeAlias = dict[str, object]
 _Translate: TypeAlias = Callable[[JsonObject], JsonObject]
@@ -30,7 +31,8 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 def encode(model: str, messages: Messages, parameters: JsonObject) -> bytes:
     """Build the request body for *model* as UTF-8 JSON.
 
-    Raises InvalidRequestError naming the message or parameter that cannot be sent.
+    Raises InvalidRequestError naming the message or parameter that cannot be sent, UnreadError for images
+    that must be read before.
     """
     rows = _checked(messages)
     _check_parameters(parameters)
@@ -55,11 +57,36 @@ def _checked(messages: Messages) -> Sequence[Message]:
         )
     if not messages:
         raise InvalidRequestError("messages is empty; give at least one message")
+    plain = True
     for index, message in enumerate(messages):
         # Most are plain dictionaries of a role and a text: to look closer costs more than to send them.
         if not _is_plain(message):
+            plain = False
             _check_message(f"messages[{index}]", message)
-    return messages
+    return messages if plain else _with_images(messages)
+
+
+def _with_images(messages: Sequence[Message]) -> Sequence[Message]:
+    """Put what has been read in the place of what only named it."""
+    named = [part for row in messages for part in _listed_parts(row) if isinstance(part, Unread)]
+    if not named:
+        return messages
+    unread = [part for part in named if part.part is None]
+    if unread:
+        raise UnreadError(unread)
+    return [
+        {**row, "content": [_read(part) for part in parts]} if (parts := _listed_parts(row)) else row
+        for row in messages
+    ]
+
+
+def _listed_parts(message: Message) -> Sequence[object]:
+    content = message.get("content")
+    return content if isinstance(content, Sequence) and not isinstance(content, str) else ()
+
+
+def _read(part: object) -> object:
+    return part.part if isinstance(part, Unread) else part
 
 
 def _is_plain(message: object) -> bool:

@@ -12,6 +12,7 @@ from . import faults
 from .bayes import BayesBrain, NaiveBayes, fragments, words
 from .brain import Brain, EchoBrain, FunctionBrain, Question
 from .faults import RandomFaults
+from .schemas import Filler, SchemaError, check_format
 from .server import CallRecord, Emulator, Http
 from .world import Account, CallFacts, Config, Refusal, Running, Settled, World, list_price
 
@@ -24,6 +25,7 @@ __all__ = [
     "Config",
     "EchoBrain",
     "Emulator",
+    "Filler",
     "FunctionBrain",
     "Http",
     "NaiveBayes",
@@ -31,8 +33,10 @@ __all__ = [
     "RandomFaults",
     "Refusal",
     "Running",
+    "SchemaError",
     "Settled",
     "World",
+    "check_format",
     "faults",
     "fragments",
     "list_price",

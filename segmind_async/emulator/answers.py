@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from . import faults, schemas
 from .brain import Question
 
 Json: TypeAlias = dict[str, object]
@@ -28,6 +29,8 @@ class Spoken:
     completion_tokens: int
     cut: bool
     """Whether it was cut at the bound on tokens."""
+    refused: bool = False
+    """Whether the text says why there is no answer."""
 
 
 def tokens_of(text: str) -> int:
@@ -99,28 +102,60 @@ def _text(content: object) -> str:
     return " ".join(words)
 
 
+_WITHOUT_SCHEMAS = "deepseek-"
+"""Beginning of the slugs whose provider takes json_object only."""
+
+
 def _check_format(question: Question) -> None:
     wanted = question.parameters.get("response_format")
-    kind = wanted.get("type") if isinstance(wanted, dict) else None
-    if kind != "json_object":
+    if wanted is None:
         return
+    kind = wanted.get("type") if isinstance(wanted, dict) else None
+    if kind not in {"text", "json_object", "json_schema"}:
+        raise BadRequestError(f"Invalid value: 'response_format.type': {kind!r:.80}")
+    if kind == "json_object":
+        _check_json_object(question)
+    if kind == "json_schema":
+        if question.slug.startswith(_WITHOUT_SCHEMAS):
+            raise BadRequestError("This response_format type is unavailable now")
+        assert isinstance(wanted, dict)
+        try:
+            schemas.check_format(wanted)
+        except schemas.SchemaError as error:
+            raise BadRequestError(str(error)) from None
+
+
+def _check_json_object(question: Question) -> None:
     if question.slug.startswith("claude-"):
         raise BadRequestError("response_format: json_object is not supported, use json_schema")
     if "json" not in f"{question.system} {' '.join(text for _, text in question.messages)}".lower():
         raise BadRequestError("'messages' must contain the word 'json' to use response_format json_object")
 
 
-def speak(question: Question, text: str) -> Spoken:
-    """Give an answer its length: cut where the request bounds it."""
-    bound = next(
-        (value for name in _BOUNDS if isinstance(value := question.parameters.get(name), int) and value > 0),
-        None,
-    )
+def speak(question: Question, text: str, twist: faults.Fault | None = None) -> Spoken:
+    """Give an answer its length, cut where the request bounds it, and its twist."""
+    if isinstance(twist, faults.Say | faults.Refuse):
+        text = twist.text
+    if isinstance(twist, faults.Wrap):
+        text = f"{twist.before}{text}{twist.after}"
+    bounds = [value for name in _BOUNDS if isinstance(value := question.parameters.get(name), int)][:1]
+    if isinstance(twist, faults.CutShort):
+        bounds.append(twist.tokens)
+    bound = min((value for value in bounds if value > 0), default=None)
     prompt = tokens_of(question.system + "".join(words for _, words in question.messages))
     length = tokens_of(text)
     if bound is not None and length > bound:
         return Spoken(text.encode()[: bound * 4].decode("utf-8", "ignore"), prompt, bound, cut=True)
-    return Spoken(text, prompt, length, cut=False)
+    return Spoken(text, prompt, length, cut=False, refused=isinstance(twist, faults.Refuse))
+
+
+def _ending(slug: str, spoken: Spoken) -> str:
+    """Return the provider's word for how an answer ended."""
+    if slug.startswith("claude-"):
+        return "refusal" if spoken.refused else "max_tokens" if spoken.cut else "end_turn"
+    if slug.startswith("gemini-"):
+        return "SAFETY" if spoken.refused else "MAX_TOKENS" if spoken.cut else "STOP"
+    return "length" if spoken.cut else "stop"
 
 
 def body_of(slug: str, number: int, spoken: Spoken) -> Json:
@@ -132,7 +167,7 @@ def body_of(slug: str, number: int, spoken: Spoken) -> Json:
             "role": "assistant",
             "model": slug,
             "content": [{"type": "text", "text": spoken.text}],
-            "stop_reason": "max_tokens" if spoken.cut else "end_turn",
+            "stop_reason": _ending(slug, spoken),
             "stop_sequence": None,
             "usage": {"input_tokens": spoken.prompt_tokens, "output_tokens": spoken.completion_tokens},
         }
@@ -140,8 +175,9 @@ def body_of(slug: str, number: int, spoken: Spoken) -> Json:
         return {
             "candidates": [
                 {
-                    "content": {"role": "model", "parts": [{"text": spoken.text}]},
-                    "finishReason": "MAX_TOKENS" if spoken.cut else "STOP",
+                    # What its filter stops, Gemini does not repeat.
+                    "content": {} if spoken.refused else {"role": "model", "parts": [{"text": spoken.text}]},
+                    "finishReason": _ending(slug, spoken),
                     "index": 0,
                 }
             ],
@@ -160,9 +196,9 @@ def body_of(slug: str, number: int, spoken: Spoken) -> Json:
         "choices": [
             {
                 "index": 0,
-                "message": {"role": "assistant", "content": spoken.text, "refusal": None},
+                "message": _message(spoken),
                 "logprobs": None,
-                "finish_reason": "length" if spoken.cut else "stop",
+                "finish_reason": _ending(slug, spoken),
             }
         ],
         "usage": {
@@ -171,3 +207,9 @@ def body_of(slug: str, number: int, spoken: Spoken) -> Json:
             "total_tokens": spoken.prompt_tokens + spoken.completion_tokens,
         },
     }
+
+
+def _message(spoken: Spoken) -> Json:
+    if spoken.refused:
+        return {"role": "assistant", "content": None, "refusal": spoken.text}
+    return {"role": "assistant", "content": spoken.text, "refusal": None}

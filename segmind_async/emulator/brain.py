@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
+
+from .schemas import Filler
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,29 +25,46 @@ class Question:
         """The last text of the user."""
         return next((text for role, text in reversed(self.messages) if role == "user"), "")
 
+    @property
+    def schema(self) -> Mapping[str, object] | None:
+        """The JSON schema that the answer must fit, None if it is free."""
+        wanted = self.parameters.get("response_format")
+        named = wanted.get("json_schema") if isinstance(wanted, Mapping) else None
+        schema = named.get("schema") if isinstance(named, Mapping) else None
+        return schema if isinstance(schema, Mapping) else None
+
 
 class Brain(Protocol):
     """What answers a question."""
 
-    def answer(self, question: Question) -> str:
-        """Return the text of the answer."""
+    def answer(self, question: Question) -> str | Awaitable[str]:
+        """Return the text of the answer, or what will bring it."""
         ...
 
 
 class EchoBrain:
-    """Answers `echo: ` and the last text of the user."""
+    """Answers `echo: ` and the last text of the user; if a schema is given, a value that fits it.
+
+    Its strings say the same; the rest is drawn by chance from *seed* and the question.
+    """
+
+    def __init__(self, seed: int = 0) -> None:
+        self._seed = seed
 
     def answer(self, question: Question) -> str:
         """Return what a test can foretell."""
-        return f"echo: {question.prompt}"
+        words = f"echo: {question.prompt}"
+        if question.schema is None:
+            return words
+        return json.dumps(Filler(question.schema, f"{self._seed} {question.prompt}", words).value())
 
 
 class FunctionBrain:
-    """Answers what a function says."""
+    """Answers what a function says, plain or async."""
 
-    def __init__(self, function: Callable[[Question], str]) -> None:
+    def __init__(self, function: Callable[[Question], str | Awaitable[str]]) -> None:
         self._function = function
 
-    def answer(self, question: Question) -> str:
+    def answer(self, question: Question) -> str | Awaitable[str]:
         """Ask the function."""
         return self._function(question)

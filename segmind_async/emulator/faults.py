@@ -70,7 +70,39 @@ class NoHttp:
     data: bytes = b"\x00\x01 what is this\r\n\r\n"
 
 
-Fault: TypeAlias = Answer | Headers | Delay | Silence | Reset | Cut | Drip | NoHttp
+@dataclass(frozen=True, slots=True)
+class Say:
+    """Run the call, and let the model say this instead."""
+
+    text: str = "{"
+
+
+@dataclass(frozen=True, slots=True)
+class Wrap:
+    """Run the call, and let the model say more around its answer."""
+
+    before: str = "Sure! Here it is:\n```json\n"
+    after: str = "\n```\nAnything else?"
+
+
+@dataclass(frozen=True, slots=True)
+class CutShort:
+    """Run the call, and cut the model's answer off after so many tokens."""
+
+    tokens: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """Run the call, and let the model refuse, as its provider says so."""
+
+    text: str = "I cannot help with that."
+
+
+Twist: TypeAlias = Say | Wrap | CutShort | Refuse
+"""What a model may do to its answer; such a call is billed like any other."""
+
+Fault: TypeAlias = Answer | Headers | Delay | Silence | Reset | Cut | Drip | NoHttp | Twist
 
 
 def status(code: int, text: str = "Something went wrong", **headers: str) -> Answer:

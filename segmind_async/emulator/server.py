@@ -182,7 +182,7 @@ class Emulator:
             return speaking.plainly(fault, {})
         if isinstance(fault, faults.Reset) and not fault.ran:
             return speaking.drop(request)
-        taken = await self._take_in(request, record)
+        taken = await self._take_in(request, record, fault)
         if isinstance(taken, web.Response):
             return taken
         spoken, running = taken
@@ -194,7 +194,7 @@ class Emulator:
         if isinstance(fault, faults.Answer):
             return speaking.plainly(fault, headers)
         body = json.dumps(answers.body_of(record.slug, settled.number, spoken)).encode()
-        if fault is not None and not isinstance(fault, faults.Headers | faults.Delay):
+        if fault is not None and not isinstance(fault, faults.Headers | faults.Delay | faults.Twist):
             return await speaking.misbehave(request, fault, body, headers)
         return web.Response(body=body, content_type="application/json", headers=headers)
 
@@ -209,7 +209,7 @@ class Emulator:
         return settled
 
     async def _take_in(
-        self, request: web.Request, record: CallRecord
+        self, request: web.Request, record: CallRecord, fault: faults.Fault | None
     ) -> tuple[answers.Spoken, Running] | web.Response:
         """Read a request and have the world admit it; else the answer that refuses it."""
         refused = self._refuse_key(request)
@@ -229,7 +229,8 @@ class Emulator:
         except BadRequestError as error:
             return self._refuse(400, str(error))
         record.prompt = question.prompt
-        spoken = answers.speak(question, self.brain.answer(question))
+        said = self.brain.answer(question)
+        spoken = answers.speak(question, said if isinstance(said, str) else await said, fault)
         facts = CallFacts(slug, spoken.prompt_tokens, spoken.completion_tokens)
         running = self.world.arrive(request.headers["x-api-key"], facts, speaking.now())
         if isinstance(running, Refusal):
@@ -241,7 +242,7 @@ class Emulator:
         fault = self._next_fault()
         if isinstance(fault, faults.Answer) and fault.status != 200:
             return speaking.plainly(fault, {})
-        taken = await self._take_in(request, record)
+        taken = await self._take_in(request, record, fault)
         if isinstance(taken, web.Response):
             record.status = taken.status
             return taken

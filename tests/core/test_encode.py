@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,9 +12,12 @@ import pytest
 from segmind_async import InvalidRequestError, assistant, image, system, user
 from segmind_async._core.encode import encode
 from segmind_async._core.families import Family, check_slug, family_of
+from segmind_async._core.media import UnreadError
+from segmind_async._pictures import Picture
+from tests.pictures import claimed
 
-PNG = b"\x89PNG\r\n\x1a\n" + bytes(8)
-INLINE = "iVBORw0KGgoAAAAAAAAAAA=="
+PNG = claimed(2, 3)
+INLINE = base64.b64encode(PNG).decode()
 TALK = [system("be brief"), user("hi"), assistant("hello"), user("bye")]
 
 
@@ -95,6 +100,22 @@ def test_an_image_takes_each_providers_form() -> None:
         {"text": "what is it?"},
         {"inlineData": {"mimeType": "image/png", "data": INLINE}},
     ]
+
+
+@pytest.mark.parametrize("model", ["gpt-5.4-mini", "claude-4-sonnet", "gemini-2.5-flash"])
+def test_an_image_that_is_to_be_read_is_asked_for_and_then_sent_like_any_other(
+    model: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(PNG)
+    picture = image(path)
+    assert isinstance(picture, Picture)
+    talk = [user("hi"), user("what is it?", picture, image(PNG)), assistant("a dot")]
+    with pytest.raises(UnreadError) as caught:
+        encode(model, talk, {})
+    assert caught.value.images == [picture]
+    picture.read()
+    assert body(model, talk) == body(model, [talk[0], user("what is it?", image(PNG), image(PNG)), talk[2]])
 
 
 def test_an_image_on_the_web_goes_to_claude_by_url_and_not_to_gemini() -> None:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 import math
 import random
 
 import pytest
 
-from segmind_async import InvalidRequestError
-from segmind_async._core import media
 from segmind_async._core.histogram import Histogram
 from segmind_async._core.prices import first_guess, is_listed, mean_seconds
 from segmind_async._core.window import Window
@@ -46,48 +43,6 @@ def test_nothing_has_no_quantile_and_no_duration_is_too_short() -> None:
     assert histogram.quantile(0.5) is None
     histogram.add(0.0)
     assert histogram.quantile(0.5) == pytest.approx(1e-4, rel=0.03)
-
-
-@pytest.mark.parametrize(
-    ("data", "kind"),
-    [
-        (b"\x89PNG\r\n\x1a\n", "image/png"),
-        (b"\xff\xd8\xff\xe0", "image/jpeg"),
-        (b"GIF87a..", "image/gif"),
-        (b"GIF89a..", "image/gif"),
-        (b"RIFF\0\0\0\0WEBPVP8 ", "image/webp"),
-    ],
-)
-def test_an_image_is_what_its_first_bytes_say(data: bytes, kind: str) -> None:
-    assert media.data_url(data, "x.bmp") == f"data:{kind};base64,{base64.b64encode(data).decode()}"
-
-
-@pytest.mark.parametrize(
-    ("data", "says"), [(b"", "x is empty"), (b"RIFF\0\0\0\0WAVE", "x begins with 52 49"), (b"BM12", "no PNG")]
-)
-def test_what_is_no_image(data: bytes, says: str) -> None:
-    with pytest.raises(InvalidRequestError, match=says):
-        media.media_type(data, "x")
-
-
-@pytest.mark.parametrize(
-    "url", ["https://a/b", "HTTP://a", "data:image/png;base64,AA==", "data:image/svg+xml;base64,AA=="]
-)
-def test_image_urls(url: str) -> None:
-    assert media.is_url(url)
-    assert media.check_url(url) == url
-
-
-@pytest.mark.parametrize("url", ["data:text/plain;base64,AA==", "data:image/png,raw", "data:"])
-def test_urls_that_hold_no_image(url: str) -> None:
-    assert media.is_url(url)
-    with pytest.raises(InvalidRequestError, match="must be https"):
-        media.check_url(url)
-
-
-@pytest.mark.parametrize("path", ["a.png", "/x/https://y", "C:\\a.png", "ftp://a/b"])
-def test_paths_are_no_urls(path: str) -> None:
-    assert not media.is_url(path)
 
 
 def grow(window: Window, answers: int) -> None:

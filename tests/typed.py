@@ -1,0 +1,68 @@
+"""What type checkers are to infer. Never run: mypy and pyright read it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import Enum
+from typing import Literal, assert_type
+
+from pydantic import BaseModel, TypeAdapter
+from typing_extensions import TypedDict
+
+from segmind_async import ChatCompletion, FanOut, Outcome, SegmindClient
+
+
+class Place(BaseModel):
+    name: str
+
+
+class Label(Enum):
+    SPAM = "spam"
+
+
+@dataclass
+class Row:
+    n: int
+
+
+class Loose(TypedDict):
+    n: int
+
+
+async def chat(client: SegmindClient) -> None:
+    assert_type(await client.chat("x"), ChatCompletion[None])
+    assert_type(await client.chat("x", model="gpt-5", timeout=3, temperature=0), ChatCompletion)
+    assert_type((await client.chat("x")).cost, Decimal | None)
+    assert_type((await client.chat("x", temperature=0)).parsed, None)
+    assert_type((await client.chat("x", parse=Place, temperature=0)).parsed, Place)
+    assert_type((await client.chat("x", parse=Label, max_reasks=2)).parsed, Label)
+    assert_type((await client.chat("x", parse=Row)).parsed, Row)
+    assert_type((await client.chat("x", parse=Loose)).parsed, Loose)
+    assert_type((await client.chat("x", parse=int)).parsed, int)
+    assert_type((await client.chat("x", parse=list[Place])).parsed, list[Place])
+    assert_type((await client.chat("x", parse=Place | None)).parsed, Place | None)
+    assert_type((await client.chat("x", parse=Literal["a", "b"])).parsed, Literal["a", "b"])
+    assert_type((await client.chat("x", parse=TypeAdapter(list[int]))).parsed, list[int])
+
+
+async def fan_out(client: SegmindClient) -> None:
+    async with client.fan_out(["x"], ordered=True) as plain:
+        assert_type(plain, FanOut)
+        async for outcome in plain:
+            assert_type(outcome, Outcome)
+            assert_type(outcome.text, str | None)
+    async with client.fan_out(["x"], parse=Place, floor=1) as places:
+        async for place in places:
+            assert_type(place.parsed, Place | None)
+    async with client.fan_out(["x"], parse=Literal["a"]) as letters:
+        async for letter in letters:
+            assert_type(letter.parsed, Literal["a"] | None)
+    async with client.fan_out(["x"], parse=TypeAdapter(int)) as numbers:
+        assert_type(numbers, FanOut[int])
+
+
+async def chat_many(client: SegmindClient) -> None:
+    assert_type(await client.chat_many(["x"], floor=1), list[Outcome])
+    assert_type(await client.chat_many(["x"], parse=Place), list[Outcome[Place]])
+    assert_type(await client.chat_many(["x"], parse=TypeAdapter(Row)), list[Outcome[Row]])
