@@ -84,7 +84,7 @@ async def test_rows_of_several_kinds_are_added_up_and_named_apart() -> None:
     assert got.worst_rests_on.endswith(
         "each of 2 rows without a known bound; else every answer as long as it may be, at list price"
     )
-    picture = [sa.user("x", sa.image(b"\x89PNG\r\n\x1a\n"))]
+    picture = [sa.user("x", sa.image("https://example.com/a.png"))]
     assert (await of([{"messages": picture}], bounded(5, own_request))).unbounded == 1
 
 
