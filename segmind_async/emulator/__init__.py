@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from . import faults
 from .bayes import BayesBrain, NaiveBayes, fragments, words
-from .brain import Brain, EchoBrain, FunctionBrain, Question
+from .brain import Brain, Calls, EchoBrain, FunctionBrain, Question, Said, ScriptBrain
 from .faults import RandomFaults
 from .schemas import Filler, SchemaError, check_format
 from .server import CallRecord, Emulator, Http
@@ -22,6 +22,7 @@ __all__ = [
     "Brain",
     "CallFacts",
     "CallRecord",
+    "Calls",
     "Config",
     "EchoBrain",
     "Emulator",
@@ -33,7 +34,9 @@ __all__ = [
     "RandomFaults",
     "Refusal",
     "Running",
+    "Said",
     "SchemaError",
+    "ScriptBrain",
     "Settled",
     "World",
     "check_format",
