@@ -35,8 +35,8 @@ from ._transport import AiohttpTransport, Transport
 from ._watch import OnChange
 from .config import Limits, RetryPolicy, Timeouts, check_amount
 from .errors import APITimeoutError, ConfigurationError, ErrorDetails
-from .jobs.given import JobRows, as_rows
-from .jobs.plan import JobOptions, JobPlan, JobSettings
+from .jobs.given import JobRows, JobSettings, as_rows
+from .jobs.plan import JobOptions, JobPlan
 from .jobs.runner import JobRun
 from .jobs.sights import Progress
 from .models import DEFAULT_MODEL, Balance, ChatCompletion, ChatRequest, Messages, Outcome
@@ -173,8 +173,10 @@ class SegmindClient(ScopedClient):
         except APITimeoutError:
             raise
         except TimeoutError as error:
-            asked, tally = model or self._options.model, call.tally
-            details = ErrorDetails(model=asked, attempts=tally.attempts, cost=tally.cost)
+            tally = call.tally
+            details = ErrorDetails(
+                model=model or self._options.model, attempts=tally.attempts, cost=tally.cost
+            )
             raise APITimeoutError(f"no answer within timeout={timeout:g} s", details) from error
 
     @overload
@@ -243,17 +245,11 @@ class SegmindClient(ScopedClient):
         return FanOut(self._service, options, replace(self._options, scope=scope), requests)
 
     @overload
-    def run_job(
-        self, rows: JobRows, *, journal: str | Path, parse: TypeForm[T], **given: Unpack[JobSettings]
-    ) -> JobRun[T]: ...
+    def run_job(self, rows: JobRows, *, parse: TypeForm[T], **job: Unpack[JobSettings]) -> JobRun[T]: ...
     @overload
-    def run_job(
-        self, rows: JobRows, *, journal: str | Path, parse: TypeAdapter[T], **given: Unpack[JobSettings]
-    ) -> JobRun[T]: ...
+    def run_job(self, rows: JobRows, *, parse: TypeAdapter[T], **job: Unpack[JobSettings]) -> JobRun[T]: ...
     @overload
-    def run_job(
-        self, rows: JobRows, *, journal: str | Path, parse: None = None, **given: Unpack[JobSettings]
-    ) -> JobRun: ...
+    def run_job(self, rows: JobRows, *, parse: None = None, **job: Unpack[JobSettings]) -> JobRun: ...
     def run_job(
         self,
         rows: JobRows,
@@ -284,8 +280,9 @@ class SegmindClient(ScopedClient):
         self._check_open()
         chosen = options or JobOptions()
         if chosen.delivery == "queued" and not self._base_url.endswith("/v1"):
-            reason = f"delivery='queued' needs a base_url that ends in /v1, not {self._base_url!r}"
-            raise ConfigurationError(reason)
+            raise ConfigurationError(
+                f"delivery='queued' needs a base_url that ends in /v1, not {self._base_url!r}"
+            )
         scope = self._scope(
             sending.get("max_credits"), sending.get("floor", 0), sending.get("max_in_flight"), "bulk"
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -11,7 +11,6 @@ from typing import Any, Literal, TypeAlias
 from pydantic_core import to_json
 
 from .._parse import Expected
-from .._settings import JobSending
 from ..config import check_choice
 from ..errors import ConfigurationError
 from ..models import ChatCompletion
@@ -68,14 +67,6 @@ class JobOptions:
             if isinstance(self.retry_failed, frozenset)
             else self.retry_failed
         )
-
-
-class JobSettings(JobSending, total=False):
-    """What `SegmindClient.run_job` can be told besides its rows, its journal and its type."""
-
-    options: JobOptions | None
-    settings: Mapping[str, object] | None
-    progress: Progress | None
 
 
 @dataclass(frozen=True, slots=True)
