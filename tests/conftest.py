@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -16,9 +16,6 @@ from hypothesis import settings
 from segmind_async.jobs.committer import Committer
 
 T = TypeVar("T")
-
-# Not the loop's own: it would wait for their end, for 300 s of a time that jumps.
-_THREADS = ThreadPoolExecutor(8)
 
 # The same examples everywhere: a gate that fails by chance teaches people to press the button twice.
 settings.register_profile("gate", derandomize=True, deadline=None, database=None, max_examples=60)
@@ -39,7 +36,7 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _time_stands_still_for_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+def _time_stands_still_for_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Keep time from jumping while a thread works: the loop waits for what it knows to come from one."""
 
     def waited_for(future: asyncio.Future[T]) -> asyncio.Future[T]:
@@ -54,6 +51,9 @@ def _time_stands_still_for_threads(monkeypatch: pytest.MonkeyPatch) -> None:
 
     async def run_sync(work: Callable[..., T], *args: Any, **_options: Any) -> T:
         context = contextvars.copy_context()
-        return await asyncio.get_running_loop().run_in_executor(_THREADS, context.run, work, *args)
+        return await asyncio.get_running_loop().run_in_executor(threads, context.run, work, *args)
 
     monkeypatch.setattr(anyio.to_thread, "run_sync", run_sync)
+    # Not the loop's own: from Python 3.12 it is given 300 s to end, and these may be over in no time.
+    with ThreadPoolExecutor() as threads:
+        yield

@@ -307,7 +307,10 @@ def classify(
 def run_report(
     journal: Annotated[Path, typer.Argument(help="A job's journal.", exists=True, dir_okay=False)],
     html: Annotated[
-        Path | None, typer.Option("--html", help="Write one self-contained page.", dir_okay=False)
+        Path | None,
+        typer.Option(
+            "--html", help="Write one self-contained page; needs the extra [report].", dir_okay=False
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -285,4 +285,7 @@ async def test_progress_is_told_while_it_runs(tmp_path: Path) -> None:
     assert {each.run for each in told} == {1}
     assert (told[-1].ok, told[-1].total, told[-1].pending) == (40, 40, 0)
     with JournalReader(tmp_path / "journal") as journal:
-        assert [sa.Standing.from_json(each.facts) for each in journal.samples()] == told
+        written = [sa.Standing.from_json(each.facts) for each in journal.samples()]
+    # A job that takes longer is written down less often than it is told.
+    assert written[-1] == told[-1]
+    assert all(each in told for each in written)
