@@ -77,7 +77,7 @@ def example(name: str) -> ModuleType:
 def test_an_example_is_short_and_says_what_it_is(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert ast.get_docstring(ast.parse(text))
-    if path.stem != "spam_assassin":
+    if path.stem not in {"spam_assassin", "real_model"}:
         assert len(text.splitlines()) <= 40
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from . import faults
 from .bayes import BayesBrain, NaiveBayes, fragments, words
-from .brain import Brain, EchoBrain, FunctionBrain, Question
+from .brain import Brain, EchoBrain, FunctionBrain, Question, Said, Spoken
 from .faults import RandomFaults
 from .schemas import Filler, SchemaError, check_format
 from .server import CallRecord, Emulator, Http
@@ -33,8 +33,10 @@ __all__ = [
     "RandomFaults",
     "Refusal",
     "Running",
+    "Said",
     "SchemaError",
     "Settled",
+    "Spoken",
     "World",
     "check_format",
     "faults",

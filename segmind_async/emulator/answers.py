@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from . import faults, schemas
-from .brain import Question
+from .brain import Question, Spoken
 
 Json: TypeAlias = dict[str, object]
 
@@ -18,19 +17,6 @@ _ROLES = {"system", "developer", "user", "assistant", "tool"}
 
 class BadRequestError(ValueError):
     """The provider would refuse this body; the message is its answer."""
-
-
-@dataclass(frozen=True, slots=True)
-class Spoken:
-    """An answer before it has a shape."""
-
-    text: str
-    prompt_tokens: int
-    completion_tokens: int
-    cut: bool
-    """Whether it was cut at the bound on tokens."""
-    refused: bool = False
-    """Whether the text says why there is no answer."""
 
 
 def tokens_of(text: str) -> int:
@@ -132,8 +118,14 @@ def _check_json_object(question: Question) -> None:
         raise BadRequestError("'messages' must contain the word 'json' to use response_format json_object")
 
 
-def speak(question: Question, text: str, twist: faults.Fault | None = None) -> Spoken:
-    """Give an answer its length, cut where the request bounds it, and its twist."""
+def speak(question: Question, said: str | Spoken, twist: faults.Fault | None = None) -> Spoken:
+    """Give an answer its length, cut where the request bounds it, and its twist.
+
+    What a brain has measured itself stays as it is, unless there is a twist.
+    """
+    if isinstance(said, Spoken) and not isinstance(twist, faults.Twist):
+        return said
+    text = said if isinstance(said, str) else said.text
     if isinstance(twist, faults.Say | faults.Refuse):
         text = twist.text
     if isinstance(twist, faults.Wrap):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from .schemas import Filler
 
@@ -34,11 +34,28 @@ class Question:
         return schema if isinstance(schema, Mapping) else None
 
 
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """An answer before it has a shape."""
+
+    text: str
+    prompt_tokens: int
+    completion_tokens: int
+    cut: bool
+    """Whether it was cut at the bound on tokens."""
+    refused: bool = False
+    """Whether the text says why there is no answer."""
+
+
+Said: TypeAlias = str | Spoken
+"""A text, to be measured and cut by the emulator; or an answer whose brain has done so itself."""
+
+
 class Brain(Protocol):
     """What answers a question."""
 
-    def answer(self, question: Question) -> str | Awaitable[str]:
-        """Return the text of the answer, or what will bring it."""
+    def answer(self, question: Question) -> Said | Awaitable[Said]:
+        """Return the answer, or what will bring it."""
         ...
 
 
@@ -62,9 +79,9 @@ class EchoBrain:
 class FunctionBrain:
     """Answers what a function says, plain or async."""
 
-    def __init__(self, function: Callable[[Question], str | Awaitable[str]]) -> None:
+    def __init__(self, function: Callable[[Question], Said | Awaitable[Said]]) -> None:
         self._function = function
 
-    def answer(self, question: Question) -> str | Awaitable[str]:
+    def answer(self, question: Question) -> Said | Awaitable[Said]:
         """Ask the function."""
         return self._function(question)

@@ -6,6 +6,7 @@ import asyncio
 import json
 import math
 from collections import Counter, deque
+from collections.abc import Awaitable
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -18,7 +19,7 @@ from aiohttp import web
 
 from . import answers, faults, queued, speaking
 from .answers import BadRequestError
-from .brain import Brain, EchoBrain, Question
+from .brain import Brain, EchoBrain, Question, Spoken
 from .world import Amount, CallFacts, Config, Cost, Latency, Refusal, Reserve, Running, Settled, World
 
 _NO_KEY = "Missing Authorization or x-api-key in header"
@@ -200,7 +201,7 @@ class Emulator:
 
     async def _take_in(
         self, request: web.Request, record: CallRecord, fault: faults.Fault | None
-    ) -> tuple[answers.Spoken, Running] | web.Response:
+    ) -> tuple[Spoken, Running] | web.Response:
         """Read a request and have the world admit it; else the answer that refuses it."""
         refused = self._refuse_key(request)
         if refused is not None:
@@ -220,7 +221,7 @@ class Emulator:
             return self._refuse(400, str(error))
         record.prompt = question.prompt
         said = self.brain.answer(question)
-        spoken = answers.speak(question, said if isinstance(said, str) else await said, fault)
+        spoken = answers.speak(question, await said if isinstance(said, Awaitable) else said, fault)
         facts = CallFacts(slug, spoken.prompt_tokens, spoken.completion_tokens)
         running = self.world.arrive(request.headers["x-api-key"], facts, speaking.now())
         if isinstance(running, Refusal):
