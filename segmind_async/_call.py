@@ -139,8 +139,9 @@ class Call:
 
     async def _read_images(self, request: ChatRequest, images: Sequence[Unread]) -> None:
         """Read what the messages only name, before a slot is taken."""
-        await read_all(images)
+        kept = await read_all(images)
         body = encode(self._model, request.messages, request.parameters)
+        del kept  # from here on the body holds them
         self._wire, self._unread = WireRequest(f"/{self._model}", body), None
 
     async def _admitted(self) -> Lease:
