@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup test lint format types demo real-model bench ci clean
+.PHONY: help setup test crash mails lint format types demo real-model bench ci clean
 
 help:                ## list what there is
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
@@ -17,6 +17,13 @@ setup: .venv/ready   ## make the environment
 
 test: setup          ## run the tests
 	$(BIN)/python -m pytest
+
+crash: setup         ## kill jobs at a thousand random moments, and count what was paid twice
+	$(BIN)/python -m tests.jobs.crash --kills 700 --delivery direct
+	$(BIN)/python -m tests.jobs.crash --kills 300 --delivery queued
+
+mails: setup         ## classify 6 046 real mails, killed twice on the way (needs npm)
+	$(BIN)/python -m tests.jobs.mails
 
 lint: setup          ## look for mistakes and for lines out of form
 	$(BIN)/ruff check .

@@ -42,6 +42,8 @@ from .errors import (
     SpendLimitError,
     TransientError,
 )
+from .jobs import JobOptions, JobReport, JobRun, JournalError
+from .jobs.standing import Standing
 from .messages import assistant, image, system, user
 from .models import (
     Balance,
@@ -76,6 +78,10 @@ __all__ = [
     "InsufficientCreditsError",
     "InvalidRequestError",
     "InvalidResponseError",
+    "JobOptions",
+    "JobReport",
+    "JobRun",
+    "JournalError",
     "Limits",
     "ModelRetiredError",
     "NotFoundError",
@@ -92,6 +98,7 @@ __all__ = [
     "SegmindError",
     "ServerError",
     "SpendLimitError",
+    "Standing",
     "Statistics",
     "Status",
     "Timeouts",

@@ -1,8 +1,8 @@
 """Lets attempts in: a slot, credits and a start time, or a wait, first come first served.
 
-All three are decided in one synchronous step at the moment an attempt may start, so nothing is booked
-ahead and nothing grows stale, and nobody keeps a slot while waiting for money. Whoever waits, waits in
-the queue of its scope; a scope whose own budget is short steps aside and does not block the others.
+All three are decided in one synchronous step when an attempt may start: nothing is booked ahead, nothing
+grows stale, and nobody keeps a slot while waiting for money. Whoever waits, waits in the queue of its
+scope; a scope whose own budget is short steps aside and does not block the others.
 
 It knows nothing of HTTP. The decisions are the pure objects' (`Account`, `Throttle`, `Queue`); here they
 meet the event loop: futures, one timer, and the exact way back for whoever is cancelled.
@@ -120,12 +120,12 @@ def _units(credits: Decimal | None) -> int | None:
     return None if credits is None else floor_units(credits)
 
 
-def _no_loop() -> float:
-    raise AssertionError("nothing has run yet")
-
-
 CallScope: TypeAlias = Scope[_Waiter]
 """A scope of calls: see `Scope`."""
+
+
+def _no_loop() -> float:
+    raise AssertionError("nothing has run yet")
 
 
 class Admission:
@@ -205,6 +205,11 @@ class Admission:
                 self.throttle.abandoned(future.result(), self.now())
             raise
 
+    def read_ended(self, tag: StartTag, failure: Failure | None) -> None:
+        """Count a read's answer, or what became of it, and let in who waited for it."""
+        self.learn(tag, failure, self.now())
+        self._pump()
+
     def close(self, scope: CallScope) -> None:
         """Let nobody of *scope* in any more; who waits is told so at once."""
         scope.closed = True
@@ -232,11 +237,13 @@ class Admission:
         self.queue.unblock(self.root)
         self._pump()
 
-    def learn(self, tag: StartTag, failure: Failure, now: float) -> None:
-        """Tell pace, limit and outage what a failure says of them."""
-        if failure.resend in (Resend.YES, Resend.RARELY):
+    def learn(self, tag: StartTag, failure: Failure | None, now: float) -> None:
+        """Tell pace, limit and outage what a failure, or a read that went well, says of them."""
+        if failure is not None and failure.resend in (Resend.YES, Resend.RARELY):
             self.outage.failed(now)
-        if failure.kind is Kind.RATE_LIMITED:
+        if failure is None:
+            self.throttle.answered(tag, now, well=True)
+        elif failure.kind is Kind.RATE_LIMITED:
             self.throttle.refused(tag, now, failure.retry_after, self.account.in_flight)
         elif failure.status is None:
             self.throttle.abandoned(tag, now)
@@ -252,10 +259,9 @@ class Admission:
     def resume(self, pace: PacerState, in_doubt: int, elapsed: float) -> None:
         """Go on from a state, taken *elapsed* seconds ago, before anything has started here."""
         self._enter()
-        now = self.now()
-        self.throttle.pacer.restore(pace, now, elapsed)
+        self.throttle.pacer.restore(pace, self.now(), elapsed)
         if in_doubt:
-            self.account.inherit_doubt(in_doubt, now - elapsed)
+            self.account.inherit_doubt(in_doubt, self.now() - elapsed)
 
     def statistics(self, model: CostModel) -> Statistics:
         """Return a snapshot; the estimate is that of *model*."""

@@ -9,24 +9,22 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections import Counter, deque
-from collections.abc import (
-    AsyncIterator,
-    Awaitable,
-    Callable,
-)
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
+from dataclasses import replace
 from decimal import Decimal
 from types import TracebackType
-from typing import Any, Generic, Literal, TypeAlias
+from typing import Any, Generic
 
 import anyio
 from anyio.abc import TaskGroup
 
+from ._admission import CallScope
 from ._call import Call, CallOptions, NotSentError, Tally
 from ._core.histogram import Histogram
 from ._core.money import credits_of
-from ._parse import Conversation, Expected
+from ._parse import Conversation
 from ._service import Service, read_balance
+from ._settings import FanOutOptions
 from ._source import Rows, Source
 from .config import RetryPolicy
 from .errors import (
@@ -42,8 +40,6 @@ from .errors import (
 )
 from .models import ChatCompletion, ChatRequest, FanOutReport, Outcome, Request, Status, T_co
 
-OnExhausted: TypeAlias = Literal["stop", "wait", "raise"]
-
 _LOOK_AGAIN = 1.0
 """Seconds between two looks at whether an outage has ended."""
 
@@ -51,24 +47,14 @@ _WATCH_FIRST, _WATCH_LAST = 5.0, 60.0
 """Seconds between two looks at the balance while waiting for a top-up: at first, and in the end."""
 
 
-@dataclass(frozen=True, slots=True)
-class FanOutOptions:
-    """How a fan-out behaves; what each call does stands in its `CallOptions`."""
+class Settled(ChatRequest):
+    """A row whose outcome is known already: it is handed on in its place, not sent, and not counted."""
 
-    workers: int
-    """Calls at once, waiting ones included."""
-    buffer: int
-    """Finished rows that may wait for the consumer, beyond one for each worker."""
-    ordered: bool
-    on_exhausted: OnExhausted
-    max_failures: int | None
-    """Failed rows at which it stops; None: never."""
-    max_outage: float
-    """Seconds for which it waits while the service fails for all."""
-    keep: Callable[[Outcome[Any]], Awaitable[None]] | None = None
-    """Awaited with every outcome before anybody sees it and before its worker takes another row."""
-    expected: Expected[Any] | None = None
-    """What every answer must be; None: anything."""
+    __slots__ = ("outcome",)
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__("", id=outcome.id)
+        self.outcome = outcome
 
 
 class FanOut(AsyncIterator[Outcome[T_co]], Generic[T_co]):
@@ -146,6 +132,11 @@ class FanOut(AsyncIterator[Outcome[T_co]], Generic[T_co]):
         return self._ready.popleft()
 
     @property
+    def scope(self) -> CallScope:
+        """Whose limits its calls count in."""
+        return self._call.scope
+
+    @property
     def report(self) -> FanOutReport:
         """What has become of the rows so far."""
         balance = self._service.admission.account.balance
@@ -204,6 +195,8 @@ class FanOut(AsyncIterator[Outcome[T_co]], Generic[T_co]):
 
     async def _outcome(self, index: int, request: Request) -> Outcome[Any]:
         """Make one row's call; only a cancellation or a bug raises."""
+        if isinstance(request, Settled):
+            return replace(request.outcome, index=index)
         row = request if isinstance(request, ChatRequest) else ChatRequest(request)
         tally = Tally()
         try:

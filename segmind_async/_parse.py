@@ -34,8 +34,9 @@ T = TypeVar("T")
 _LONGEST_REFUSAL = 500
 """Characters of a refusal that a message repeats; all of it is in the error's `answers` or `body`."""
 
-Answered: TypeAlias = Callable[[ChatCompletion], Awaitable[None]]
-"""Awaited with every answer, `parsed` still None, before anything of the user's sees it."""
+Answered: TypeAlias = Callable[[ChatRequest, ChatCompletion], Awaitable[None]]
+"""Awaited with the request as it was given and every answer to it, `parsed` still None, before anything
+of the user's sees it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,9 @@ def expected(parse: object, max_reasks: int) -> Expected[Any]:
 class Conversation(Generic[T]):
     """Asks until an answer fits. Like a call it may be run again after an error, and goes on from there."""
 
-    __slots__ = ("_answers", "_began_at", "_expected", "_options", "_request", "_service", "_tally", "_used")
+    __slots__ = (
+        "_answers", "_began_at", "_expected", "_given", "_options", "_request", "_service", "_tally", "_used",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -70,6 +73,7 @@ class Conversation(Generic[T]):
         self._service = service
         self._options = options
         self._expected = expected
+        self._given = request
         self._request = asked_for(expected.shape, request.model or options.model, request)
         self._tally = Tally() if tally is None else tally
         self._answers: list[str] = []
@@ -106,7 +110,7 @@ class Conversation(Generic[T]):
         self._tally.elapsed = now - self._began_at
         completion = replace(completion, elapsed=self._tally.elapsed)
         if self._expected.answered is not None:
-            await self._expected.answered(completion)
+            await self._expected.answered(self._given, completion)
         self._answers.append(completion.text)
         return completion
 

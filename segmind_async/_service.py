@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import anyio
 
@@ -20,6 +21,8 @@ from ._transport import Transport, WireRequest, WireResponse
 from .config import RetryPolicy
 from .errors import ErrorDetails
 from .models import Balance
+
+T = TypeVar("T")
 
 _BALANCE = WireRequest("/get-user-credits")
 
@@ -42,6 +45,12 @@ class Service:
     reading: anyio.Lock = field(default_factory=anyio.Lock)
     """Held while the balance is read, so that many who want to know it cause one request."""
     wall_clock: Callable[[], float] = time.time  # noqa: TID251  # what the server says, it says in wall time
+
+
+def refused(service: Service, response: WireResponse) -> Failure:
+    """Say what an answer other than 200 means."""
+    wait = hints.seconds_to_wait(response.headers, service.wall_clock())
+    return refusal(response.status, response.headers, response.body, wait)
 
 
 async def refresh_balance(service: Service) -> None:
@@ -70,29 +79,37 @@ async def read_balance(service: Service, retry: RetryPolicy) -> Balance:
 
 
 async def _ask(service: Service, progress: Progress) -> Balance | Failure:
+    answer, sent_at = await get(service, _BALANCE, progress, lambda response: _read(service, response))
+    if isinstance(answer, Balance):
+        service.admission.observe(floor_units(answer.total), sent_at)
+    return answer
+
+
+async def get(
+    service: Service, request: WireRequest, progress: Progress, read: Callable[[WireResponse], T | Failure]
+) -> tuple[T | Failure, float]:
+    """Send a GET, which takes a start time but no slot and no credits; repeats are harmless.
+
+    Returns what *read* makes of the answer, and the instant at which it was asked for.
+    """
     admission = service.admission
     tag = await admission.start_read()
     sent_at = admission.now()
     try:
-        got = await service.transport.send(_BALANCE, progress.left)
+        got = await service.transport.send(request, progress.left)
     except BaseException:
         admission.throttle.abandoned(tag, admission.now())
         raise
     progress.attempts += 1
     progress.used += admission.now() - sent_at
-    answer = _read(service, got) if isinstance(got, WireResponse) else got
-    if isinstance(answer, Failure):
-        admission.learn(tag, answer, admission.now())
-        return answer
-    admission.throttle.answered(tag, admission.now(), well=True)
-    admission.observe(floor_units(answer.total), sent_at)
-    return answer
+    answer = read(got) if isinstance(got, WireResponse) else got
+    admission.read_ended(tag, answer if isinstance(answer, Failure) else None)
+    return answer, sent_at
 
 
 def _read(service: Service, response: WireResponse) -> Balance | Failure:
     if response.status != 200:
-        wait = hints.seconds_to_wait(response.headers, service.wall_clock())
-        failure = refusal(response.status, response.headers, response.body, wait)
+        failure = refused(service, response)
         nothing = failure.kind is Kind.NOT_FOUND and _NO_CREDITS in failure.message.lower()
         return Balance(hints.NOTHING, hints.NOTHING) if nothing else failure
     try:

@@ -36,6 +36,10 @@ class SessionPool:
         state = "closed" if self.closed else f"{len(self._owners)} open"
         return f"SessionPool({state})"
 
+    def running(self) -> aiohttp.ClientSession | None:
+        """Return the running loop's session if it is the one used last, and open."""
+        return self._session if asyncio.get_running_loop() is self._loop else None
+
     async def session(self) -> aiohttp.ClientSession:
         """Return the running loop's session; raises ClientClosedError after `aclose()`."""
         loop = asyncio.get_running_loop()
@@ -78,5 +82,4 @@ def _make_session(headers: Mapping[str, str]) -> aiohttp.ClientSession:
         connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE),
         cookie_jar=aiohttp.DummyCookieJar(),
         headers=headers,
-        skip_auto_headers=("User-Agent",) if "User-Agent" in headers else None,
     )

@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import io
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple, Protocol
 
 import aiohttp
 
 from ._core.failures import Billing, Failure, Kind, unreadable
+from ._deadlines import Deadline, Deadlines
 from ._sessions import SessionPool
 from .config import Timeouts
 
@@ -28,6 +29,8 @@ class WireRequest(NamedTuple):
     path: str
     """Below the base URL, as `/gpt-5.4-mini`."""
     body: bytes | None = None
+    queued: bool = False
+    """Whether the path is of queued inference, `/v2`, beside the base URL's `/v1`."""
 
 
 class WireResponse(NamedTuple):
@@ -54,75 +57,104 @@ class Transport(Protocol):
         ...
 
 
+class Headers(Mapping[str, str]):
+    """Response headers under their names in lower case, of which most calls look at three.
+
+    To lower the names of all of them takes longer than to read the answer's JSON, so that is done only
+    for who looks at them one by one. A copy, and a pickle, is a plain dictionary.
+    """
+
+    __slots__ = ("_received",)
+
+    def __init__(self, received: Mapping[str, str]) -> None:
+        self._received = received
+
+    def __getitem__(self, name: str) -> str:
+        return self._received[name]
+
+    def get(self, name: str, default: str | None = None) -> str | None:  # type: ignore[override]  # of text alone
+        """Return a header, *default* without one."""
+        return self._received.get(name, default)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter({name.lower(): None for name in self._received})
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __repr__(self) -> str:
+        return repr(dict(self))
+
+    def __reduce__(self) -> tuple[type[dict[str, str]], tuple[dict[str, str]]]:
+        return dict, (dict(self),)
+
+
 class AiohttpTransport:
     """Sends over the running loop's aiohttp session."""
 
     def __init__(self, base_url: str, sessions: SessionPool, timeouts: Timeouts, max_bytes: int) -> None:
         self._base_url = base_url
+        self._queued_url = base_url.removesuffix("/v1") + "/v2"
         self._sessions = sessions
+        self._deadlines = Deadlines()
         self._attempt = math.inf if timeouts.attempt is None else timeouts.attempt
         self._idle = timeouts.idle
-        self._connect = timeouts.connect
         self._max_bytes = max_bytes
-        self._whole = self._timeout(self._attempt)
+        # The whole is bounded by our own deadline, which costs a tenth of aiohttp's. It rounds timeouts
+        # above the threshold up to whole seconds; ours mean what they say.
+        self._timeout = aiohttp.ClientTimeout(total=None, connect=timeouts.connect, ceil_threshold=math.inf)
 
     def __repr__(self) -> str:
         return f"AiohttpTransport({self._base_url!r}, {self._sessions!r})"
 
     async def send(self, request: WireRequest, time_left: float) -> WireResponse | Failure:
         """Send once over a pooled connection. Redirects are not followed: they would carry the key along."""
-        session = await self._sessions.session()
-        timeout = self._whole if time_left >= self._attempt else self._timeout(time_left)
+        session = self._sessions.running() or await self._sessions.session()
+        deadline = self._deadlines.after(min(time_left, self._attempt))
         body = request.body
         try:
-            response = await session.request(
-                "GET" if body is None else "POST",
-                self._base_url + request.path,
-                data=body if body is None or len(body) <= _IN_ONE_PIECE else io.BytesIO(body),
-                allow_redirects=False,
-                timeout=timeout,
-            )
+            with deadline:
+                response = await session.request(
+                    "GET" if body is None else "POST",
+                    (self._queued_url if request.queued else self._base_url) + request.path,
+                    data=body if body is None or len(body) <= _IN_ONE_PIECE else io.BytesIO(body),
+                    allow_redirects=False,
+                    timeout=self._timeout,
+                )
         except (aiohttp.ClientError, OSError) as error:
             return _failure(error)
-        return await self._read(response)
+        content = response.content
+        if content.is_eof() and content.exception() is None:
+            # Most answers come in one piece with their headers; their connection is free again.
+            return self._answer(response, content.read_nowait(-1))
+        return await self._read(response, deadline)
 
     async def aclose(self) -> None:
         """Close the running loop's session."""
+        self._deadlines.close()
         await self._sessions.aclose()
 
-    def _timeout(self, total: float) -> aiohttp.ClientTimeout:
-        # aiohttp rounds longer timeouts up to whole seconds; a deadline here means what it says.
-        return aiohttp.ClientTimeout(
-            total=None if total == math.inf else total, connect=self._connect, ceil_threshold=math.inf
-        )
-
-    async def _read(self, response: aiohttp.ClientResponse) -> WireResponse | Failure:
-        headers = {name.lower(): value for name, value in response.headers.items()}
+    async def _read(self, response: aiohttp.ClientResponse, deadline: Deadline) -> WireResponse | Failure:
         chunks: list[bytes] = []
         try:
-            whole = await self._read_into(chunks, response)
+            with deadline:
+                await self._read_into(chunks, response)
         except (aiohttp.ClientError, OSError) as error:
             if response.status == 200:
                 return _failure(error)
             # The status alone says that nothing was billed; what came of the body is a bonus.
-            whole = True
         finally:
             if response.content.at_eof():
                 response.release()
             else:
                 # Cancelled, too long or broken: what is left of the body must not meet the next request.
                 response.close()
-        body = b"".join(chunks)
-        if not whole and response.status == 200:
-            return unreadable(
-                f"the body is longer than {self._max_bytes} bytes", headers, body, Kind.TOO_LARGE
-            )
-        return WireResponse(response.status, headers, body)
+        return self._answer(response, b"".join(chunks))
 
-    async def _read_into(self, chunks: list[bytes], response: aiohttp.ClientResponse) -> bool:
-        """Append what comes; False as soon as it is more than allowed."""
+    async def _read_into(self, chunks: list[bytes], response: aiohttp.ClientResponse) -> None:
+        """Append what comes, and stop as soon as it is more than allowed."""
         content, left = response.content, self._max_bytes
-        while not content.at_eof():
+        while left >= 0 and not content.at_eof():
             if content.is_eof():
                 chunk = content.read_nowait(-1)
             else:
@@ -130,9 +162,14 @@ class AiohttpTransport:
                     chunk = await content.readany()
             chunks.append(chunk)
             left -= len(chunk)
-            if left < 0:
-                return False
-        return True
+
+    def _answer(self, response: aiohttp.ClientResponse, body: bytes) -> WireResponse | Failure:
+        headers = Headers(response.headers)
+        if len(body) > self._max_bytes and response.status == 200:
+            return unreadable(
+                f"the body is longer than {self._max_bytes} bytes", headers, body, Kind.TOO_LARGE
+            )
+        return WireResponse(response.status, headers, body)
 
 
 def _failure(error: aiohttp.ClientError | OSError) -> Failure:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Unpack, overload
 
@@ -21,16 +22,20 @@ from ._core.money import ceil_units, to_decimal
 from ._core.queue import Priority
 from ._core.redact import Redactor
 from ._core.throttle import Throttle
-from ._fanout import FanOut, FanOutOptions, OnExhausted
+from ._fanout import FanOut
 from ._parse import Conversation, expected
 from ._service import Service, read_balance
 from ._sessions import SessionPool
-from ._settings import FanOutSettings, ManySettings
+from ._settings import FanOutOptions, FanOutSettings, JobSending, ManySettings, OnExhausted
 from ._source import Rows
 from ._transport import AiohttpTransport, Transport
 from ._watch import OnChange
 from .config import Limits, RetryPolicy, Timeouts, check_amount, check_choice, check_count
-from .errors import APITimeoutError, ClientClosedError, ErrorDetails
+from .errors import APITimeoutError, ClientClosedError, ConfigurationError, ErrorDetails
+from .jobs.given import JobRows, as_rows
+from .jobs.plan import JobOptions, JobPlan
+from .jobs.runner import JobRun
+from .jobs.sights import Progress
 from .models import DEFAULT_MODEL, Balance, ChatCompletion, ChatRequest, Messages, Outcome, Statistics
 
 if TYPE_CHECKING:
@@ -254,26 +259,112 @@ class SegmindClient:
         Raises ConfigurationError for settings that cannot work, InvalidRequestError for such a `parse`.
         """
         self._check_open()
-        check_choice("on_exhausted", on_exhausted, ("stop", "wait", "raise"))
-        if max_failures is not None:
-            check_count("max_failures", max_failures, at_least=1)
-        check_amount("max_outage", max_outage)
-        if buffer is not None:
-            check_count("buffer", buffer)
         scope = self._scope(max_credits, floor, max_in_flight, priority)
-        caps = [level.max_in_flight for level in scope.line if level.max_in_flight is not None]
-        workers = min([self._limits.max_in_flight, *caps])
-        options = FanOutOptions(
-            workers=workers,
-            buffer=workers if buffer is None else buffer,
+        options = FanOutOptions.checked(
+            workers=self._workers(scope),
+            buffer=buffer,
             ordered=ordered,
             on_exhausted=on_exhausted,
             max_failures=1 if fail_fast else max_failures,
             max_outage=max_outage,
-            keep=keep,
-            expected=None if parse is None else expected(parse, max_reasks),
         )
+        wanted = None if parse is None else expected(parse, max_reasks)
+        options = replace(options, keep=keep, expected=wanted)
         return FanOut(self._service, options, replace(self._options, scope=scope), requests)
+
+    @overload
+    def run_job(
+        self,
+        rows: JobRows,
+        *,
+        journal: str | Path,
+        parse: TypeForm[T],
+        options: JobOptions | None = None,
+        settings: Mapping[str, object] | None = None,
+        progress: Progress | None = None,
+        **sending: Unpack[JobSending],
+    ) -> JobRun[T]: ...
+    @overload
+    def run_job(
+        self,
+        rows: JobRows,
+        *,
+        journal: str | Path,
+        parse: TypeAdapter[T],
+        options: JobOptions | None = None,
+        settings: Mapping[str, object] | None = None,
+        progress: Progress | None = None,
+        **sending: Unpack[JobSending],
+    ) -> JobRun[T]: ...
+    @overload
+    def run_job(
+        self,
+        rows: JobRows,
+        *,
+        journal: str | Path,
+        parse: None = None,
+        options: JobOptions | None = None,
+        settings: Mapping[str, object] | None = None,
+        progress: Progress | None = None,
+        **sending: Unpack[JobSending],
+    ) -> JobRun: ...
+    def run_job(
+        self,
+        rows: JobRows,
+        *,
+        journal: str | Path,
+        parse: Any = None,
+        options: JobOptions | None = None,
+        settings: Mapping[str, object] | None = None,
+        progress: Progress | None = None,
+        **sending: Unpack[JobSending],
+    ) -> JobRun[Any]:
+        """Run a job that loses nothing; gives an async context manager over an async iterator of outcomes.
+
+        Each answer is durable in the file *journal* before its outcome is seen, and before `parse` reads
+        it. The same job again, after whatever stop, hands out from there what is finished, and asks only
+        for the rest. Rows are known by their `id`, else by what they ask, so their order may change. A
+        changed row is asked again; a changed model, delivery, `parse` or *settings* (whatever else must
+        stay the same, as JSON) is refused.
+
+        `options` say how rows are delivered and which are asked again; `progress` is called within the
+        loop, twice a second, with how the job stands. *sending* is as in `fan_out`: `floor`,
+        `max_credits`, `max_in_flight`, `on_exhausted`, `ordered`, `max_failures`, `max_outage`,
+        `max_reasks`.
+
+        Raises ConfigurationError for settings that cannot work; entering it raises JournalError for a
+        journal that is in use, damaged, or of another job.
+        """
+        self._check_open()
+        chosen = options or JobOptions()
+        if chosen.delivery == "queued" and not self._base_url.endswith("/v1"):
+            raise ConfigurationError(
+                f"delivery='queued' needs a base_url that ends in /v1, not {self._base_url!r}"
+            )
+        scope = self._scope(
+            sending.get("max_credits"), sending.get("floor", 0), sending.get("max_in_flight"), "bulk"
+        )
+        fan_out = FanOutOptions.checked(
+            workers=self._workers(scope),
+            ordered=sending.get("ordered", False),
+            on_exhausted=sending.get("on_exhausted", "stop"),
+            max_failures=sending.get("max_failures"),
+            max_outage=sending.get("max_outage", 600.0),
+        )
+        call = replace(self._options, scope=scope)
+        wanted = None if parse is None else expected(parse, sending.get("max_reasks", 1))
+        return JobRun(
+            self._service,
+            lambda service, requests, keep, wanted: FanOut(
+                service, replace(fan_out, keep=keep, expected=wanted), call, requests
+            ),
+            as_rows(rows),
+            JobPlan.of(Path(journal), self._options.model, settings or {}, chosen, wanted, progress),
+        )
+
+    def _workers(self, scope: CallScope) -> int:
+        caps = [level.max_in_flight for level in scope.line if level.max_in_flight is not None]
+        return min([self._limits.max_in_flight, *caps])
 
     @overload
     async def chat_many(

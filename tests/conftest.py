@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextvars
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import anyio.to_thread
 import looptime
 import pytest
 from hypothesis import settings
+
+from segmind_async.jobs.committer import Committer
+
+T = TypeVar("T")
 
 # The same examples everywhere: a gate that fails by chance teaches people to press the button twice.
 settings.register_profile("gate", derandomize=True, deadline=None, database=None, max_examples=60)
@@ -22,3 +32,24 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the developer's own key and address out of the tests."""
     monkeypatch.delenv("SEGMIND_API_KEY", raising=False)
     monkeypatch.delenv("SEGMIND_BASE_URL", raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _time_stands_still_for_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep time from jumping while a thread works: the loop waits for what it knows to come from one."""
+
+    def waited_for(future: asyncio.Future[T]) -> asyncio.Future[T]:
+        futures = getattr(asyncio.get_running_loop(), "_LoopTimeEventLoop__sync_futures", None)
+        if futures is not None:
+            futures.add(future)
+        return future
+
+    wrap, ask = asyncio.wrap_future, Committer.ask_here
+    monkeypatch.setattr(asyncio, "wrap_future", lambda future, **more: waited_for(wrap(future, **more)))
+    monkeypatch.setattr(Committer, "ask_here", lambda self, work, **more: waited_for(ask(self, work, **more)))
+
+    async def run_sync(work: Callable[..., T], *args: Any, **_options: Any) -> T:
+        context = contextvars.copy_context()
+        return await asyncio.get_running_loop().run_in_executor(None, context.run, work, *args)
+
+    monkeypatch.setattr(anyio.to_thread, "run_sync", run_sync)

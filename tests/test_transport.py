@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import gc
 import json
+import pickle
 import random
 import tracemalloc
 from collections.abc import AsyncIterator
@@ -15,11 +17,12 @@ import aiohttp
 import anyio
 import pytest
 from aiohttp import web
+from multidict import CIMultiDict
 from yarl import URL
 
 import segmind_async as sa
 from segmind_async._core.failures import Billing, Kind
-from segmind_async._transport import WireRequest, _failure
+from segmind_async._transport import Headers, WireRequest, _failure
 from segmind_async.emulator import Emulator, faults
 from segmind_async.testing import Reply, ScriptedTransport, answer
 from tests.pictures import drawn
@@ -323,6 +326,23 @@ async def test_a_call_in_another_loop_while_this_one_has_some_is_refused() -> No
         with pytest.raises(RuntimeError, match="one client a loop"):
             await anyio.to_thread.run_sync(lambda: asyncio.run(client.chat("there")))
         never.set()
+
+
+async def test_headers_are_a_mapping_with_names_in_lower_case() -> None:
+    headers = Headers(CIMultiDict([("X-Cost", "1"), ("Set-Cookie", "a"), ("Set-Cookie", "b")]))
+    plain = {"x-cost": "1", "set-cookie": "a"}
+    assert headers == plain
+    assert dict(headers) == plain
+    assert (headers["x-cost"], headers.get("x-cost"), headers.get("gone"), len(headers)) == (
+        "1",
+        "1",
+        None,
+        2,
+    )
+    assert repr(headers) == repr(plain)
+    for copied in (copy.deepcopy(headers), pickle.loads(pickle.dumps(headers))):
+        assert type(copied) is dict
+        assert copied == plain
 
 
 async def test_closing_twice_and_using_it_afterwards() -> None:

@@ -57,7 +57,7 @@ class Shortfall:
 class Purse:
     """Money that some calls may draw on: the account down to a floor, or a budget within another purse."""
 
-    __slots__ = ("cap", "doubted", "exposure", "floor", "line", "spent")
+    __slots__ = ("cap", "capped", "doubted", "exposure", "exposures", "floor", "line", "spent")
 
     def __init__(self, parent: Purse | None, cap: int | None = None, floor: int = 0) -> None:
         self.line: tuple[Purse, ...] = (self, *parent.line) if parent else (self,)
@@ -68,6 +68,11 @@ class Purse:
         self.doubted = 0
         """Units of calls that may have been billed: for a budget, nothing ever tells."""
         self.exposure = Exposure()
+        self.capped: tuple[Purse, ...] = tuple(purse for purse in self.line if purse.cap is not None)
+        """Those of the line that may run dry before the account does."""
+        counted = (purse.exposure for purse in self.line if purse.cap is not None or purse is self.line[-1])
+        self.exposures: tuple[Exposure, ...] = tuple(counted)
+        """What a call in flight counts in."""
 
     def __repr__(self) -> str:
         return f"Purse(cap={self.cap}, floor={self.floor}, spent={self.spent}, doubted={self.doubted})"
@@ -78,20 +83,15 @@ class Purse:
         return None if self.cap is None else self.cap - self.spent - self.doubted
 
 
-@dataclass(slots=True)
-class Hold:
-    """The money put aside for one attempt."""
+@dataclass(slots=True, eq=False)
+class Hold(Held):
+    """The money put aside for one attempt. `model` spoke for it when it was granted."""
 
     purse: Purse
-    model: CostModel
-    """What spoke for it when it was granted."""
     kind: CostModel
     """What it teaches."""
-    foretold: float | None
-    started_at: float
     others: int
     """Calls that were in flight when it was granted."""
-    held: list[tuple[Exposure, Held]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,46 +173,43 @@ class Account:
     def reserve(self, purse: Purse, model: CostModel, foretold: float | None, now: float) -> Hold | Shortfall:
         """Grant or refuse one call: no purse it draws on may be overdrawn by all that is in flight."""
         kind, model = model, model.speaker
-        shortfall = self._budget_shortfall(purse, model, foretold, now)
+        hold = Hold(model, now, foretold, model.most(foretold), purse, kind, self.in_flight)
+        shortfall = self._budget_shortfall(hold) if purse.capped else None
         if shortfall is None:
-            shortfall = self._account_shortfall(purse.floor, model, foretold, now)
+            shortfall = self._account_shortfall(hold)
         if shortfall is not None:
             return shortfall
-        held = [
-            (level.exposure, level.exposure.add(model, now, foretold))
-            for level in purse.line
-            if level.cap is not None or level is self.root
-        ]
-        hold = Hold(purse, model, kind, foretold, now, self.in_flight, held)
+        for exposure in purse.exposures:
+            exposure.add(hold)
         self.in_flight += 1
         self._out[model.whole] += 1
         return hold
 
-    def _budget_shortfall(
-        self, purse: Purse, model: CostModel, foretold: float | None, now: float
-    ) -> Shortfall | None:
-        for level in purse.line:
+    def _budget_shortfall(self, hold: Hold) -> Shortfall | None:
+        for level in hold.purse.capped:
             left = level.left
-            if left is not None and not level.exposure.fits(left, now, model, foretold):
-                alone = _NOTHING_IN_FLIGHT.required(now, model, foretold)
+            if left is not None and not level.exposure.fits(left, hold):
+                alone = _NOTHING_IN_FLIGHT.required(hold.started_at, hold.model, hold.foretold)
                 return Shortfall(level, left, alone, final=alone > left)
         return None
 
-    def _account_shortfall(
-        self, floor: int, model: CostModel, foretold: float | None, now: float
-    ) -> Shortfall | None:
+    def _account_shortfall(self, hold: Hold) -> Shortfall | None:
+        model, floor = hold.model, hold.purse.floor
         balance = self.balance
         if balance is None:
             # Unknown never means plenty: one call, then with every answer one more.
             if self.in_flight <= self._answered:
                 return None
             return Shortfall(None, 0, model.bound(), final=False)
-        room = balance - self.in_doubt - floor - self._drift.until(now, model.latency())
-        fits_there = not self._full and self._reserved_by_service(model, self._out) <= balance
-        if fits_there and self.root.exposure.fits(room, now, model, foretold):
+        room = balance - self.in_doubt - floor - self._drift.until(hold.started_at, model.latency())
+        fits_there = not self._full and (
+            not self._reserved or self._reserved_by_service(model, self._out) <= balance
+        )
+        if fits_there and self.root.exposure.fits(room, hold):
             return None
         reserved_alone = math.ceil(self._reserved_by_service(model, _NONE_OUT))
-        alone = max(_NOTHING_IN_FLIGHT.required(now, model, foretold), reserved_alone - floor)
+        alone = _NOTHING_IN_FLIGHT.required(hold.started_at, model, hold.foretold)
+        alone = max(alone, reserved_alone - floor)
         # With nothing in flight only doubts can be in the way: there is no completion to wait for.
         return Shortfall(None, room, alone, final=alone > balance - floor or self.in_flight == 0)
 
@@ -326,8 +323,8 @@ class Account:
         self._doubts = deque((at + seconds, units) for at, units in self._doubts)
 
     def _drop(self, hold: Hold) -> None:
-        for exposure, held in hold.held:
-            exposure.remove(held)
+        for exposure in hold.purse.exposures:
+            exposure.remove(hold)
         self._full = False
         self.in_flight -= 1
         self._out[hold.model.whole] -= 1

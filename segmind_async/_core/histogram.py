@@ -35,3 +35,9 @@ class Histogram:
             if seen >= rank:
                 return math.exp((bucket + 0.5) * _GROWTH)
         return None
+
+    def buckets(self) -> list[tuple[float, int]]:
+        """Return the middle of each bucket that holds any, in seconds, and how many it holds; ascending."""
+        return [
+            (math.exp((bucket + 0.5) * _GROWTH), self._buckets[bucket]) for bucket in sorted(self._buckets)
+        ]

@@ -15,6 +15,10 @@ import backoff
 from ..config import RetryPolicy
 from .failures import Billing, Failure, Resend
 
+_LEAST_TIME = 0.01
+"""Seconds that an attempt needs at least: with less it would be sent, perhaps billed, and not awaited. Clocks
+round, so that a total which is used up may seem to have a nanosecond left."""
+
 
 @dataclass(frozen=True, slots=True)
 class Retry:
@@ -117,7 +121,7 @@ def decide(failure: Failure, progress: Progress, policy: RetryPolicy, budget: Re
         return GiveUp(
             f"the server asks to wait {pause.wait:g} s, more than max_retry_after={policy.max_retry_after:g}"
         )
-    if pause.wait >= progress.left:
+    if pause.wait + _LEAST_TIME >= progress.left:
         return GiveUp(f"timeouts.total={progress.total:g} leaves no time for another attempt")
     if rule in (Resend.YES, Resend.RARELY) and not budget.take():
         return GiveUp("too many calls of this client are failing: its retry budget is used up")

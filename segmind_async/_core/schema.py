@@ -84,6 +84,10 @@ class Shape(Generic[T]):
                 flaws = error.errors(include_url=False, include_context=False)
         raise MisfitError(_told(flaws))
 
+    def write(self, value: T) -> str:
+        """Return a value as JSON."""
+        return self._adapter.dump_json(value).decode()
+
     def _validated(self, text: str) -> T:
         return self._adapter.validate_json(self._unwrapped(text) if self._wraps else text)
 

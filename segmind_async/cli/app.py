@@ -14,11 +14,11 @@ import typer
 
 from .._version import __version__
 from ..jobs.labels import Labels
+from ..jobs.plan import JobOptions
 from ..jobs.rows import MakeRequest, column, own_request, template, under
-from ..jobs.runner import JobOptions
 from ..messages import system, user
 from ..models import DEFAULT_MODEL
-from . import bulk, demo
+from . import bulk, demo, report
 from .running import ClientOptions, Exit, open_client, plain, run, say, show_json
 
 app = typer.Typer(
@@ -29,6 +29,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+class Delivery(StrEnum):
+    """How answers come."""
+
+    DIRECT = "direct"
+    QUEUED = "queued"
 
 
 class OnExhausted(StrEnum):
@@ -69,6 +76,9 @@ MaxCredits = Annotated[
     Decimal | None, typer.Option(parser=_amount, metavar="CREDITS", help="Credits this job may spend.")
 ]
 WhenExhausted = Annotated[OnExhausted, typer.Option(help="What to do when the credits are used up.")]
+HowDelivered = Annotated[
+    Delivery, typer.Option(help="queued: an answer that a crash cut off is fetched, not paid for again.")
+]
 Limit = Annotated[int | None, typer.Option(min=1, help="Rows to read, at most.")]
 JournalPath = Annotated[
     Path | None,
@@ -151,6 +161,7 @@ def run_rows(
     floor: Floor = NOTHING,
     max_credits: MaxCredits = None,
     on_exhausted: WhenExhausted = OnExhausted.STOP,
+    delivery: HowDelivered = Delivery.DIRECT,
     limit: Limit = None,
     journal: JournalPath = None,
     retry_failed: RetryFailed = False,
@@ -167,7 +178,8 @@ def run_rows(
             rows,
             output,
             make if system_prompt is None else under(system_prompt, make),
-            JobOptions(floor, max_credits, on_exhausted.value, retry_failed=retry_failed),
+            bulk.Spending(floor, max_credits, on_exhausted.value),
+            JobOptions(delivery.value, retry_failed=retry_failed, hand_on=False),
             ClientOptions(model, max_in_flight, rpm, emulate, emulated_balance),
             limit,
             journal,
@@ -192,6 +204,7 @@ def classify(
     floor: Floor = NOTHING,
     max_credits: MaxCredits = None,
     on_exhausted: WhenExhausted = OnExhausted.STOP,
+    delivery: HowDelivered = Delivery.DIRECT,
     limit: Limit = None,
     journal: JournalPath = None,
     retry_failed: RetryFailed = False,
@@ -211,7 +224,10 @@ def classify(
             rows,
             output,
             under(chosen.instruction, column(text_column)),
-            JobOptions(floor, max_credits, on_exhausted.value, chosen, truth_column, retry_failed),
+            bulk.Spending(floor, max_credits, on_exhausted.value),
+            JobOptions(
+                delivery.value, chosen.read, chosen.truth_in(truth_column), retry_failed, hand_on=False
+            ),
             ClientOptions(model, max_in_flight, rpm, emulate, emulated_balance, brain),
             limit,
             journal,
@@ -219,6 +235,22 @@ def classify(
             dry=dry_run,
         )
         return await bulk.run(job, as_json=as_json)
+
+    run(main)
+
+
+@app.command("report")
+def run_report(
+    journal: Annotated[Path, typer.Argument(help="A job's journal.", exists=True, dir_okay=False)],
+    html: Annotated[
+        Path | None, typer.Option("--html", help="Write one self-contained page.", dir_okay=False)
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what a job has done, by its journal; also while it runs."""
+
+    async def main() -> Exit:
+        return report.run(journal, html, as_json=as_json)
 
     run(main)
 

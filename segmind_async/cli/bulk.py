@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from decimal import Decimal
 from pathlib import Path
 
+from .._settings import OnExhausted
+from ..client import SegmindClient
 from ..emulator import Brain, FunctionBrain, NaiveBayes
+from ..jobs.files import INTERRUPTED, run_file
 from ..jobs.forecast import forecast
-from ..jobs.journal import Journal, Settings
+from ..jobs.journal import Settings
 from ..jobs.labels import Labels
-from ..jobs.rows import MakeRequest, column, open_rows
-from ..jobs.runner import INTERRUPTED, JobOptions, JobReport, run_job
+from ..jobs.plan import JobOptions
+from ..jobs.rows import MakeRequest, Row, column, open_rows
+from ..jobs.runner import DISK, JobReport, JobRun
 from ..models import FanOutReport, Status
+from .live import Live
 from .running import ClientOptions, Exit, open_client, plain, say, show_json
+from .wording import credits_text
+
+
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """How much a job may spend; None means no bound of its own."""
+
+    floor: Decimal = Decimal(0)
+    max_credits: Decimal | None = None
+    on_exhausted: OnExhausted = "stop"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +39,7 @@ class Job:
     input: Path
     output: Path
     make: MakeRequest
+    spending: Spending
     options: JobOptions
     client: ClientOptions
     limit: int | None
@@ -38,23 +56,35 @@ async def run(job: Job, *, as_json: bool) -> Exit:
         _tell_forecast(job, as_json=as_json)
         return Exit.OK
     path = job.journal or job.output.with_name(job.output.name + ".journal")
-    # What a stand-in said must never pass for an answer of the real service.
-    settings = {"emulate": job.client.emulate, "model": job.client.model, **job.settings}
-    with Journal(path, settings) as journal:
-        async with open_client(job.client) as client:
-            report = await run_job(
-                client,
+    async with open_client(job.client) as client:
+        with Live() as live:
+            report = await run_file(
+                lambda rows: _begun(client, job, path, rows, live),
                 lambda: open_rows(job.input, job.make, job.limit),
-                journal,
                 job.output,
-                job.options,
-                lambda so_far: say(_progress(so_far)),
             )
     if as_json:
         show_json(_as_json(report))
     else:
         _tell_end(report, job.output, path)
     return exit_code(report)
+
+
+def _begun(client: SegmindClient, job: Job, path: Path, rows: Iterator[Row], live: Live) -> JobRun:
+    spending = job.spending
+    run = client.run_job(
+        rows,
+        journal=path,
+        options=job.options,
+        # What a stand-in said must never pass for an answer of the real service.
+        settings={"emulate": job.client.emulate, **job.settings},
+        progress=live,
+        floor=spending.floor,
+        max_credits=spending.max_credits,
+        on_exhausted=spending.on_exhausted,
+    )
+    live.notable = run.notable
+    return run
 
 
 def _tell_forecast(job: Job, *, as_json: bool) -> None:
@@ -78,21 +108,11 @@ def exit_code(report: JobReport) -> Exit:
         return Exit.CREDITS
     if stopped == INTERRUPTED:
         return Exit.INTERRUPTED
+    if stopped.startswith(DISK):
+        return Exit.LOCAL_IO
     if stopped:
         return Exit.REFUSED
     return Exit.SOME_FAILED if report.counts[Status.FAILED] else Exit.OK
-
-
-def _progress(report: JobReport) -> str:
-    fan_out = report.fan_out
-    assert fan_out is not None
-    earlier = f", {report.resumed} from earlier runs" if report.resumed else ""
-    if fan_out.stopped == INTERRUPTED:
-        return "interrupted: what is in flight may end, for a minute at most; Ctrl-C again ends at once"
-    return (
-        f"{fan_out.ok} ok, {fan_out.failed} failed{earlier}; {_rate(fan_out)}; "
-        f"{fan_out.spent} credits spent, {fan_out.credits_remaining} left"
-    )
 
 
 def _rate(fan_out: FanOutReport) -> str:
@@ -105,7 +125,8 @@ def _tell_end(report: JobReport, output: Path, journal: Path) -> None:
     earlier = f" ({report.resumed} by earlier runs)" if report.resumed else ""
     say(
         f"{counts['ok']} ok, {counts['failed']} failed, {counts['unsent']} unsent{earlier}; "
-        f"{_rate(fan_out)}; {fan_out.spent} credits spent, {fan_out.credits_remaining} left"
+        f"{_rate(fan_out)}; {credits_text(fan_out.spent)} credits spent, "
+        f"{credits_text(fan_out.credits_remaining)} left"
     )
     for name, count in report.errors.most_common(5):
         say(f"  {count} x {name}, such as: {report.examples[name][:200]}")
@@ -116,7 +137,7 @@ def _tell_end(report: JobReport, output: Path, journal: Path) -> None:
     if fan_out.stopped:
         say(f"stopped early: {fan_out.stopped}")
         say(f"the same command goes on; what is done stands in {journal}")
-    say(f"results in {output}")
+    say(f"results in {output}; segmind-async report {journal} says more")
 
 
 def _as_json(report: JobReport) -> object:

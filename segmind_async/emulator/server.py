@@ -53,6 +53,7 @@ class Settings(TypedDict, total=False):
     headers_on_errors: bool
     queue_time: float
     results_ttl: float
+    count_looks: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,8 @@ class Http:
     """Seconds that a `/v2` submission waits before it runs."""
     results_ttl: float = 3600.0
     """Seconds for which its result is kept."""
+    count_looks: bool = False
+    """Whether looks at what is queued count in the rate window."""
 
 
 @dataclass(slots=True)
@@ -112,10 +115,13 @@ class Emulator:
         self.calls: list[CallRecord] = []
         self.requests = 0
         """Requests to run a model, whatever became of them."""
+        self.looks = 0
+        """Requests to see what has become of a queued one."""
         self._billed: Counter[str] = Counter()
         self._port = port
         self._keep = keep_calls
         self._script: deque[faults.Fault | None] = deque()
+        self._script_of_looks: deque[int | None] = deque()
         self._shelf = queued.Shelf(self.world.config.seed, self.http.results_ttl)
         self._runner: web.AppRunner | None = None
 
@@ -149,6 +155,10 @@ class Emulator:
     def script(self, *answers_to_come: faults.Fault | None) -> None:
         """Decide what happens to the next calls, in order of arrival; None lets one go well."""
         self._script.extend(answers_to_come)
+
+    def script_looks(self, *statuses: int | None) -> None:
+        """Refuse the next looks at what is queued with these statuses; None lets one go well."""
+        self._script_of_looks.extend(statuses)
 
     def billed(self) -> Counter[str]:
         """Count how often each prompt was billed: more than once is paid twice."""
@@ -267,7 +277,12 @@ class Emulator:
         return self._look(request, queued.result_of)
 
     def _look(self, request: web.Request, look: queued.Look) -> web.Response:
-        refused = self._refuse_key(request)
+        self.looks += 1
+        scripted = self._script_of_looks.popleft() if self._script_of_looks else None
+        refused = self._refuse_key(request) if scripted is None else self._refuse(scripted, "Not now")
+        if refused is None and self.http.count_looks:
+            full = self.world.look(request.headers["x-api-key"], speaking.now())
+            refused = None if full is None else self._refuse(full.status, full.text, full.reset_after)
         if refused is not None:
             return refused
         found = self._shelf.find(request.match_info["id"], speaking.now())

@@ -198,6 +198,12 @@ class World:
         self._numbers += 1
         return Running(self._numbers, account, facts, estimate, cost, now, self._latency(facts, cost))
 
+    def look(self, key: str, now: float) -> Refusal | None:
+        """Count a request that runs no model in the rate window, or refuse it."""
+        account = self.accounts[key]
+        refusal = self._refusal_of_rate(account, now)
+        return None if refusal is None else _counted(account, refusal)
+
     def finish(self, call: Running, now: float) -> Settled:
         """End a call that ran: the reservation goes, the real cost is charged."""
         account = self._end(call)

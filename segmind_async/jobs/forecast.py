@@ -15,9 +15,10 @@ from .._core.estimate import BYTES_PER_TOKEN, foretell
 from .._core.money import credits_of
 from .._core.prices import first_guess
 from ..errors import InvalidRequestError
+from .identity import digest_of
 from .journal import Journal
 from .rows import Row
-from .runner import AT_ONCE, digest_of
+from .runner import AT_ONCE
 
 
 @dataclass(slots=True)

@@ -1,35 +1,28 @@
 """What a job has done so far, on disk: each answer is durable before anybody sees it.
 
-One SQLite file, one thread that owns it. What arrives while a commit is under way is written with the
-next one, so a slow disk makes larger groups and no queue. The file is locked by the process that works
-on it; the lock ends with the process, however it ends.
+One SQLite file, one process that works on it. Finished rows are a log: they are appended, whatever their
+keys, since an index of keys that are hashes would cost three times as much as the rows themselves; the
+index is made anew, in a temporary table, when a run begins and when it ends.
 
 It knows nothing of how rows are sent.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
-import os
-import queue
 import sqlite3
-import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from ..errors import ConfigurationError
-
-APPLICATION = 0x5E6D1D
-"""Marks the file as ours (`PRAGMA application_id`)."""
-
-VERSION = 1
-
-_GROUP = 64
-"""Records that one commit takes at most."""
+from . import tables
+from .committer import Committer
+from .lock import Lock, is_on_network
+from .statements import count, put
 
 _SAFE_WAL = ((3, 51, 3), (3, 50, 7), (3, 44, 6))
 """SQLite releases from which WAL no longer loses commits (3.50 and 3.44: the fix was taken back to them)."""
@@ -41,7 +34,7 @@ class JournalError(ConfigurationError):
     """The journal cannot be used; the message says why, and the way out."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Record:
     """One finished row."""
 
@@ -50,38 +43,86 @@ class Record:
     digest: bytes
     """What its request was: a row with another one is asked again."""
     status: str
-    result: bytes
-    """The output row, as JSON without its place in the input."""
+    kind: str | None = None
+    """Class of its error."""
+    message: str | None = None
+    """What its error says."""
+    place: int | None = None
+    """Its index in the input, when it was asked."""
+    units: int | None = None
+    """What it cost, in units of 10⁻¹⁰ credit; None if the service did not say."""
+    seconds: float | None = None
+    """From its first slot to its answer."""
+    attempts: int = 0
+    in_doubt: int = 0
+    """Attempts of it that may have been billed although their answer was lost."""
+    at: float = 0.0
+    """When it ended, in epoch seconds."""
+    label: str | None = None
+    truth: str | None = None
+    """The right label, where the input names one."""
+    parsed: str | None = None
+    """What was read from the answer, as JSON."""
+    excerpt: str | None = None
+    """How its question begins, for rows that are worth a look."""
+    raw: bytes | None = None
+    """The provider's answer as it came."""
+    number: int | None = None
+    """Its place in the log; of several records of a key the last one counts."""
 
 
-_SCHEMA = """
-CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE rows (
-    key TEXT PRIMARY KEY, digest BLOB NOT NULL, status TEXT NOT NULL, result BLOB NOT NULL
-) WITHOUT ROWID;
-"""
+class Draft(NamedTuple):
+    """An answer as it came, before anything was read from it."""
 
-_SEEN = "CREATE TEMP TABLE seen (key TEXT PRIMARY KEY, count INTEGER NOT NULL) WITHOUT ROWID"
+    key: str
+    digest: bytes
+    units: int | None
+    """What the row has cost so far."""
+    raw: bytes
+
+
+COLUMNS = (
+    "key", "digest", "status", "kind", "message", "place", "units", "seconds", "attempts", "in_doubt", "at",
+    "label", "truth", "parsed", "excerpt",
+)  # fmt: skip
+"""Those of a record that stand in `rows`; answers are in a table of their own, so that looking through
+many rows does not read them all."""
+
+_INSERT = f"INSERT INTO rows (number, {', '.join(COLUMNS)}) VALUES"  # names alone
+_FIND = (
+    f"SELECT {', '.join(f'rows.{name}' for name in COLUMNS)}, raw, number "  # noqa: S608  # as above
+    "FROM latest JOIN rows USING (number) LEFT JOIN answers USING (number) WHERE latest.key IN"
+)
 
 
 class Journal:
     """A job's journal, open and locked. Its methods run in a thread of its own and return futures.
 
-    Raises JournalError for a file that is locked, damaged, foreign, or of a job with other settings.
+    Raises JournalError for a file that is locked, damaged, foreign, or of a job with other settings;
+    OSError where there is no room to begin.
     """
 
-    def __init__(self, path: Path, settings: Settings) -> None:
+    def __init__(
+        self,
+        path: Path,
+        settings: Settings,
+        *,
+        connect: Callable[[Path], sqlite3.Connection] | None = None,
+    ) -> None:
         self.path = path
-        self._lock = _Lock(path.with_name(path.name + ".lock"))
-        self._jobs: queue.SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._work, name=f"journal {path.name}", daemon=True)
-        self._database: sqlite3.Connection
-        self._open = True
-        self._thread.start()
+        self._last = 0
+        """Number of the last record."""
+        self._drafted = False
+        self._connect = connect or _connected
+        self._lock = Lock(path.with_name(path.name + ".lock"))
+        owner = self._lock.take()
+        if owner is not None:
+            raise JournalError(f"{owner} is working on this journal; wait for it, or name another one")
         try:
-            self._ask(lambda: self._connect(settings)).result()
+            reserve = path.with_name(path.name + ".reserve")
+            self._committer = Committer(lambda: self._opened(settings), reserve)
         except BaseException:
-            self.close()
+            self._lock.release()
             raise
 
     def __repr__(self) -> str:
@@ -95,216 +136,227 @@ class Journal:
 
     def close(self) -> None:
         """Write what is still to be written, and let go of file and lock. Idempotent."""
-        if self._open:
-            self._open = False
-            self._jobs.put(None)
-            self._thread.join()
-            self._lock.release()
+        self._committer.close()
+        self._lock.release()
 
-    def keep(self, record: Record) -> Future[None]:
-        """Write one finished row; done when it is on the disk."""
-        return self._ask(lambda: self._insert(record))
+    @property
+    def trouble(self) -> Exception | None:
+        """Why the disk has refused a commit: no more should be sent. None while all is well."""
+        return self._committer.trouble
 
-    def finished(self, keys: list[str]) -> Future[dict[str, Record]]:
-        """Look up which of *keys* are done."""
-        return self._ask(lambda: self._select(keys))
+    def keep(self, record: Record, submission: str | None = None) -> asyncio.Future[None]:
+        """Write one finished row; done when it is on the disk. *submission* has ended with it."""
+        return self._committer.ask_together(self._insert, (record, submission))
+
+    def _insert(self, database: sqlite3.Connection, kept: list[tuple[Record, str | None]]) -> None:
+        first = self._last + 1
+        numbered = list(enumerate((record for record, _ in kept), first))
+        put(database, _INSERT, [(number, *_values(record)) for number, record in numbered])
+        answers = [(number, record.raw) for number, record in numbered if record.raw is not None]
+        put(database, "INSERT INTO answers VALUES", answers)
+        replaced = [(record.number,) for record, _ in kept if record.number is not None]
+        database.executemany("UPDATE rows SET replaced = 1 WHERE number = ?", replaced)
+        ended = [(submission,) for _, submission in kept if submission is not None]
+        if ended:
+            database.executemany("DELETE FROM submissions WHERE request = ?", ended)
+        if self._drafted:
+            database.executemany("DELETE FROM drafts WHERE key = ?", [(record.key,) for record, _ in kept])
+        self._last += len(kept)
+
+    def look_up(self, names: Sequence[tuple[str, str]]) -> Future[list[tuple[str, Record | None]]]:
+        """Return, for each row of *names*, its key and the last record of it, as of the last `index`.
+
+        A name is what kind it is of, and itself; the second row of a name in one pass over the input has
+        a key of its own.
+        """
+        return self._committer.ask(lambda database: _looked_up(database, names))
+
+    def index(self) -> Future[None]:
+        """Take up what was kept since the last time into what `look_up` finds."""
+        return self._committer.ask(lambda database: _run(database, tables.INDEX))
 
     def occurrences(self, names: list[str]) -> Future[list[int]]:
-        """Return, for each of *names*, how often it has come by in this run, from 1."""
-        return self._ask(lambda: [self._count(name) for name in names])
+        """Return, for each of *names*, how often it has come by in this pass over the input, from 1."""
+        return self._committer.ask(lambda database: count(database, names))
 
     def forget_occurrences(self) -> Future[None]:
         """Begin to count anew: the input is read once more."""
-        return self._ask(lambda: self._run("DELETE FROM seen"))
+        return self._committer.ask(lambda database: _run(database, "DELETE FROM seen"))
 
-    def drop(self, status: str) -> Future[None]:
-        """Forget the rows that ended so, in order that they are asked again."""
-        return self._ask(lambda: self._run("DELETE FROM rows WHERE status = ?", status))
+    def submitted(self, request: str, digest: bytes, at: float) -> asyncio.Future[None]:
+        """Write down the id under which the service queued a request; *at* is in epoch seconds."""
+        values = (request, digest, at)
+        return self._committer.ask_here(
+            lambda database: _run(database, "INSERT OR REPLACE INTO submissions VALUES (?, ?, ?)", *values),
+            # Until it is on the disk, a crash would have the request paid twice.
+            urgent=True,
+        )
+
+    def draft(self, draft: Draft) -> asyncio.Future[None]:
+        """Write an answer that is still to be read, and perhaps asked for again; the row's record ends it."""
+        self._drafted = True
+        return self._committer.ask_here(
+            lambda database: _run(database, "INSERT INTO drafts VALUES (?, ?, ?, ?)", *draft)
+        )
+
+    def drafts(self) -> Future[list[Draft]]:
+        """Return the answers that nobody has come to read, oldest first."""
+        self._drafted = True
+        return self._committer.ask(
+            lambda database: [Draft(*row) for row in database.execute("SELECT * FROM drafts ORDER BY rowid")]
+        )
+
+    def forget_submission(self, request: str) -> Future[None]:
+        """Strike out a submission that ended without an answer."""
+        return self._committer.ask(
+            lambda database: _run(database, "DELETE FROM submissions WHERE request = ?", request)
+        )
+
+    def submissions(self) -> Future[list[tuple[str, bytes, float]]]:
+        """Return the submissions whose answers were never kept: id, digest, and when, oldest first."""
+        return self._committer.ask(
+            lambda database: database.execute("SELECT * FROM submissions ORDER BY at").fetchall()
+        )
+
+    def sample(self, at: float, facts: Mapping[str, object]) -> Future[None]:
+        """Write down how things stood *at* that epoch second, with the next rows."""
+        text = json.dumps(facts)
+        return self._committer.ask(
+            lambda database: _run(database, "INSERT INTO samples (at, facts) VALUES (?, ?)", at, text)
+        )
 
     def note(self, name: str, value: object) -> Future[None]:
         """Write down a fact about the job, as JSON, with the next rows."""
         text = json.dumps(value)
-        return self._ask(lambda: self._run("INSERT OR REPLACE INTO meta VALUES (?, ?)", name, text))
+        return self._committer.ask(
+            lambda database: _run(database, "INSERT OR REPLACE INTO meta VALUES (?, ?)", name, text)
+        )
 
     def noted(self, name: str) -> Future[object]:
         """Read a fact about the job; None if it was never written."""
-        return self._ask(lambda: self._read(name))
+        return self._committer.ask(lambda database: read_fact(database, name))
 
     def counts(self) -> Future[dict[str, int]]:
         """Count the finished rows by status."""
-        return self._ask(
-            lambda: dict(self._database.execute("SELECT status, count(*) FROM rows GROUP BY status"))
+        return self._committer.ask(
+            lambda database: dict(
+                database.execute("SELECT status, count(*) FROM rows WHERE NOT replaced GROUP BY status")
+            )
         )
 
-    def _ask(self, job: Callable[[], Any]) -> Future[Any]:
-        future: Future[Any] = Future()
-        self._jobs.put((job, future))
-        return future
+    def spent(self) -> Future[int]:
+        """Add up what all finished rows have cost, in units, answers that were asked again included."""
+        return self._committer.ask(
+            lambda database: database.execute("SELECT coalesce(sum(units), 0) FROM rows").fetchone()[0]
+        )
 
-    def _work(self) -> None:
-        """Do what is asked, in groups of one commit each."""
-        going = True
-        while going:
-            group = [self._jobs.get()]
-            while len(group) < _GROUP and group[-1] is not None:
-                try:
-                    group.append(self._jobs.get_nowait())
-                except queue.Empty:
-                    break
-            if group[-1] is None:
-                group.pop()
-                going = False
-            self._commit([job for job in group if job is not None])
-        with suppress(AttributeError, sqlite3.Error):
-            self._database.close()
-
-    def _commit(self, group: list[tuple[Callable[[], Any], Future[Any]]]) -> None:
-        """Do a group and commit it; whoever asked hears of it only after that."""
-        done: list[tuple[Future[Any], Any]] = []
-        for job, future in group:
-            if not future.set_running_or_notify_cancel():
-                continue
-            try:
-                done.append((future, job()))
-            except BaseException as error:  # noqa: BLE001  # whoever asked gets it
-                future.set_exception(error)
+    def _opened(self, settings: Settings) -> sqlite3.Connection:
+        database: sqlite3.Connection | None = None
         try:
-            if done and hasattr(self, "_database"):
-                self._database.commit()
-        except sqlite3.Error as error:
-            with suppress(sqlite3.Error):
-                self._database.rollback()
-            for future, _ in done:
-                future.set_exception(error)
-            return
-        for future, result in done:
-            future.set_result(result)
-
-    def _connect(self, settings: Settings) -> None:
-        fresh = not self.path.exists() or self.path.stat().st_size == 0
-        try:
-            self._database = sqlite3.connect(self.path, isolation_level="DEFERRED", timeout=30)
+            database = self._connect(self.path)
+            fresh = _is_empty(database, self.path)
             if not fresh:
-                self._check_file()
-            wal = _wal_is_safe(sqlite3.sqlite_version_info)
-            self._database.execute(f"PRAGMA journal_mode = {'WAL' if wal else 'TRUNCATE'}")
-            self._database.execute("PRAGMA synchronous = FULL")
+                check_kind(database, self.path)
+                _check_whole(database, self.path)
+            wal = _wal_is_safe(sqlite3.sqlite_version_info) and not is_on_network(self.path)
+            database.execute(f"PRAGMA journal_mode = {'WAL' if wal else 'TRUNCATE'}")
+            database.execute("PRAGMA synchronous = FULL")
             if fresh:
-                self._database.execute(f"PRAGMA application_id = {APPLICATION}")
-                self._database.execute(f"PRAGMA user_version = {VERSION}")
-                self._database.executescript(_SCHEMA)
-                self._insert_settings(settings)
+                tables.create(database, settings)
             else:
-                self._check_settings(settings)
-            self._database.execute(_SEEN)
+                _check_settings(database, self.path, settings)
+            database.executescript(tables.TEMPORARY)
+            database.execute(tables.INDEX)
+            database.commit()
+            self._last = database.execute("SELECT coalesce(max(number), 0) FROM rows").fetchone()[0]
         except sqlite3.Error as error:
             raise JournalError(
                 f"the journal {str(self.path)!r} cannot be used ({error}); "
                 "name another one, or delete it to begin anew"
             ) from error
+        except BaseException:
+            if database is not None:
+                database.close()
+            raise
+        return database
 
-    def _check_file(self) -> None:
-        found = self._database.execute("PRAGMA application_id").fetchone()[0]
-        if found != APPLICATION:
-            raise JournalError(
-                f"{str(self.path)!r} is a database, but no journal of a job; name another file"
-            )
-        version = self._database.execute("PRAGMA user_version").fetchone()[0]
-        if version != VERSION:
-            raise JournalError(
-                f"the journal {str(self.path)!r} has version {version}, this release writes {VERSION}"
-            )
-        verdict = self._database.execute("PRAGMA quick_check(1)").fetchone()[0]
-        if self.path.stat().st_size % self._database.execute("PRAGMA page_size").fetchone()[0]:
-            # SQLite fills a page that was cut with zeros, and finds nothing wrong with it.
-            verdict = "its last page is cut"
-        if verdict != "ok":
-            raise JournalError(
-                f"the journal {str(self.path)!r} is damaged ({verdict}); restore it or delete it"
-            )
 
-    def _insert_settings(self, settings: Settings) -> None:
-        for name, value in settings.items():
-            self._run("INSERT INTO meta VALUES (?, ?)", f"setting {name}", json.dumps(value))
-        self._database.commit()
+def _connected(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(path, isolation_level="DEFERRED", timeout=30)
 
-    def _check_settings(self, settings: Settings) -> None:
-        for name, value in settings.items():
-            before = self._read(f"setting {name}")
-            if before != json.loads(json.dumps(value)):
-                raise JournalError(
-                    f"the journal {str(self.path)!r} is of a job with {name}={before!r}, "
-                    f"and now {name}={value!r}: "
-                    f"use the same again, or another journal"
-                )
 
-    def _insert(self, record: Record) -> None:
-        self._run(
-            "INSERT OR REPLACE INTO rows VALUES (?, ?, ?, ?)",
-            record.key, record.digest, record.status, record.result,
-        )  # fmt: skip
+def _is_empty(database: sqlite3.Connection, path: Path) -> bool:
+    """Tell whether nothing was written yet: the making of a journal is one transaction, done or not."""
+    if _is_cut(database, path) or database.execute("PRAGMA application_id").fetchone()[0]:
+        return False
+    return not database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
 
-    def _select(self, keys: list[str]) -> dict[str, Record]:
-        marks = ",".join("?" * len(keys))
-        found: Iterable[tuple[str, bytes, str, bytes]] = self._database.execute(
-            f"SELECT key, digest, status, result FROM rows WHERE key IN ({marks})",  # noqa: S608  # marks alone
-            keys,
+
+def _is_cut(database: sqlite3.Connection, path: Path) -> bool:
+    # SQLite fills a page that was cut with zeros, and finds nothing wrong with it.
+    return bool(path.stat().st_size % database.execute("PRAGMA page_size").fetchone()[0])
+
+
+def check_kind(database: sqlite3.Connection, path: Path) -> None:
+    """Refuse what is no journal, or not of this version; raises JournalError."""
+    found = database.execute("PRAGMA application_id").fetchone()[0]
+    if found != tables.APPLICATION:
+        raise JournalError(f"{str(path)!r} is a database, but no journal of a job; name another file")
+    version = database.execute("PRAGMA user_version").fetchone()[0]
+    if version != tables.VERSION:
+        raise JournalError(
+            f"the journal {str(path)!r} has version {version}, this release writes {tables.VERSION}; "
+            "finish that job with the release it was begun with, or name another journal"
         )
-        return {row[0]: Record(*row) for row in found}
 
-    def _count(self, name: str) -> int:
-        found = self._database.execute(
-            "INSERT INTO seen VALUES (?, 1) ON CONFLICT DO UPDATE SET count = count + 1 RETURNING count",
-            (name,),
-        ).fetchone()
-        return int(found[0])
 
-    def _run(self, statement: str, *values: object) -> None:
-        self._database.execute(statement, values)
+def _check_whole(database: sqlite3.Connection, path: Path) -> None:
+    verdict = database.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if _is_cut(database, path):
+        verdict = "its last page is cut"
+    if verdict != "ok":
+        raise JournalError(f"the journal {str(path)!r} is damaged ({verdict}); restore it or delete it")
 
-    def _read(self, name: str) -> object:
-        found = self._database.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
-        return None if found is None else json.loads(found[0])
+
+def read_fact(database: sqlite3.Connection, name: str) -> object:
+    """Read what was noted under *name*; None if nothing was."""
+    found = database.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+    return None if found is None else json.loads(found[0])
+
+
+def _check_settings(database: sqlite3.Connection, path: Path, settings: Settings) -> None:
+    for name, value in settings.items():
+        before = read_fact(database, f"setting {name}")
+        if before != json.loads(json.dumps(value)):
+            raise JournalError(
+                f"the journal {str(path)!r} is of a job with {name}={before!r}, and now {name}={value!r}: "
+                f"use the same again, or another journal"
+            )
+
+
+def _looked_up(
+    database: sqlite3.Connection, names: Sequence[tuple[str, str]]
+) -> list[tuple[str, Record | None]]:
+    counts = count(database, [f"{kind} {name}" for kind, name in names])
+    keys = [_key(*name, count) for name, count in zip(names, counts, strict=True)]
+    query = f"{_FIND} ({','.join('?' * len(keys))})"
+    found = {row[0]: Record(*row) for row in database.execute(query, keys)}
+    return [(key, found.get(key)) for key in keys]
+
+
+def _key(kind: str, name: str, occurrence: int) -> str:
+    # The count stands in front, where no name can be taken for it.
+    return f"{kind} {name}" if occurrence == 1 else f"{kind}#{occurrence} {name}"
+
+
+def _values(record: Record) -> tuple[object, ...]:
+    return tuple(getattr(record, name) for name in COLUMNS)
+
+
+def _run(database: sqlite3.Connection, statement: str, *values: object) -> None:
+    database.execute(statement, values)
 
 
 def _wal_is_safe(version: tuple[int, ...]) -> bool:
     newest, *older = _SAFE_WAL
     return version >= newest or any(version[:2] == safe[:2] and version >= safe for safe in older)
-
-
-class _Lock:
-    """A lock file that names who holds it; the system lets go of it when the process ends, however."""
-
-    def __init__(self, path: Path) -> None:
-        self._file = path.open("a+", encoding="utf-8")
-        try:
-            _lock_file(self._file.fileno())
-        except OSError as error:
-            self._file.seek(0)
-            owner = self._file.read().strip() or "another process"
-            self._file.close()
-            raise JournalError(
-                f"{owner} is working on this journal; wait for it, or name another one"
-            ) from error
-        self._file.truncate(0)
-        self._file.write(f"process {os.getpid()}")
-        self._file.flush()
-
-    def release(self) -> None:
-        """Let go. The file stays: to delete it would race with the next one who locks it."""
-        self._file.close()
-
-
-if os.name == "posix":
-    import fcntl
-
-    def _lock_file(descriptor: int) -> None:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-else:  # pragma: no cover  # Windows
-    import msvcrt
-
-    def _lock_file(descriptor: int) -> None:
-        # Far behind what is written there, so that others can read who holds it.
-        os.lseek(descriptor, 1 << 20, os.SEEK_SET)
-        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]

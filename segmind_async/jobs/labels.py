@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ..errors import ConfigurationError
+from ..models import ChatCompletion
+from .results import Reading
+from .rows import Row
 
 
 class Labels:
@@ -30,6 +35,22 @@ class Labels:
     def find(self, answer: str) -> str | None:
         """Return the label that *answer* is, None if it is none: a label inside a sentence does not count."""
         return self._by_form.get(_form(answer))
+
+    def read(self, completion: ChatCompletion) -> Reading:
+        """Read an answer for a job: what is no label is a failed row whose text is kept."""
+        label = self.find(completion.text)
+        if label is None:
+            return Reading(kind="NotALabel", message=repr(completion.text[:200]))
+        return Reading(label)
+
+    def truth_in(self, column: str | None) -> Callable[[Row], str | None]:
+        """Return what finds the right label of a row, in *column*; None where there is none."""
+
+        def truth(row: Row) -> str | None:
+            told = row.columns.get(column or "")
+            return self.find(told) if isinstance(told, str) else None
+
+        return truth
 
 
 def _form(text: str) -> str:

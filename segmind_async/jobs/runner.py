@@ -1,71 +1,70 @@
-"""One bulk file from end to end: rows through a fan-out into a journal, and in order into a file."""
+"""A job: rows through a fan-out into a journal, and out again in what they became.
+
+Each answer is on the disk before its outcome is handed out and before its slot takes another row. Rows
+that an earlier run has finished are handed out from the journal.
+"""
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
-import os
-import signal
-import threading
-import time
+import math
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
-from concurrent.futures import Future
-from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass, field
-from decimal import Decimal
-from itertools import islice
-from pathlib import Path
-from typing import IO, TypeAlias, TypeVar
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
+from dataclasses import dataclass, field, replace
+from types import TracebackType
+from typing import Any, Generic, Literal, TypeAlias
 
 import anyio
-from pydantic_core import from_json, to_json
+from anyio.abc import TaskGroup
+from pydantic_core import to_json
 
-from .._core.pacing import PacerState
-from .._fanout import FanOut, OnExhausted
-from ..client import SegmindClient
-from ..errors import AccessError, ModelRetiredError, NotFoundError, SegmindError
-from ..models import ChatRequest, FanOutReport, Outcome, Status
-from .journal import Journal, Record
-from .labels import Labels
+from .._core.decode import decode
+from .._core.money import ceil_units
+from .._fanout import FanOut, Settled
+from .._parse import Expected
+from .._queued import QueuedTransport
+from .._service import Service
+from ..errors import AccessError, InvalidRequestError, ModelRetiredError, NotFoundError
+from ..models import ChatCompletion, ChatRequest, FanOutReport, Outcome, Status, T_co
+from . import restart
+from .committer import of
+from .identity import Known, batches_of, matched
+from .journal import Draft, Journal, Record
+from .notable import Notable
+from .plan import JobPlan
+from .queueing import JournaledSubmissions
+from .results import UNUSABLE, Reading, outcome_of, record_of, record_of_draft, with_excerpt
 from .rows import Row
+from .sights import LOOK_EVERY, Sights
+from .standing import Standing
 
-T = TypeVar("T")
-
-Json: TypeAlias = dict[str, object]
-OpenRows: TypeAlias = Callable[[], AbstractContextManager[Iterator[Row]]]
-
-PROGRESS_EVERY = 10.0
-"""Seconds between two reports of progress."""
-
-INTERRUPTED = "interrupted"
-
-_GRACE = 60.0
-"""Seconds that calls in flight get to end after a first Ctrl-C."""
-
-AT_ONCE = 256
-"""Rows that are looked up in the journal together."""
+Delivery: TypeAlias = Literal["direct", "queued"]
+Keep: TypeAlias = Callable[[Outcome[Any]], Awaitable[None]]
+MakeFanOut: TypeAlias = Callable[
+    [Service, AsyncIterable[ChatRequest], Keep, Expected[Any] | None], FanOut[Any]
+]
 
 _OF_ALL = (AccessError, NotFoundError, ModelRetiredError)
 """What every row would meet; it stops the job."""
 
+DISK = "the disk refuses"
+"""How the reason begins for which a job stops when its journal cannot be written."""
+
 _NOTE_EVERY = 1.0
 """Seconds between two notes of pace and money for a restart."""
 
+AT_ONCE = 64
+"""Rows that are looked up in the journal together, and so read ahead."""
 
-@dataclass(frozen=True, slots=True)
-class JobOptions:
-    """How a job spends; None means no bound of its own."""
 
-    floor: Decimal = Decimal(0)
-    max_credits: Decimal | None = None
-    on_exhausted: OnExhausted = "stop"
-    labels: Labels | None = None
-    """What answers must be one of, for a classification."""
-    truth_column: str | None = None
-    """The column that holds the right label."""
-    retry_failed: bool = False
-    """Whether rows that failed in an earlier run are asked again."""
+class _Asked(ChatRequest):
+    """A request that knows its row."""
+
+    __slots__ = ("known",)
+
+    def __init__(self, request: ChatRequest, known: Known) -> None:
+        super().__init__(request.messages, model=request.model, id=request.id)
+        self.parameters = request.parameters
+        self.known = known
 
 
 @dataclass(slots=True)
@@ -80,9 +79,13 @@ class JobReport:
     """What the first failed row of each class says."""
     right: int = 0
     judged: int = 0
-    """Rows with a known label that were answered with one of the labels, and how many of them rightly."""
+    """Rows with a known truth that were answered with a label, and how many of them rightly."""
     resumed: int = 0
     """Rows that an earlier run had finished."""
+    taken_over: int = 0
+    """Queued requests of an earlier run whose answers were fetched instead of asking again."""
+    asked_again: int = 0
+    """Those of them that the service no longer knew: their rows may have been paid twice."""
     fan_out: FanOutReport | None = None
     """What this run did."""
 
@@ -91,253 +94,259 @@ class JobReport:
         """Share of the judged rows that are right; None if none was judged."""
         return self.right / self.judged if self.judged else None
 
+    def count(self, status: str, kind: str | None, message: str | None) -> None:
+        """Book one row."""
+        self.counts[str(status)] += 1
+        if kind is not None:
+            self.errors[kind] += 1
+            self.examples.setdefault(kind, message or "")
 
-Progress: TypeAlias = Callable[[JobReport], None]
+    def book(self, record: Record) -> None:
+        """Book a row that was asked, and judge it where its truth is known."""
+        self.count(record.status, record.kind, record.message)
+        if record.label is not None and record.truth is not None:
+            self.judged += 1
+            self.right += record.label == record.truth
 
 
-async def run_job(
-    client: SegmindClient,
-    open_rows: OpenRows,
-    journal: Journal,
-    output: Path,
-    options: JobOptions,
-    progress: Progress,
-) -> JobReport:
-    """Send all rows that *journal* does not hold yet, and write one JSON line for each to *output*.
+class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
+    """Outcomes of a job, as they complete; made by `SegmindClient.run_job`.
 
-    Every answer is on the disk before the next row is taken, so that the same call goes on after any stop.
-    Ctrl-C ends the sending and lets what is in flight end; a second one ends at once. *output* appears
-    when the job has ended, for whatever reason but a crash of the process, in input order.
-
-    Raises OSError or sqlite3.Error if the disk does not take it; what was written before is kept.
+    Use it as an async context manager and iterate over what that gives. Leaving the context, for whatever
+    reason, ends what is in flight; the same job again goes on from there.
     """
-    job = _Job(client, journal, options)
-    if options.retry_failed:
-        await _of(journal.drop(Status.FAILED))
-    await job.resume()
-    with open_rows() as rows:
-        outcomes = client.fan_out(
-            job.requests(rows),
-            floor=options.floor,
-            max_credits=options.max_credits,
-            on_exhausted=options.on_exhausted,
-            keep=job.keep,
-        )
-        try:
-            await _run(job, outcomes, progress)
-        finally:
-            job.report.fan_out = outcomes.report
-            job.note()
-    await _of(journal.forget_occurrences())
-    with open_rows() as rows, _appearing(output) as file:
-        await job.write(rows, file)
-    return job.report
 
-
-async def _run(job: _Job, outcomes: FanOut, progress: Progress) -> None:
-    """Consume the fan-out, tell of the progress, and listen for signals."""
-    failed: Exception | None = None
-
-    def tell() -> None:
-        job.report.fan_out = outcomes.report
-        progress(job.report)
-
-    async with anyio.create_task_group() as tasks:
-        with anyio.CancelScope() as consuming:
-            tasks.start_soon(_listen, outcomes, consuming, tell)
-            tasks.start_soon(_tell_often, tell)
-            try:
-                await _drain(outcomes)
-            except Exception as error:  # noqa: BLE001  # raised below, where no group wraps it
-                failed = error
-        tasks.cancel_scope.cancel()
-    if failed is not None:
-        raise failed
-
-
-async def _drain(outcomes: FanOut) -> None:
-    """Take what comes: it has been kept already."""
-    async with outcomes:
-        async for _ in outcomes:
-            pass
-
-
-async def _listen(outcomes: FanOut, consuming: anyio.CancelScope, tell: Callable[[], None]) -> None:
-    """Stop sending at the first signal; at the second, or when the grace is over, stop at once."""
-    if threading.current_thread() is not threading.main_thread():
-        return  # signals come to the main thread alone
-    with suppress(NotImplementedError), anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        await anext(signals)
-        outcomes.stop(INTERRUPTED)
-        tell()
-        with anyio.move_on_after(_GRACE):
-            await anext(signals)
-        consuming.cancel()
-
-
-async def _tell_often(tell: Callable[[], None]) -> None:
-    while True:
-        await anyio.sleep(PROGRESS_EVERY)
-        tell()
-
-
-@contextmanager
-def _appearing(output: Path) -> Iterator[IO[bytes]]:
-    """Write a file that gets its name when it is whole."""
-    part = output.with_name(output.name + ".part")
-    with part.open("wb") as file:
-        yield file
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(output)
-
-
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """A row, and what the journal knows it by."""
-
-    row: Row
-    key: str
-    digest: bytes
-    record: Record | None
-
-
-class _Job:
-    """Matches rows with what the journal holds of them."""
-
-    def __init__(self, client: SegmindClient, journal: Journal, options: JobOptions) -> None:
-        self._client = client
-        self._journal = journal
-        self._options = options
-        self._under_way: dict[int, _Known] = {}
-        self._for_now: dict[str, bytes] = {}
-        """Results that the next run is to forget, by key."""
-        self._noted_at = 0.0
+    def __init__(
+        self,
+        service: Service,
+        make_fan_out: MakeFanOut,
+        rows: Iterable[Row] | AsyncIterable[Row],
+        plan: JobPlan,
+    ) -> None:
+        self.path = plan.path
         self.report = JobReport()
+        self.for_now: dict[str, Record] = {}
+        """Results that the next run is to forget, by key: the key or the model is at fault, not the row."""
+        self.notable = Notable()
+        """The few rows of this run that are worth a look."""
+        self.journal: Journal
+        self._service = service
+        self._make_fan_out = make_fan_out
+        self._rows = rows
+        self._plan = plan
+        self._options = plan.options
+        self._model = str(plan.settings["model"])
+        self._shape = None if plan.expected is None else plan.expected.shape
+        self._drafts: dict[str, Draft] = {}
+        self._under_way: dict[int, Known] = {}
+        self.sights = Sights(service, self._model, plan.progress)
+        self._read = 0
+        self._failed_earlier = 0
+        self._noted_at = -math.inf
+        self._tasks: TaskGroup | None = None
+        self._fan_out: FanOut[T_co] | None = None
+        self._submissions: JournaledSubmissions | None = None
+        self._ended = False
 
-    async def resume(self) -> None:
-        """Take over pace and doubts of an earlier run: it may have ended a moment ago."""
-        noted = await _of(self._journal.noted("state"))
-        if isinstance(noted, dict):
-            elapsed = max(0.0, time.time() - noted["at"])  # noqa: TID251  # two processes share no other clock
-            pace = PacerState(tuple(noted["ages"]), noted["rate"])
-            self._client._service.admission.resume(pace, noted["in_doubt"], elapsed)
+    def __repr__(self) -> str:
+        return f"JobRun({str(self.path)!r}, {dict(self.report.counts)})"
 
-    async def requests(self, rows: Iterator[Row]) -> AsyncIterator[ChatRequest]:
+    async def __aenter__(self) -> JobRun[T_co]:
+        if self._tasks is not None:
+            raise RuntimeError("a job run is entered once; make a new one")
+        self._tasks = anyio.create_task_group()
+        self.journal = await anyio.to_thread.run_sync(Journal, self.path, self._plan.settings)
+        try:
+            restart.resume(self._service.admission, await of(self.journal.noted("state")))
+            expected = await self._expected()
+            self._fan_out = self._make_fan_out(await self._delivery(), self._requests(), self._keep, expected)
+            await self.sights.begin(self.journal)
+        except BaseException:
+            self.journal.close()
+            raise
+        await self._tasks.__aenter__()
+        await self._fan_out.__aenter__()
+        self._tasks.start_soon(self._look_often)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            await self.end()
+        finally:
+            # Whatever is still to be written is written before the lock is let go.
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(self.journal.close)
+
+    async def end(self) -> None:
+        """End what is in flight; the journal stays open. Idempotent."""
+        if self._ended:
+            return
+        assert self._tasks is not None
+        assert self._fan_out is not None
+        self._ended = True
+        try:
+            await self._fan_out.__aexit__(None, None, None)
+        finally:
+            self._tasks.cancel_scope.cancel()
+            await self._tasks.__aexit__(None, None, None)
+            self._look()
+            self._note()
+
+    async def __anext__(self) -> Outcome[T_co]:
+        """Wait for the next outcome. If cancelled, none is lost."""
+        if self._fan_out is None:
+            raise RuntimeError("enter the job first: async with client.run_job(…) as outcomes")
+        return await anext(self._fan_out)
+
+    def stop(self, reason: str) -> None:
+        """Send no more; what is in flight ends, and is delivered."""
+        assert self._fan_out is not None
+        self._fan_out.stop(reason)
+        self._look()
+
+    async def matched(self, rows: Iterable[Row]) -> AsyncIterator[tuple[Row, Record | None]]:
+        """Yield all rows of the input, read anew, with what has become of them; while the job is open."""
+        await of(self.journal.index())
+        async for known in matched(self.journal, batches_of(rows, AT_ONCE)):
+            yield known.row, known.record or self.for_now.get(known.key)
+
+    async def _delivery(self) -> Service:
+        """Return what the calls of this job are sent by."""
+        if self._options.delivery == "direct":
+            return self._service
+        self._submissions = JournaledSubmissions(self.journal)
+        await self._submissions.load()
+        return replace(self._service, transport=QueuedTransport(self._service, self._submissions))
+
+    async def _expected(self) -> Expected[Any] | None:
+        """Return what answers must be, with a hook that has each on the disk before user code reads it."""
+        if self._plan.expected is None:
+            return None
+        self._drafts = {draft.key: draft for draft in await of(self.journal.drafts())}
+        return replace(self._plan.expected, answered=self._draft)
+
+    async def _draft(self, request: ChatRequest, completion: ChatCompletion) -> None:
+        assert isinstance(request, _Asked)
+        known, cost = request.known, completion.cost
+        units = None if cost is None else ceil_units(cost)
+        await self.journal.draft(Draft(known.key, known.digest, units, to_json(completion.raw)))
+
+    async def _requests(self) -> AsyncIterator[ChatRequest]:
         """Yield what is still to be sent, and remember every row until its outcome comes."""
         index = 0
-        async for known in self._known(rows):
-            request = known.row.request
-            if request is None:
+        async for known in matched(self.journal, batches_of(self._rows, AT_ONCE)):
+            self._read += 1
+            request = self._request(known)
+            if not isinstance(request, Outcome):
+                self._under_way[index] = known
+            elif not self._options.hand_on:
                 continue
-            if known.record is not None:
-                self.report.resumed += 1
-                continue
-            self._under_way[index] = known
+            else:
+                request = Settled(request)
             index += 1
             yield request
+        self.sights.total = self._read
 
-    async def keep(self, outcome: Outcome) -> None:
+    def _request(self, known: Known) -> ChatRequest | Outcome[Any]:
+        """Return what to do for a row: a call, or what has become of it already."""
+        row, record = known.row, known.record
+        if row.request is None:
+            self.report.count(Status.FAILED, UNUSABLE, row.problem)
+            error = InvalidRequestError(row.problem or "the row cannot be used")
+            return Outcome(row.index, row.id, Status.FAILED, None, error)
+        if record is None:
+            record = self._read_draft(known)
+        elif self._options.again(record):
+            record = None
+        if record is None:
+            return row.request if self._shape is None else _Asked(row.request, known)
+        self.report.resumed += 1
+        self._failed_earlier += record.kind is not None
+        self.report.book(record)
+        return outcome_of(record, row, row.request.model or self._model, self._shape)
+
+    def _read_draft(self, known: Known) -> Record | None:
+        """Read an answer that an earlier run has received and not read; None if there is none that fits."""
+        draft = self._drafts.get(known.key)
+        if draft is None or draft.digest != known.digest or self._shape is None:
+            return None
+        try:
+            parsed = self._shape.write(self._shape.read(decode(draft.raw).text))
+        except Exception:  # noqa: BLE001  # it is asked again, as it would have been
+            return None
+        record = record_of_draft(known, draft, parsed)
+        self.journal.keep(record)
+        return record
+
+    async def _keep(self, outcome: Outcome[Any]) -> None:
         """Put an outcome on the disk; rows that were not sent are simply still to do."""
-        known = self._under_way.pop(outcome.index)
+        known = self._under_way.pop(outcome.index, None)
+        if known is None:
+            return
         if outcome.status not in {Status.OK, Status.FAILED}:
             return
-        status, result = self._result(outcome)
+        truth = self._options.truth(known.row)
+        record = record_of(known, outcome, self._reading(outcome), truth)
+        with_excerpt(record, known, self.sights.slow)
+        draft = self._drafts.pop(known.key, None)
+        if draft is not None and draft.units is not None:
+            # Paid for in an earlier run, and of no use.
+            record.units = draft.units + (record.units or 0)
+        self.report.book(record)
+        self.notable.add(record)
         if isinstance(outcome.error, _OF_ALL):
-            # The key or the model is at fault, not the row: with another key the job goes on with it.
-            self._for_now[known.key] = to_json(result)
+            self.for_now[known.key] = record
             return
-        kept = self._journal.keep(Record(known.key, known.digest, status, to_json(result)))
-        if time.monotonic() - self._noted_at >= _NOTE_EVERY:
-            self.note()
-        # What was paid for is written even if this task is being cancelled.
-        with anyio.CancelScope(shield=True):
-            await _of(kept)
+        done = outcome.error or outcome.completion
+        kept = self.journal.keep(record, None if done is None else done.request_id)
+        if self._service.admission.now() - self._noted_at >= _NOTE_EVERY:
+            self._note()
+        # If this is cancelled, it is written all the same.
+        await kept
+        if self.journal.trouble is not None:
+            self.stop(f"{DISK}: {self.journal.trouble}")
 
-    def note(self) -> None:
-        """Note pace and money for a restart, with the next rows."""
-        self._noted_at = time.monotonic()
-        pace, in_doubt = self._client._service.admission.state()
-        state = {"ages": pace.ages, "rate": pace.rate, "in_doubt": in_doubt}
-        self._journal.note("state", {**state, "at": time.time()})  # noqa: TID251  # as above
-
-    async def write(self, rows: Iterator[Row], file: IO[bytes]) -> None:
-        """Write the result of every row, in order of the input, and count."""
-        async for known in self._known(rows):
-            row, record = known.row, known.record
-            if row.request is None:
-                self._put(file, row, {"status": Status.FAILED, "error": f"UnusableRow: {row.problem}"})
-            elif record is not None:
-                self._put(file, row, from_json(record.result))
-            elif known.key in self._for_now:
-                self._put(file, row, from_json(self._for_now[known.key]))
-            else:
-                self._put(file, row, {"status": Status.UNSENT})
-
-    async def _known(self, rows: Iterator[Row]) -> AsyncIterator[_Known]:
-        """Yield every row with its record, looked up many at a time."""
-        while batch := list(islice(rows, AT_ONCE)):
-            names, digests = [], []
-            for row in batch:
-                digest = digest_of(row.request) if row.request else b""
-                digests.append(digest)
-                names.append(f"id {row.id}" if row.has_id else f"request {digest.hex()}")
-            counts = await _of(self._journal.occurrences(names))
-            keys = [name if n == 1 else f"{name} ({n})" for name, n in zip(names, counts, strict=True)]
-            found = await _of(self._journal.finished(keys))
-            for row, key, digest in zip(batch, keys, digests, strict=True):
-                record = found.get(key)
-                yield _Known(row, key, digest, record if record and record.digest == digest else None)
-
-    def _result(self, outcome: Outcome) -> tuple[Status, Json]:
+    def _reading(self, outcome: Outcome[Any]) -> Reading:
         completion = outcome.completion
-        result: Json = {"status": outcome.status, "attempts": outcome.attempts, "cost": outcome.cost}
         if completion is None:
-            return outcome.status, {**result, "error": _described(outcome.error)}
-        usage = completion.usage
-        result["text"] = completion.text
-        result["usage"] = {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}
-        result["elapsed"] = round(completion.elapsed, 6)
-        labels = self._options.labels
-        if labels is None:
-            return Status.OK, result
-        label = labels.find(completion.text)
-        if label is None:
-            error = f"NotALabel: {completion.text[:200]!r}"
-            return Status.FAILED, {**result, "status": Status.FAILED, "error": error}
-        return Status.OK, {**result, "label": label}
+            return Reading()
+        if self._shape is not None:
+            return Reading(parsed=self._shape.write(completion.parsed))
+        return self._options.read(completion)
 
-    def _put(self, file: IO[bytes], row: Row, result: Json) -> None:
-        status, error = str(result["status"]), result.get("error")
-        self.report.counts[status] += 1
-        if isinstance(error, str):
-            name, _, what = error.partition(": ")
-            self.report.errors[name] += 1
-            self.report.examples.setdefault(name, what)
-        self._judge(row, result.get("label"))
-        line: Json = {"id": row.id, "index": row.index, **{name: result.get(name) for name in _FIELDS}}
-        file.write(to_json(line) + b"\n")
+    def _note(self) -> None:
+        """Note pace and money for a restart, with the next rows."""
+        self.journal.note("state", restart.noted(self._service.admission))
+        self._noted_at = self._service.admission.now()
 
-    def _judge(self, row: Row, label: object) -> None:
-        truth, labels = row.columns.get(self._options.truth_column or ""), self._options.labels
-        if labels is not None and label is not None and isinstance(truth, str) and truth:
-            self.report.judged += 1
-            self.report.right += labels.find(truth) == label
+    async def _look_often(self) -> None:
+        while True:
+            await anyio.sleep(LOOK_EVERY)
+            self._look()
 
+    def _look(self) -> None:
+        """See how the job stands, write it down, and tell."""
+        assert self._fan_out is not None
+        self.report.fan_out = sent = self._fan_out.report
+        for status, count in ((Status.UNSENT, sent.unsent), (Status.CANCELLED, sent.cancelled)):
+            if count:
+                self.report.counts[str(status)] = count
+        if self._submissions is not None:
+            self.report.taken_over = self._submissions.taken_over
+            self.report.asked_again = self._submissions.asked_again
+        self.sights.look(self._fan_out, self._so_far(), last=self._ended)
 
-_FIELDS = ("status", "text", "label", "error", "attempts", "cost", "usage", "elapsed")
-
-
-def digest_of(request: ChatRequest) -> bytes:
-    """Return what tells one request from another, whatever its place in the input."""
-    canonical = to_json([request.messages, request.model, sorted(request.parameters.items())])
-    return hashlib.sha256(canonical).digest()[:16]
-
-
-def _described(error: SegmindError | None) -> str | None:
-    return None if error is None else f"{type(error).__name__}: {error}"
-
-
-def _of(future: Future[T]) -> asyncio.Future[T]:
-    """Await what another thread is doing."""
-    return asyncio.wrap_future(future)
+    def _so_far(self) -> Standing:
+        """Say what has become of the rows that were read."""
+        counts, report = self.report.counts, self.report
+        unusable = report.errors[UNUSABLE]
+        earlier = self._failed_earlier
+        return Standing(
+            rows=self._read,
+            ok=counts[Status.OK] - (report.resumed - earlier),
+            failed=counts[Status.FAILED] - earlier - unusable,
+            unusable=unusable,
+            resumed=report.resumed,
+        )

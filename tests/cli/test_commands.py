@@ -34,7 +34,7 @@ def rows(tmp_path: Path) -> Path:
 def test_version_and_help() -> None:
     assert call("--version").output.strip() == __version__
     shown = call("--help").output
-    for command in ("chat", "balance", "run", "classify", "emulate", "demo"):
+    for command in ("chat", "balance", "run", "classify", "report", "emulate", "demo"):
         assert command in shown
     assert call().exit_code == 2
 
@@ -94,6 +94,7 @@ def test_run(rows: Path, tmp_path: Path) -> None:
         "status",
         "text",
         "label",
+        "parsed",
         "error",
         "attempts",
         "cost",
@@ -302,32 +303,34 @@ def test_without_the_extra_the_command_says_what_it_needs() -> None:
     assert "pip install 'segmind-async[cli]'" in got.stderr
 
 
-def test_progress_is_told_every_ten_seconds(rows: Path, tmp_path: Path) -> None:
+def test_progress_is_told_every_ten_seconds(
+    rows: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """A slow service: lines appear while it runs."""
     import anyio
     import looptime
 
     from segmind_async.cli import bulk
+    from segmind_async.jobs import JobOptions
     from segmind_async.jobs.rows import own_request
-    from segmind_async.jobs.runner import JobOptions
 
     async def main() -> Any:
         async with Emulator(latency=5) as emulator:
             emulator.script(*[faults.status(400)] * 3)
-            client = running.ClientOptions(max_in_flight=8)
+            client, options = running.ClientOptions(max_in_flight=8), JobOptions(hand_on=False)
             with pytest.MonkeyPatch.context() as patch:
                 patch.setenv("SEGMIND_BASE_URL", emulator.url)
                 patch.setenv("SEGMIND_API_KEY", emulator.key)
                 return await bulk.run(
-                    bulk.Job(rows, tmp_path / "out", own_request, JobOptions(), client, None, None, {}),
+                    bulk.Job(
+                        rows, tmp_path / "out", own_request, bulk.Spending(), options, client, None, None, {}
+                    ),
                     as_json=False,
                 )
 
-    told: list[str] = []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bulk, "say", told.append)
-        code = anyio.run(main, backend_options={"loop_factory": looptime.new_event_loop})
+    code = anyio.run(main, backend_options={"loop_factory": looptime.new_event_loop})
+    told = capsys.readouterr().err.splitlines()
     assert code == 1
-    assert len([line for line in told if "a second" in line]) >= 3
+    assert len([line for line in told if " of 50 rows done, 3 failed, " in line]) >= 3
     assert told[-1].startswith("results in")
     assert "  3 x BadRequestError, such as: HTTP 400: Something went wrong" in told

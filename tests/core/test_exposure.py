@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segmind_async._core.exposure import KEPT, CostModel, Exposure, Held, Moments, _Total
+from segmind_async._core.exposure import KEPT, CostModel, Exposure, Held, _Total
+from segmind_async._core.lognormal import Moments
 
 CENT = 10**8
 
@@ -28,6 +29,10 @@ def lognormal(seed: int, count: int, sigma: float) -> list[int]:
     return [int(CENT * chance.lognormvariate(0, sigma)) for _ in range(count)]
 
 
+def out(model: CostModel, at: float, foretold: float | None = None) -> Held:
+    return Held(model, at, foretold, model.most(foretold))
+
+
 def test_before_anything_is_known_the_guess_stands_with_a_wide_margin() -> None:
     model = CostModel(CENT)
     assert not model.known
@@ -36,7 +41,7 @@ def test_before_anything_is_known_the_guess_stands_with_a_wide_margin() -> None:
     exposure = Exposure()
     assert exposure.required(0, None) == 0
     assert exposure.required(0, model) == CENT  # the first of its kind is what teaches
-    exposure.add(model, 0)
+    exposure.add(out(model, 0))
     assert exposure.required(0, model) > 10 * CENT
 
 
@@ -46,7 +51,7 @@ def test_equal_costs_leave_little_margin() -> None:
     assert CENT < model.bound() < 1.2 * CENT
     exposure = Exposure()
     for _ in range(63):
-        exposure.add(model, 0)
+        exposure.add(out(model, 0))
     assert 64 * CENT < exposure.required(0, model) < 1.1 * 64 * CENT
 
 
@@ -56,7 +61,7 @@ def test_the_sum_is_hardly_ever_exceeded_and_the_margin_shrinks_with_many(count:
     model = taught(lognormal(1, 400, sigma))
     exposure = Exposure()
     for _ in range(count - 1):
-        exposure.add(model, 0)
+        exposure.add(out(model, 0))
     required = exposure.required(0, model)
     chance = random.Random(2)
     sums = [CENT * sum(chance.lognormvariate(0, sigma) for _ in range(count)) for _ in range(2000)]
@@ -75,12 +80,12 @@ def test_the_longer_out_the_dearer() -> None:
         latencies.append(4 * size * chance.lognormvariate(0, 0.1))
     tied = taught(costs, latencies)
     exposure = Exposure()
-    exposure.add(tied, 0)
+    exposure.add(out(tied, 0))
     young, old = exposure.required(0.1, None), exposure.required(30, None)
     assert old > 2 * young
     loose = taught(costs, list(reversed(latencies)))
     exposure = Exposure()
-    exposure.add(loose, 0)
+    exposure.add(out(loose, 0))
     assert exposure.required(30, None) < 1.6 * exposure.required(0.1, None)
 
 
@@ -93,7 +98,7 @@ def test_costs_that_can_be_foretold_are_measured_against_it() -> None:
     assert model.bound(10.0) > 29 * CENT
     assert model.bound() > model.bound(1.0)
     exposure = Exposure()
-    exposure.add(model, 0, 1.0)
+    exposure.add(out(model, 0, 1.0))
     assert exposure.required(0, model, 1.0) == pytest.approx(6 * CENT, rel=0.25)
 
 
@@ -110,7 +115,7 @@ def test_what_was_foretold_alike_of_all_cannot_make_a_call_cheaper_but_dearer() 
     assert model.bound(2.0) == pytest.approx(2 * model.bound(), rel=0.01)
     exposure = Exposure()
     for _ in range(9):
-        exposure.add(model, 0, 0.5)
+        exposure.add(out(model, 0, 0.5))
     assert exposure.required(0, None) >= 45 * CENT
 
 
@@ -128,8 +133,8 @@ def test_the_last_calls_count_alone() -> None:
 def test_two_models_in_one_purse_add_up() -> None:
     cheap, dear = taught([CENT] * 100), taught([50 * CENT] * 100)
     exposure = Exposure()
-    exposure.add(cheap, 0)
-    exposure.add(dear, 0)
+    exposure.add(out(cheap, 0))
+    exposure.add(out(dear, 0))
     assert 51 * CENT < exposure.required(0, None) < 1.25 * 51 * CENT
     assert exposure.required(0, cheap) > exposure.required(0, None)
     assert repr(exposure) == "Exposure(2 calls)"
@@ -144,10 +149,11 @@ def test_the_cheap_answer_never_contradicts_the_exact_one(steps: list[bool], roo
     for add in steps:
         now += 0.3
         if add or not held:
-            held.append(exposure.add(model, now))
+            held.append(out(model, now))
+            exposure.add(held[-1])
         else:
             exposure.remove(held.pop(0))
-    fits = exposure.fits(room * CENT, now, model)
+    fits = exposure.fits(room * CENT, out(model, now))
     assert fits == (exposure.required(now, model) <= room * CENT) or (fits and len(held) > 8)
 
 
@@ -171,7 +177,7 @@ def test_what_a_model_says_of_itself() -> None:
 def test_a_far_age_does_not_overflow() -> None:
     model = taught(lognormal(7, 50, 2.0), [1 + n % 7 for n in range(50)])
     exposure = Exposure()
-    exposure.add(model, 0)
+    exposure.add(out(model, 0))
     for age in (0, 1e-9, 1e3, 1e9):
         assert 0 < exposure.required(age, model) < 10**15
     assert math.isfinite(model.quantile(8, None))

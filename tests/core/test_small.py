@@ -27,6 +27,15 @@ def test_quantiles_are_off_by_two_percent_at_most() -> None:
         assert math.isclose(got, values[math.ceil(share * len(values)) - 1], rel_tol=0.021)
 
 
+def test_buckets_hold_everything_in_ascending_order() -> None:
+    histogram = Histogram()
+    for value in (5.0, 0.1, 5.0, 80.0):
+        histogram.add(value)
+    middles, counts = zip(*histogram.buckets(), strict=True)
+    assert middles == pytest.approx([0.1, 5.0, 80.0], rel=0.011)
+    assert counts == (1, 2, 1)
+
+
 def test_nothing_has_no_quantile_and_no_duration_is_too_short() -> None:
     histogram = Histogram()
     assert histogram.quantile(0.5) is None

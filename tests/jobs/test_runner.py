@@ -6,29 +6,31 @@ import json
 import os
 import random
 import signal
-import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections import Counter
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import anyio
 import pytest
 
 import segmind_async as sa
 from segmind_async._admission import Admission
 from segmind_async._core.pacing import PacerState
 from segmind_async.emulator import Emulator
+from segmind_async.jobs import JobOptions, JobReport
+from segmind_async.jobs.files import run_file
 from segmind_async.jobs.journal import Journal
+from segmind_async.jobs.reading import JournalReader
 from segmind_async.jobs.rows import open_rows, own_request
-from segmind_async.jobs.runner import JobOptions, JobReport, run_job
+from segmind_async.jobs.sights import Progress
 from segmind_async.testing import ScriptedTransport
 
 from ..support import KEY, always, serving, status
+
+SETTINGS = {"model": "gpt-5.4-mini", "delivery": "direct", "parse": None}
 
 
 def write(path: Path, rows: list[dict[str, Any]]) -> Path:
@@ -41,20 +43,32 @@ def results(path: Path) -> list[dict[str, Any]]:
 
 
 async def run(
-    rows: Path, transport: ScriptedTransport, options: JobOptions | None = None, **limits: Any
+    rows: Path,
+    transport: ScriptedTransport,
+    options: JobOptions | None = None,
+    progress: Progress | None = None,
+    **limits: Any,
 ) -> tuple[JobReport, list[dict[str, Any]]]:
-    output = rows.with_name("out.jsonl")
-    with Journal(rows.with_name("journal"), {"model": "m"}) as journal:
-        async with sa.SegmindClient(KEY, transport=transport, limits=sa.Limits(**limits)) as client:
-            report = await run_job(
-                client,
-                lambda: open_rows(rows, own_request),
-                journal,
-                output,
-                options or JobOptions(),
-                lambda _so_far: None,
-            )
-    return report, results(output)
+    async with sa.SegmindClient(KEY, transport=transport, limits=sa.Limits(**limits)) as client:
+        report = await on_file(client, rows, options, progress=progress)
+    return report, results(rows.with_name("out.jsonl"))
+
+
+async def on_file(
+    client: sa.SegmindClient,
+    rows: Path,
+    options: JobOptions | None = None,
+    limit: int | None = None,
+    progress: Progress | None = None,
+) -> JobReport:
+    options = options or JobOptions(hand_on=False)
+    return await run_file(
+        lambda given: client.run_job(
+            given, journal=rows.with_name("journal"), options=options, progress=progress
+        ),
+        lambda: open_rows(rows, own_request, limit),
+        rows.with_name("out.jsonl"),
+    )
 
 
 def numbered(count: int) -> list[dict[str, Any]]:
@@ -113,7 +127,7 @@ async def test_failed_rows_stay_failed_unless_asked_again(tmp_path: Path) -> Non
     fine = ScriptedTransport()
     assert (await run(rows, fine))[0].counts == {"failed": 10}
     assert asked(fine).total() == 0
-    report, got = await run(rows, fine, JobOptions(retry_failed=True))
+    report, got = await run(rows, fine, JobOptions(retry_failed=True, hand_on=False))
     assert (report.counts, report.errors) == ({"ok": 10}, {})
 
 
@@ -140,42 +154,11 @@ async def test_a_stop_for_credits_goes_on_after_a_top_up(tmp_path: Path) -> None
     async with Emulator(cost="0.01", balance="0.5") as emulator:
         async with sa.SegmindClient(emulator.key, emulator.url) as client:
             for expected in ("unsent", None):
-                with Journal(tmp_path / "j", {}) as journal:
-                    report = await run_job(
-                        client,
-                        lambda: open_rows(rows, own_request),
-                        journal,
-                        tmp_path / "out",
-                        JobOptions(),
-                        lambda _so_far: None,
-                    )
+                report = await on_file(client, rows)
                 assert (report.counts["unsent"] > 0) == (expected == "unsent")
                 emulator.world.top_up(5)
         assert set(emulator.billed().values()) == {1}
     assert report.counts == {"ok": 100}
-
-
-async def test_a_disk_that_is_full_stops_the_sending_and_keeps_what_is_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    rows = write(tmp_path / "in.jsonl", numbered(500))
-    transport = ScriptedTransport(latency=0.01)
-    insert = Journal._insert
-
-    def full(self: Journal, record: Any) -> None:
-        if record.key == "id r40":
-            raise sqlite3.OperationalError("database or disk is full")
-        insert(self, record)
-
-    monkeypatch.setattr(Journal, "_insert", full)
-    with pytest.raises(sqlite3.OperationalError, match="disk is full"):
-        await run(rows, transport, max_in_flight=4)
-    sent = asked(transport).total()
-    assert sent < 100
-    monkeypatch.undo()
-    report, got = await run(rows, transport, max_in_flight=4)
-    assert report.resumed == sent - 1
-    assert [row["text"] for row in got] == [f"echo: row {n}" for n in range(500)]
 
 
 async def test_a_restart_does_not_double_the_rate_window(tmp_path: Path) -> None:
@@ -183,18 +166,10 @@ async def test_a_restart_does_not_double_the_rate_window(tmp_path: Path) -> None
     async with Emulator(requests_per_minute=60, balance=100) as emulator:
         began = time.time()
         for limit in (50, 90):
-            with Journal(tmp_path / "j", {}) as journal:
-                async with sa.SegmindClient(
-                    emulator.key, emulator.url, limits=sa.Limits(requests_per_minute=60)
-                ) as client:
-                    await run_job(
-                        client,
-                        partial(open_rows, rows, own_request, limit),
-                        journal,
-                        tmp_path / "out",
-                        JobOptions(),
-                        lambda _s: None,
-                    )
+            async with sa.SegmindClient(
+                emulator.key, emulator.url, limits=sa.Limits(requests_per_minute=60)
+            ) as client:
+                await on_file(client, rows, limit=limit)
         assert time.time() - began < 30  # the wall's clock; the loop's is virtual
     assert emulator.world.account.refused == {}
 
@@ -203,8 +178,9 @@ async def test_what_was_in_flight_at_a_crash_is_taken_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = write(tmp_path / "in.jsonl", numbered(3))
-    with Journal(tmp_path / "journal", {"model": "m"}) as journal:
+    with Journal(tmp_path / "journal", SETTINGS) as journal:
         state = {"ages": [1.0, 2.0], "rate": 30.0, "in_doubt": 4 * 10**10, "at": time.time() - 5}
+        state["monotonic"] = time.monotonic() - 5
         journal.note("state", state).result()
     taken: list[tuple[PacerState, int, float]] = []
     monkeypatch.setattr(Admission, "resume", lambda _self, *told: taken.append(told))
@@ -212,9 +188,9 @@ async def test_what_was_in_flight_at_a_crash_is_taken_over(
     ((pace, in_doubt, elapsed),) = taken
     assert (pace, in_doubt) == (PacerState((1.0, 2.0), 30.0), 4 * 10**10)
     assert 5 <= elapsed < 60
-    with Journal(tmp_path / "journal", {"model": "m"}) as journal:
+    with Journal(tmp_path / "journal", SETTINGS) as journal:
         noted: Any = journal.noted("state").result()
-    assert noted.keys() == {"ages", "rate", "in_doubt", "at"}
+    assert noted.keys() == {"ages", "rate", "in_doubt", "at", "monotonic"}
 
 
 def command(emulator: Emulator, rows: Path, *more: str) -> subprocess.Popen[str]:
@@ -298,22 +274,15 @@ def test_ctrl_c_twice_ends_at_once_and_still_in_order(tmp_path: Path) -> None:
     assert {row["status"] for row in results(tmp_path / "out.jsonl")} == {"unsent"}
 
 
-async def test_progress_and_grace(tmp_path: Path) -> None:
+async def test_progress_is_told_while_it_runs(tmp_path: Path) -> None:
     rows = write(tmp_path / "in.jsonl", numbered(40))
-    told: list[int] = []
-    with Journal(tmp_path / "j", {}) as journal:
-        async with sa.SegmindClient(
-            KEY, transport=ScriptedTransport(latency=5.0), limits=sa.Limits(8)
-        ) as client:
-            await client.balance()
-            await run_job(
-                client,
-                lambda: open_rows(rows, own_request),
-                journal,
-                tmp_path / "out",
-                JobOptions(),
-                lambda so_far: told.append(so_far.fan_out.ok if so_far.fan_out else -1),
-            )
-            assert anyio.current_time() >= 20
-    assert len(told) >= 2
-    assert told == sorted(told)
+    told: list[sa.Standing] = []
+    transport = ScriptedTransport(latency=5.0)
+    report, _ = await run(rows, transport, progress=told.append, max_in_flight=8)
+    assert report.counts == {"ok": 40}
+    assert len(told) >= 10
+    assert [each.ok for each in told] == sorted(each.ok for each in told)
+    assert {each.run for each in told} == {1}
+    assert (told[-1].ok, told[-1].total, told[-1].pending) == (40, 40, 0)
+    with JournalReader(tmp_path / "journal") as journal:
+        assert [sa.Standing.from_json(each.facts) for each in journal.samples()] == told

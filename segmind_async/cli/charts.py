@@ -1,0 +1,257 @@
+"""The charts of a report's page, as SVG that takes its colours and its font from the page around it.
+
+matplotlib draws with stand-in colours; afterwards these become the page's variables, so that one drawing
+serves light and dark. It knows nothing of HTML.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from ..jobs.report import Latency
+from ..jobs.timeline import Moment
+from .wording import count, latency_text
+
+INK, SOFT, LINE, MAIN, WARM = "#010101", "#020202", "#030303", "#040404", "#050505"
+_VARIABLES = {INK: "--ink", SOFT: "--soft", LINE: "--line", MAIN: "--main", WARM: "--warm"}
+
+_WIDTH, _HEIGHT = 5.2, 2.2
+"""Inches, of 72 of the drawing's units."""
+
+_ROUND = (1, 2, 5, 10)
+"""Steps of an axis."""
+
+_FEW = 12
+"""Bars that fill a histogram."""
+
+_MOST_RUNS = 12
+"""Runs whose ends are marked: more would be a grid."""
+
+_STYLE: Any = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "segmind_async",  # the same report is the same page
+    "font.size": 8.5,
+    "text.color": INK,
+    "axes.edgecolor": LINE,
+    "axes.labelcolor": SOFT,
+    "axes.labelsize": 8.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.spines.left": False,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "axes.axisbelow": True,
+    "grid.color": LINE,
+    "grid.linewidth": 0.7,
+    "xtick.color": LINE,
+    "ytick.color": LINE,
+    "xtick.labelcolor": SOFT,
+    "ytick.labelcolor": SOFT,
+    "ytick.major.size": 0.0,
+    "lines.linewidth": 1.5,
+    "lines.solid_capstyle": "round",
+    "figure.constrained_layout.use": True,
+}
+
+_SVG = "{http://www.w3.org/2000/svg}"
+_XLINK = "{http://www.w3.org/1999/xlink}"
+
+
+def balance(moments: Sequence[Moment]) -> ET.Element:
+    """Draw the credits left, the part of them held, and the floor."""
+
+    def draw(figure: Figure) -> None:
+        axes = figure.subplots()
+        known = [(moment, moment.balance) for moment in moments if moment.balance is not None]
+        times, unit = _times([moment for moment, _ in known])
+        left = [float(amount) for _, amount in known]
+        free = [float(amount - moment.held) for moment, amount in known]
+        floor = moments[-1].floor
+        axes.fill_between(times, free, left, color=MAIN, alpha=0.22, linewidth=0)
+        axes.plot(times, left, color=MAIN)
+        if floor:
+            axes.axhline(float(floor), color=WARM, linewidth=1, linestyle=(0, (4, 3)))
+            _mark(axes, float(floor), f"floor {floor.normalize():f}", WARM)
+        if min(left) < max(left) * 2 / 3:
+            axes.set_ylim(bottom=0)
+        _over_time(axes, moments, times, unit, "credits")
+
+    return _drawn(draw, "Credits left over time")
+
+
+def spent(moments: Sequence[Moment]) -> ET.Element:
+    """Draw the credits spent so far."""
+
+    def draw(figure: Figure) -> None:
+        axes = figure.subplots()
+        times, unit = _times(moments)
+        sums = [float(moment.spent) for moment in moments]
+        axes.fill_between(times, sums, color=MAIN, alpha=0.12, linewidth=0)
+        axes.plot(times, sums, color=MAIN)
+        axes.set_ylim(bottom=0)
+        _over_time(axes, moments, times, unit, "credits")
+
+    return _drawn(draw, "Credits spent over time")
+
+
+def in_flight(moments: Sequence[Moment]) -> ET.Element:
+    """Draw the calls in flight under their limit."""
+
+    def draw(figure: Figure) -> None:
+        axes = figure.subplots()
+        times, unit = _times(moments)
+        axes.fill_between(
+            times, [moment.in_flight for moment in moments], step="post", color=MAIN, alpha=0.3, linewidth=0
+        )
+        axes.step(times, [moment.limit for moment in moments], where="post", color=INK, linewidth=1)
+        axes.set_ylim(bottom=0)
+        axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
+        _over_time(axes, moments, times, unit, "calls")
+
+    return _drawn(draw, "Calls in flight and their limit over time")
+
+
+def rate(moments: Sequence[Moment]) -> ET.Element:
+    """Draw how many rows ended a second, what the pace allows, and when 429s came."""
+
+    def draw(figure: Figure) -> None:
+        refused = [moment.rate_limited for moment in moments]
+        times, unit = _times(moments)
+        if any(refused):
+            axes, below = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
+            width = max(times) / 120 or 1.0
+            came = [(time, number) for time, number in zip(times, refused, strict=True) if number]
+            below.bar(*zip(*came, strict=True), width=width, color=WARM)
+            below.set_ylim(bottom=0)
+            below.set_ylabel("429s")
+            below.yaxis.set_major_locator(MaxNLocator(2, integer=True))
+            axes.tick_params(axis="x", length=0)
+        else:
+            axes = below = figure.subplots()
+        axes.plot(times, [moment.rate for moment in moments], color=MAIN)
+        paces = [float("nan") if moment.pace is None else moment.pace / 60 for moment in moments]
+        axes.step(times, paces, where="post", color=INK, linewidth=1, linestyle=(0, (4, 3)))
+        axes.set_ylim(bottom=0)
+        axes.set_ylabel("rows a second")
+        _over_time(below, moments, times, unit, below.get_ylabel())
+
+    return _drawn(draw, "Rows that ended a second, and 429 answers, over time")
+
+
+def latencies(latency: Latency) -> ET.Element:
+    """Draw how calls are spread over their latencies, and the quantiles."""
+
+    def draw(figure: Figure) -> None:
+        axes = figure.subplots()
+        bins = latency.bins
+        width = (bins[0].below or 1.0) - bins[0].least
+        for one in bins:
+            colour, alpha = (SOFT, 0.5) if one.below is None else (MAIN, 0.75)
+            axes.bar(one.least, one.count, width * 0.94, align="edge", color=colour, alpha=alpha)
+        top = max(one.count for one in bins)
+        # A few bars do not fill the whole width: calls that take alike would be one wall.
+        margin = width * max(0, _FEW - len(bins)) / 2
+        begin, end = max(0.0, bins[0].least - margin), bins[-1].least + width + margin
+        for n, (share, value) in enumerate(((50, latency.p50), (95, latency.p95), (99, latency.p99))):
+            if value > end:
+                continue  # in the last bar, which stands for all that is longer
+            is_late = value > begin + 0.8 * (end - begin)
+            axes.axvline(value, color=WARM, linewidth=1)
+            axes.annotate(
+                f"{share} % within {latency_text(value)}", (value, top * (1.44 - 0.13 * n)),
+                (-4 if is_late else 4, 0), textcoords="offset points", ha="right" if is_late else "left",
+                color=INK, va="top",
+            )  # fmt: skip
+        axes.set_ylim(0, top * 1.46)
+        axes.set_xlim(begin, end)
+        axes.xaxis.set_major_locator(MaxNLocator(14, steps=_ROUND))
+        if bins[-1].below is None:
+            axes.annotate(
+                f"over {bins[-1].least:g} s", (bins[-1].least + width, bins[-1].count), (0, 3),
+                textcoords="offset points", color=SOFT, ha="right", fontsize=7.5,
+            )  # fmt: skip
+        axes.set_xlabel("seconds from a call's first slot to its answer")
+        axes.set_ylabel("rows")
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: count(round(value))))
+        axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
+
+    return _drawn(draw, "Latencies of the answered rows", 2 * _WIDTH)
+
+
+def _times(moments: Sequence[Moment]) -> tuple[list[float], str]:
+    """Return when moments were, in a unit that suits all of them, and its name."""
+    total = moments[-1].worked
+    seconds, unit = (
+        (1, "seconds") if total < 180 else (60, "minutes") if total < 3 * 3600 else (3600, "hours")
+    )
+    return [moment.worked / seconds for moment in moments], unit
+
+
+def _over_time(axes: Axes, moments: Sequence[Moment], times: Sequence[float], unit: str, ylabel: str) -> None:
+    """Put a time axis under a chart, and mark where runs began."""
+    axes.set_xlim(0, max(times) or 1.0)
+    axes.set_xlabel(f"{unit} of work")
+    axes.set_ylabel(ylabel)
+    axes.xaxis.set_major_locator(MaxNLocator(8, steps=_ROUND))
+    runs = {moment.run: moment.worked for moment in moments}
+    scale = (max(times) or 1.0) / (moments[-1].worked or 1.0)
+    for each in axes.figure.axes if 1 < len(runs) <= _MOST_RUNS else []:
+        for ended_at in [*runs.values()][:-1]:
+            each.axvline(ended_at * scale, color=SOFT, linewidth=0.7, linestyle=(0, (1, 2)))
+
+
+def _mark(axes: Axes, height: float, text: str, colour: str) -> None:
+    """Name a level at the left end of its line, where what falls to it is still high."""
+    axes.annotate(
+        text, (0, height), (3, 2), xycoords=("axes fraction", "data"), textcoords="offset points",
+        va="bottom", color=colour, fontsize=8,
+    )  # fmt: skip
+
+
+def _drawn(draw: Callable[[Figure], None], label: str, width: float = _WIDTH) -> ET.Element:
+    """Draw a chart and return its SVG, ready to stand in a page."""
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(width, _HEIGHT))
+        figure.patch.set_alpha(0)
+        draw(figure)
+        for axes in figure.axes:
+            axes.patch.set_alpha(0)
+        file = io.BytesIO()
+        figure.savefig(file, format="svg")
+    return _adopted(ET.fromstring(file.getvalue()), label)  # noqa: S314  # it was just drawn here
+
+
+def _adopted(svg: ET.Element, label: str) -> ET.Element:
+    """Make a drawing part of a page: its colours, its font, ids of its own, and no name of another place."""
+    mark = re.sub(r"\W+", "-", label.lower())
+    for parent in svg.iter():
+        for child in [each for each in parent if each.tag in {f"{_SVG}metadata", f"{_SVG}style"}]:
+            parent.remove(child)
+    wanted = set(re.findall(r"#([mp][0-9a-f]{10})", ET.tostring(svg, encoding="unicode")))
+    for element in svg.iter():
+        element.tag = element.tag.removeprefix(_SVG)
+        for name, value in [*element.attrib.items()]:
+            del element.attrib[name]
+            if name != "id":
+                element.set(name.removeprefix(_XLINK), _translated(value, mark))
+            elif value in wanted:
+                element.set("id", f"{mark}-{value}")
+    svg.attrib = {"viewBox": svg.attrib["viewBox"], "role": "img", "aria-label": label}
+    return svg
+
+
+def _translated(value: str, mark: str) -> str:
+    value = re.sub(r"#(?=[mp][0-9a-f]{10})", f"#{mark}-", value)
+    value = re.sub(r"font-family: [^;]*; ?", "", value)
+    for colour, variable in _VARIABLES.items():
+        value = value.replace(colour, f"var({variable})")
+    return value

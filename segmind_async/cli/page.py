@@ -1,0 +1,335 @@
+"""A report as one page of HTML: nothing outside it is needed, and nothing in it is anything but data.
+
+The page is built as a tree and written out at the end, so no text can become markup; a policy in its head
+forbids whatever would load or run something all the same.
+"""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+
+from .._version import __version__
+from ..jobs.notable import NotableRow
+from ..jobs.report import Report
+from ..jobs.scores import Scores
+from . import charts
+from .wording import (
+    count,
+    credits_text,
+    duration,
+    job_name,
+    latency_text,
+    one_line,
+    percent,
+    rate_text,
+    summary,
+)
+
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+
+_MOST_CLASSES = 20
+"""Classes of errors that are listed."""
+
+
+_MOST_LABEL = 24
+"""Characters of a label that head a line or a column."""
+
+
+def write_page(report: Report, path: Path) -> None:
+    """Write the page of a report; raises OSError if the disk does not take it."""
+    path.write_text(page(report), encoding="utf-8")
+
+
+def page(report: Report) -> str:
+    """Return the page of a report."""
+    main = _tag(
+        "main",
+        *_head(report),
+        *_over_time(report),
+        *_latency(report),
+        *_errors(report),
+        *_labels(report.scores),
+        *_worth_a_look(report),
+        _tag(
+            "footer",
+            f"Written by segmind-async {__version__} from {report.journal}. Amounts are in credits.",
+        ),
+    )
+    head = _tag(
+        "head",
+        _tag("meta", charset="utf-8"),
+        _tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        _tag("meta", {"http-equiv": "Content-Security-Policy", "content": _POLICY}),
+        _tag("title", f"{job_name(report)} · job report"),
+        _style(),
+    )
+    html = _tag("html", head, _tag("body", main), lang="en")
+    return "<!doctype html>\n" + ET.tostring(html, encoding="unicode", method="html") + "\n"
+
+
+def _head(report: Report) -> list[ET.Element]:
+    ok, failed = report.counts.get("ok", 0), report.counts.get("failed", 0)
+    unusable = report.standing.unusable if report.standing else 0
+    parts = [
+        ("answered", "ok", ok),
+        ("failed or unusable" if unusable else "failed", "failed", failed + unusable),
+        ("to go", "", report.pending or 0),
+    ]
+    total = sum(number for _, _, number in parts) or 1
+    shares = [
+        _tag("i", {"class": kind, "style": f"width: {100 * number / total:.2f}%"})
+        for _, kind, number in parts
+        if kind
+    ]
+    legend = [
+        _tag("span", _tag("i", {"class": kind}), f"{count(number)} {name}")
+        for name, kind, number in parts
+        if number or kind == "ok"
+    ]
+    return [
+        _tag("h1", job_name(report)),
+        _tag("p", " · ".join(summary(report)), {"class": "state soft"}),
+        _tag("div", *_tiles(report), {"class": "tiles"}),
+        _tag("div", *shares, {"class": "progress"}),
+        _tag("div", *legend, {"class": "legend"}),
+    ]
+
+
+def _tiles(report: Report) -> list[ET.Element]:
+    """Return the figures that matter most, each with what it means."""
+    ok, standing = report.counts.get("ok", 0), report.standing
+    failed = report.counts.get("failed", 0)
+    tiles = [
+        _tile(
+            "rows answered",
+            count(ok),
+            f"{percent(ok / (ok + failed) if ok + failed else None)} of those that ended",
+        )
+    ]
+    if report.scores is not None:
+        tiles.append(
+            _tile(
+                "labels right",
+                percent(report.scores.accuracy),
+                f"of {count(report.scores.judged)} rows with a known label",
+            )
+        )
+    cost = "" if report.mean_cost is None else f"{credits_text(report.mean_cost * 1000)} a thousand rows"
+    tiles.append(_tile("credits spent", credits_text(report.spent), cost))
+    if standing is not None and standing.balance is not None:
+        floor = f"floor {standing.floor.normalize():f}" if standing.floor else ""
+        tiles.append(_tile("credits left", credits_text(standing.balance), floor))
+    if report.pending and report.mean_cost is not None:
+        needed = credits_text(report.pending * report.mean_cost)
+        soon = (
+            f"about {duration(report.ends_in)} to go"
+            if report.ends_in is not None
+            else f"for {count(report.pending)} rows to go"
+        )
+        tiles.append(_tile("credits needed", needed, soon))
+    tiles.append(_tile("time of work", duration(report.worked), rate_text(report.rate)))
+    if report.latency is not None:
+        found = report.latency
+        tiles.append(
+            _tile(
+                "half within",
+                latency_text(found.p50),
+                f"95 % {latency_text(found.p95)}, 99 % {latency_text(found.p99)}",
+            )
+        )
+    return tiles
+
+
+def _tile(name: str, figure: str, meaning: str) -> ET.Element:
+    return _tag(
+        "div",
+        _tag("span", name, {"class": "name"}),
+        _tag("b", figure),
+        _tag("span", meaning),
+        {"class": "tile"},
+    )
+
+
+def _over_time(report: Report) -> list[ET.Element]:
+    moments = report.timeline
+    if len(moments) < 2:
+        return []
+    pace = moments[-1].pace
+    allowed = "" if pace is None else f"; dashed: {count(round(pace))} calls a minute allowed"
+    figures = [
+        _figure("Credits spent", f"{credits_text(report.spent)} in all", charts.spent(moments)),
+        _figure(
+            "In flight",
+            "calls on the wire, under the limit in force",
+            charts.in_flight(moments),
+        ),
+        _figure(
+            "Rate",
+            f"rows that ended{allowed}",
+            charts.rate(moments),
+        ),
+    ]
+    if sum(moment.balance is not None for moment in moments) > 1:
+        figures.insert(
+            0,
+            _figure(
+                "Credits left", "as last known; the band is held for calls in flight", charts.balance(moments)
+            ),
+        )
+    runs = f"The work of {report.runs} runs; dotted lines part them." if report.runs > 1 else ""
+    return [
+        _tag("h2", "Over time"),
+        *([_tag("p", runs, {"class": "soft", "style": "margin-bottom: 18px"})] if runs else []),
+        _tag("div", *figures, {"class": "charts"}),
+    ]
+
+
+def _latency(report: Report) -> list[ET.Element]:
+    if report.latency is None:
+        return []
+    chart = _tag("div", charts.latencies(report.latency), {"class": "scroll wide"})
+    return [_tag("h2", "Latency"), _tag("figure", chart)]
+
+
+def _figure(title: str, meaning: str, chart: ET.Element) -> ET.Element:
+    return _tag("figure", _tag("figcaption", title, _tag("span", meaning)), chart)
+
+
+def _errors(report: Report) -> list[ET.Element]:
+    if not report.errors:
+        return []
+    most = max(one.count for one in report.errors)
+    rows = [
+        [
+            _cell(count(one.count), "num"),
+            _tag("td", _tag("i", {"style": f"width: {100 * one.count / most:.1f}%"}), {"class": "bar"}),
+            _cell(one.name, "kind"),
+            _cell(one.example.message or "", "what"),
+        ]
+        for one in report.errors[:_MOST_CLASSES]
+    ]
+    return [_tag("h2", "Errors"), _table(["rows", "", "class", "the first one says"], rows)]
+
+
+def _labels(scores: Scores | None) -> list[ET.Element]:
+    if scores is None:
+        return []
+    heads = [
+        _tag("th", "right label", _tag("br"), "↓ · given →", {"class": "row"}),
+        *(_tag("th", _short(label)) for label in scores.labels),
+        *(
+            _tag("th", name, {"class": "gap" if not n else ""})
+            for n, name in enumerate(("rows", "recall", "precision", "F1"))
+        ),
+    ]
+    rows = [_tag("tr", *heads)]
+    for n, score in enumerate(scores.by_label):
+        figures = (count(score.rows), percent(score.recall), percent(score.precision), percent(score.f1))
+        rows.append(
+            _tag(
+                "tr",
+                _tag("th", _short(score.label), {"class": "row"}),
+                *(
+                    _confusion(number, score.rows, is_right=n == m)
+                    for m, number in enumerate(scores.matrix[n])
+                ),
+                *(_cell(figure, "score gap" if not m else "score") for m, figure in enumerate(figures)),
+            )
+        )
+    none = f" {count(scores.unanswered)} rows more got no label at all." if scores.unanswered else ""
+    text = (
+        f"{percent(scores.accuracy)} of {count(scores.judged)} rows were given the right label.{none} "
+        "A cell counts rows with one right label and one given label; its shade is its share of the line."
+    )
+    return [
+        _tag("h2", "Labels"),
+        _tag("p", text, {"class": "soft", "style": "margin-bottom: 14px"}),
+        _tag("div", _tag("table", *rows, {"class": "matrix"}), {"class": "scroll"}),
+    ]
+
+
+def _short(label: str) -> str:
+    return label if len(label) <= _MOST_LABEL else label[: _MOST_LABEL - 1] + "…"
+
+
+def _confusion(number: int, of_all: int, *, is_right: bool) -> ET.Element:
+    share = number / of_all if of_all else 0.0
+    # What is wrong is rare where it goes well: its shade shows more.
+    shade = share * 80 if is_right else min(80.0, share * 200)
+    kind = f"{'right' if is_right else 'wrong'}{' strong' if shade > 45 else ''}"
+    return _tag("td", count(number), {"class": kind, "style": f"--share: {shade:.0f}%"})
+
+
+def _worth_a_look(report: Report) -> list[ET.Element]:
+    kinds = (
+        ("Failed", ["error"], [(row, [_cell(row.error or "", "kind")]) for row in report.failed]),
+        ("Misjudged", ["given label, right label"], [(row, [_judgement(row)]) for row in report.misjudged]),
+        ("Slowest", ["took", "credits"], [(row, _sizes(row)) for row in report.slowest]),
+        ("Dearest", ["took", "credits"], [(row, _sizes(row)) for row in report.dearest]),
+    )
+    found: list[ET.Element] = []
+    for title, names, rows in kinds:
+        if rows:
+            lines = [[_name(row), *cells, _what(row)] for row, cells in rows]
+            found += [_tag("h3", title), _table(["row", *names, "how it begins"], lines)]
+    return [_tag("h2", "Rows worth a look"), *found] if found else []
+
+
+def _name(row: NotableRow) -> ET.Element:
+    place = "" if row.place is None else f"row {count(row.place + 1)} of the input"
+    return _tag("td", row.name, _tag("div", place, {"class": "soft"}), {"class": "id"})
+
+
+def _judgement(row: NotableRow) -> ET.Element:
+    return _cell(f"{row.label}, not {row.truth}", "kind")
+
+
+def _sizes(row: NotableRow) -> list[ET.Element]:
+    return [_cell(latency_text(row.seconds), "num"), _cell(credits_text(row.cost), "num")]
+
+
+def _what(row: NotableRow) -> ET.Element:
+    """Show how a row begins, and what its error says."""
+    message = [_tag("div", row.message, {"class": "soft"})] if row.message else []
+    return _tag("td", row.excerpt or "", *message, {"class": "what"})
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[ET.Element]]) -> ET.Element:
+    first = _tag("tr", *(_tag("th", head) for head in heads))
+    return _tag(
+        "div",
+        _tag("table", first, *(_tag("tr", *row) for row in rows), {"class": "full"}),
+        {"class": "scroll"},
+    )
+
+
+def _cell(text: str, kind: str = "") -> ET.Element:
+    return _tag("td", text, {"class": kind} if kind else {})
+
+
+def _style() -> ET.Element:
+    style = ET.Element("style")
+    style.text = files("segmind_async.cli").joinpath("page.css").read_text(encoding="utf-8")
+    return style
+
+
+def _tag(tag: str, *content: str | ET.Element | dict[str, str], **attributes: str) -> ET.Element:
+    """Make an element of texts and elements, in their order; a dict holds attributes that are no words."""
+    element = ET.Element(tag, attributes)
+    last: ET.Element | None = None
+    for part in content:
+        if isinstance(part, dict):
+            element.attrib.update(part)
+        elif isinstance(part, str):
+            text = one_line(part) if part.strip() else part
+            if last is None:
+                element.text = (element.text or "") + text
+            else:
+                last.tail = (last.tail or "") + text
+        else:
+            element.append(part)
+            last = part
+    return element

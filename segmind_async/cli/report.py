@@ -1,0 +1,226 @@
+"""`report`: what a journal says of its job, on a terminal, as JSON, or as a page."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from rich.console import Console, Group
+from rich.table import Table
+from rich.text import Text
+
+from ..jobs.report import Latency, Report, read_report
+from ..jobs.scores import Scores
+from ..models import Status
+from .running import Exit, say, show_json
+from .wording import (
+    WAITING_FOR,
+    count,
+    credits_text,
+    duration,
+    job_name,
+    latency_text,
+    one_line,
+    percent,
+    rate_text,
+    summary,
+)
+
+_LABEL = 10
+"""Columns of what a line is about."""
+
+_SHOWN = 5
+"""Rows of each kind that are worth a look."""
+
+_PIPED = 200
+"""Columns where there is no terminal: whoever reads that has lines of any length."""
+
+
+def run(journal: Path, html: Path | None, *, as_json: bool) -> Exit:
+    """Report on a journal; raises JournalError for a file that is none."""
+    found = read_report(journal)
+    if html is not None:
+        try:
+            from .page import write_page  # noqa: PLC0415  # matplotlib takes half a second
+        except ImportError:
+            say("--html needs what draws its charts: pip install 'segmind-async[report]'")
+            return Exit.USAGE
+        write_page(found, html)
+        say(f"page in {html}")
+    if as_json:
+        show_json(found.as_json())
+    elif html is None:
+        show(found, Console(highlight=False, width=None if sys.stdout.isatty() else _PIPED))
+    return Exit.OK
+
+
+def show(report: Report, console: Console) -> None:
+    """Print a report, no wider than *console*."""
+    parts: list[Text | Table] = [_head(report)]
+    if report.latency is not None:
+        parts += bars(report.latency, console.width)
+    if report.errors:
+        parts += [Text(), *_errors(report)]
+    if report.scores is not None:
+        parts += [Text(), *_scores(report.scores, console.width)]
+    parts += _worth_a_look(report)
+    with console.capture() as printed:
+        console.print(Group(*parts))
+    # Columns are filled up with blanks, which a file or a pipe need not have.
+    console.file.writelines(f"{line.rstrip()}\n" for line in printed.get().splitlines())
+
+
+def _head(report: Report) -> Table:
+    """Return the lines that sum a job up; they are wrapped, not cut."""
+    failed = report.counts.get(Status.FAILED, 0)
+    rows = Text(f"{count(report.counts.get(Status.OK, 0))} ok")
+    rows.append(f" · {count(failed)} failed", "red" if failed else "")
+    if report.standing is not None and report.standing.unusable:
+        rows.append(f" · {count(report.standing.unusable)} unusable")
+    if report.pending is not None:
+        rows.append(f" · {count(report.pending)} to go")
+    table = Table.grid(padding=(0, 1, 0, 0))
+    table.add_column(style="dim", width=_LABEL - 1, no_wrap=True)
+    table.add_column()
+    table.add_row(
+        "job", Text.assemble((job_name(report), "bold"), *(f" · {part}" for part in summary(report)))
+    )
+    table.add_row("rows", rows)
+    table.add_row("credits", Text(_money(report)))
+    table.add_row("time", Text(_time(report)))
+    table.add_row("sending", _sending(report))
+    if report.latency is not None:
+        found = [latency_text(each) for each in (report.latency.p50, report.latency.p95, report.latency.p99)]
+        table.add_row("latency", Text("half within {} · 95 % within {} · 99 % within {}".format(*found)))
+    return table
+
+
+def _money(report: Report) -> str:
+    parts = [f"{credits_text(report.spent)} spent"]
+    if report.mean_cost is not None:
+        parts.append(f"{credits_text(report.mean_cost * 1000)} a thousand rows")
+    standing = report.standing
+    if standing is not None and standing.balance is not None:
+        if report.owner is not None:
+            parts.append(f"{credits_text(standing.held)} held")
+        floor = f" (floor {standing.floor.normalize():f})" if standing.floor else ""
+        parts.append(f"{credits_text(standing.balance)} left{floor}")
+    if report.pending and report.mean_cost is not None:
+        parts.append(f"{credits_text(report.pending * report.mean_cost)} needed to finish")
+    if report.unpriced:
+        parts.append(f"{count(report.unpriced)} answers of unknown cost")
+    return " · ".join(parts)
+
+
+def _time(report: Report) -> str:
+    parts = [f"{duration(report.worked)} of work", rate_text(report.rate)]
+    if report.ends_in is not None:
+        parts.append(f"about {duration(report.ends_in)} to go")
+    if report.floor_in is not None:
+        parts.append(f"no credits left to spend in {duration(report.floor_in)}")
+    return " · ".join(parts)
+
+
+def _sending(report: Report) -> Text:
+    text = Text(f"{count(report.attempts)} attempts")
+    if report.rate_limited:
+        text.append(f" · {count(report.rate_limited)} × 429")
+    if report.in_doubt:
+        text.append(f" · {count(report.in_doubt)} perhaps paid twice", "yellow")
+    standing = report.standing
+    if standing is not None:
+        now = f"{standing.in_flight} of {standing.limit}" if report.owner else f"limit {standing.limit}"
+        text.append(f" · {now} in flight")
+        if report.owner and standing.waiting and standing.waiting_for is not None:
+            text.append(f", {count(standing.waiting)} waiting for {WAITING_FOR[standing.waiting_for]}")
+        if standing.requests_per_minute is not None:
+            text.append(f", at most {count(round(standing.requests_per_minute))} calls a minute")
+    return text
+
+
+def bars(latency: Latency, width: int) -> list[Text]:
+    """Draw how calls are spread over their latencies."""
+    edges = [
+        f"{one.least:g}–{one.below:g} s" if one.below is not None else f"over {one.least:g} s"
+        for one in latency.bins
+    ]
+    wide = max(len(edge) for edge in edges)
+    most = max(one.count for one in latency.bins)
+    figures = len(count(most))
+    room = max(10, min(60, width - _LABEL - wide - figures - 4))
+    lines = []
+    first = next(n for n, one in enumerate(latency.bins) if one.count)
+    for edge, one in [*zip(edges, latency.bins, strict=True)][first:]:
+        filled = max(one.count > 0, round(room * one.count / most))
+        lines.append(
+            Text.assemble(
+                " " * _LABEL, (f"{edge:>{wide}}  ", "dim"), ("█" * filled, "cyan"), f" {count(one.count)}"
+            )
+        )
+    return lines
+
+
+def _errors(report: Report) -> list[Text]:
+    wide = max(len(count(one.count)) for one in report.errors)
+    return [
+        _about(
+            "errors" if not n else "",
+            (f"{count(one.count):>{wide}} × {one_line(one.name)}", "red"),
+            (f"  {one_line(one.example.message or '')}", "dim"),
+        )
+        for n, one in enumerate(report.errors[: 2 * _SHOWN])
+    ]
+
+
+def _scores(scores: Scores, width: int) -> list[Text | Table]:
+    got_none = f" · {count(scores.unanswered)} got no label" if scores.unanswered else ""
+    head = _about(
+        "labels",
+        (f"{percent(scores.accuracy)} right", "bold"),
+        f" of {count(scores.judged)} rows whose label is known{got_none}",
+    )
+    labels = [one_line(label) for label in scores.labels]
+    figures = ("rows", "recall", "precision", "F1")
+    # The matrix is left out where it does not fit; the rest says the most important of it.
+    wide = sum(max(len(label), 7) + 2 for label in labels) + max(map(len, labels)) + 48
+    given = labels if wide <= width else []
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column(Text(" " * _LABEL + ("right ↓ given →" if given else "right label")), no_wrap=True)
+    for name in (*given, *figures):
+        table.add_column(Text(name), justify="right", no_wrap=True)
+    for n, score in enumerate(scores.by_label):
+        cells = [
+            Text(count(cell), style="green" if n == m else "red" if cell else "dim")
+            for m, cell in enumerate(scores.matrix[n][: len(given)])
+        ]
+        figures = (count(score.rows), percent(score.recall), percent(score.precision), percent(score.f1))
+        table.add_row(Text(" " * _LABEL + labels[n]), *cells, *map(Text, figures))
+    return [head, table]
+
+
+def _worth_a_look(report: Report) -> list[Text]:
+    kinds = {
+        "failed": [(row, one_line(row.error or "")) for row in report.failed],
+        "misjudged": [
+            (row, f"{one_line(row.label or '')}, not {one_line(row.truth or '')}") for row in report.misjudged
+        ],
+        "slowest": [(row, latency_text(row.seconds)) for row in report.slowest],
+        "dearest": [(row, credits_text(row.cost)) for row in report.dearest],
+    }
+    lines = []
+    for kind, found in kinds.items():
+        rows = found[:_SHOWN]
+        wide = [
+            max(len(text) for text in column)
+            for column in zip(*((one_line(r.name), why) for r, why in rows), strict=True)
+        ]
+        lines += [Text()] if rows else []
+        for n, (row, why) in enumerate(rows):
+            text = row.excerpt if row.excerpt is not None else row.message
+            name = f"{one_line(row.name):<{wide[0]}}  {why:<{wide[1]}}  "
+            lines.append(_about(kind if not n else "", name, (one_line(text or ""), "dim")))
+    return lines
+
+
+def _about(label: str, *parts: str | tuple[str, str]) -> Text:
+    return Text.assemble((f"{label:<{_LABEL}}", "dim"), *parts, no_wrap=True, overflow="ellipsis")

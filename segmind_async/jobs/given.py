@@ -1,0 +1,34 @@
+"""Rows of a job as a program gives them: requests in any iterable."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from typing import TypeAlias
+
+from ..models import ChatRequest, Request
+from .rows import Row
+
+JobRows: TypeAlias = Iterable[Request | Row] | AsyncIterable[Request | Row]
+"""Strings, lists of messages, `ChatRequest`s, or rows of a file as `open_rows` reads them."""
+
+
+def as_rows(given: JobRows) -> Iterator[Row] | AsyncIterator[Row]:
+    """Number what is given, and take the ids that it names."""
+    if isinstance(given, AsyncIterable):
+        return _numbered(given)
+    return (_row(index, each) for index, each in enumerate(given))
+
+
+async def _numbered(given: AsyncIterable[Request | Row]) -> AsyncIterator[Row]:
+    index = 0
+    async for each in given:
+        yield _row(index, each)
+        index += 1
+
+
+def _row(index: int, given: Request | Row) -> Row:
+    if isinstance(given, Row):
+        return given
+    request = given if isinstance(given, ChatRequest) else ChatRequest(given)
+    named = request.id is not None
+    return Row(index, index + 1, request.id if request.id is not None else str(index), named, {}, request)

@@ -1,0 +1,84 @@
+"""What a row is known by over all runs, and whether it is still the same."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from pydantic_core import to_json
+
+from ..models import ChatRequest
+from .committer import of
+from .journal import Journal, Record
+from .rows import Row
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A row, and what the journal knows it by."""
+
+    row: Row
+    key: str
+    digest: bytes
+    record: Record | None
+    """What became of it, if that is known of this very request."""
+    earlier: int | None
+    """Number of the record that a new one replaces."""
+
+
+def digest_of(request: ChatRequest) -> bytes:
+    """Return what tells one request from another, in whatever place and order of fields it stands."""
+    canonical = to_json([_sorted(request.messages), request.model, _sorted(request.parameters)])
+    return hashlib.sha256(canonical).digest()[:16]
+
+
+def _sorted(value: object) -> object:
+    if isinstance(value, Mapping):
+        return [[name, _sorted(value[name])] for name in sorted(value)]
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return [_sorted(item) for item in value]
+    return value
+
+
+def name_of(row: Row, digest: bytes) -> tuple[str, str]:
+    """Return what a row is called: its id, else what it asks."""
+    return ("id", row.id) if row.has_id else ("request", digest.hex())
+
+
+async def matched(journal: Journal, batches: AsyncIterator[list[Row]]) -> AsyncIterator[Known]:
+    """Yield every row with its record; a pass over the input from its beginning."""
+    await of(journal.forget_occurrences())
+    async for batch in batches:
+        digests = [digest_of(row.request) if row.request else b"" for row in batch]
+        names = [name_of(row, digest) for row, digest in zip(batch, digests, strict=True)]
+        found = await of(journal.look_up(names))
+        for row, digest, (key, record) in zip(batch, digests, found, strict=True):
+            same = record is not None and record.digest == digest
+            yield Known(row, key, digest, record if same else None, record.number if record else None)
+
+
+async def batches_of(rows: Iterable[Row] | AsyncIterable[Row], at_once: int) -> AsyncIterator[list[Row]]:
+    """Yield rows many at a time, or one at a time if waiting for the next may take long."""
+    if isinstance(rows, AsyncIterable):
+        async for row in rows:
+            yield [row]
+        return
+    taken = iter(rows)
+    while batch := list(islice(taken, at_once)):
+        yield batch
+
+
+def excerpt_of(request: ChatRequest, length: int = 200) -> str:
+    """Return how the last question of *request* begins."""
+    return " ".join(_last_text(request)[: 2 * length].split())[:length]
+
+
+def _last_text(request: ChatRequest) -> str:
+    if isinstance(request.messages, str):
+        return request.messages
+    content = request.messages[-1].get("content") if request.messages else None
+    parts: Iterable[object] = content if isinstance(content, list | tuple) else [content]
+    texts = [part.get("text") if isinstance(part, Mapping) else part for part in parts]
+    return " ".join(text for text in texts if isinstance(text, str))

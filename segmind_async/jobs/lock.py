@@ -1,0 +1,91 @@
+"""Who works on a journal: a lock file that names its owner, and what kind of disk it lies on."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import IO
+
+_NETWORK = frozenset(
+    {
+        "nfs",
+        "nfs4",
+        "cifs",
+        "smb3",
+        "smbfs",
+        "9p",
+        "afs",
+        "ceph",
+        "glusterfs",
+        "lustre",
+        "fuse.sshfs",
+        "virtiofs",
+    }
+)
+"""File systems on which SQLite's WAL cannot work: its index is shared memory of one machine."""
+
+_MOUNTS = Path("/proc/self/mounts")
+
+
+class Lock:
+    """A lock file that names who holds it; the system lets go of it when the process ends, however."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: IO[str] | None = None
+
+    def __repr__(self) -> str:
+        return f"Lock({str(self._path)!r}, {'free' if self._file is None else 'held'})"
+
+    def take(self) -> str | None:
+        """Take the lock; if somebody else holds it, return who."""
+        file = self._path.open("a+", encoding="utf-8")
+        try:
+            _lock_file(file.fileno())
+        except OSError:
+            file.seek(0)
+            owner = file.read().strip() or "another process"
+            file.close()
+            return owner
+        file.truncate(0)
+        file.write(f"process {os.getpid()}")
+        file.flush()
+        self._file = file
+        return None
+
+    def release(self) -> None:
+        """Let go. The file stays: to delete it would race with the next one who locks it. Idempotent."""
+        if self._file is not None:
+            self._file.truncate(0)
+            self._file.close()
+            self._file = None
+
+
+def is_on_network(path: Path) -> bool:
+    """Tell whether *path* lies on another machine's disk; True where that cannot be found out."""
+    try:
+        mounts = _MOUNTS.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return True
+    place, best, kind = path.resolve(), -1, ""
+    for line in mounts:
+        _, folder, found, *_ = line.split(" ")
+        mount = Path(folder.replace("\\040", " "))
+        if place.is_relative_to(mount) and len(mount.parts) >= best:
+            best, kind = len(mount.parts), found
+    return kind in _NETWORK
+
+
+if os.name == "posix":
+    import fcntl
+
+    def _lock_file(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+else:  # pragma: no cover  # Windows
+    import msvcrt
+
+    def _lock_file(descriptor: int) -> None:
+        # Far behind what is written there, so that others can read who holds it.
+        os.lseek(descriptor, 1 << 20, os.SEEK_SET)
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]

@@ -1,0 +1,85 @@
+"""What a job is, and what is wanted of it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from pydantic_core import to_json
+
+from .._parse import Expected
+from ..config import check_choice
+from ..models import ChatCompletion
+from .journal import Record, Settings
+from .results import Read, Reading
+from .rows import Row
+from .sights import Progress
+
+Delivery: TypeAlias = Literal["direct", "queued"]
+
+
+def _nothing(_: ChatCompletion) -> Reading:
+    return Reading()
+
+
+@dataclass(frozen=True, slots=True)
+class JobOptions:
+    """What a job does with its rows; how it sends them is the fan-out's."""
+
+    delivery: Delivery = "direct"
+    """"direct": a call waits for its answer. "queued": by way of `/v2`, where the id of each request is on
+    the disk at once, and after a crash its answer is fetched instead of paid for again."""
+    read: Read = _nothing
+    """Reads more of an answer than its text."""
+    truth: Callable[[Row], str | None] = lambda _: None
+    """Says what is right for a row, where that is known."""
+    retry_failed: bool | frozenset[str] = False
+    """Whether rows that failed in an earlier run are asked again; or the classes of errors that are."""
+    hand_on: bool = True
+    """Whether outcomes of an earlier run are handed out too."""
+
+    def __post_init__(self) -> None:
+        check_choice("delivery", self.delivery, ("direct", "queued"))
+
+    def again(self, record: Record) -> bool:
+        """Tell whether a finished row is to be asked again."""
+        if record.kind is None:
+            return False
+        return (
+            record.kind in self.retry_failed
+            if isinstance(self.retry_failed, frozenset)
+            else self.retry_failed
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class JobPlan:
+    """What a job is: the same whenever it goes on, but for the options."""
+
+    path: Path
+    """Its journal."""
+    settings: Settings
+    options: JobOptions
+    expected: Expected[Any] | None = None
+    """What every answer must be; None: anything."""
+    progress: Progress | None = None
+    """Called within the loop, twice a second, with how the job stands."""
+
+    @classmethod
+    def of(
+        cls,
+        path: Path,
+        model: str,
+        settings: Settings,
+        options: JobOptions,
+        expected: Expected[Any] | None,
+        progress: Progress | None,
+    ) -> JobPlan:
+        """Make a plan; whatever changes what a row is asked or how must be among its settings."""
+        schema = None if expected is None else to_json(expected.shape.schema)
+        digest = None if schema is None else hashlib.sha256(schema).hexdigest()[:16]
+        own = {"model": model, "delivery": options.delivery, "parse": digest}
+        return cls(path, {**own, **settings}, options, expected, progress)

@@ -1,0 +1,52 @@
+"""The tables of a journal, and how they are made."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Mapping
+
+APPLICATION = 0x5E6D1D
+"""Marks the file as ours (`PRAGMA application_id`)."""
+
+VERSION = 2
+
+_TABLES = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE rows (
+    number INTEGER PRIMARY KEY,
+    key TEXT NOT NULL, digest BLOB NOT NULL, status TEXT NOT NULL, kind TEXT, message TEXT, place INTEGER,
+    units INTEGER, seconds REAL, attempts INTEGER NOT NULL, in_doubt INTEGER NOT NULL, at REAL NOT NULL,
+    label TEXT, truth TEXT, parsed TEXT, excerpt TEXT,
+    replaced INTEGER NOT NULL DEFAULT 0
+);
+CREATE TABLE answers (number INTEGER PRIMARY KEY, raw BLOB NOT NULL);
+CREATE TABLE submissions (
+    request TEXT PRIMARY KEY, digest BLOB NOT NULL, at REAL NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE drafts (key TEXT NOT NULL, digest BLOB NOT NULL, units INTEGER, raw BLOB NOT NULL);
+CREATE TABLE samples (number INTEGER PRIMARY KEY, at REAL NOT NULL, facts TEXT NOT NULL);
+"""
+
+TEMPORARY = """
+CREATE TEMP TABLE seen (key TEXT PRIMARY KEY, count INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TEMP TABLE latest (key TEXT PRIMARY KEY, number INTEGER NOT NULL) WITHOUT ROWID;
+"""
+
+INDEX = """
+INSERT OR REPLACE INTO latest SELECT key, number FROM rows
+WHERE number > (SELECT coalesce(max(number), 0) FROM latest) AND NOT replaced ORDER BY key, number
+"""
+
+
+def create(database: sqlite3.Connection, settings: Mapping[str, object]) -> None:
+    """Make a journal's tables, in one transaction."""
+    # One transaction: a crash in the middle leaves an empty file, and that is begun anew.
+    database.execute("BEGIN IMMEDIATE")
+    for statement in filter(str.strip, _TABLES.split(";")):
+        database.execute(statement)
+    for name, value in settings.items():
+        database.execute("INSERT INTO meta VALUES (?, ?)", (f"setting {name}", json.dumps(value)))
+    database.execute(f"PRAGMA application_id = {APPLICATION}")
+    database.execute(f"PRAGMA user_version = {VERSION}")
+    database.commit()

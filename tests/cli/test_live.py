@@ -1,0 +1,254 @@
+"""The display of a running job: what it says, how often, and that nothing shown can steer a terminal."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from segmind_async.cli.live import ON_INTERRUPT, Live, can_draw, frame, line, state_of
+from segmind_async.jobs.journal import Record
+from segmind_async.jobs.notable import Notable
+from segmind_async.jobs.standing import Recent, Standing
+
+STANDING = Standing(
+    elapsed=312.0,
+    rows=5200,
+    total=10_000,
+    ok=5098,
+    failed=22,
+    unusable=1,
+    resumed=2000,
+    in_flight=64,
+    waiting=12,
+    limit=64,
+    limit_reason="as many as asked for",
+    requests_per_minute=1000.0,
+    pace_reason="accepted in the last minute before a 429",
+    waiting_for="pace",
+    balance=Decimal("7.1838"),
+    held=Decimal("0.0348"),
+    spent=Decimal("2.7814"),
+    floor=Decimal(1),
+    attempts=5120,
+    rate_limited=7,
+    latency_p50=3.1,
+    latency_p95=8.9,
+    latency_p99=14.2,
+    mean_cost=Decimal("0.000543"),
+)
+EVIL = "[bold red]x[/]\x1b]0;owned\x07\x1b[2J\r\n[link=http://a]\u202e"
+
+
+def notable() -> Notable:
+    found = Notable()
+    for n in range(6):
+        for _ in range(9 - n):
+            found.add(
+                Record(
+                    f"id r{n}",
+                    b"",
+                    "failed",
+                    kind=f"Kind{n}Error",
+                    message=f"HTTP 400: {EVIL}",
+                    seconds=1.0 + n,
+                )
+            )
+    found.add(Record(f"id {EVIL}", b"", "ok", seconds=88.0, excerpt=EVIL + "日本語" * 90))
+    return found
+
+
+def recent() -> Recent:
+    seen = Recent()
+    seen.add(replace(STANDING, elapsed=302.0, ok=4934, spent=Decimal("2.6814"), balance=Decimal("7.2838")))
+    seen.add(STANDING)
+    return seen
+
+
+def show(live: Live, standing: Standing, found: Notable | None = None) -> None:
+    live.notable = found or Notable()
+    live(standing)
+
+
+def screen(width: int = 80, height: int = 24, **options: Any) -> Console:
+    return Console(
+        file=io.StringIO(),
+        force_terminal=True,
+        width=width,
+        height=height,
+        legacy_windows=False,
+        _environ={},
+        **options,
+    )
+
+
+def written(console: Console) -> str:
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+@pytest.mark.parametrize("width", [20, 40, 80, 120, 129, 130, 200, 300])
+def test_no_line_is_longer_than_the_terminal_is_wide(width: int) -> None:
+    lines = frame(STANDING, recent(), notable(), width)
+    assert max(text.cell_len for text in lines) <= width
+    assert len(lines) < 20
+
+
+def test_the_display_says_all_there_is_to_know() -> None:
+    lines = [text.plain for text in frame(STANDING, recent(), notable(), 120)]
+    assert lines[0].endswith(" 7 121 of 10 000 · 71.2 %")
+    assert lines[1:7] == [
+        "rows      5 098 ok · 22 failed · 1 unusable · 2 000 from earlier runs · 2 879 to go",
+        "rate      16.4 a second · at most 1 000 calls a minute · 7 × 429 (accepted in the last minute before a 429)",
+        "in flight 64 of 64 · 12 waiting for their start time (as many as asked for)",
+        "credits   2.7814 spent · 0.0348 held · 7.1838 left · 1.5633 needed (floor 1)",
+        "time      5:12 min so far · about 2:56 min to go · floor reached in 10:18 min",
+        "latency   half within 3.1 s · 95 % within 8.9 s · 99 % within 14 s",
+    ]
+    assert lines[7].startswith("errors    9 × Kind0Error  HTTP 400: [bold red]x[/]\\x1b]0;owned")
+    assert lines[11] == "          9 of 2 classes more"
+    assert lines[12].startswith("slowest     88 s  [bold red]x[/]")
+
+
+def test_a_wide_terminal_has_details_beside_the_facts() -> None:
+    lines = [text.plain for text in frame(STANDING, recent(), notable(), 200)]
+    assert len(lines) == 9
+    assert lines[1].index("errors") == 110
+    assert lines[6].startswith("latency")
+    assert "slowest     88 s" in lines[6]
+
+
+def test_a_job_that_just_began_claims_to_know_nothing() -> None:
+    lines = [text.plain for text in frame(Standing(), Recent(), Notable(), 80)]
+    assert lines == [
+        "0 rows done of nobody knows yet how many",
+        "rows      0 ok · 0 failed",
+        "rate      – · no limit known",
+        "in flight 0 of 0",
+        "credits   0 spent · 0 held · – left",
+        "time      0 s so far",
+        "latency   half within – · 95 % within – · 99 % within –",
+    ]
+
+
+def test_text_of_a_model_or_server_is_neither_markup_nor_control() -> None:
+    console = screen(200, color_system="truecolor")
+    show(Live(console), STANDING, notable())
+    shown = written(console)
+    assert "[bold red]x[/]\\x1b]0;owned\\x07\\x1b[2J" in shown
+    for steering in ("\x1b]", "\x07", "\x1b[2J", "\r", "\u202e"):
+        assert steering not in shown
+    assert state_of(replace(STANDING, stopping=f"credits: {EVIL}")) == (
+        "no more is sent, what is in flight ends: credits: "
+        "[bold red]x[/]\\x1b]0;owned\\x07\\x1b[2J [link=http://a]\\u202e"
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({}, None),
+        ({"stopping": "interrupted"}, ON_INTERRUPT),
+        ({"stopping": "credits: all"}, "no more is sent, what is in flight ends: credits: all"),
+        ({"outage": 40.0}, "the service fails for all, for 40 s now; one call at a time tries it"),
+        ({"waiting_for": "credits", "in_flight": 0}, "nothing is in flight: all wait for credits"),
+        ({"waiting_for": "credits"}, None),
+        ({"waiting_for": None, "in_flight": 0}, None),
+    ],
+)
+def test_what_is_remarkable_is_said_under_the_bar(changes: dict[str, Any], says: str | None) -> None:
+    standing = replace(STANDING, **changes)
+    assert state_of(standing) == says
+    if says is not None:
+        assert frame(standing, recent(), Notable(), 200)[1].plain == says
+        assert line(standing, recent()).endswith(says)
+
+
+def test_it_is_drawn_four_times_a_second_at_most_and_at_once_after_ctrl_c() -> None:
+    console = screen()
+    live = Live(console)
+    for tick in range(100):
+        show(live, replace(STANDING, elapsed=tick / 50))
+    assert written(console).count("of 10 000") == 7  # 0.26 s, 0.52 s, … of two seconds
+    show(live, replace(STANDING, elapsed=99 / 50, stopping="interrupted"))
+    assert ON_INTERRUPT in written(console)
+
+
+def test_a_drawing_begins_where_the_last_one_began_and_the_last_one_goes() -> None:
+    console = screen(color_system=None)
+    with Live(console) as live:
+        show(live, STANDING)
+        assert not written(console).startswith("\x1b")
+        show(live, replace(STANDING, elapsed=313.0))
+        assert written(console).count("\r\x1b[7A\x1b[J━") == 1
+    assert written(console).endswith("\n\r\x1b[7A\x1b[J")
+
+
+def test_a_narrower_terminal_is_wiped_and_a_low_one_is_not_overrun() -> None:
+    console = screen(200)
+    live = Live(console)
+    show(live, STANDING, notable())
+    console.width, console.height = 80, 6
+    show(live, replace(STANDING, elapsed=313.0), notable())
+    _, after = written(console).split("\x1b[H\x1b[2J")
+    assert after.count("\n") == 5
+
+
+@pytest.mark.parametrize(
+    ("environment", "draws", "colours"),
+    [
+        pytest.param({"TERM": "xterm-256color"}, True, True, id="a-terminal"),
+        pytest.param({"TERM": "xterm-256color", "NO_COLOR": "1"}, True, False, id="no-colour"),
+        pytest.param({"TERM": "dumb"}, False, False, id="dumb"),
+    ],
+)
+def test_a_terminal_gets_what_it_can_show(environment: dict[str, str], draws: bool, colours: bool) -> None:
+    console = Console(
+        file=io.StringIO(), force_terminal=True, width=80, legacy_windows=False, _environ=environment
+    )
+    assert can_draw(console) == draws
+    show(Live(console), STANDING, notable())
+    shown = written(console)
+    assert ("\x1b[32m" in shown or "\x1b[38" in shown) == colours
+    if not draws:
+        assert "\x1b" not in shown
+    # Without colours the bar still tells what is done from what is not.
+    assert ("━" in shown and "─" in shown) == draws
+
+
+def test_without_a_terminal_there_is_a_line_every_ten_seconds() -> None:
+    console = Console(file=io.StringIO(), width=20)
+    assert not can_draw(console)
+    with Live(console) as live:
+        for second in range(35):
+            show(live, replace(STANDING, elapsed=float(second), ok=second, attempts=second + 22))
+        show(live, replace(STANDING, elapsed=35.0, stopping="interrupted"))
+    told = written(console).splitlines()
+    assert told[0] == (
+        "2 033 of 10 000 rows done, 22 failed, 2 000 from earlier runs, 7 967 to go; 1.0 a second; "
+        "64 in flight, limit 64; 2.7814 credits spent, 7.1838 left, 4.3261 needed to finish; about 2:13 h to go"
+    )
+    assert [text[:5] for text in told[1:3]] == ["2 043", "2 053"]
+    assert told[3:] == [ON_INTERRUPT]
+
+
+def test_a_long_reason_is_wrapped_and_not_cut() -> None:
+    reason = (
+        "credits: needs 0.0005 credits, 1.0002 left, of which 1 must stay; a top-up or a lower floor helps"
+    )
+    lines = [text.plain for text in frame(replace(STANDING, stopping=reason), recent(), Notable(), 80)]
+    assert " ".join(lines[1:3]) == f"no more is sent, what is in flight ends: {reason}"
+
+
+def test_a_terminal_that_is_gone_ends_no_job() -> None:
+    class Gone(io.StringIO):
+        def write(self, text: str) -> int:
+            raise OSError("Input/output error")
+
+    console = Console(file=Gone(), force_terminal=True, width=80, legacy_windows=False, _environ={})
+    with Live(console) as live:
+        show(live, STANDING)

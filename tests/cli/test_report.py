@@ -1,0 +1,208 @@
+"""`report`: what it prints, in which form, for whom; also of a job that another process runs."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner, Result
+
+from segmind_async.cli import app
+from segmind_async.cli.report import show
+from segmind_async.emulator import Emulator
+from segmind_async.jobs.journal import Journal, Record
+from segmind_async.jobs.report import read_report
+from segmind_async.jobs.standing import Standing
+
+from ..jobs.journals import Story, fill
+from ..support import serving
+
+EVIL = "[bold red]x[/]\x1b]0;owned\x07\x1b[2J\r\n\u202e"
+TOPICS = ("billing", "shipping", "returns", "account", "technical", "other", "praise")
+
+
+def call(*words: str) -> Result:
+    return CliRunner().invoke(app, list(words))
+
+
+def shown(path: Path, width: int, **options: Any) -> list[str]:
+    console = Console(file=io.StringIO(), width=width, highlight=False, **options)
+    show(read_report(path), console)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue().splitlines()
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Path:
+    path = tmp_path / "mails.jsonl.journal"
+    anyio.run(fill, path, Story())
+    return path
+
+
+def test_a_report_sums_a_job_up(journal: Path) -> None:
+    lines = shown(journal, 120)
+    assert lines[:6] == [
+        "job       mails.jsonl · finished · gpt-5.4-mini · 2 runs · 2026-05-28 21:26 to 22:27 UTC",
+        "rows      587 ok · 13 failed · 1 unusable · 0 to go",
+        "credits   0.3508 spent · 0.5976 a thousand rows · 0.8492 left (floor 0.2)",
+        "time      46 s of work · 13.2 a second",
+        "sending   614 attempts · 3 × 429 · 2 perhaps paid twice · limit 64 in flight, at most 1 000 calls a minute",
+        "latency   half within 3.1 s · 95 % within 7.5 s · 99 % within 10 s",
+    ]
+    text = "\n".join(lines)
+    assert "1–2 s  ██" in text
+    assert "errors    7 × BadRequestError" in text
+    assert "of 587 rows whose label is known · 13 got no label" in text
+    for kind in ("failed", "misjudged", "slowest", "dearest"):
+        assert sum(line.startswith(kind) for line in lines) == 1
+
+
+def test_a_running_job_says_what_it_is_at(tmp_path: Path) -> None:
+    before = Standing(
+        elapsed=50.0, total=1000, ok=100, attempts=100, spent=Decimal("0.1"), balance=Decimal("5.1")
+    )
+    now = replace(
+        before, elapsed=60.0, ok=200, attempts=200, spent=Decimal("0.2"), balance=Decimal(5), held=Decimal("0.05"),
+        floor=Decimal(4), in_flight=40, limit=64, waiting=9, waiting_for="pace", requests_per_minute=600.0,
+    )  # fmt: skip
+    with Journal(tmp_path / "j", {}) as journal:
+        for standing in (before, now):
+            journal.sample(1.8e9, standing.as_json()).result()
+        lines = shown(tmp_path / "j", 120)
+    assert lines[0].startswith(f"job       j · running, by process {os.getpid()} · ")
+    assert lines[1:5] == [
+        "rows      0 ok · 0 failed · 800 to go",
+        "credits   0 spent · 0.0500 held · 5.0000 left (floor 4)",
+        "time      1:00 min of work · 0.0 a second · about 1:20 min to go · no credits left to spend in 1:40 min",
+        "sending   0 attempts · 40 of 64 in flight, 9 waiting for their start time, at most 600 calls a minute",
+    ]
+
+
+@pytest.mark.parametrize("width", [40, 80, 120, 200])
+@pytest.mark.parametrize("labels", [(), ("spam", "ham"), TOPICS], ids=["none", "two", "seven"])
+async def test_no_line_is_longer_than_the_terminal_is_wide(
+    tmp_path: Path, width: int, labels: tuple[str, ...]
+) -> None:
+    await fill(tmp_path / "j", Story(rows=200, labels=labels))
+    lines = shown(tmp_path / "j", width)
+    assert max(map(len, lines)) <= width
+    # What a job has cost and still needs is wrapped, never cut.
+    assert "(floor 0.2)" in " ".join(" ".join(lines).split())
+
+
+async def test_a_matrix_is_shown_where_it_fits(tmp_path: Path) -> None:
+    await fill(tmp_path / "j", Story(rows=200, labels=TOPICS))
+    assert "right ↓ given →" in "\n".join(shown(tmp_path / "j", 160))
+    narrow = "\n".join(shown(tmp_path / "j", 80))
+    assert "given →" not in narrow
+    assert "precision" in narrow
+
+
+async def test_a_journal_without_rows_has_a_report_too(tmp_path: Path) -> None:
+    with Journal(tmp_path / "j", {}):
+        pass
+    assert shown(tmp_path / "j", 80)[1:3] == ["rows      0 ok · 0 failed", "credits   0 spent"]
+
+
+async def test_nothing_of_what_others_wrote_can_steer_a_terminal(tmp_path: Path) -> None:
+    with Journal(tmp_path / "j", {"model": EVIL, "labels": [EVIL, "b"]}) as journal:
+        fields: dict[str, Any] = {"excerpt": EVIL, "truth": EVIL, "seconds": 1.0, "units": 5, "place": 0}
+        await journal.keep(Record(f"id {EVIL}", b"", "failed", kind=EVIL, message=EVIL, **fields))
+        await journal.keep(Record("id 2", b"", "ok", label="b", **fields))
+    text = "\n".join(shown(tmp_path / "j", 200, force_terminal=True, color_system=None))
+    assert "[bold red]x[/]\\x1b]0;owned\\x07\\x1b[2J \\u202e" in text
+    for steering in ("\x1b]", "\x07", "\x1b[2J", "\r", "\u202e"):
+        assert steering not in text
+
+
+def test_the_command_prints_json_and_pages_and_says_so(journal: Path, tmp_path: Path) -> None:
+    got = call("report", str(journal))
+    assert got.exit_code == 0
+    assert got.stdout.startswith("job       mails.jsonl · finished")
+    assert got.stderr == ""
+    page = tmp_path / "page.html"
+    got = call("report", str(journal), "--html", str(page), "--json")
+    assert got.exit_code == 0
+    told = json.loads(got.stdout)
+    assert (told["state"], told["finished"], told["counts"]["failed"]) == ("finished", 600, 13)
+    assert got.stderr == f"page in {page}\n"
+    assert page.read_text().startswith("<!doctype html>")
+    assert call("report", str(journal), "--html", str(page)).stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("content", "code", "says"),
+    [
+        pytest.param(None, 2, "does not exist", id="missing"),
+        pytest.param(
+            "no database, but as long as the header of one would be: " * 20, 2, "cannot be read", id="foreign"
+        ),
+    ],
+)
+def test_what_is_no_journal_is_exit_code_2(tmp_path: Path, content: str | None, code: int, says: str) -> None:
+    path = tmp_path / "j"
+    if content is not None:
+        path.write_text(content)
+    got = call("report", str(path))
+    assert got.exit_code == code
+    assert says in " ".join(got.output.split())
+    assert "Traceback" not in got.output
+
+
+def test_a_page_that_cannot_be_written_is_exit_code_5(journal: Path, tmp_path: Path) -> None:
+    assert call("report", str(journal), "--html", str(tmp_path / "no such folder" / "x")).exit_code == 5
+
+
+def test_without_the_extra_it_says_what_it_needs(journal: Path, tmp_path: Path) -> None:
+    script = "import sys; sys.modules['matplotlib'] = None\nfrom segmind_async.__main__ import main\nmain()"
+    words = [sys.executable, "-c", script, "report", str(journal), "--html", str(tmp_path / "x")]
+    got = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert got.returncode == 2
+    assert got.stderr == "--html needs what draws its charts: pip install 'segmind-async[report]'\n"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_a_running_job_is_reported_on_from_another_process(tmp_path: Path) -> None:
+    rows, output = tmp_path / "rows.jsonl", tmp_path / "out.jsonl"
+    rows.write_text("".join(json.dumps({"prompt": f"row {n}"}) + "\n" for n in range(400)))
+    with serving(Emulator(latency=0.3, balance=5)) as emulator:
+        words = [
+            sys.executable,
+            "-m",
+            "segmind_async",
+            "run",
+            str(rows),
+            "-o",
+            str(output),
+            "--max-in-flight",
+            "8",
+        ]
+        environment = {**os.environ, "SEGMIND_BASE_URL": emulator.url, "SEGMIND_API_KEY": emulator.key}
+        process = subprocess.Popen(words, env=environment, stderr=subprocess.PIPE)
+        try:
+            told: dict[str, Any] = {}
+            while process.poll() is None and not (told.get("standing") and told["finished"]):
+                got = call("report", f"{output}.journal", "--json")
+                told = json.loads(got.stdout) if got.exit_code == 0 else {}
+            assert told["owner"] == f"process {process.pid}"
+            assert told["state"] == f"running, by process {process.pid}"
+            assert 0 < told["finished"] < 400
+            assert told["standing"]["in_flight"] <= 8
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.communicate()
+    after = json.loads(call("report", f"{output}.journal", "--json").stdout)
+    assert after["owner"] is None
+    assert after["state"] == "stopped early: interrupted"
+    assert after["pending"] == 400 - after["finished"]

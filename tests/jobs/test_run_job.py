@@ -1,0 +1,378 @@
+"""A job as a call of the library: outcomes come out, those of earlier runs included, however they are delivered."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import anyio
+import pytest
+from pydantic import AfterValidator, BaseModel, BeforeValidator, TypeAdapter
+
+import segmind_async as sa
+from segmind_async.emulator import Emulator, faults
+from segmind_async.jobs.reading import JournalReader
+from segmind_async.models import Request
+from segmind_async.testing import ScriptedTransport, answer
+
+from ..support import KEY, always, client, lost, status
+
+T = TypeVar("T")
+
+QUEUED = sa.JobOptions(delivery="queued")
+
+
+def rows(count: int) -> list[sa.ChatRequest]:
+    return [sa.ChatRequest(f"row {n}", id=f"r{n}") for n in range(count)]
+
+
+async def outcomes(run: sa.JobRun[T]) -> list[sa.Outcome[T]]:
+    async with run as running:
+        return sorted([outcome async for outcome in running], key=lambda outcome: outcome.index)
+
+
+async def test_outcomes_come_from_the_service_and_then_from_the_journal(tmp_path: Path) -> None:
+    transport = ScriptedTransport()
+    async with client(transport) as opened:
+        run = opened.run_job(rows(100), journal=tmp_path / "j", ordered=True)
+        first = await outcomes(run)
+        assert run.report.counts == {"ok": 100}
+        assert run.report.resumed == 0
+        again = opened.run_job(rows(120), journal=str(tmp_path / "j"))
+        second = await outcomes(again)
+    assert [outcome.text for outcome in second] == [f"echo: row {n}" for n in range(120)]
+    assert [outcome.id for outcome in second] == [f"r{n}" for n in range(120)]
+    assert [outcome.index for outcome in second] == list(range(120))
+    for before, after in zip(first, second[:100], strict=True):
+        assert before.completion is not None
+        assert after.completion is not None
+        assert after.completion.raw == before.completion.raw
+        assert after.completion.usage == before.completion.usage
+        assert (after.cost, after.attempts, after.status) == (before.cost, before.attempts, before.status)
+    assert (again.report.resumed, again.report.counts) == (100, {"ok": 120})
+    assert len(transport.requests) == 120
+
+
+async def test_any_form_of_rows_will_do(tmp_path: Path) -> None:
+    async def slowly() -> AsyncIterator[sa.ChatRequest | str]:
+        for n in range(5):
+            await anyio.sleep(600)
+            made.append(n)
+            yield sa.ChatRequest(f"{n}", id="same") if n % 2 else f"{n}"
+
+    async with client(ScriptedTransport(latency=1.0)) as opened:
+        got: list[str | None] = []
+        made: list[int] = []
+        async with opened.run_job(slowly(), journal=tmp_path / "j") as run:
+            async for outcome in run:
+                got.append(outcome.text)
+                assert len(made) == len(got), "it comes before the next is there"
+        assert got == [f"echo: {n}" for n in range(5)]
+        given: list[Request] = [[sa.user("a")], "b", "b"]
+        assert [o.text for o in await outcomes(opened.run_job(given, journal=tmp_path / "k"))] == [
+            "echo: a",
+            "echo: b",
+            "echo: b",
+        ]
+
+
+async def test_a_failed_row_comes_back_as_the_error_it_was(tmp_path: Path) -> None:
+    refusing = ScriptedTransport(otherwise=always(status(400, "no good")))
+    async with client(refusing) as opened:
+        await outcomes(opened.run_job(rows(3), journal=tmp_path / "j"))
+    fine = ScriptedTransport()
+    async with client(fine) as opened:
+        (first, *_) = await outcomes(opened.run_job(rows(3), journal=tmp_path / "j"))
+        assert isinstance(first.error, sa.BadRequestError)
+        assert str(first.error) == "HTTP 400: no good"
+        assert (first.status, first.attempts, first.error.attempts) == ("failed", 1, 1)
+        other = sa.JobOptions(retry_failed=frozenset({"ServerError"}))
+        await outcomes(opened.run_job(rows(3), journal=tmp_path / "j", options=other))
+        assert fine.requests == []
+        this = sa.JobOptions(retry_failed=frozenset({"BadRequestError"}))
+        run = opened.run_job(rows(3), journal=tmp_path / "j", options=this)
+        assert [outcome.status for outcome in await outcomes(run)] == ["ok"] * 3
+        assert run.report.counts == {"ok": 3}
+    with JournalReader(tmp_path / "j") as reader:
+        assert reader.counts() == {"ok": 3}
+        assert reader.noted("runs") == 4
+
+
+async def test_an_error_of_a_class_that_is_no_longer_known_is_still_told(tmp_path: Path) -> None:
+    async with client(ScriptedTransport(otherwise=always(status(400)))) as opened:
+        await outcomes(opened.run_job(rows(1), journal=tmp_path / "j"))
+        import sqlite3
+
+        database = sqlite3.connect(tmp_path / "j")
+        database.execute("UPDATE rows SET kind = 'OldError'")
+        database.commit()
+        database.close()
+        (outcome,) = await outcomes(opened.run_job(rows(1), journal=tmp_path / "j"))
+    assert str(outcome.error) == "OldError: HTTP 400: no"
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [({"model": "gpt-5.4-nano"}, "model"), ({"settings": {"prompt": 2}}, "prompt"), ({"options": QUEUED}, "delivery")],
+)  # fmt: skip
+async def test_another_job_is_refused(tmp_path: Path, changed: dict[str, object], named: str) -> None:
+    async with client() as opened:
+        await outcomes(opened.run_job(rows(1), journal=tmp_path / "j", settings={"prompt": 1}))
+        other = opened.with_options(model=str(changed.pop("model", "gpt-5.4-mini")))
+        settings = {"settings": {"prompt": 1}, **changed}
+        with pytest.raises(sa.JournalError, match=f"with {named}="):
+            await outcomes(other.run_job(rows(1), journal=tmp_path / "j", **settings))  # type: ignore[call-overload]
+
+
+async def test_a_run_is_used_as_it_is_meant(tmp_path: Path) -> None:
+    async with client() as opened:
+        run = opened.run_job(rows(2), journal=tmp_path / "j")
+        with pytest.raises(RuntimeError, match="enter the job first"):
+            await anext(run)
+        assert len(await outcomes(run)) == 2
+        assert repr(run) == f"JobRun({str(tmp_path / 'j')!r}, {{'ok': 2}})"
+        with pytest.raises(RuntimeError, match="entered once"):
+            await outcomes(run)
+        with pytest.raises(OSError, match="No such file"):
+            await outcomes(opened.run_job(rows(2), journal=tmp_path / "missing" / "j"))
+        with pytest.raises(sa.ConfigurationError, match="delivery='post' must be one of"):
+            sa.JobOptions(delivery="post")  # type: ignore[arg-type]
+    odd = sa.SegmindClient(KEY, "https://gateway.example/chat", transport=ScriptedTransport())
+    with pytest.raises(sa.ConfigurationError, match="needs a base_url that ends in /v1"):
+        odd.run_job(rows(1), journal=tmp_path / "k", options=QUEUED)
+
+
+async def test_leaving_early_leaves_a_journal_that_goes_on(tmp_path: Path) -> None:
+    transport = ScriptedTransport(latency=1.0)
+    async with client(transport, limits=sa.Limits(8)) as opened:
+        async with opened.run_job(rows(100), journal=tmp_path / "j") as run:
+            async for _ in run:
+                break
+        left = run.report
+        assert left.counts["ok"] + left.counts["unsent"] + left.counts["cancelled"] <= 100
+        assert left.counts["ok"] >= 1
+        got = await outcomes(opened.run_job(rows(100), journal=tmp_path / "j"))
+    assert [outcome.text for outcome in got] == [f"echo: row {n}" for n in range(100)]
+
+
+async def test_an_error_of_the_rows_comes_out_and_what_was_answered_is_kept(tmp_path: Path) -> None:
+    def broken() -> Iterator[sa.ChatRequest]:
+        yield from rows(70)
+        raise LookupError("no more")
+
+    async with client() as opened:
+        with pytest.raises(LookupError, match="no more"):
+            await outcomes(opened.run_job(broken(), journal=tmp_path / "j"))
+        run = opened.run_job(rows(70), journal=tmp_path / "j")
+        assert len(await outcomes(run)) == 70
+        assert run.report.resumed >= 1
+
+
+async def test_a_disk_that_refuses_stops_the_sending_and_keeps_what_was_in_flight(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from segmind_async.jobs import journal
+
+    from .test_journal import Failing, failing
+
+    transport = ScriptedTransport(latency=1.0)
+    Failing.at, Failing.plan, Failing.seen = "commit", range(12, 13), 0
+    monkeypatch.setattr(journal, "_connected", failing)
+    async with client(transport, limits=sa.Limits(4)) as opened:
+        run = opened.run_job(rows(500), journal=tmp_path / "j")
+        first = await outcomes(run)
+        assert run.report.fan_out is not None
+        assert run.report.fan_out.stopped == "the disk refuses: database or disk is full"
+        sent = len(transport.requests)
+        assert sent < 100
+        assert sum(outcome.status == "ok" for outcome in first) == sent
+        monkeypatch.undo()
+        run = opened.run_job(rows(500), journal=tmp_path / "j")
+        assert len(await outcomes(run)) == 500
+        assert run.report.resumed == sent
+    assert len(transport.requests) == 500
+
+
+# Queued delivery
+
+
+async def test_queued_delivery_gives_the_same_outcomes(tmp_path: Path) -> None:
+    async with (
+        Emulator(latency=5.0, balance=100) as emulator,
+        sa.SegmindClient(KEY, emulator.url, limits=sa.Limits(16)) as opened,
+    ):
+        run = opened.run_job(rows(80), journal=tmp_path / "j", options=QUEUED)
+        got = await outcomes(run)
+        assert [outcome.text for outcome in got] == [f"echo: row {n}" for n in range(80)]
+        assert all(outcome.completion and outcome.completion.cost for outcome in got)
+        assert set(emulator.billed().values()) == {1}
+        assert {call.path[:4] for call in emulator.calls} == {"/v2/"}
+        assert run.report.fan_out is not None
+        assert run.report.fan_out.spent == emulator.world.account.spent
+    with JournalReader(tmp_path / "j") as reader:
+        assert reader._database.execute("SELECT count(*) FROM submissions").fetchone() == (0,)
+
+
+async def test_what_was_queued_at_a_stop_is_fetched_and_not_paid_again(tmp_path: Path) -> None:
+    async with (
+        Emulator(latency=20.0, balance=100) as emulator,
+        sa.SegmindClient(KEY, emulator.url, limits=sa.Limits(16)) as opened,
+    ):
+        with anyio.move_on_after(30.0):
+            await outcomes(opened.run_job(rows(48), journal=tmp_path / "j", options=QUEUED))
+        assert 16 < emulator.requests < 48
+        run = opened.run_job(rows(48), journal=tmp_path / "j", options=QUEUED)
+        got = await outcomes(run)
+        assert [outcome.text for outcome in got] == [f"echo: row {n}" for n in range(48)]
+        assert run.report.taken_over == 16
+        assert run.report.asked_again == 0
+        assert emulator.billed() == {f"row {n}": 1 for n in range(48)}
+
+
+async def test_what_was_queued_too_long_ago_is_asked_again_and_said_so(tmp_path: Path) -> None:
+    async with (
+        Emulator(latency=20.0, balance=100, results_ttl=3600.0) as emulator,
+        sa.SegmindClient(KEY, emulator.url, limits=sa.Limits(4)) as opened,
+    ):
+        await opened.balance()  # or one goes alone at first
+        with anyio.move_on_after(10.0):
+            await outcomes(opened.run_job(rows(4), journal=tmp_path / "j", options=QUEUED))
+        await anyio.sleep(4000.0)
+        run = opened.run_job(rows(4), journal=tmp_path / "j", options=QUEUED)
+        assert [outcome.status for outcome in await outcomes(run)] == ["ok"] * 4
+        assert (run.report.taken_over, run.report.asked_again) == (4, 4)
+        assert set(emulator.billed().values()) == {2}
+
+
+async def test_queued_work_that_fails_is_a_failed_row_and_free(tmp_path: Path) -> None:
+    async with (
+        Emulator(latency=2.0, balance=100) as emulator,
+        sa.SegmindClient(KEY, emulator.url, limits=sa.Limits(4)) as opened,
+    ):
+        emulator.script(None, faults.status(200))
+        got = await outcomes(opened.run_job(rows(4), journal=tmp_path / "j", options=QUEUED))
+        (failed,) = [outcome for outcome in got if outcome.status == "failed"]
+        assert isinstance(failed.error, sa.BadRequestError)
+        assert "Model execution failed" in str(failed.error)
+        assert emulator.billed().total() == 3
+
+
+async def test_equal_rows_in_the_queue_are_not_mixed_up_with_their_count(tmp_path: Path) -> None:
+    async with (
+        Emulator(latency=20.0, balance=100) as emulator,
+        sa.SegmindClient(KEY, emulator.url, limits=sa.Limits(8)) as opened,
+    ):
+        with anyio.move_on_after(10.0):
+            await outcomes(opened.run_job(["same"] * 6, journal=tmp_path / "j", options=QUEUED))
+        got = await outcomes(opened.run_job(["same"] * 6, journal=tmp_path / "j", options=QUEUED))
+        assert len(got) == 6
+        assert emulator.billed() == {"same": 6}
+
+
+async def test_a_submission_in_doubt_is_counted_as_such(tmp_path: Path) -> None:
+    transport = ScriptedTransport(
+        [lost()], otherwise=lambda request: status(503) if request.queued else answer("x")
+    )
+    async with client(transport) as opened:
+        (outcome,) = await outcomes(opened.run_job(rows(1), journal=tmp_path / "j", options=QUEUED))
+    assert outcome.error is not None
+    assert outcome.error.details.in_doubt == 1
+
+
+async def test_the_journal_is_free_after_its_task_was_cancelled(tmp_path: Path) -> None:
+    async with client(ScriptedTransport(latency=60.0)) as opened:
+        with anyio.move_on_after(1.0):
+            await outcomes(opened.run_job(rows(5), journal=tmp_path / "j"))
+        assert len(await outcomes(opened.run_job(rows(5), journal=tmp_path / "j"))) == 5
+
+
+# Answers of a type
+
+
+class Verdict(BaseModel):
+    word: str
+    length: int
+
+
+def saying(*texts: str) -> ScriptedTransport:
+    return ScriptedTransport([answer(text, cost="0.01") for text in texts])
+
+
+FITS, MISFITS = '{"word": "tea", "length": 3}', '{"word": "tea"}'
+
+
+async def test_answers_of_a_type_are_read_and_asked_for_again(tmp_path: Path) -> None:
+    transport = saying(FITS, MISFITS, FITS)
+    async with client(transport, limits=sa.Limits(1)) as opened:
+        run = opened.run_job(rows(2), journal=tmp_path / "j", parse=Verdict)
+        first = await outcomes(run)
+        assert [outcome.parsed for outcome in first] == [Verdict(word="tea", length=3)] * 2
+        assert [str(outcome.cost) for outcome in first] == ["0.01", "0.02"]
+        again = await outcomes(opened.run_job(rows(2), journal=tmp_path / "j", parse=Verdict))
+        assert [outcome.parsed for outcome in again] == [Verdict(word="tea", length=3)] * 2
+        assert len(transport.requests) == 3
+        with pytest.raises(sa.JournalError, match="with parse="):
+            await outcomes(opened.run_job(rows(2), journal=tmp_path / "j", parse=int))
+    with JournalReader(tmp_path / "j") as reader:
+        assert [each.parsed for each in reader.rows()] == ['{"word":"tea","length":3}'] * 2
+        assert reader._database.execute("SELECT count(*) FROM drafts").fetchone() == (0,)
+
+
+async def test_an_answer_is_on_the_disk_before_a_validator_of_the_users_sees_it(tmp_path: Path) -> None:
+    seen: list[int] = []
+
+    def look(value: Verdict) -> Verdict:
+        with JournalReader(tmp_path / "j") as reader:
+            seen.append(reader._database.execute("SELECT count(*) FROM drafts").fetchone()[0])
+        return value
+
+    async with client(saying(FITS), limits=sa.Limits(1)) as opened:
+        parse = TypeAdapter(Annotated[Verdict, AfterValidator(look)])
+        await outcomes(opened.run_job(rows(1), journal=tmp_path / "j", parse=parse))
+    assert seen == [1]
+
+
+async def test_an_answer_that_was_received_and_not_read_is_read_by_the_next_run(tmp_path: Path) -> None:
+    def crash(_value: Verdict) -> Verdict:
+        raise asyncio.CancelledError  # as good as a crash: nothing of this row is seen again
+
+    crashing = TypeAdapter(Annotated[Verdict, AfterValidator(crash)])
+    async with client(saying(FITS), limits=sa.Limits(1)) as opened:
+        assert await outcomes(opened.run_job(rows(1), journal=tmp_path / "j", parse=crashing)) == []
+    silent = ScriptedTransport()
+    async with client(silent, limits=sa.Limits(1)) as opened:
+        run = opened.run_job(rows(1), journal=tmp_path / "j", parse=Verdict)
+        (outcome,) = await outcomes(run)
+        assert outcome.parsed == Verdict(word="tea", length=3)
+        assert str(outcome.cost) == "0.01"
+        assert (silent.requests, run.report.counts) == ([], {"ok": 1})
+    with JournalReader(tmp_path / "j") as reader:
+        assert reader._database.execute("SELECT count(*) FROM drafts").fetchone() == (0,)
+
+
+async def test_a_draft_that_does_not_fit_is_asked_again_and_its_cost_is_not_forgotten(tmp_path: Path) -> None:
+    def crash(_value: object) -> object:
+        raise asyncio.CancelledError  # as good as a crash: nothing of this row is seen again
+
+    crashing = TypeAdapter(Annotated[Verdict, BeforeValidator(crash)])
+    async with client(saying(MISFITS), limits=sa.Limits(1)) as opened:
+        assert await outcomes(opened.run_job(rows(1), journal=tmp_path / "j", parse=crashing)) == []
+    async with client(saying(FITS), limits=sa.Limits(1)) as opened:
+        (outcome,) = await outcomes(opened.run_job(rows(1), journal=tmp_path / "j", parse=Verdict))
+        assert outcome.status == "ok"
+    with JournalReader(tmp_path / "j") as reader:
+        assert str(reader.totals().spent) == "0.02"
+
+
+async def test_an_answer_that_no_longer_fits_its_validator_comes_back_as_a_failed_row(tmp_path: Path) -> None:
+    def refuse(_value: Verdict) -> Verdict:
+        raise ValueError("too short")
+
+    async with client(saying(FITS), limits=sa.Limits(1)) as opened:
+        await outcomes(opened.run_job(rows(1), journal=tmp_path / "j", parse=Verdict))
+        parse = TypeAdapter(Annotated[Verdict, AfterValidator(refuse)])
+        (outcome,) = await outcomes(opened.run_job(rows(1), journal=tmp_path / "j", parse=parse))
+    assert isinstance(outcome.error, sa.OutputValidationError)
+    assert "too short" in str(outcome.error)
