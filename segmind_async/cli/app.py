@@ -13,9 +13,11 @@ import anyio
 import typer
 
 from .._version import __version__
+from ..jobs.examples import Examples, fingerprint, read_examples
+from ..jobs.formats.kinds import Format
 from ..jobs.labels import Labels
 from ..jobs.plan import JobOptions
-from ..jobs.rows import MakeRequest, column, own_request, template, under
+from ..jobs.rows import MakeRequest, bounded, column, own_request, template, under
 from ..messages import system, user
 from ..models import DEFAULT_MODEL
 from . import bulk, demo, report
@@ -55,6 +57,12 @@ def _amount(text: str) -> Decimal:
     return amount
 
 
+def _existing(path: Path) -> Path:
+    if str(path) != "-" and not path.exists():
+        raise typer.BadParameter(f"file {str(path)!r} does not exist")
+    return path
+
+
 Model = Annotated[str, typer.Option(help="Slug of the model.")]
 Emulate = Annotated[
     bool, typer.Option("--emulate", help="Use a local stand-in for the service: no key, no cost.")
@@ -64,10 +72,24 @@ EmulatedBalance = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Input = Annotated[
-    Path, typer.Argument(help="Rows: CSV or JSON lines, also .gz.", exists=True, dir_okay=False)
+    Path,
+    typer.Argument(
+        help="Rows: JSON lines or CSV, also .gz, or Parquet; - reads standard input.",
+        callback=_existing,
+        dir_okay=False,
+    ),
+]
+InputFormat = Annotated[
+    Format | None, typer.Option(help="What the rows are, where their name does not say it.")
 ]
 Output = Annotated[
-    Path, typer.Option("--output", "-o", help="Where the results go, as JSON lines.", dir_okay=False)
+    Path,
+    typer.Option(
+        "--output",
+        "-o",
+        help="Where the results go; .csv, .parquet or JSON lines by its name, also .gz.",
+        dir_okay=False,
+    ),
 ]
 InFlight = Annotated[int, typer.Option(min=1, help="Calls at once, at most.")]
 Rpm = Annotated[float | None, typer.Option(help="Calls a minute; found out if not given.")]
@@ -85,6 +107,14 @@ JournalPath = Annotated[
     typer.Option("--journal", help="What is done stands here; else beside the output.", dir_okay=False),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what it would send and cost, and send nothing.")]
+Sample = Annotated[
+    int | None, typer.Option(min=1, metavar="N", help="Pay for N rows only, and say what follows for all.")
+]
+Dedupe = Annotated[
+    bool, typer.Option("--dedupe", help="Ask equal requests once; each of their rows gets the answer.")
+]
+Yes = Annotated[bool, typer.Option("--yes", help="Begin even if the credits may not be enough for all rows.")]
+MaxTokens = Annotated[int | None, typer.Option(min=1, help="Tokens of an answer, at most.")]
 RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Ask again what failed in an earlier run.")]
 
 FIVE = Decimal(5)
@@ -165,7 +195,12 @@ def run_rows(
     limit: Limit = None,
     journal: JournalPath = None,
     retry_failed: RetryFailed = False,
+    input_format: InputFormat = None,
+    max_tokens: MaxTokens = None,
+    dedupe: Dedupe = False,
     dry_run: DryRun = False,
+    sample: Sample = None,
+    yes: Yes = False,
     emulate: Emulate = False,
     emulated_balance: EmulatedBalance = FIVE,
     as_json: AsJson = False,
@@ -174,17 +209,20 @@ def run_rows(
 
     async def main() -> Exit:
         make: MakeRequest = own_request if prompt is None else template(prompt)
+        if system_prompt is not None:
+            make = under(system_prompt, make)
         job = bulk.Job(
             rows,
             output,
-            make if system_prompt is None else under(system_prompt, make),
+            make if max_tokens is None else bounded(max_tokens, make),
             bulk.Spending(floor, max_credits, on_exhausted.value),
-            JobOptions(delivery.value, retry_failed=retry_failed, hand_on=False),
+            JobOptions(delivery.value, retry_failed=retry_failed, dedupe=dedupe, hand_on=False),
             ClientOptions(model, max_in_flight, rpm, emulate, emulated_balance),
             limit,
             journal,
-            {"prompt": prompt, "system": system_prompt},
-            dry=dry_run,
+            {"prompt": prompt, "system": system_prompt, "max_tokens": max_tokens},
+            bulk.Asking(dry_run, sample, yes),
+            input_format,
         )
         return await bulk.run(job, as_json=as_json)
 
@@ -198,6 +236,14 @@ def classify(
     labels: Annotated[str, typer.Option(help="The labels, separated by commas.")],
     text_column: Annotated[str, typer.Option(help="The column that holds the text.")] = "text",
     truth_column: Annotated[str | None, typer.Option(help="The column that holds the right label.")] = None,
+    examples: Annotated[
+        Path | None,
+        typer.Option(
+            help="A file of a few rows with their labels, which the model is shown with every row.",
+            exists=True,
+            dir_okay=False,
+        ),
+    ] = None,
     model: Model = DEFAULT_MODEL,
     max_in_flight: InFlight = 64,
     rpm: Rpm = None,
@@ -208,7 +254,12 @@ def classify(
     limit: Limit = None,
     journal: JournalPath = None,
     retry_failed: RetryFailed = False,
+    input_format: InputFormat = None,
+    max_tokens: MaxTokens = None,
+    dedupe: Dedupe = False,
     dry_run: DryRun = False,
+    sample: Sample = None,
+    yes: Yes = False,
     emulate: Emulate = False,
     emulated_balance: EmulatedBalance = FIVE,
     as_json: AsJson = False,
@@ -217,22 +268,35 @@ def classify(
 
     async def main() -> Exit:
         chosen = Labels(labels.split(","))
-        brain = None
-        if emulate:
-            brain = bulk.labelling_brain(rows, chosen, text_column, truth_column)
+        shown: Examples = ()
+        if examples is not None:
+            shown = read_examples(examples, chosen, text_column, truth_column or "label")
+        make = under(chosen.instruction, column(text_column), shown)
         job = bulk.Job(
             rows,
             output,
-            under(chosen.instruction, column(text_column)),
+            make if max_tokens is None else bounded(max_tokens, make),
             bulk.Spending(floor, max_credits, on_exhausted.value),
             JobOptions(
-                delivery.value, chosen.read, chosen.truth_in(truth_column), retry_failed, hand_on=False
+                delivery.value,
+                chosen.read,
+                chosen.truth_in(truth_column),
+                retry_failed,
+                dedupe,
+                hand_on=False,
             ),
-            ClientOptions(model, max_in_flight, rpm, emulate, emulated_balance, brain),
+            ClientOptions(model, max_in_flight, rpm, emulate, emulated_balance),
             limit,
             journal,
-            {"labels": chosen.names, "text_column": text_column},
-            dry=dry_run,
+            {
+                "labels": chosen.names,
+                "text_column": text_column,
+                "examples": fingerprint(shown),
+                "max_tokens": max_tokens,
+            },
+            bulk.Asking(dry_run, sample, yes),
+            input_format,
+            lambda opened: bulk.labelling_brain(opened, chosen, text_column, truth_column),
         )
         return await bulk.run(job, as_json=as_json)
 

@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TypeAlias
 
 from .._settings import OnExhausted
 from ..client import SegmindClient
 from ..emulator import Brain, FunctionBrain, NaiveBayes
-from ..jobs.files import INTERRUPTED, run_file
-from ..jobs.forecast import forecast
-from ..jobs.journal import Settings
+from ..errors import ConfigurationError
+from ..jobs.committer import of
+from ..jobs.files import INTERRUPTED, OpenRows, run_file
+from ..jobs.forecast import Forecast, Terms, forecast
+from ..jobs.formats.kinds import Format
+from ..jobs.journal import Journal, Settings
 from ..jobs.labels import Labels
-from ..jobs.plan import JobOptions
-from ..jobs.rows import MakeRequest, Row, column, open_rows
+from ..jobs.outputs import check_output
+from ..jobs.plan import JobOptions, settings_of
+from ..jobs.rows import MakeRequest, Row, open_rows
 from ..jobs.runner import DISK, JobReport, JobRun
+from ..jobs.sampling import chosen, only
+from ..jobs.spool import spool, spool_of
 from ..models import FanOutReport, Status
+from .asking import balance_of, check_affordable, show_forecast
 from .live import Live
-from .running import ClientOptions, Exit, open_client, plain, say, show_json
+from .running import ClientOptions, Exit, open_client, say, show_json
 from .wording import credits_text
 
 
@@ -30,6 +41,21 @@ class Spending:
     floor: Decimal = Decimal(0)
     max_credits: Decimal | None = None
     on_exhausted: OnExhausted = "stop"
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """What is wanted before all is sent."""
+
+    dry: bool = False
+    """Whether nothing is to be sent."""
+    sample: int | None = None
+    """How many rows are to be sent to know what all would cost; None: all are sent."""
+    yes: bool = False
+    """Whether a job is to begin that the account may be unable to pay."""
+
+
+MakeBrain: TypeAlias = Callable[[OpenRows], Brain]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,58 +72,165 @@ class Job:
     journal: Path | None
     settings: Settings
     """What must be the same when the job goes on after a stop."""
-    dry: bool = False
-    """Whether nothing is to be sent."""
+    asking: Asking = Asking()
+    form: Format | None = None
+    """What the input is; None: what its name says."""
+    make_brain: MakeBrain | None = None
+    """Makes what stands in for a model, where the stand-in is to be used."""
+
+    def open_rows(self) -> AbstractContextManager[Iterator[Row]]:
+        """Open the input."""
+        return open_rows(self.input, self.make, self.limit, self.form)
+
+    @property
+    def place(self) -> Path:
+        """Where the journal is."""
+        return self.journal or self.output.with_name(self.output.name + ".journal")
+
+    @property
+    def own_settings(self) -> Settings:
+        """What must be the same, with what says who answers."""
+        # What a stand-in said must never pass for an answer of the real service.
+        return {"emulate": self.client.emulate, **self.settings}
+
+    @property
+    def all_settings(self) -> Settings:
+        """What its journal is opened with."""
+        return settings_of(self.client.model, self.own_settings, self.options)
 
 
 async def run(job: Job, *, as_json: bool) -> Exit:
     """Run a job, or go on with it, print what came of it, and return the exit code."""
-    if job.dry:
-        _tell_forecast(job, as_json=as_json)
+    with _readable(job) as found:
+        return await _run(found, as_json=as_json)
+
+
+async def _run(job: Job, *, as_json: bool) -> Exit:
+    if job.asking.dry:
+        await _tell_forecast(job, as_json=as_json)
         return Exit.OK
-    path = job.journal or job.output.with_name(job.output.name + ".journal")
-    async with open_client(job.client) as client:
-        with Live() as live:
-            report = await run_file(
-                lambda rows: _begun(client, job, path, rows, live),
-                lambda: open_rows(job.input, job.make, job.limit),
-                job.output,
-            )
+    _check_places(job)
+    options = job.client
+    if job.make_brain is not None and options.emulate:
+        options = replace(options, brain=job.make_brain(job.open_rows))
+    async with open_client(options) as client:
+        code = await (_sample if job.asking.sample else _whole)(job, client, as_json=as_json)
+    if code in {Exit.OK, Exit.SOME_FAILED} and not job.asking.sample and job.input == spool_of(job.place):
+        job.input.unlink()
+    return code
+
+
+async def _whole(job: Job, client: SegmindClient, *, as_json: bool) -> Exit:
+    if not (job.asking.yes or job.client.emulate):
+        await _ask(job, client)
+    report = await _sent(job, client, job.open_rows)
     if as_json:
         show_json(_as_json(report))
     else:
-        _tell_end(report, job.output, path)
+        _tell_end(report, job.output, job.place)
     return exit_code(report)
 
 
-def _begun(client: SegmindClient, job: Job, path: Path, rows: Iterator[Row], live: Live) -> JobRun:
-    spending = job.spending
-    run = client.run_job(
-        rows,
-        journal=path,
-        options=job.options,
-        # What a stand-in said must never pass for an answer of the real service.
-        settings={"emulate": job.client.emulate, **job.settings},
-        progress=live,
-        floor=spending.floor,
-        max_credits=spending.max_credits,
-        on_exhausted=spending.on_exhausted,
-    )
-    live.notable = run.notable
-    return run
+async def _sample(job: Job, client: SegmindClient, *, as_json: bool) -> Exit:
+    """Run some of the rows, and say what follows for all."""
+    assert job.asking.sample is not None
+    whole = await _forecast(job)
+    indices = chosen(job.asking.sample, whole.rows)
 
+    @contextmanager
+    def some_rows() -> Iterator[Iterator[Row]]:
+        with job.open_rows() as rows:
+            yield only(rows, indices)
 
-def _tell_forecast(job: Job, *, as_json: bool) -> None:
-    found = forecast(open_rows(job.input, job.make, job.limit), job.client.model)
+    report = await _sent(job, client, some_rows)
+    found = await _forecast(job)
     if as_json:
-        show_json(asdict(found))
+        show_json({**_as_json(report), "forecast": found.as_json()})
+        return exit_code(report)
+    _tell_end(report, job.output, job.place)
+    say(f"these were {len(indices)} of {whole.rows} rows; without --sample the same command does the rest")
+    assert report.fan_out is not None
+    held = report.fan_out.credits_remaining
+    show_forecast(found, "not told" if held is None else held, job.spending.floor, job.spending.max_credits)
+    return exit_code(report)
+
+
+async def _sent(job: Job, client: SegmindClient, open_rows: OpenRows) -> JobReport:
+    """Send the rows, and show meanwhile how it stands."""
+    spending = job.spending
+    with Live() as live:
+
+        def make_run(rows: Iterator[Row]) -> JobRun:
+            run = client.run_job(
+                rows,
+                journal=job.place,
+                options=job.options,
+                settings=job.own_settings,
+                progress=live,
+                floor=spending.floor,
+                max_credits=spending.max_credits,
+                on_exhausted=spending.on_exhausted,
+            )
+            live.notable = run.notable
+            return run
+
+        return await run_file(make_run, open_rows, job.output)
+
+
+@contextmanager
+def _readable(job: Job) -> Iterator[Job]:
+    """Have the input where it can be read twice."""
+    piped = str(job.input) == "-"
+    if not piped and job.input.is_file():
+        yield job
         return
-    print(f"rows          {found.rows}, {found.unusable} of them unusable, {found.duplicates} asked before")
-    if found.first_problem is not None:
-        print(f"              {plain(found.first_problem)}")
-    print(f"input         about {found.input_tokens} tokens")
-    print(f"credits       about {found.by_mean} at the published mean of {job.client.model}")
-    print(f"              {found.for_input} for the input alone, at list price")
+    if job.form is None:
+        raise ConfigurationError(f"input={str(job.input)!r}: say what is piped in with --input-format")
+    with ExitStack() as stack:
+        stream = sys.stdin.buffer if piped else stack.enter_context(job.input.open("rb"))
+        journal = Path(stack.enter_context(TemporaryDirectory())) / "rows" if job.asking.dry else job.place
+        yield replace(job, input=spool(stream, journal))
+
+
+def _check_places(job: Job) -> None:
+    """Refuse to write over what is read."""
+    check_output(job.output)
+    for name, place in (("output", job.output), ("journal", job.place)):
+        if place.resolve() == job.input.resolve():
+            raise ConfigurationError(f"{name}={str(place)!r} is the input; name another file")
+
+
+async def _ask(job: Job, client: SegmindClient) -> None:
+    """Refuse a job that may be too dear, unless it has been found affordable before."""
+    if job.place.exists():
+        with Journal(job.place, job.all_settings) as journal:
+            if await of(journal.noted(_AFFORDABLE)):
+                return
+    spending = job.spending
+    await check_affordable(client, await _forecast(job), spending.floor, spending.max_credits)
+    with Journal(job.place, job.all_settings) as journal:
+        await of(journal.note(_AFFORDABLE, value=True))
+
+
+_AFFORDABLE = "affordable"
+
+
+async def _forecast(job: Job) -> Forecast:
+    terms = Terms(job.client.model, job.client.max_in_flight, job.client.requests_per_minute)
+    with ExitStack() as stack:
+        journal = None
+        if job.place.exists():
+            journal = stack.enter_context(Journal(job.place, job.all_settings))
+        rows = stack.enter_context(job.open_rows())
+        return await forecast(rows, terms, journal, job.options)
+
+
+async def _tell_forecast(job: Job, *, as_json: bool) -> None:
+    found, held = await _forecast(job), await balance_of(job.client)
+    if as_json:
+        show_json({**found.as_json(), "balance": held if isinstance(held, Decimal) else None})
+    else:
+        show_forecast(found, held, job.spending.floor, job.spending.max_credits)
 
 
 def exit_code(report: JobReport) -> Exit:
@@ -128,6 +261,8 @@ def _tell_end(report: JobReport, output: Path, journal: Path) -> None:
         f"{_rate(fan_out)}; {credits_text(fan_out.spent)} credits spent, "
         f"{credits_text(fan_out.credits_remaining)} left"
     )
+    if report.repeated:
+        say(f"{report.repeated} rows ask what one before them does, and share its answer")
     for name, count in report.errors.most_common(5):
         say(f"  {count} x {name}, such as: {report.examples[name][:200]}")
     if report.accuracy is not None:
@@ -140,24 +275,25 @@ def _tell_end(report: JobReport, output: Path, journal: Path) -> None:
     say(f"results in {output}; segmind-async report {journal} says more")
 
 
-def _as_json(report: JobReport) -> object:
+def _as_json(report: JobReport) -> dict[str, object]:
     assert report.fan_out is not None
     return {
         "rows": report.counts,
         "errors": report.errors,
         "accuracy": report.accuracy,
         "resumed": report.resumed,
+        "repeated": report.repeated,
         "fan_out": asdict(report.fan_out),
     }
 
 
-def labelling_brain(path: Path, labels: Labels, text_column: str, truth_column: str | None) -> Brain:
+def labelling_brain(open_rows: OpenRows, labels: Labels, text_column: str, truth_column: str | None) -> Brain:
     """Make the emulator answer with labels: learnt from every other row that has one, else by chance."""
     if truth_column is None:
         names = labels.names
         return FunctionBrain(lambda question: names[sum(question.prompt.encode()) % len(names)])
     learner = NaiveBayes()
-    with open_rows(path, column(text_column)) as rows:
+    with open_rows() as rows:
         for row in rows:
             label = labels.find(str(row.columns.get(truth_column)))
             text = row.columns.get(text_column)

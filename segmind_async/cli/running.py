@@ -64,6 +64,11 @@ async def open_client(options: ClientOptions) -> AsyncIterator[SegmindClient]:
         yield client
 
 
+def has_key() -> bool:
+    """Tell whether there is a key to ask the service with."""
+    return Settings().api_key is not None
+
+
 def run(main: Callable[[], Awaitable[Exit]]) -> NoReturn:
     """Run a command to its exit code; an error becomes one line on stderr."""
     try:

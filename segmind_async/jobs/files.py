@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from itertools import islice
 from pathlib import Path
-from typing import IO, TypeAlias
+from typing import TypeAlias
 
 import anyio
-from pydantic_core import to_json
 
 from ..models import Status
 from .journal import Record
+from .outputs import open_output
 from .results import UNUSABLE, row_of
 from .rows import Row
 from .runner import JobReport, JobRun
@@ -112,11 +111,11 @@ def _counted(open_rows: OpenRows, enough: threading.Event) -> int | None:
 async def _written(run: JobRun, open_rows: OpenRows, output: Path) -> JobReport:
     """Write the result of every row, in order of the input, and count."""
     report = JobReport(resumed=run.report.resumed, taken_over=run.report.taken_over)
-    report.asked_again = run.report.asked_again
-    with open_rows() as rows, _appearing(output) as file:
+    report.asked_again, report.repeated = run.report.asked_again, run.report.repeated
+    with open_rows() as rows, open_output(output) as put:
         async for row, record in run.matched(rows):
             _count(report, row, record)
-            file.write(to_json(row_of(row, record)) + b"\n")
+            put(row_of(row, record))
     return report
 
 
@@ -127,14 +126,3 @@ def _count(report: JobReport, row: Row, record: Record | None) -> None:
         report.count(Status.UNSENT, None, None)
     else:
         report.book(record)
-
-
-@contextmanager
-def _appearing(output: Path) -> Iterator[IO[bytes]]:
-    """Write a file that gets its name when it is whole."""
-    part = output.with_name(output.name + ".part")
-    with part.open("wb") as file:
-        yield file
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(output)

@@ -14,6 +14,9 @@ from .committer import of
 from .journal import Journal, Record
 from .rows import Row
 
+AT_ONCE = 64
+"""Rows that are looked up in the journal together, and so read ahead."""
+
 
 @dataclass(frozen=True, slots=True)
 class Known:
@@ -26,6 +29,8 @@ class Known:
     """What became of it, if that is known of this very request."""
     earlier: int | None
     """Number of the record that a new one replaces."""
+    repeated: bool = False
+    """Whether it shares the answer of a row before it, which asks the same."""
 
 
 def digest_of(request: ChatRequest) -> bytes:
@@ -42,21 +47,28 @@ def _sorted(value: object) -> object:
     return value
 
 
-def name_of(row: Row, digest: bytes) -> tuple[str, str]:
-    """Return what a row is called: its id, else what it asks."""
-    return ("id", row.id) if row.has_id else ("request", digest.hex())
+def name_of(row: Row, digest: bytes, *, dedupe: bool = False) -> tuple[str, str]:
+    """Return what a row is called: its id, else what it asks.
+
+    With *dedupe* it is always what it asks, whatever its id: rows of one name have one answer.
+    """
+    return ("id", row.id) if row.has_id and not dedupe else ("request", digest.hex())
 
 
-async def matched(journal: Journal, batches: AsyncIterator[list[Row]]) -> AsyncIterator[Known]:
+async def matched(
+    journal: Journal, batches: AsyncIterator[list[Row]], *, dedupe: bool = False
+) -> AsyncIterator[Known]:
     """Yield every row with its record; a pass over the input from its beginning."""
     await of(journal.forget_occurrences())
     async for batch in batches:
         digests = [digest_of(row.request) if row.request else b"" for row in batch]
-        names = [name_of(row, digest) for row, digest in zip(batch, digests, strict=True)]
-        found = await of(journal.look_up(names))
-        for row, digest, (key, record) in zip(batch, digests, found, strict=True):
-            same = record is not None and record.digest == digest
-            yield Known(row, key, digest, record if same else None, record.number if record else None)
+        names = [name_of(row, digest, dedupe=dedupe) for row, digest in zip(batch, digests, strict=True)]
+        found = await of(journal.look_up(names, shared=dedupe))
+        times = await of(journal.occurrences([name for _, name in names])) if dedupe else [1] * len(names)
+        for row, digest, (key, record), nth in zip(batch, digests, found, times, strict=True):
+            same = record if record is not None and record.digest == digest else None
+            repeated = nth > 1 and row.request is not None
+            yield Known(row, key, digest, same, record.number if record else None, repeated)
 
 
 async def batches_of(rows: Iterable[Row] | AsyncIterable[Row], at_once: int) -> AsyncIterator[list[Row]]:

@@ -163,13 +163,15 @@ class Journal:
             database.executemany("DELETE FROM drafts WHERE key = ?", [(record.key,) for record, _ in kept])
         self._last += len(kept)
 
-    def look_up(self, names: Sequence[tuple[str, str]]) -> Future[list[tuple[str, Record | None]]]:
+    def look_up(
+        self, names: Sequence[tuple[str, str]], *, shared: bool = False
+    ) -> Future[list[tuple[str, Record | None]]]:
         """Return, for each row of *names*, its key and the last record of it, as of the last `index`.
 
         A name is what kind it is of, and itself; the second row of a name in one pass over the input has
-        a key of its own.
+        a key of its own, unless rows of one name share it.
         """
-        return self._committer.ask(lambda database: _looked_up(database, names))
+        return self._committer.ask(lambda database: _looked_up(database, names, shared))
 
     def index(self) -> Future[None]:
         """Take up what was kept since the last time into what `look_up` finds."""
@@ -327,7 +329,8 @@ def read_fact(database: sqlite3.Connection, name: str) -> object:
 def _check_settings(database: sqlite3.Connection, path: Path, settings: Settings) -> None:
     for name, value in settings.items():
         before = read_fact(database, f"setting {name}")
-        if before != json.loads(json.dumps(value)):
+        # What was not there to be set when the journal was made was off.
+        if before != json.loads(json.dumps(value)) and not (before is None and value is False):
             raise JournalError(
                 f"the journal {str(path)!r} is of a job with {name}={before!r}, and now {name}={value!r}: "
                 f"use the same again, or another journal"
@@ -335,9 +338,9 @@ def _check_settings(database: sqlite3.Connection, path: Path, settings: Settings
 
 
 def _looked_up(
-    database: sqlite3.Connection, names: Sequence[tuple[str, str]]
+    database: sqlite3.Connection, names: Sequence[tuple[str, str]], shared: bool
 ) -> list[tuple[str, Record | None]]:
-    counts = count(database, [f"{kind} {name}" for kind, name in names])
+    counts = [1] * len(names) if shared else count(database, [f"{kind} {name}" for kind, name in names])
     keys = [_key(*name, count) for name, count in zip(names, counts, strict=True)]
     query = f"{_FIND} ({','.join('?' * len(keys))})"
     found = {row[0]: Record(*row) for row in database.execute(query, keys)}

@@ -12,6 +12,7 @@ from pydantic_core import to_json
 
 from .._parse import Expected
 from ..config import check_choice
+from ..errors import ConfigurationError
 from ..models import ChatCompletion
 from .journal import Record, Settings
 from .results import Read, Reading
@@ -38,11 +39,24 @@ class JobOptions:
     """Says what is right for a row, where that is known."""
     retry_failed: bool | frozenset[str] = False
     """Whether rows that failed in an earlier run are asked again; or the classes of errors that are."""
+    dedupe: bool = False
+    """Whether equal requests are asked once. `JobRun.matched` gives each of their rows the answer, and the
+    first of them its cost and attempts. As no outcome is theirs alone, it needs *hand_on* to be off."""
     hand_on: bool = True
     """Whether outcomes of an earlier run are handed out too."""
 
     def __post_init__(self) -> None:
         check_choice("delivery", self.delivery, ("direct", "queued"))
+        if self.dedupe and self.hand_on:
+            raise ConfigurationError(
+                "dedupe=True: rows that share an answer have no outcome of their own; set hand_on=False, "
+                "and read what became of each row with matched()"
+            )
+
+    @property
+    def settings(self) -> Settings:
+        """What must be the same when a job goes on: with other keys its rows would be asked again."""
+        return {"delivery": self.delivery, "dedupe": self.dedupe}
 
     def again(self, record: Record) -> bool:
         """Tell whether a finished row is to be asked again."""
@@ -78,8 +92,14 @@ class JobPlan:
         expected: Expected[Any] | None,
         progress: Progress | None,
     ) -> JobPlan:
-        """Make a plan; whatever changes what a row is asked or how must be among its settings."""
-        schema = None if expected is None else to_json(expected.shape.schema)
-        digest = None if schema is None else hashlib.sha256(schema).hexdigest()[:16]
-        own = {"model": model, "delivery": options.delivery, "parse": digest}
-        return cls(path, {**own, **settings}, options, expected, progress)
+        """Make a plan."""
+        return cls(path, settings_of(model, settings, options, expected), options, expected, progress)
+
+
+def settings_of(
+    model: str, settings: Settings, options: JobOptions, expected: Expected[Any] | None = None
+) -> Settings:
+    """Return all that must be the same when a job goes on: what its rows are asked, and how."""
+    schema = None if expected is None else to_json(expected.shape.schema)
+    digest = None if schema is None else hashlib.sha256(schema).hexdigest()[:16]
+    return {"model": model, "parse": digest, **options.settings, **settings}

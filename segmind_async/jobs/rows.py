@@ -1,27 +1,25 @@
 """Rows of a bulk file, read one at a time. A row that cannot be used is a value, not an end.
 
-JSONL and CSV, in UTF-8. It knows nothing of how rows are sent.
+It knows nothing of how rows are sent.
 """
 
 from __future__ import annotations
 
-import csv
-import gzip
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from string import Formatter
-from typing import IO, TypeAlias
+from typing import TypeAlias
 
-from pydantic_core import from_json
+from pydantic_core import to_json
 
 from ..errors import ConfigurationError
-from ..messages import system
+from ..messages import assistant, system, user
 from ..models import ChatRequest, Message
-
-MAX_LINE = 64 * 1024 * 1024
-"""Characters of one line. 400 000 tokens are about 2 MB, an image up to 27 MB."""
+from .formats.kinds import Format, format_of
+from .formats.lines import Found, open_csv, open_jsonl
+from .formats.parquet import open_parquet
 
 Columns: TypeAlias = Mapping[str, object]
 
@@ -33,7 +31,7 @@ class Row:
     index: int
     """From 0, blank lines not counted."""
     line: int
-    """From 1, where it begins in the file."""
+    """From 1, where it begins in the file; its number where there are no lines."""
     id: str
     has_id: bool
     """Whether the row names its id; else it is its index."""
@@ -41,7 +39,9 @@ class Row:
     request: ChatRequest | None
     """None if the row cannot be used."""
     problem: str | None = None
-    """Why it cannot."""
+    """Where it is, and why it cannot."""
+    unit: str = "line"
+    """What *line* counts."""
 
 
 MakeRequest: TypeAlias = Callable[[Columns], ChatRequest]
@@ -73,12 +73,23 @@ def template(prompt: str) -> MakeRequest:
             raise ConfigurationError(f"prompt={prompt!r} names {name!r}, which is no plain column name")
 
     def fill(columns: Columns) -> ChatRequest:
-        missing = [name for name in fields if columns.get(name) is None]
-        if missing:
-            raise ValueError(f"no column {missing[0]!r} among {_names(columns)}")
-        return ChatRequest(prompt.format_map({name: columns[name] for name in fields}))
+        return ChatRequest(prompt.format_map({name: _shown(name, columns) for name in fields}))
 
     return fill
+
+
+def _shown(name: str, columns: Columns) -> object:
+    """Return what a template is filled with: lists and objects as JSON, all else as it formats itself."""
+    value = columns.get(name)
+    if value is None:
+        if name in columns:
+            raise ValueError(f"no value in column {name!r}")
+        raise ValueError(f"no column {name!r} among {_names(columns)}")
+    if isinstance(value, bytes):
+        raise ValueError(  # noqa: TRY004  # the value of a row, not the type of an argument
+            f"column {name!r} holds {len(value)} bytes that are no text"
+        )
+    return to_json(value).decode() if isinstance(value, list | dict) else value
 
 
 def column(name: str) -> MakeRequest:
@@ -95,8 +106,9 @@ def column(name: str) -> MakeRequest:
     return take
 
 
-def under(instruction: str, make: MakeRequest) -> MakeRequest:
-    """Put a system prompt before what *make* makes."""
+def under(instruction: str, make: MakeRequest, examples: Iterable[tuple[str, str]] = ()) -> MakeRequest:
+    """Put a system prompt, and examples of a question and its answer, before what *make* makes."""
+    turns = [turn for asked, answered in examples for turn in (user(asked), assistant(answered))]
 
     def prefixed(columns: Columns) -> ChatRequest:
         request = make(columns)
@@ -104,84 +116,87 @@ def under(instruction: str, make: MakeRequest) -> MakeRequest:
         rest: list[Message] = (
             [{"role": "user", "content": messages}] if isinstance(messages, str) else list(messages)
         )
-        return ChatRequest.of([system(instruction), *rest], request.model, request.parameters)
+        return ChatRequest.of([system(instruction), *turns, *rest], request.model, request.parameters)
 
     return prefixed
 
 
 @contextmanager
-def open_rows(path: Path, make: MakeRequest, limit: int | None = None) -> Iterator[Iterator[Row]]:
-    """Open a file of rows: CSV by its name, else JSONL, also .gz. At most *limit* rows are read."""
-    name = path.name.lower()
-    opened = gzip.open if name.endswith(".gz") else open
-    # A byte that is no UTF-8 becomes U+FFFD in its own row instead of ending the job.
-    with opened(path, "rt", encoding="utf-8-sig", errors="replace", newline="") as file:
-        lines = _csv_rows(file) if name.removesuffix(".gz").endswith(".csv") else _jsonl_rows(file)
-        yield _rows(lines, make, limit)
+def open_rows(
+    path: Path, make: MakeRequest, limit: int | None = None, form: Format | None = None
+) -> Iterator[Iterator[Row]]:
+    """Open a file of rows: JSON lines, CSV or Parquet, by its name unless *form* says which.
+
+    Lines may be packed with gzip. At most *limit* rows are read. Raises ConfigurationError for a file that
+    has no rows at all: no header, two columns of one name, no Parquet.
+    """
+    form = form or format_of(path)
+    with _OPENERS[form](path) as found:
+        yield _rows(found, make, limit, "row" if form is Format.PARQUET else "line")
 
 
-def _rows(lines: Iterator[tuple[int, Columns | str]], make: MakeRequest, limit: int | None) -> Iterator[Row]:
-    for index, (line, columns) in enumerate(lines):
+@contextmanager
+def open_mappings(
+    mappings: Iterable[Columns], make: MakeRequest, limit: int | None = None
+) -> Iterator[Iterator[Row]]:
+    """Take rows that are in memory already; the counterpart of `open_rows`."""
+    yield _rows(enumerate(mappings, 1), make, limit, "row")
+
+
+_OPENERS: Mapping[Format, Callable[[Path], AbstractContextManager[Found]]] = {
+    Format.JSONL: open_jsonl,
+    Format.CSV: open_csv,
+    Format.PARQUET: open_parquet,
+}
+
+
+def _rows(
+    found: Iterable[tuple[int, Columns | str]], make: MakeRequest, limit: int | None, unit: str
+) -> Iterator[Row]:
+    for index, (line, columns) in enumerate(found):
         if limit is not None and index >= limit:
             return
         if isinstance(columns, str):
-            problem = f"line {line}: {columns}"
-            yield Row(index, line, str(index), has_id=False, columns={}, request=None, problem=problem)
+            problem = f"{unit} {line}: {columns}"
+            yield Row(
+                index, line, str(index), has_id=False, columns={}, request=None, problem=problem, unit=unit
+            )
             continue
         given = columns.get("id")
         has_id = given is not None and given != ""
         name = str(given) if has_id else str(index)
         try:
-            yield Row(index, line, name, has_id, columns, make(columns))
+            yield Row(index, line, _text(name), has_id, columns, _sendable(make(columns)), None, unit)
         except ValueError as error:
-            yield Row(index, line, name, has_id, columns, None, f"line {line}: {error}")
+            name = ascii(name)[1:-1] if has_id else name
+            yield Row(index, line, name, has_id, columns, None, f"{unit} {line}: {error}", unit)
 
 
-def _jsonl_rows(file: IO[str]) -> Iterator[tuple[int, Columns | str]]:
-    number = 0
-    while text := file.readline(MAX_LINE):
-        number += 1
-        if not text.endswith("\n") and len(text) == MAX_LINE:
-            _skip_line(file)
-            yield number, f"longer than {MAX_LINE} characters"
-        elif text.strip():
-            yield number, _json_object(text)
+def _sendable(request: ChatRequest) -> ChatRequest:
+    """Refuse what is no text or no JSON: rows that are no JSON themselves may hold anything."""
+    if isinstance(request.messages, str):
+        _text(request.messages)
+    else:
+        to_json(request.messages)
+    return request
 
 
-def _skip_line(file: IO[str]) -> None:
-    while (rest := file.readline(MAX_LINE)) and not rest.endswith("\n"):
-        pass
+def _text(text: str) -> str:
+    """Refuse half a character, which no file and no request can hold."""
+    text.encode()
+    return text
 
 
-def _json_object(text: str) -> Columns | str:
-    try:
-        value = from_json(text)
-    except ValueError as error:
-        return f"no JSON: {error}"
-    return value if isinstance(value, dict) else f"a JSON {type(value).__name__}, no object"
+def bounded(max_tokens: int, make: MakeRequest) -> MakeRequest:
+    """Bound the answers to what *make* asks, in tokens."""
 
+    def with_bound(columns: Columns) -> ChatRequest:
+        request = make(columns)
+        return ChatRequest.of(
+            request.messages, request.model, {**request.parameters, "max_tokens": max_tokens}
+        )
 
-def _csv_rows(file: IO[str]) -> Iterator[tuple[int, Columns | str]]:
-    csv.field_size_limit(MAX_LINE)
-    reader = csv.DictReader(_without_nul(file))
-    begins = 2
-    while True:
-        try:
-            columns = next(reader, None)
-        except csv.Error as error:
-            yield begins, f"no CSV: {error}"
-            begins = reader.line_num + 1
-            continue
-        if columns is None:
-            return
-        extra = columns.pop(None, None)  # where csv puts fields too many
-        yield begins, f"{len(extra)} fields more than the header names" if extra else columns
-        begins = reader.line_num + 1
-
-
-def _without_nul(file: IO[str]) -> Iterator[str]:
-    """Replace NULs, which the csv module of older Pythons refuses."""
-    return (line.replace("\0", "\ufffd") for line in file)
+    return with_bound
 
 
 def _names(columns: Columns) -> str:

@@ -27,7 +27,7 @@ from ..errors import AccessError, InvalidRequestError, ModelRetiredError, NotFou
 from ..models import ChatCompletion, ChatRequest, FanOutReport, Outcome, Status, T_co
 from . import restart
 from .committer import of
-from .identity import Known, batches_of, matched
+from .identity import AT_ONCE, Known, batches_of, matched
 from .journal import Draft, Journal, Record
 from .notable import Notable
 from .plan import JobPlan
@@ -51,9 +51,6 @@ DISK = "the disk refuses"
 
 _NOTE_EVERY = 1.0
 """Seconds between two notes of pace and money for a restart."""
-
-AT_ONCE = 64
-"""Rows that are looked up in the journal together, and so read ahead."""
 
 
 class _Asked(ChatRequest):
@@ -82,6 +79,8 @@ class JobReport:
     """Rows with a known truth that were answered with a label, and how many of them rightly."""
     resumed: int = 0
     """Rows that an earlier run had finished."""
+    repeated: int = 0
+    """Rows that were not asked because one before them asks the same."""
     taken_over: int = 0
     """Queued requests of an earlier run whose answers were fetched instead of asking again."""
     asked_again: int = 0
@@ -209,8 +208,11 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
     async def matched(self, rows: Iterable[Row]) -> AsyncIterator[tuple[Row, Record | None]]:
         """Yield all rows of the input, read anew, with what has become of them; while the job is open."""
         await of(self.journal.index())
-        async for known in matched(self.journal, batches_of(rows, AT_ONCE)):
-            yield known.row, known.record or self.for_now.get(known.key)
+        async for known in matched(self.journal, batches_of(rows, AT_ONCE), dedupe=self._options.dedupe):
+            record = known.record or self.for_now.get(known.key)
+            if record is not None and known.repeated:
+                record = replace(record, units=0, attempts=0)
+            yield known.row, record
 
     async def _delivery(self) -> Service:
         """Return what the calls of this job are sent by."""
@@ -236,7 +238,11 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
     async def _requests(self) -> AsyncIterator[ChatRequest]:
         """Yield what is still to be sent, and remember every row until its outcome comes."""
         index = 0
-        async for known in matched(self.journal, batches_of(self._rows, AT_ONCE)):
+        batches = batches_of(self._rows, AT_ONCE)
+        async for known in matched(self.journal, batches, dedupe=self._options.dedupe):
+            if known.repeated:
+                self.report.repeated += 1
+                continue
             self._read += 1
             request = self._request(known)
             if not isinstance(request, Outcome):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import subprocess
 import sys
@@ -13,7 +14,9 @@ from typer.testing import CliRunner, Result
 
 from segmind_async import __version__
 from segmind_async.cli import app, demo, running
-from segmind_async.emulator import Emulator, faults
+from segmind_async.emulator import Emulator, FunctionBrain, Question, faults
+
+from ..support import serving
 
 
 def call(*words: str, **options: Any) -> Result:
@@ -132,18 +135,150 @@ def test_a_dry_run_sends_nothing_and_says_what_it_would_cost(tmp_path: Path) -> 
     assert got.stdout.splitlines() == [
         "rows          11, 1 of them unusable, 1 asked before",
         "              line 12: 1 fields more than the header names",
-        "input         about 1110 tokens",
+        "to send       10 rows, about 1110 tokens in",
         "credits       about 0.00543 at the published mean of gpt-5.4-mini",
-        "              0.0008325 for the input alone, at list price",
+        "              at worst 0.0443: 8 published means for each of 10 rows without a known bound",
+        "time          about 5 s with 64 calls at once",
+        "balance       unknown (no key to ask with)",
     ]
     told = json.loads(call(*words, "--json").stdout)
-    assert (told["rows"], told["duplicates"], told["by_mean"]) == (11, 1, "0.00543")
+    assert (told["rows"], told["duplicates"], told["expected"], told["balance"]) == (11, 1, "0.00543", None)
     assert list(tmp_path.iterdir()) == [path]
     labels = ["classify", str(path), "-o", str(output), "--labels", "a,b", "--dry-run"]
-    assert "input         about" in call(*labels).stdout
+    assert "to send       10 rows, about" in call(*labels).stdout
     odd = tmp_path / "odd.jsonl"
     odd.write_text('{"prompt": "\\ud83d"}\n')
     assert "1 of them unusable" in call("run", str(odd), "-o", str(output), "--dry-run").stdout
+
+
+def test_equal_requests_are_asked_once_if_that_is_wanted(tmp_path: Path) -> None:
+    path, output = tmp_path / "rows.csv", tmp_path / "out.jsonl"
+    path.write_text("text\n" + "a\nb\n" * 5)
+    words = ["run", str(path), "-o", str(output), "--prompt", "{text}", "--dedupe"]
+    with serving(Emulator()) as emulator:
+        got = call(*words, **on(emulator))
+        assert (got.exit_code, emulator.requests) == (0, 2)
+        assert "8 rows ask what one before them does, and share its answer" in got.stderr
+    assert [row["text"] for row in lines(output)] == ["echo: a", "echo: b"] * 5
+
+
+def on(emulator: Emulator) -> dict[str, Any]:
+    return {"env": {"SEGMIND_BASE_URL": emulator.url, "SEGMIND_API_KEY": emulator.key}}
+
+
+def test_a_dry_run_with_a_key_reads_the_balance_and_sends_nothing(rows: Path, tmp_path: Path) -> None:
+    words = ["run", str(rows), "-o", str(tmp_path / "out"), "--dry-run"]
+    for balance, says in [
+        ("5", "5 credits: enough, also at worst"),
+        ("0.1", "0.1 credits: enough if all goes as expected"),
+        ("0.01", "0.01 credits: not enough"),
+    ]:
+        with serving(Emulator(balance=balance)) as emulator:
+            got = call(*words, **on(emulator))
+            assert (got.exit_code, emulator.requests) == (0, 0)
+        assert got.stdout.splitlines()[-1] == f"balance       {says}"
+    assert "balance       3 credits: enough" in call(*words, "--emulate", "--emulated-balance", "3").stdout
+    kept = call(*words, "--emulate", "--floor", "4.999").stdout
+    assert "not enough" in kept
+    bounded = call(*words, "--emulate", "--emulated-balance", "0.1", "--max-credits", "0.05").stdout
+    assert "at most 0.05 by --max-credits" in bounded
+    assert "enough, also at worst" in bounded
+    nobody = {"env": {"SEGMIND_BASE_URL": "http://127.0.0.1:1/v1", "SEGMIND_API_KEY": "k"}}
+    assert "balance       unknown (APIConnectionError" in call(*words, **nobody).stdout
+
+
+def test_a_job_that_may_be_too_dear_is_refused_before_anything_is_sent(rows: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    words = ["run", str(rows), "-o", str(output)]
+    with serving(Emulator(balance="0.1")) as emulator:
+        got = call(*words, **on(emulator))
+        assert (got.exit_code, emulator.requests) == (2, 0)
+        said = " ".join(got.stderr.split())
+        assert "the job may cost 0.218 credits (8 published means for each of 50 rows" in said
+        assert "the account holds 0.1; it is expected to cost 0.0272" in said
+        assert "give --yes" in said
+        assert list(tmp_path.iterdir()) == [rows]
+        got = call(*words, "--floor", "0.05", "--max-credits", "0.06", **on(emulator))
+        assert "may cost 0.06 credits" in " ".join(got.stderr.split())
+        assert "0.1, 0.05 of which must stay" in " ".join(got.stderr.split())
+        assert call(*words, "--max-credits", "0.05", "--limit", "5", **on(emulator)).exit_code == 0
+        assert emulator.requests == 5
+
+
+def test_a_job_that_was_found_affordable_is_not_asked_about_again(rows: Path, tmp_path: Path) -> None:
+    words = ["run", str(rows), "-o", str(tmp_path / "out")]
+    with serving(Emulator(balance="1", cost="0.04")) as emulator:
+        assert call(*words, **on(emulator)).exit_code == 3
+        # It is known to be too dear by now; but it was begun, and the guard keeps the account from harm.
+        assert call(*words, **on(emulator)).exit_code == 3
+        emulator.world.top_up(2)
+        assert call(*words, **on(emulator)).exit_code == 0
+    output = tmp_path / "other"
+    with serving(Emulator(balance="0.1", cost="0.04")) as emulator:
+        assert call("run", str(rows), "-o", str(output), "--yes", **on(emulator)).exit_code == 3
+        assert {row["status"] for row in lines(output)} == {"ok", "unsent"}
+
+
+def test_a_sample_is_paid_for_once_and_says_what_all_would_cost(rows: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out.jsonl"
+    words = ["run", str(rows), "-o", str(output)]
+    with serving(Emulator(balance="0.1", cost="0.001")) as emulator:
+        got = call(*words, "--sample", "20", **on(emulator))
+        assert (got.exit_code, emulator.requests) == (0, 20)
+        assert "these were 20 of 50 rows" in got.stderr
+        shown = got.stdout
+        assert "done          20 rows for 0.02 credits, 0 failed; 0.0% to 16.1% of all may fail" in shown
+        assert "credits       about 0.03, 0.03 to 0.03 with 95 % confidence, by 20 answered rows" in shown
+        assert "balance       0.08 credits: enough, also at worst" in shown
+        found = lines(output)
+        assert len(found) == 20
+        assert all(n * 50 // 20 <= row["index"] < (n + 1) * 50 // 20 for n, row in enumerate(found))
+        told = json.loads(call(*words, "--sample", "20", "--json", **on(emulator)).stdout)
+        assert (told["resumed"], told["forecast"]["done"], emulator.requests) == (20, 20, 20)
+        assert "to send       30 rows" in call(*words, "--dry-run", **on(emulator)).stdout
+        # Published means would not have let it begin; what was paid for the sample does.
+        assert call(*words, **on(emulator)).exit_code == 0
+        assert set(emulator.billed().values()) == {1}
+    assert [row["text"] for row in lines(output)] == [f"echo: word {n}" for n in range(50)]
+
+
+def test_rows_may_be_piped_in(tmp_path: Path) -> None:
+    output = tmp_path / "out.jsonl"
+    words = ["run", "-", "-o", str(output), "--prompt", "{text}", "--input-format", "csv", "--emulate"]
+    got = call(*words, "--dry-run", input="text\na\nb\n")
+    assert "to send       2 rows" in got.stdout
+    assert list(tmp_path.iterdir()) == []
+    for _ in range(2):
+        got = call(*words, input=gzip.compress(b"text\na\nb\n"))
+        assert got.exit_code == 0, got.stderr
+        assert [row["text"] for row in lines(output)] == ["echo: a", "echo: b"]
+        assert not (tmp_path / "out.jsonl.journal.input").exists()
+    assert "(2 by earlier runs)" in got.stderr
+    without = call("run", "-", "-o", str(output), input="x")
+    assert without.exit_code == 2
+    assert "with --input-format" in " ".join(without.stderr.split())
+
+
+def test_rows_that_were_piped_in_are_kept_until_all_are_sent(tmp_path: Path) -> None:
+    output = tmp_path / "out.jsonl"
+    words = ["run", "-", "-o", str(output), "--input-format", "jsonl"]
+    piped = "".join(json.dumps({"prompt": f"row {n}"}) + "\n" for n in range(50))
+    with serving(Emulator(balance="0.2", cost="0.01")) as emulator:
+        assert call(*words, "--yes", input=piped, **on(emulator)).exit_code == 3
+        kept = tmp_path / "out.jsonl.journal.input"
+        assert kept.read_text() == piped
+        emulator.world.top_up(5)
+        again = call("run", str(kept), "-o", str(output), "--input-format", "jsonl", **on(emulator))
+        assert again.exit_code == 0
+        assert set(emulator.billed().values()) == {1}
+
+
+def test_classify_with_rows_that_are_piped_in(tmp_path: Path) -> None:
+    output = tmp_path / "out.jsonl"
+    words = ["classify", "-", "-o", str(output), "--input-format", "csv", "--labels", "a,b"]
+    got = call(*words, "--truth-column", "label", "--emulate", input="text,label\nx x,a\ny y,b\nx,a\n")
+    assert got.exit_code == 0, got.stderr
+    assert "accuracy" in got.stderr
 
 
 def test_run_with_a_template_and_rows_that_cannot_be_used(tmp_path: Path) -> None:
@@ -166,7 +301,26 @@ def test_run_with_a_template_and_rows_that_cannot_be_used(tmp_path: Path) -> Non
     assert told["rows"] == {"ok": 2, "failed": 1}
     assert told["errors"] == {"UnusableRow": 1}
     assert [row["status"] for row in lines(output)] == ["ok", "failed", "ok"]
-    assert lines(output)[1]["error"] == "UnusableRow: line 3: no column 'age' among 'name', 'age'"
+    assert lines(output)[1]["error"] == "UnusableRow: line 3: no value in column 'age'"
+
+
+@pytest.mark.parametrize("name", ["out.csv", "out.parquet", "out.jsonl.gz"])
+def test_the_name_of_the_output_says_its_form(rows: Path, tmp_path: Path, name: str) -> None:
+    output = tmp_path / name
+    assert call("run", str(rows), "-o", str(output), "--emulate").exit_code == 0
+    # What was written is read: it has a text for every row.
+    again = call("run", str(output), "-o", str(tmp_path / "again"), "--prompt", "{text}", "--emulate")
+    assert again.exit_code == 0
+    assert lines(tmp_path / "again")[3]["text"] == "echo: echo: word 3"
+
+
+def test_what_is_read_is_not_written_over(rows: Path, tmp_path: Path) -> None:
+    before = rows.read_bytes()
+    for words in (["-o", str(rows)], ["-o", str(tmp_path / "out"), "--journal", str(rows)]):
+        got = call("run", str(rows), *words, "--emulate")
+        assert got.exit_code == 2
+        assert "is the input; name another file" in " ".join(got.stderr.split())
+    assert rows.read_bytes() == before
 
 
 def test_run_stops_for_credits_with_exit_code_3(rows: Path, tmp_path: Path) -> None:
@@ -209,6 +363,32 @@ def test_classify(tmp_path: Path) -> None:
     assert {row["label"] for row in lines(output)} <= {"spam", "ham"}
 
 
+def test_classify_with_examples(tmp_path: Path) -> None:
+    path, shown, output = tmp_path / "rows.csv", tmp_path / "shown.csv", tmp_path / "out.jsonl"
+    path.write_text("text\nsee you\nbuy\n")
+    shown.write_text("text,label\ncheap pills,spam\nat noon?,HAM\n")
+    words = ["classify", str(path), "-o", str(output), "--labels", "spam,ham", "--examples", str(shown)]
+    asked: list[Any] = []
+
+    def answer(question: Question) -> str:
+        asked.append(question.messages)
+        return "ham"
+
+    with serving(Emulator(FunctionBrain(answer))) as emulator:
+        assert call(*words, **on(emulator)).exit_code == 0
+    before = [("user", "cheap pills"), ("assistant", "spam"), ("user", "at noon?"), ("assistant", "ham")]
+    assert sorted(asked) == [(*before, ("user", "buy")), (*before, ("user", "see you"))]
+    shown.write_text("text,label\ncheap pills,spam\nat noon?,spam\n")
+    with serving(Emulator()) as emulator:
+        got = call(*words, **on(emulator))
+        assert (got.exit_code, emulator.requests) == (2, 0)
+        assert "with examples='2 rows, " in " ".join(got.stderr.split())
+    shown.write_text("text,label\ncheap pills,eggs\n")
+    got = call(*words, "--emulate")
+    assert got.exit_code == 2
+    assert "line 2: 'eggs' in column 'label' is none of spam, ham" in " ".join(got.stderr.split())
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
@@ -220,6 +400,7 @@ def test_classify(tmp_path: Path) -> None:
         (["run", "ROWS", "-o", "out", "--prompt", "{", "--emulate"], "write {{ and }}"),
         (["run", "ROWS", "-o", "out", "--rpm", "-5", "--emulate"], "requests_per_minute=-5"),
         (["run", "ROWS", "-o", "out", "--model", "a b", "--emulate"], "is no slug"),
+        (["run", "ROWS", "-o", "out.parquet.gz", "--emulate"], "Parquet is packed already"),
         (["classify", "ROWS", "-o", "out", "--labels", "one", "--emulate"], "at least two different"),
         (["nonsense"], "No such command"),
     ],

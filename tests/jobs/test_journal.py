@@ -124,6 +124,13 @@ def test_another_job_is_refused_with_the_setting_that_differs(
     Journal(tmp_path / "j", SETTINGS).close()
 
 
+def test_a_setting_that_did_not_exist_when_the_job_began_was_off(tmp_path: Path) -> None:
+    Journal(tmp_path / "j", SETTINGS).close()
+    Journal(tmp_path / "j", {**SETTINGS, "new": False, "newer": None}).close()
+    with pytest.raises(JournalError, match="with new=None, and now new=True"):
+        Journal(tmp_path / "j", {**SETTINGS, "new": True})
+
+
 def opens(path: Path) -> None:
     Journal(path, SETTINGS).close()
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 import segmind_async as sa
-from segmind_async.jobs import rows
+from segmind_async.jobs.formats import lines
 from segmind_async.jobs.labels import Labels
-from segmind_async.jobs.rows import Row, column, open_rows, own_request, template, under
+from segmind_async.jobs.rows import Row, column, open_mappings, open_rows, own_request, template, under
 
 
 def read(path: Path, content: bytes, make: Any = own_request, **options: Any) -> list[Row]:
@@ -51,7 +51,7 @@ def test_a_byte_that_is_no_utf8_spoils_one_character(tmp_path: Path) -> None:
 
 
 def test_a_line_without_end_is_one_bad_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rows, "MAX_LINE", 50)
+    monkeypatch.setattr(lines, "MAX_LINE", 50)
     got = read(tmp_path / "a.jsonl", b'{"prompt": "' + b"x" * 500 + b'"}\n{"prompt": "b"}\n')
     assert (got[0].problem, got[1].request) == ("line 1: longer than 50 characters", sa.ChatRequest("b"))
     assert len(read(tmp_path / "a.jsonl", b"x" * 500)) == 1
@@ -73,18 +73,6 @@ def test_csv(tmp_path: Path) -> None:
     ]
     assert got[0].request == sa.ChatRequest("two\nlines")
     assert got[4].request == sa.ChatRequest("n\ufffdl")
-
-
-def test_csv_with_a_field_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rows, "MAX_LINE", 20)
-    try:
-        got = read(tmp_path / "a.csv", b"prompt\n" + b"x" * 50 + b"\nfine\n")
-    finally:
-        import csv
-
-        csv.field_size_limit(rows.MAX_LINE * 10**6)
-    assert "no CSV" in str(got[0].problem)
-    assert got[-1].request == sa.ChatRequest("fine")
 
 
 @pytest.mark.parametrize(
@@ -109,6 +97,31 @@ def test_templates(tmp_path: Path) -> None:
     got = read(tmp_path / "a.jsonl", b'{"word": "hi", "the name": 5}\n{"word": "hi"}\n', make)
     assert got[0].request == sa.ChatRequest("Say hi to 5: {}")
     assert got[1].problem == "line 2: no column 'the name' among 'word'"
+
+
+def test_what_is_no_text_goes_into_a_template_as_json() -> None:
+    make = template("{tags} {price:.2f} {on}")
+    assert make({"tags": ["a", {"b": None}], "price": 2, "on": True}) == sa.ChatRequest(
+        '["a",{"b":null}] 2.00 True'
+    )
+
+
+def test_rows_in_memory_are_numbered_and_those_that_no_request_can_hold_are_bad_rows() -> None:
+    given: list[dict[str, object]] = [
+        {"id": 7, "prompt": "a"},
+        {"prompt": "half \ud83d"},
+        {"id": "\ud83d", "prompt": "b"},
+        {"messages": [{"role": "user", "content": b"\xff"}]},
+        {"prompt": None},
+        {"prompt": "late"},
+    ]
+    with open_mappings(given, own_request, 5) as found:
+        got = list(found)
+    assert [row.request is None for row in got] == [False, True, True, True, True]
+    assert [row.id for row in got] == ["7", "1", "\\ud83d", "3", "4"]
+    assert str(got[1].problem).startswith("row 2: 'utf-8' codec can't encode")
+    assert str(got[3].problem).startswith("row 4: Error serializing to JSON")
+    assert str(got[4].problem).startswith("row 5: neither 'prompt' nor 'messages'")
 
 
 @pytest.mark.parametrize(
@@ -138,6 +151,13 @@ def test_a_system_prompt_goes_before(tmp_path: Path) -> None:
         sa.ChatRequest([sa.system("be brief"), sa.user("x")]),
         sa.ChatRequest([sa.system("be brief"), sa.user("y")]),
     ]
+
+
+def test_examples_go_between_the_system_prompt_and_the_question() -> None:
+    make = under("sort", column("text"), [("1 + 1", "2")])
+    assert make({"text": "2 + 2"}).messages == [
+        sa.system("sort"), sa.user("1 + 1"), sa.assistant("2"), sa.user("2 + 2"),
+    ]  # fmt: skip
 
 
 def test_a_column(tmp_path: Path) -> None:
