@@ -13,7 +13,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import count
+from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 from weakref import WeakValueDictionary, ref
@@ -99,17 +99,16 @@ class _Shelf:
 
 
 shelf = _Shelf()
-_numbers = count()
 
 
 class Picture(Unread):
     """An image part that reads itself. Meanwhile it holds a URL that names its source."""
 
-    __slots__ = ("_bytes", "_number", "_size", "_source")
+    __slots__ = ("_address", "_bytes", "_size", "_source")
 
     def __init__(self, source: PictureSource, size: Size) -> None:
-        self._number = next(_numbers)
-        super().__init__(part_of_url(_address(source, size, self._number)))
+        self._address = _address(source, size)
+        super().__init__(part_of_url(self._address))
         self._source = source
         self._size = size
         self._bytes: ref[_Bytes] | None = None
@@ -137,9 +136,9 @@ class Picture(Unread):
         return held
 
     def _key(self) -> tuple[object, ...]:
-        """Return what the same bytes are known by: a file's place and age, or a number of its own."""
+        """Return what the same bytes are known by: a file's place and age, else what they are."""
         if not isinstance(self._source, Path):
-            return (self._number,)
+            return (self._address,)
         about = _stat(self._source)
         return (about.st_dev, about.st_ino, about.st_mtime_ns, about.st_size, self._size)
 
@@ -167,12 +166,18 @@ async def read_all(images: Sequence[Unread]) -> Sequence[object]:
     ]
 
 
-def _address(source: PictureSource, size: Size, number: int) -> str:
-    """Return a URL that tells sources apart where requests are compared; it is never sent."""
+def _address(source: PictureSource, size: Size) -> str:
+    """Return a URL that tells sources apart where requests are compared; it is never sent.
+
+    A job knows its rows by what they ask, also after a restart: what is in memory is named by its content.
+    """
     wanted = f"#{size.side}-{size.pixels}" if size else ""
     if isinstance(source, Path):
         return source.absolute().as_uri() + wanted
-    return f"memory:{number}{wanted}"
+    if isinstance(source, bytes):
+        return f"memory:{blake2b(source, digest_size=16).hexdigest()}{wanted}"
+    content = _by_pillow(_name(source), source.tobytes)
+    return f"memory:{source.mode}-{source.width}-{blake2b(content, digest_size=16).hexdigest()}{wanted}"
 
 
 def _name(source: PictureSource) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 import itertools
 import os
 import pickle
@@ -308,9 +309,10 @@ async def test_a_picture_that_takes_long_to_read_keeps_no_call_from_ending(
 
 
 def test_pictures_in_memory_are_read_once_and_never_mistaken() -> None:
-    pictures = [sa.image(Image.new("RGB", (10 + n, 5))) for n in range(9)]
-    assert [opened(shown(one)).width for one in pictures] == [10 + n for n in range(9)]
-    assert shown(pictures[0]) is shown(pictures[0])
+    widths = range(10, 19)
+    assert [opened(shown(sa.image(Image.new("RGB", (width, 5))))).width for width in widths] == list(widths)
+    picture = sa.image(Image.new("RGB", (10, 5)))
+    assert shown(picture) is shown(picture)
 
 
 async def test_a_picture_is_read_in_another_thread_and_the_loop_goes_on(
@@ -367,5 +369,35 @@ def test_requests_with_different_pictures_differ(tmp_path: Path) -> None:
     a, b = tmp_path / "a.png", tmp_path / "b.png"
     assert sa.image(a) == sa.image(a)
     assert sa.image(a) != sa.image(b)
-    assert sa.image(a) != sa.image(a, max_side=5)
     assert str(sa.image(a)["image_url"]).startswith("{'url': 'file:///")
+    assert sa.image(a) != sa.image(a, max_side=5)
+    png = drawn("PNG")
+    assert sa.image(png, max_side=5) == sa.image(bytes(png), max_side=5)
+    assert sa.image(png, max_side=5) != sa.image(png, max_side=6)
+    assert sa.image(png, max_side=5) != sa.image(drawn("GIF"), max_side=5)
+    one, twin, other, turned = (
+        Image.new("RGB", size, n) for size, n in (((4, 6), 0), ((4, 6), 0), ((4, 6), 9), ((6, 4), 0))
+    )
+    assert sa.image(one) == sa.image(twin)
+    assert sa.image(one) != sa.image(other)
+    assert sa.image(one) != sa.image(turned)
+
+
+def test_a_pillow_image_that_cannot_be_read_is_refused_at_once() -> None:
+    with Image.open(io.BytesIO(claimed(5000, 5000))) as broken:
+        with pytest.raises(sa.InvalidRequestError, match="the image cannot be decoded"):
+            sa.image(broken)
+
+
+async def test_a_job_knows_pictures_again(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.png", drawn("PNG"))
+
+    def rows() -> list[Any]:
+        pictures = [sa.image(path), sa.image(drawn("GIF"), max_side=9), sa.image(Image.new("RGB", (9, 9)))]
+        return [[sa.user("?", picture)] for picture in pictures]
+
+    for requests in (3, 0):
+        transport = ScriptedTransport()
+        async with client(transport) as c, c.run_job(rows(), journal=tmp_path / "journal") as job:
+            assert [outcome.status async for outcome in job] == ["ok"] * 3
+        assert len([request for request in transport.requests if request.body]) == requests
