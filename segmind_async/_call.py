@@ -153,8 +153,10 @@ class Call:
 
     async def _read_images(self, request: ChatRequest, images: Sequence[Unread]) -> None:
         """Read what the messages only name, before a slot is taken."""
-        await read_all(images)
-        self._wire, self._unread = WireRequest(f"/{self._model}", self._encoded(request)), None
+        kept = await read_all(images)
+        body = self._encoded(request)
+        del kept  # from here on the body holds them
+        self._wire, self._unread = WireRequest(f"/{self._model}", body), None
 
     def _encoded(self, request: ChatRequest) -> bytes:
         body = encode(self._model, request.messages, request.parameters)

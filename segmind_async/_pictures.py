@@ -1,6 +1,7 @@
 """Images that are read from disk, or made smaller, when a call needs them: in a thread, and once.
 
-As long as anybody holds a picture of a file, others of the same file share its bytes.
+What was read is kept a while, and shared by all pictures of a file: many calls with one picture read it
+once, and many pictures do not fill the memory.
 """
 
 from __future__ import annotations
@@ -9,11 +10,13 @@ import io
 import math
 import stat
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
-from weakref import WeakValueDictionary
+from weakref import WeakValueDictionary, ref
 
 from anyio import to_thread
 
@@ -29,6 +32,9 @@ MOST_PIXELS = 89_478_485
 
 MOST_BYTES = 10 * MAX_IMAGE_BYTES
 """Bytes of a file that may be read to be made smaller."""
+
+MOST_KEPT = 64 * 1024 * 1024
+"""Bytes of images that are kept for calls to come: two of the longest, or a hundred photographs."""
 
 _JPEG_QUALITY = 90
 """Text in a photograph stays legible; files are about half as long as at 95."""
@@ -63,68 +69,115 @@ class _Bytes:
         self.part: JsonObject | None = None
 
 
-_files: WeakValueDictionary[tuple[object, ...], _Bytes] = WeakValueDictionary()
-_files_lock = threading.Lock()
+class _Shelf:
+    """What was read lately: kept a while for calls to come, and shared by pictures of one file."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._known: WeakValueDictionary[tuple[object, ...], _Bytes] = WeakValueDictionary()
+        self._kept: deque[tuple[_Bytes, int]] = deque()
+        self._size = 0
+
+    def of(self, key: tuple[object, ...]) -> _Bytes:
+        """Return what all that are known by *key* share, as long as anybody holds it."""
+        with self._lock:
+            return self._known.setdefault(key, _Bytes())
+
+    def keep(self, held: _Bytes, size: int) -> None:
+        """Hold what was just read, and let go of the oldest as room is needed."""
+        with self._lock:
+            self._kept.append((held, size))
+            self._size += size
+            while self._size > MOST_KEPT:
+                self._size -= self._kept.popleft()[1]
+
+    def clear(self) -> None:
+        """Let go of everything."""
+        with self._lock:
+            self._kept.clear()
+            self._size = 0
+
+
+shelf = _Shelf()
 
 
 class Picture(Unread):
     """An image part that reads itself. Meanwhile it holds a URL that names its source."""
 
-    __slots__ = ("_bytes", "_size", "_source")
+    __slots__ = ("_address", "_bytes", "_size", "_source")
 
     def __init__(self, source: PictureSource, size: Size) -> None:
-        super().__init__(part_of_url(_address(source, size)))
+        self._address = _address(source, size)
+        super().__init__(part_of_url(self._address))
         self._source = source
         self._size = size
-        self._bytes: _Bytes | None = None
+        self._bytes: ref[_Bytes] | None = None
 
     def __reduce__(self) -> tuple[type[Picture], tuple[PictureSource, Size]]:
         return Picture, (self._source, self._size)
 
     @property
     def part(self) -> JsonObject | None:
-        """The part to be sent; None until the bytes are read."""
-        return None if self._bytes is None else self._bytes.part
+        """The part to be sent; None if the bytes are not read, or not kept any more."""
+        held = None if self._bytes is None else self._bytes()
+        return None if held is None else held.part
 
-    def read(self) -> None:
-        """Read, check and encode; blocks. Raises InvalidRequestError for what cannot be sent."""
-        held = self._shared() if self._bytes is None else self._bytes
+    def read(self) -> object:
+        """Read, check and encode; blocks. The part is there at least as long as what is returned is held.
+
+        Raises InvalidRequestError for what cannot be sent.
+        """
+        held = (None if self._bytes is None else self._bytes()) or shelf.of(self._key())
         with held.lock:
             if held.part is None:
-                held.part = self._made()
-        self._bytes = held
+                held.part, size = self._made()
+                shelf.keep(held, size)
+        self._bytes = ref(held)
+        return held
 
-    def _shared(self) -> _Bytes:
-        """Return what all pictures of the same file share, as long as it does not change."""
+    def _key(self) -> tuple[object, ...]:
+        """Return what the same bytes are known by: a file's place and age, else what they are."""
         if not isinstance(self._source, Path):
-            return _Bytes()
+            return (self._address,)
         about = _stat(self._source)
-        key = (about.st_dev, about.st_ino, about.st_mtime_ns, about.st_size, self._size)
-        with _files_lock:
-            return _files.setdefault(key, _Bytes())
+        return (about.st_dev, about.st_ino, about.st_mtime_ns, about.st_size, self._size)
 
-    def _made(self) -> JsonObject:
+    def _made(self) -> tuple[JsonObject, int]:
+        """Return the part, and about how many bytes it takes."""
         source, name, size = self._source, _name(self._source), self._size
         if isinstance(source, Path):
             source = _contents(source, MOST_BYTES if size else MAX_IMAGE_BYTES)
-        if isinstance(source, bytes):
-            return part_of(_shrunk(source, name, size) if size else source, name)
-        return part_of(_drawn(source, name, size), name)
+        if not isinstance(source, bytes):
+            source = _drawn(source, name, size)
+        elif size:
+            source = _shrunk(source, name, size)
+        return part_of(source, name), len(source) * 4 // 3
 
 
-async def read_all(images: Sequence[Unread]) -> None:
-    """Read images in a thread, one after the other."""
-    for picture in images:
-        if isinstance(picture, Picture) and picture.part is None:
-            await to_thread.run_sync(picture.read)
+async def read_all(images: Sequence[Unread]) -> Sequence[object]:
+    """Read images in a thread, one after the other; they are there as long as what is returned is held.
+
+    If cancelled, the thread ends by itself: a disk that does not answer keeps no call from ending.
+    """
+    return [
+        await to_thread.run_sync(picture.read, abandon_on_cancel=True)
+        for picture in images
+        if isinstance(picture, Picture)
+    ]
 
 
 def _address(source: PictureSource, size: Size) -> str:
-    """Return a URL that tells sources apart where requests are compared; it is never sent."""
+    """Return a URL that tells sources apart where requests are compared; it is never sent.
+
+    A job knows its rows by what they ask, also after a restart: what is in memory is named by its content.
+    """
     wanted = f"#{size.side}-{size.pixels}" if size else ""
     if isinstance(source, Path):
         return source.absolute().as_uri() + wanted
-    return f"memory:{id(source):x}{wanted}"
+    if isinstance(source, bytes):
+        return f"memory:{blake2b(source, digest_size=16).hexdigest()}{wanted}"
+    content = _by_pillow(_name(source), source.tobytes)
+    return f"memory:{source.mode}-{source.width}-{blake2b(content, digest_size=16).hexdigest()}{wanted}"
 
 
 def _name(source: PictureSource) -> str:

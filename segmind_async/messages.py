@@ -53,9 +53,10 @@ def image(
     With `max_side` or `max_pixels` a larger image is made smaller (of a moving one the first frame is
     taken); that needs the extra `[images]`, and `max_side=2000` is more than models look at.
 
-    A file is read when a call needs it, off the event loop and once, however many calls share the message or
-    the file; what is wrong with it is raised by that call, and fails that row of a fan-out. A web URL is
-    passed on and fetched by the service, which fails for some hosts; nothing is ever fetched from here.
+    A file is read when a call needs it, off the event loop, and once for all calls that use it at a time;
+    what is wrong with it is raised by that call, and fails that row of a fan-out. A job that goes on knows a
+    file by its path, other images by their content. A web URL is passed on and fetched by the service, which
+    fails for some hosts; nothing is ever fetched from here.
 
     Raises InvalidRequestError for what is no such image.
     """

@@ -126,7 +126,7 @@ def example(name: str) -> ModuleType:
 def test_an_example_is_short_and_says_what_it_is(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert ast.get_docstring(ast.parse(text))
-    if path.stem not in {"spam_assassin", "summarise_code"}:
+    if path.stem not in {"spam_assassin", "summarise_code", "real_model"}:
         assert len(text.splitlines()) <= 45
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-import gc
+import io
+import itertools
 import os
 import pickle
 import sys
@@ -24,6 +25,11 @@ from segmind_async.testing import ScriptedTransport, answer
 
 from .pictures import claimed, drawn, opened
 from .support import client
+
+
+@pytest.fixture(autouse=True)
+def _nothing_kept_from_before() -> None:
+    _pictures.shelf.clear()
 
 
 def sent(transport: ScriptedTransport, number: int = -1) -> str:
@@ -250,21 +256,63 @@ def test_messages_of_one_file_share_its_bytes(tmp_path: Path) -> None:
     one, two, small = sa.image(path), sa.image(str(path)), sa.image(path, max_side=9)
     assert shown(one) is shown(two)
     assert opened(shown(small)).size == (9, 6)
-    del one, two, small
-    gc.collect()
-    assert not _pictures._files
 
 
 def test_a_file_that_was_replaced_by_one_of_the_same_length_is_read_anew(tmp_path: Path) -> None:
     path = written(tmp_path / "a.png", claimed(40, 30))
     os.utime(path, ns=(1, 1))
-    one = sa.image(path)
-    assert opened(shown(one)).size == (40, 30)
+    assert opened(shown(sa.image(path))).size == (40, 30)
     written(path, claimed(30, 40))
     os.utime(path, ns=(2, 2))
     assert opened(shown(sa.image(path))).size == (30, 40)
-    # What a message holds stays: a call that is sent again says the same.
-    assert opened(shown(one)).size == (40, 30)
+
+
+async def test_very_many_pictures_do_not_stay_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictures = [sa.image(written(tmp_path / f"{n}.png", claimed(40, 30 + n))) for n in range(50)]
+    size = len(claimed(40, 30)) * 4 // 3
+    monkeypatch.setattr(_pictures, "MOST_KEPT", 3 * size)
+    transport = ScriptedTransport()
+    async with client(transport) as c:
+        # Each message holds two: one may be let go of while the other is read.
+        rows = await c.chat_many([sa.user("?", one, two)] for one, two in itertools.pairwise(pictures))
+        assert [row.status for row in rows] == ["ok"] * 49
+        assert sum(isinstance(one, Picture) and one.part is not None for one in pictures) == 3
+        sizes = {opened(sent(transport, n)).size for n in range(49)}
+        assert sizes == {(40, 30 + n) for n in range(49)}
+        await c.chat([sa.user("again", pictures[0])])
+    assert opened(sent(transport)).size == (40, 30)
+
+
+async def test_a_picture_let_go_of_while_another_is_read_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = (sa.image(written(tmp_path / f"{n}.png", claimed(40, 30 + n))) for n in range(2))
+    monkeypatch.setattr(_pictures, "MOST_KEPT", len(claimed(40, 30)) * 4 // 3)
+    async with client() as c:
+        await c.chat([sa.user("?", one)])
+        assert (await c.chat([sa.user("?", one, two)])).text.startswith("echo")
+
+
+async def test_a_picture_that_takes_long_to_read_keeps_no_call_from_ending(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release = threading.Event()
+    monkeypatch.setattr(_pictures, "_contents", lambda *_: release.wait(30))
+    part = sa.image(written(tmp_path / "a.png", drawn("PNG")))
+    async with client() as c:
+        with pytest.raises(sa.APITimeoutError, match="no answer within timeout=5 s"):
+            await c.chat([sa.user("?", part)], timeout=5)
+        assert c.statistics().in_flight == 0
+    release.set()
+
+
+def test_pictures_in_memory_are_read_once_and_never_mistaken() -> None:
+    widths = range(10, 19)
+    assert [opened(shown(sa.image(Image.new("RGB", (width, 5))))).width for width in widths] == list(widths)
+    picture = sa.image(Image.new("RGB", (10, 5)))
+    assert shown(picture) is shown(picture)
 
 
 async def test_a_picture_is_read_in_another_thread_and_the_loop_goes_on(
@@ -321,5 +369,35 @@ def test_requests_with_different_pictures_differ(tmp_path: Path) -> None:
     a, b = tmp_path / "a.png", tmp_path / "b.png"
     assert sa.image(a) == sa.image(a)
     assert sa.image(a) != sa.image(b)
-    assert sa.image(a) != sa.image(a, max_side=5)
     assert str(sa.image(a)["image_url"]).startswith("{'url': 'file:///")
+    assert sa.image(a) != sa.image(a, max_side=5)
+    png = drawn("PNG")
+    assert sa.image(png, max_side=5) == sa.image(bytes(png), max_side=5)
+    assert sa.image(png, max_side=5) != sa.image(png, max_side=6)
+    assert sa.image(png, max_side=5) != sa.image(drawn("GIF"), max_side=5)
+    one, twin, other, turned = (
+        Image.new("RGB", size, n) for size, n in (((4, 6), 0), ((4, 6), 0), ((4, 6), 9), ((6, 4), 0))
+    )
+    assert sa.image(one) == sa.image(twin)
+    assert sa.image(one) != sa.image(other)
+    assert sa.image(one) != sa.image(turned)
+
+
+def test_a_pillow_image_that_cannot_be_read_is_refused_at_once() -> None:
+    with Image.open(io.BytesIO(claimed(5000, 5000))) as broken:
+        with pytest.raises(sa.InvalidRequestError, match="the image cannot be decoded"):
+            sa.image(broken)
+
+
+async def test_a_job_knows_pictures_again(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.png", drawn("PNG"))
+
+    def rows() -> list[Any]:
+        pictures = [sa.image(path), sa.image(drawn("GIF"), max_side=9), sa.image(Image.new("RGB", (9, 9)))]
+        return [[sa.user("?", picture)] for picture in pictures]
+
+    for requests in (3, 0):
+        transport = ScriptedTransport()
+        async with client(transport) as c, c.run_job(rows(), journal=tmp_path / "journal") as job:
+            assert [outcome.status async for outcome in job] == ["ok"] * 3
+        assert len([request for request in transport.requests if request.body]) == requests

@@ -75,9 +75,9 @@ def _with_images(messages: Sequence[Message]) -> Sequence[Message]:
     named = [part for row in messages for part in _listed_parts(row) if isinstance(part, Unread)]
     if not named:
         return messages
-    unread = [part for part in named if part.part is None]
-    if unread:
-        raise UnreadError(unread)
+    if any(part.part is None for part in named):
+        # All of them: those that are there now may be gone when the others have been read.
+        raise UnreadError(named)
     return [
         {**row, "content": [_read(part) for part in parts]} if (parts := _listed_parts(row)) else row
         for row in messages

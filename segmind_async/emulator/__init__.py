@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from . import faults
 from .bayes import BayesBrain, NaiveBayes, fragments, words
-from .brain import Brain, Calls, EchoBrain, FunctionBrain, Question, Said, ScriptBrain
+from .brain import Brain, Calls, EchoBrain, FunctionBrain, Question, Said, ScriptBrain, Spoken
 from .faults import RandomFaults
 from .schemas import Filler, SchemaError, check_format
 from .server import CallRecord, Emulator, Http
@@ -38,6 +38,7 @@ __all__ = [
     "SchemaError",
     "ScriptBrain",
     "Settled",
+    "Spoken",
     "World",
     "check_format",
     "faults",

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TypeAlias
 
 from . import faults, schemas, tooling
-from .brain import Calls, Question, Said
+from .brain import Calls, Question, Said, Spoken
 from .tooling import BadRequestError, Offer, Row, text_of
 
 Json: TypeAlias = dict[str, object]
@@ -16,21 +16,6 @@ Json: TypeAlias = dict[str, object]
 _OWN_FIELDS = {"messages", "prompt", "instruction"}
 _BOUNDS = ("max_completion_tokens", "max_tokens")
 _ROLES = {"system", "developer", "user", "assistant", "tool"}
-
-
-@dataclass(frozen=True, slots=True)
-class Spoken:
-    """An answer before it has a shape."""
-
-    text: str
-    prompt_tokens: int
-    completion_tokens: int
-    cut: bool
-    """Whether it was cut at the bound on tokens."""
-    calls: tuple[tuple[str, Mapping[str, object]], ...] = ()
-    """Tools it calls, with arguments."""
-    refused: bool = False
-    """Whether the text says why there is no answer."""
 
 
 def tokens_of(text: str) -> int:
@@ -123,8 +108,14 @@ def _check_json_object(question: Question) -> None:
 
 
 def speak(question: Question, said: Said, twist: faults.Fault | None = None) -> Spoken:
-    """Give an answer its length, cut where the request bounds it, and its twist; if cut, it calls nothing."""
-    text, calls = (said.text, tuple(said.tools)) if isinstance(said, Calls) else (said, ())
+    """Give an answer its length, cut where the request bounds it, and its twist; if cut, it calls nothing.
+
+    What a brain has measured itself stays as it is, unless there is a twist.
+    """
+    if isinstance(said, Spoken) and not isinstance(twist, faults.Twist):
+        return said
+    text = said if isinstance(said, str) else said.text
+    calls = tuple(said.tools) if isinstance(said, Calls) else ()
     if isinstance(twist, faults.Say | faults.Refuse):
         text, calls = twist.text, ()
     if isinstance(twist, faults.Wrap):

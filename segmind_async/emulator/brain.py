@@ -60,7 +60,23 @@ class Calls:
     text: str = ""
 
 
-Said: TypeAlias = str | Calls
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """An answer before it has a shape."""
+
+    text: str
+    prompt_tokens: int
+    completion_tokens: int
+    cut: bool
+    """Whether it was cut at the bound on tokens."""
+    calls: tuple[tuple[str, Mapping[str, object]], ...] = ()
+    """Tools it calls, with arguments."""
+    refused: bool = False
+    """Whether the text says why there is no answer."""
+
+
+Said: TypeAlias = str | Calls | Spoken
+"""A text, or calls of tools, to be measured and cut by the emulator; or an answer whose brain has done so."""
 
 
 class Brain(Protocol):

@@ -6,6 +6,7 @@ import asyncio
 import json
 import math
 from collections import Counter, deque
+from collections.abc import Awaitable
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -17,7 +18,7 @@ import anyio
 from aiohttp import web
 
 from . import answers, faults, queued, speaking, tooling
-from .brain import Brain, Calls, EchoBrain, Question
+from .brain import Brain, EchoBrain, Question, Spoken
 from .tooling import BadRequestError
 from .world import Amount, CallFacts, Config, Cost, Latency, Refusal, Reserve, Running, Settled, World
 
@@ -213,7 +214,7 @@ class Emulator:
 
     async def _take_in(
         self, request: web.Request, record: CallRecord, fault: faults.Fault | None
-    ) -> tuple[answers.Spoken, Running] | web.Response:
+    ) -> tuple[Spoken, Running] | web.Response:
         """Read a request and have the world admit it; else the answer that refuses it."""
         refused = self._refuse_key(request)
         if refused is not None:
@@ -235,7 +236,7 @@ class Emulator:
             return self._refuse(400, str(error))
         record.prompt = question.prompt
         said = self.brain.answer(question)
-        said = tooling.obliged(offer, said if isinstance(said, str | Calls) else await said)
+        said = tooling.obliged(offer, await said if isinstance(said, Awaitable) else said)
         spoken = answers.speak(question, said, fault)
         facts = CallFacts(slug, spoken.prompt_tokens, spoken.completion_tokens)
         running = self.world.arrive(request.headers["x-api-key"], facts, speaking.now())

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from .brain import Calls
+from .brain import Calls, Said
 
 Json: TypeAlias = dict[str, object]
 
@@ -86,7 +86,7 @@ def check_turns(rows: Iterable[Row]) -> None:
         raise BadRequestError(f"calls without results: {', '.join(open_calls)}")
 
 
-def obliged(offer: Offer, said: str | Calls) -> str | Calls:
+def obliged(offer: Offer, said: Said) -> Said:
     """Return what a model says that must call a tool, or that has none to call."""
     if isinstance(said, Calls):
         return said if offer.schemas else said.text or "There is nothing I could call."

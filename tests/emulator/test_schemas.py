@@ -18,6 +18,7 @@ from segmind_async.emulator import (
     Filler,
     FunctionBrain,
     SchemaError,
+    Spoken,
     check_format,
     faults,
 )
@@ -255,6 +256,17 @@ async def test_a_brain_may_take_its_time() -> None:
         sa.SegmindClient(emulator.key, emulator.url) as client,
     ):
         assert (await client.chat("hello")).text == "in a while"
+
+
+async def test_a_brain_may_measure_and_cut_its_answer_itself() -> None:
+    brain = FunctionBrain(lambda _question: Spoken('{"x": 1', 70, 3, cut=True))
+    async with Emulator(brain) as emulator, sa.SegmindClient(emulator.key, emulator.url) as client:
+        reply = await client.chat("hello", max_tokens=1)
+        assert (reply.text, reply.finish_reason, reply.usage) == ('{"x": 1', "length", sa.Usage(70, 3, 73))
+        with pytest.raises(sa.OutputTruncatedError):
+            await client.chat("hello", parse=Point)
+        emulator.script(faults.Wrap("so: ", ""))
+        assert (await client.chat("hello")).text == 'so: {"x": 1'
 
 
 async def test_the_same_seed_gives_the_same_values() -> None:
