@@ -68,6 +68,12 @@ class Lease:
     hold: Hold
     tag: StartTag
     state: State = State.ADMITTED
+    ended_at: float = math.nan
+
+    @property
+    def took(self) -> float:
+        """Seconds from its start to its end."""
+        return self.ended_at - self.hold.started_at
 
     def dispatched(self) -> None:
         """Say that the attempt is handed to the transport; from now on it may be billed."""
@@ -110,7 +116,8 @@ class Lease:
 
     def _end(self, event: Event) -> float:
         self.state = step(self.state, event)
-        return self.admission.now()
+        self.ended_at = now = self.admission.now()
+        return now
 
 
 _EVENTS = {Billing.NOT_SENT: Event.NOT_SENT, Billing.REFUSED: Event.REFUSED, Billing.IN_DOUBT: Event.LOST}
@@ -140,7 +147,8 @@ class Admission:
         self.queue: Queue[_Waiter] = Queue()
         self.root = Scope[_Waiter](None, account.root, None, "interactive")
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._clock: Callable[[], float] = _no_loop
+        self.now: Callable[[], float] = _no_loop
+        """Returns the time of the loop that this serves, in seconds."""
         self._last_seen = 0.0
         self.last_read_at = -math.inf
         """When the balance was last asked for and told."""
@@ -167,22 +175,19 @@ class Admission:
         purse = Purse(parent.purse, cap, floor) if own else parent.purse
         return Scope(parent, purse, max_in_flight, priority or parent.priority)
 
-    def now(self) -> float:
-        """Return the time of the loop that this serves, in seconds."""
-        return self._clock()
+    def acquire_nowait(self, ticket: Ticket) -> Lease | None:
+        """Let *ticket*'s call in if it may be sent at once, and nobody stands before it."""
+        self._enter()
+        if ticket.scope.closed or self.queue.must_wait(ticket.scope):
+            return None
+        got = self._admit(ticket, self.now())
+        return got if isinstance(got, Lease) else None
 
     async def acquire(self, ticket: Ticket) -> Lease | Shortfall | Closed:
-        """Wait until *ticket*'s call may be sent; a final shortfall is returned, not waited for.
-
-        If cancelled, nothing is held.
-        """
+        """Wait until *ticket*'s call may be sent, or never will be. If cancelled, nothing is held."""
         self._enter()
         if ticket.scope.closed:
             return CLOSED
-        if not self.queue.must_wait(ticket.scope):
-            got = self._admit(ticket, self.now())
-            if _is_answer(got):
-                return got
         future: asyncio.Future[Lease | Shortfall | Closed] = asyncio.get_running_loop().create_future()
         ticket.number = self.queue.add(ticket.scope, _Waiter(ticket, future), ticket.number)
         self._pump()
@@ -295,7 +300,7 @@ class Admission:
                 self.account.shift(-ahead)
                 self.throttle.shift(-ahead)
                 self.outage.shift(-ahead)
-        self._loop, self._clock = loop, loop.time
+        self._loop, self.now = loop, loop.time
 
     def _leave(self, ticket: Ticket, future: asyncio.Future[Lease | Shortfall | Closed]) -> None:
         if not self.queue.remove(ticket.scope, ticket.number) and future.done() and not future.cancelled():
@@ -309,8 +314,7 @@ class Admission:
         scope = ticket.scope
         if self.account.in_flight >= self.throttle.limit:
             return self.root
-        full = scope.full()
-        if full is not None:
+        if scope.limited and (full := scope.full()) is not None:
             return full
         start = self.throttle.next_start(now, self.account.in_flight)
         if start > now:

@@ -88,15 +88,16 @@ class Call:
         self, service: Service, options: CallOptions, request: ChatRequest, tally: Tally | None = None
     ) -> None:
         """Check and encode *request*; raises InvalidRequestError before anything is sent."""
-        self._model = check_slug(request.model or options.model)
-        body = encode(self._model, request.messages, request.parameters)
-        self._wire = WireRequest(f"/{self._model}", body)
+        model = check_slug(request.model) if request.model else options.model
+        body = encode(model, request.messages, request.parameters)
+        self._model = model
+        self._wire = WireRequest("/" + model, body)
         self._service = service
         self._options = options
         self._ticket = Ticket(
             options.scope,
-            service.estimates.of_template(self._model, template_of(request.messages)),
-            foretell(self._model, body, request.parameters),
+            service.estimates.of_template(model, template_of(request.messages)),
+            foretell(model, body, request.parameters),
         )
         total = options.timeouts.total
         self._progress = Progress(math.inf if total is None else total)
@@ -108,31 +109,45 @@ class Call:
 
     async def run(self) -> ChatCompletion:
         """Send until there is an answer, or no attempt is left; raises a SegmindError."""
-        self._service.retry_budget.called()
+        service, tally, progress = self._service, self.tally, self._progress
+        service.retry_budget.called()
         while True:
-            lease = await self._admitted()
-            got = await self._attempt(lease)
-            if isinstance(got, ChatCompletion):
-                self._service.retry_budget.succeeded()
-                return got
-            await self._pause(got, self._decide(got))
+            lease = self._admitted_at_once() or await self._admitted()
+            if self._started_at is None:
+                self._started_at = lease.hold.started_at
+            progress.attempts += 1
+            tally.attempts += 1
+            try:
+                lease.dispatched()
+                got = await service.transport.send(self._wire, progress.left)
+            except BaseException:
+                # Cancelled, or a bug of ours: it may have gone out.
+                lease.cancelled()
+                raise
+            answer = self._take(lease, got)
+            if isinstance(answer, ChatCompletion):
+                service.retry_budget.succeeded()
+                return answer
+            progress.used += lease.took
+            await self._pause(answer, self._decide(answer))
+
+    def _admitted_at_once(self) -> Lease | None:
+        admission = self._service.admission
+        if admission.account.unread and self._options.scope.purse.floor:
+            return None
+        return admission.acquire_nowait(self._ticket)
 
     async def _admitted(self) -> Lease:
         """Wait for a lease. Queueing is bounded by `timeouts.queue`, until the first one is granted."""
-        first = self._started_at is None
-        bound = self._options.timeouts.queue if first else None
+        bound = self._options.timeouts.queue if self._started_at is None else None
+        if bound is None:
+            return await self._lease()
         try:
-            if bound is None:
-                lease = await self._lease()
-            else:
-                with anyio.fail_after(bound):
-                    lease = await self._lease()
+            with anyio.fail_after(bound):
+                return await self._lease()
         except TimeoutError as error:
             message = f"no slot, credits or start time within timeouts.queue={bound:g} s"
             raise APITimeoutError(message, self._details()) from error
-        if first:
-            self._started_at = self._service.admission.now()
-        return lease
 
     async def _lease(self) -> Lease:
         admission = self._service.admission
@@ -159,32 +174,15 @@ class Call:
         except SegmindError:
             return  # then what is known must do
 
-    async def _attempt(self, lease: Lease) -> ChatCompletion | Failure:
-        """Send once; the lease has ended when this returns or raises."""
-        admission = self._service.admission
-        sent_at = admission.now()
-        try:
-            lease.dispatched()
-            got = await self._service.transport.send(self._wire, self._progress.left)
-        except BaseException:
-            # Cancelled, or a bug of ours: it may have gone out.
-            lease.cancelled()
-            raise
-        finally:
-            self._progress.attempts += 1
-            self.tally.attempts += 1
-            self._progress.used += admission.now() - sent_at
+    def _take(self, lease: Lease, got: WireResponse | Failure) -> ChatCompletion | Failure:
+        """Read what came and end the lease by what it says."""
         if isinstance(got, Failure):
             lease.failed(got)
             return got
-        return self._take(lease, got)
-
-    def _take(self, lease: Lease, response: WireResponse) -> ChatCompletion | Failure:
-        """Read an answer and end the lease by what it says."""
-        balance = hints.credits_in(response.headers.get(hints.BALANCE))
+        balance = hints.credits_in(got.headers.get(hints.BALANCE))
         reading = None if balance is None else floor_units(balance)
-        answer = self._read(response)
-        cost = hints.credits_in(response.headers.get(hints.COST)) if response.status == 200 else None
+        answer = self._read(got)
+        cost = hints.credits_in(got.headers.get(hints.COST)) if got.status == 200 else None
         if isinstance(answer, Failure):
             if cost is None:
                 lease.failed(answer, reading)
@@ -195,7 +193,7 @@ class Call:
             return answer
         lease.answered(self._service.estimates.price(self._model, cost, answer.usage), reading)
         self._add_cost(cost)
-        return self._completion(response, answer, balance)
+        return self._completion(got, answer, balance, lease.ended_at)
 
     def _read(self, response: WireResponse) -> Answer | Failure:
         if response.status != 200:
@@ -206,7 +204,9 @@ class Call:
         except UnreadableError as error:
             return unreadable(str(error), response.headers, response.body)
 
-    def _completion(self, response: WireResponse, answer: Answer, balance: Decimal | None) -> ChatCompletion:
+    def _completion(
+        self, response: WireResponse, answer: Answer, balance: Decimal | None, now: float
+    ) -> ChatCompletion:
         return ChatCompletion(
             text=answer.text,
             finish_reason=answer.finish_reason,
@@ -218,7 +218,7 @@ class Call:
             request_id=response.headers.get(hints.REQUEST_ID),
             attempts=self.tally.attempts,
             in_doubt=self._progress.in_doubt,
-            elapsed=self._elapsed(),
+            elapsed=self._elapsed(now),
             raw=answer.raw,
             headers=response.headers,
         )
@@ -264,9 +264,9 @@ class Call:
         if wait:
             await anyio.sleep(wait)
 
-    def _elapsed(self) -> float:
+    def _elapsed(self, now: float | None = None) -> float:
         if self._started_at is not None:
-            self.tally.elapsed = self._service.admission.now() - self._started_at
+            self.tally.elapsed = (self._service.admission.now() if now is None else now) - self._started_at
         return self.tally.elapsed
 
     def _details(self, failure: Failure | None = None) -> ErrorDetails:
