@@ -33,12 +33,9 @@ types: setup         ## check the types
 demo: setup          ## classify the bundled messages on the emulator
 	$(BIN)/segmind-async demo
 
-bench: setup         ## measure; the last one takes most of an hour
+bench: setup         ## measure, and write it down; the last one takes most of an hour
 	$(BIN)/pip install -q --group bench
-	$(BIN)/python -m benchmarks.admission
-	$(BIN)/python -m benchmarks.overhead
-	$(BIN)/python -m benchmarks.guard
-	$(BIN)/python -m benchmarks.flow
+	$(BIN)/python -m benchmarks all
 
 ci:                  ## all that decides whether a change lands
 	bash .ci/run
