@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ..emulator import Brain, FunctionBrain, NaiveBayes
 from ..jobs.forecast import forecast
 from ..jobs.journal import Journal, Settings
 from ..jobs.labels import Labels
@@ -13,6 +13,9 @@ from ..jobs.rows import MakeRequest, column, open_rows
 from ..jobs.runner import INTERRUPTED, JobOptions, JobReport, run_job
 from ..models import FanOutReport, Status
 from .running import ClientOptions, Exit, open_client, plain, say, show_json
+
+if TYPE_CHECKING:
+    from ..emulator import Brain
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +135,8 @@ def _as_json(report: JobReport) -> object:
 
 def labelling_brain(path: Path, labels: Labels, text_column: str, truth_column: str | None) -> Brain:
     """Make the emulator answer with labels: learnt from every other row that has one, else by chance."""
+    from ..emulator import FunctionBrain, NaiveBayes  # noqa: PLC0415  # see `open_client`
+
     if truth_column is None:
         names = labels.names
         return FunctionBrain(lambda question: names[sum(question.prompt.encode()) % len(names)])
