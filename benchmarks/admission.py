@@ -1,15 +1,13 @@
 """What admission costs per call, against how many calls wait.
 
-    python -m benchmarks.admission
-
 One grant is: a lease ends and is settled with cost and balance, and the next in line is let in. Runs of
 different lengths of queue take turns, so that what else the machine does falls on all of them.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
-import statistics
 import time
 from collections import deque
 
@@ -22,10 +20,10 @@ from segmind_async._core.exposure import CostModel
 from segmind_async._core.throttle import Throttle
 
 from . import virtual
+from .tables import Table, middle, spread
 
 COST = 10**7
 SLOTS = 64
-ROUNDS = 7
 GRANTS = 2000
 
 
@@ -56,13 +54,13 @@ async def grants(waiting: int, count: int = GRANTS) -> float:
             await anyio.lowlevel.checkpoint()
         reading = 10**16
         # The careful start without any answer is over after a few of them.
-        began = time.perf_counter()
+        began = time.process_time()
         for _ in range(min(count, waiting)):
             lease = await leases.get()
             reading -= COST
             lease.dispatched()
             lease.answered(Price(COST), reading)
-        took = time.perf_counter() - began
+        took = time.process_time() - began
         while door.account.in_flight:
             lease = await leases.get()
             lease.dispatched()
@@ -78,7 +76,8 @@ async def straight(count: int = GRANTS) -> tuple[float, float]:
     reading = 10**16
 
     async def one() -> None:
-        got = await door.acquire(Ticket(scope, model, None))
+        ticket = Ticket(scope, model, None)
+        got = door.acquire_nowait(ticket) or await door.acquire(ticket)
         assert isinstance(got, Lease)
         got.dispatched()
         held.append(got)
@@ -89,33 +88,31 @@ async def straight(count: int = GRANTS) -> tuple[float, float]:
     held.popleft().answered(Price(COST), reading)
     granting = settling = 0.0
     for _ in range(count):
-        began = time.perf_counter()
+        began = time.process_time()
         await one()
-        granted = time.perf_counter()
+        granted = time.process_time()
         reading -= COST
         held.popleft().answered(Price(COST), reading)
         granting += granted - began
-        settling += time.perf_counter() - granted
+        settling += time.process_time() - granted
     return granting / count * 1e6, settling / count * 1e6
 
 
-def main() -> None:
-    granting, settling = zip(*(virtual.run(straight()) for _ in range(ROUNDS)), strict=True)
-    print(
-        f"A call that need not wait: {statistics.median(granting):.1f} µs to let it in, "
-        f"{statistics.median(settling):.1f} µs to settle it.\n"
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--rounds", type=int, default=7)
+
+
+def run(options: argparse.Namespace) -> list[Table]:
+    granting, settling = zip(*(virtual.run(straight()) for _ in range(options.rounds)), strict=True)
     lengths = (10, 100, 1000, 10_000, 100_000)
     measured: dict[int, list[float]] = {length: [] for length in lengths}
-    for _ in range(ROUNDS):
+    for _ in range(options.rounds):
         for length in lengths:
             measured[length].append(virtual.run(grants(length)))
-    first = statistics.median(measured[lengths[0]])
-    print("| calls waiting | µs per grant | over 10 waiting |\n|---|---|---|")
-    for length in lengths:
-        median = statistics.median(measured[length])
-        print(f"| {length} | {median:.1f} | {median / first:.2f} |")
-
-
-if __name__ == "__main__":
-    main()
+    rows = []
+    for length, each in measured.items():
+        ratios = [one / first for one, first in zip(each, measured[lengths[0]], strict=True)]
+        rows.append([str(length), f"{middle(each):.1f}", f"{middle(ratios):.2f}", spread(ratios)])
+    once = f"{middle(granting):.1f} µs to let it in, {middle(settling):.1f} µs to settle it."
+    above = f"A call that need not wait: {once}"
+    return [Table("admission", ("calls waiting", "µs per grant", "over 10 waiting", "spread"), rows, above)]

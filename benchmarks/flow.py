@@ -1,7 +1,5 @@
 """How well the admission spends: the library's own client in virtual time, against the emulator's world.
 
-    python -m benchmarks.flow [--seeds 200] [--only WORD] [--ours]
-
 Every run sends rows whose cost and latency are drawn in advance, so that all rules meet the same rows.
 Beside ours it runs the rules people use today. The oracle knows every cost and keeps all slots full to
 the last call that the money pays.
@@ -15,8 +13,9 @@ import math
 import os
 import random
 import statistics
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from decimal import Decimal
@@ -29,6 +28,7 @@ from segmind_async._transport import WireRequest, WireResponse
 from segmind_async.emulator import CallFacts, Config, Refusal, World
 
 from . import rivals, virtual
+from .tables import Table
 
 SLOTS = 64
 CALLS = 20 * SLOTS
@@ -372,47 +372,53 @@ RATE = [
 ]
 
 
-def show(family: Family, rule: str, results: list[Result]) -> str:
+def show(family: Family, rule: str, results: list[Result]) -> list[str]:
     def mean(name: str) -> float:
         return statistics.fmean(getattr(result, name) for result in results)
 
     if family.of_rate:
         worst = min(result.rate for result in results)
-        return (
-            f"| {family.name} | {rule} | {mean('rate'):.3f} | {worst:.3f} | {mean('refused'):.3f} "
-            f"| {mean('refused_late'):.3f} |"
-        )
+        figures = [
+            f"{mean('rate'):.3f}",
+            f"{worst:.3f}",
+            f"{mean('refused'):.3f}",
+            f"{mean('refused_late'):.3f}",
+        ]
+        return [family.name, rule, *figures]
     broken = statistics.fmean(result.broken for result in results)
-    return (
-        f"| {family.name} | {rule} | {mean('own_406'):.2f} | {broken:.1%} | {mean('stranded'):.2f} "
-        f"| {mean('p99'):.1f} | {mean('makespan'):.3f} |"
-    )
+    figures = [f"{mean('own_406'):.2f}", f"{broken:.1%}", f"{mean('stranded'):.2f}", f"{mean('p99'):.1f}"]
+    return [family.name, rule, *figures, f"{mean('makespan'):.3f}"]
 
 
-_MONEY_TITLE = (
-    "| family | rule | own 406s | floor broken | stranded, calls | p99, calls | makespan / oracle |"
+_OF_MONEY = (
+    "family",
+    "rule",
+    "own 406s",
+    "floor broken",
+    "stranded, calls",
+    "p99, calls",
+    "makespan / oracle",
 )
-_RATE_TITLE = "| family | rule | share of the rate | worst run | 429s a call | second half |"
+_OF_RATE = ("family", "rule", "share of the rate", "worst run", "429s a call", "second half")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seeds", type=int, default=200)
     parser.add_argument("--only", default="", help="families whose name holds this")
     parser.add_argument("--table", choices=("money", "rate"), help="one of the two tables")
     parser.add_argument("--ours", action="store_true", help="leave the others out")
     parser.add_argument("--rate-seeds", type=int, default=40, help="seeds of the others in the second table")
-    options = parser.parse_args()
+
+
+def run(options: argparse.Namespace) -> list[Table]:
+    tables = []
     with ProcessPoolExecutor(os.cpu_count()) as pool:
-        for title, families, rules, others in (
-            (_MONEY_TITLE, MONEY, rivals.OF_MONEY, options.seeds),
-            (_RATE_TITLE, RATE, rivals.OF_RATE, options.rate_seeds),
+        for name, columns, families, rules, others in (
+            ("money", _OF_MONEY, MONEY, rivals.OF_MONEY, options.seeds),
+            ("rate", _OF_RATE, RATE, rivals.OF_RATE, options.rate_seeds),
         ):
-            if options.table not in (None, "money" if families is MONEY else "rate"):
-                continue
-            print(title)
-            print("|---" * (title.count("|") - 1) + "|")
-            for family in families:
+            rows: list[Sequence[str]] = []
+            for family in families if options.table in (None, name) else ():
                 if options.only not in family.name:
                     continue
                 # The others stop when the money is used up, and take no rate to be told.
@@ -420,9 +426,8 @@ def main() -> None:
                 for rule in ("ours", *(() if alone else rules)):
                     count = options.seeds if rule == "ours" else others
                     jobs = [(family, rule, seed) for seed in range(count)]
-                    print(show(family, rule, list(pool.map(one, jobs, chunksize=5))), flush=True)
-            print()
-
-
-if __name__ == "__main__":
-    main()
+                    rows.append(show(family, rule, list(pool.map(one, jobs, chunksize=5))))
+                    print(" | ".join(rows[-1]), file=sys.stderr, flush=True)
+            if rows:
+                tables.append(Table(name, columns, rows))
+    return tables

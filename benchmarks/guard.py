@@ -1,26 +1,21 @@
 """Draw how the guard spends down to the floor: balance, holds and calls in flight over time, from one run.
 
-    python -m benchmarks.guard [OUTPUT.png]
-
-The run is that of `benchmarks.flow`, family "spread 0.8, tied": single costs spread widely, dear calls
+The run is that of `flow`, family "spread 0.8, tied": single costs spread widely, dear calls
 last longer, and nothing is known of a call before it ends.
 """
 
 from __future__ import annotations
 
-import sys
+import argparse
 from pathlib import Path
 
 import anyio
-import matplotlib as mpl
-
-mpl.use("Agg")
-import matplotlib.pyplot as plt
 
 from segmind_async import ChatRequest, Limits, SegmindClient, Timeouts
 
 from . import virtual
 from .flow import MODEL, MONEY, SLOTS, Service, budget_of
+from .tables import Table
 
 SEED = 1
 Sample = tuple[float, float, float, int]
@@ -52,6 +47,11 @@ async def sampled(service: Service, floor: float) -> list[Sample]:
 
 def draw(samples: list[Sample], floor: float, path: Path) -> None:
     """Draw two panels over one axis of time."""
+    import matplotlib as mpl  # noqa: PLC0415  # of the group `bench`, and needed here alone
+
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt  # noqa: PLC0415
+
     times, balances, held, in_flight = zip(*samples, strict=True)
     figure, (money, slots) = plt.subplots(
         2, 1, sharex=True, figsize=(9, 5.2), height_ratios=(3, 1), layout="constrained"
@@ -78,17 +78,17 @@ def draw(samples: list[Sample], floor: float, path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
-def main() -> None:
-    path = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).with_name("guard.png")
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--path", type=Path, default=Path(__file__).with_name("guard.png"))
+
+
+def run(options: argparse.Namespace) -> list[Table]:
     family = next(family for family in MONEY if family.name == "spread 0.8, tied")
     balance, floor, _, _ = budget_of(family, SEED)
     service = Service(family, SEED, balance)
     samples = virtual.run(sampled(service, round(floor, 6)))
-    draw(samples, floor, path)
+    draw(samples, floor, options.path)
     left = samples[-1][1] - floor
     print(f"{len(service.finished)} calls in {samples[-1][0]:.1f} s, {left:.4f} credits left above the floor")
-    print(path)
-
-
-if __name__ == "__main__":
-    main()
+    print(options.path)
+    return []

@@ -1,120 +1,100 @@
-"""Client CPU per call, beside bare aiohttp, in one run.
+"""Client CPU per call, beside bare aiohttp and other clients, in one run.
 
-    python -m benchmarks.overhead [--uvloop] [--rounds N]
-
-User and system time of this process, over calls to a server on another core. The clients take turns;
-the figure is the median of the rounds' ratios to bare aiohttp `post` + `json()`.
+User and system time of the client's process, over calls to a server on another core. The clients take
+turns; the figure is the median of the rounds' ratios to bare aiohttp `post` + `json()` on asyncio.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
-import platform
-import statistics
-import time
-from collections.abc import Callable, Coroutine, Iterator
-from typing import Any
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections import defaultdict
+from pathlib import Path
 
-import aiohttp
+from pydantic_core import to_json
 
-from segmind_async import ChatRequest, Limits, SegmindClient, __version__
+from . import clients, peers, server
+from .tables import Table, middle, spread
+from .worker import Worker
 
-from . import server
-
-MESSAGES = [
-    {"role": "system", "content": "Classify the message. " * 12},
-    {"role": "user", "content": "I was charged twice for my order last week. " * 8},
-]
-CALLS = 2000
-
-Run = Callable[[str, int], Coroutine[Any, Any, float]]
+CALLS, CALLS_OF_PEERS = 3000, 500
+WRK_SECONDS = 2
 
 
-async def bare(url: str, in_flight: int) -> float:
-    """`session.post` + `json()`, as the aiohttp documentation shows it."""
-    rows = iter(range(CALLS))
-    connector = aiohttp.TCPConnector(limit=0)
-    async with aiohttp.ClientSession(connector=connector, headers={"x-api-key": "k"}) as session:
-
-        async def work() -> None:
-            for _ in rows:
-                async with session.post(url + "/gpt-5.4-mini", json={"messages": MESSAGES}) as response:
-                    await response.json()
-
-        return await measured(work, in_flight)
-
-
-async def chat(url: str, in_flight: int) -> float:
-    """Ours, `chat` from as many tasks."""
-    rows = iter(range(CALLS))
-    async with SegmindClient("k", url, limits=Limits(in_flight)) as client:
-
-        async def work() -> None:
-            for _ in rows:
-                await client.chat(MESSAGES)
-
-        return await measured(work, in_flight)
-
-
-async def fan_out(url: str, in_flight: int) -> float:
-    """Ours, one `fan_out` with everything on."""
-
-    def rows() -> Iterator[ChatRequest]:
-        return (ChatRequest(MESSAGES) for _ in range(CALLS))
-
-    async with SegmindClient("k", url, limits=Limits(in_flight)) as client:
-
-        async def work() -> None:
-            async with client.fan_out(rows(), floor=0) as outcomes:
-                async for _ in outcomes:
-                    pass
-
-        return await measured(work, 1)
-
-
-async def measured(work: Callable[[], Coroutine[Any, Any, None]], tasks: int) -> float:
-    """Return the CPU microseconds per call."""
-    began = time.process_time()
-    async with asyncio.TaskGroup() as group:
-        for _ in range(tasks):
-            group.create_task(work())
-    return (time.process_time() - began) / CALLS * 1e6
-
-
-CLIENTS: dict[str, Run] = {"bare aiohttp": bare, "chat": chat, "fan_out": fan_out}
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--uvloop", action="store_true")
-    options = parser.parse_args()
-    factory = None
-    if options.uvloop:
-        import uvloop  # noqa: PLC0415  # an extra
+    parser.add_argument("--in-flight", type=int, nargs="+", default=[64, 512])
+    parser.add_argument("--ours", action="store_true", help="leave the other clients out")
 
-        factory = uvloop.new_event_loop
-    print(
-        f"segmind_async {__version__}, aiohttp {aiohttp.__version__}, Python {platform.python_version()}, "
-        f"{'uvloop' if options.uvloop else 'asyncio'}\n"
-    )
-    print("| in flight | client | CPU µs a call | over bare aiohttp | spread |\n|---|---|---|---|---|")
+
+def run(options: argparse.Namespace) -> list[Table]:
+    versions: dict[str, str] = {}
+    rows = []
     with server.running() as url:
-        for in_flight in (64, 512):
-            taken: dict[str, list[float]] = {name: [] for name in CLIENTS}
-            for _ in range(options.rounds):
-                for name, run in CLIENTS.items():
-                    with asyncio.Runner(loop_factory=factory) as runner:
-                        taken[name].append(runner.run(run(url, in_flight)))
-            for name, each in taken.items():
-                ratios = [ours / base for ours, base in zip(each, taken["bare aiohttp"], strict=True)]
-                spread = statistics.quantiles(ratios, n=4)
-                print(
-                    f"| {in_flight} | {name} | {statistics.median(each):.0f} "
-                    f"| {statistics.median(ratios):.2f} | {spread[0]:.2f}–{spread[2]:.2f} |"
-                )
+        workers = [
+            Worker(name, loop)
+            for loop in ("asyncio", "uvloop")
+            for name in ("bare aiohttp", "chat", "fan_out")
+        ]
+        if not options.ours:
+            workers += [Worker(name) for name in (*peers.WAYS, peers.THREADS)]
+        for worker in workers:
+            versions |= worker.versions
+        for in_flight in options.in_flight:
+            rows += taken_in_turns(workers, url, in_flight, options.rounds, wrk=not options.ours)
+        for worker in workers:
+            worker.close()
+    columns = ("in flight", "client", "loop", "CPU µs a call", "over bare aiohttp", "spread", "over chat")
+    return [Table("overhead", columns, rows, versions=versions)]
 
 
-if __name__ == "__main__":
-    main()
+def taken_in_turns(
+    workers: list[Worker], url: str, in_flight: int, rounds: int, *, wrk: bool
+) -> list[list[str]]:
+    taken: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for number in range(rounds):
+        for worker in workers if number % 2 else reversed(workers):
+            few = worker.client in peers.WAYS or worker.client == peers.THREADS
+            calls = CALLS_OF_PEERS if few else CALLS
+            taken[worker.client, worker.loop].append(worker.ask(url, in_flight, calls).cpu)
+        if wrk and shutil.which("wrk"):
+            taken["wrk, in C", "–"].append(floor(url, in_flight))
+        print(f"{in_flight} in flight, round {number + 1} of {rounds}", file=sys.stderr)
+    base, ours = taken["bare aiohttp", "asyncio"], taken["chat", "asyncio"]
+    rows = []
+    for (client, loop), each in sorted(taken.items(), key=lambda item: middle(item[1])):
+        ratios = [one / other for one, other in zip(each, base, strict=True)]
+        times = middle([one / other for one, other in zip(each, ours, strict=True)])
+        rows.append(
+            [
+                str(in_flight),
+                client,
+                loop,
+                f"{middle(each):.0f}",
+                f"{middle(ratios):.2f}",
+                spread(ratios),
+                f"{times:.2f}",
+            ]
+        )
+    return rows
+
+
+def floor(url: str, in_flight: int) -> float:
+    """Return the CPU microseconds a call of wrk: what the kernel alone asks for, nearly."""
+    body = to_json({"messages": clients.MESSAGES}).decode()
+    script = f"wrk.method = 'POST'\nwrk.headers['x-api-key'] = 'k'\nwrk.body = [==[{body}]==]\n"
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "post.lua"
+        path.write_text(script)
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        told = subprocess.check_output(
+            ["wrk", "-t1", f"-c{in_flight}", f"-d{WRK_SECONDS}s", "-s", path, f"{url}/{clients.MODEL}"],
+            text=True,
+        )
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    calls = next(int(text.split()[0]) for text in told.splitlines() if "requests in" in text)
+    return (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) / calls * 1e6

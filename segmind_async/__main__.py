@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import sys
+
+_ALLOCATIONS = 20_000
+"""Objects made, less those that went, between two looks of the garbage collector."""
 
 
 def main() -> None:
@@ -13,6 +17,11 @@ def main() -> None:
         if error.name not in {"typer", "rich", "pydantic_settings"}:
             raise
         sys.exit("the command line needs more packages: pip install 'segmind-async[cli]'")
+    # This process is ours, so the collector is too. Nothing here makes rubbish that it alone could find,
+    # and with 512 calls in flight it takes a third of the time: what is there stays out of its sight, and
+    # it looks less often.
+    gc.freeze()
+    gc.set_threshold(_ALLOCATIONS)
     app()
 
 

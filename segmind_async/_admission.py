@@ -1,11 +1,11 @@
 """Lets attempts in: a slot, credits and a start time, or a wait, first come first served.
 
-All three are decided in one synchronous step when an attempt may start: nothing is booked ahead, nothing
-grows stale, and nobody keeps a slot while waiting for money. Whoever waits, waits in the queue of its
-scope; a scope whose own budget is short steps aside and does not block the others.
+All three are decided in one synchronous step when an attempt may start: nothing is booked ahead, and nobody
+keeps a slot while waiting for money. Who waits, waits in the queue of its scope; a scope whose own budget
+is short steps aside and does not block the others.
 
-It knows nothing of HTTP. The decisions are the pure objects' (`Account`, `Throttle`, `Queue`); here they
-meet the event loop: futures, one timer, and the exact way back for whoever is cancelled.
+It knows nothing of HTTP. The pure objects decide (`Account`, `Throttle`, `Queue`); here they meet the event
+loop: futures, one timer, and the exact way back for whoever is cancelled.
 """
 
 from __future__ import annotations
@@ -39,9 +39,6 @@ class Closed(Enum):
     CLOSED = auto()
 
 
-CLOSED = Closed.CLOSED
-
-
 @dataclass(slots=True)
 class Ticket:
     """A call's place in the queue; it keeps it over all its attempts."""
@@ -50,7 +47,7 @@ class Ticket:
     model: CostModel
     foretold: float | None
     number: int = 0
-    """Its place, given when it first has to wait."""
+    """Given when it first has to wait."""
 
 
 @dataclass(slots=True)
@@ -68,6 +65,12 @@ class Lease:
     hold: Hold
     tag: StartTag
     state: State = State.ADMITTED
+    ended_at: float = math.nan
+
+    @property
+    def took(self) -> float:
+        """Seconds from its start to its end."""
+        return self.ended_at - self.hold.started_at
 
     def dispatched(self) -> None:
         """Say that the attempt is handed to the transport; from now on it may be billed."""
@@ -110,7 +113,8 @@ class Lease:
 
     def _end(self, event: Event) -> float:
         self.state = step(self.state, event)
-        return self.admission.now()
+        self.ended_at = now = self.admission.now()
+        return now
 
 
 _EVENTS = {Billing.NOT_SENT: Event.NOT_SENT, Billing.REFUSED: Event.REFUSED, Billing.IN_DOUBT: Event.LOST}
@@ -140,7 +144,8 @@ class Admission:
         self.queue: Queue[_Waiter] = Queue()
         self.root = Scope[_Waiter](None, account.root, None, "interactive")
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._clock: Callable[[], float] = _no_loop
+        self.now: Callable[[], float] = _no_loop
+        """Returns the time of the loop that this serves, in seconds."""
         self._last_seen = 0.0
         self.last_read_at = -math.inf
         """When the balance was last asked for and told."""
@@ -167,22 +172,19 @@ class Admission:
         purse = Purse(parent.purse, cap, floor) if own else parent.purse
         return Scope(parent, purse, max_in_flight, priority or parent.priority)
 
-    def now(self) -> float:
-        """Return the time of the loop that this serves, in seconds."""
-        return self._clock()
+    def acquire_nowait(self, ticket: Ticket) -> Lease | None:
+        """Let *ticket*'s call in if it may be sent at once, and nobody stands before it."""
+        self._enter()
+        if ticket.scope.closed or self.queue.must_wait(ticket.scope):
+            return None
+        got = self._admit(ticket, self.now())
+        return got if isinstance(got, Lease) else None
 
     async def acquire(self, ticket: Ticket) -> Lease | Shortfall | Closed:
-        """Wait until *ticket*'s call may be sent; a final shortfall is returned, not waited for.
-
-        If cancelled, nothing is held.
-        """
+        """Wait until *ticket*'s call may be sent, or never will be. If cancelled, nothing is held."""
         self._enter()
         if ticket.scope.closed:
-            return CLOSED
-        if not self.queue.must_wait(ticket.scope):
-            got = self._admit(ticket, self.now())
-            if _is_answer(got):
-                return got
+            return Closed.CLOSED
         future: asyncio.Future[Lease | Shortfall | Closed] = asyncio.get_running_loop().create_future()
         ticket.number = self.queue.add(ticket.scope, _Waiter(ticket, future), ticket.number)
         self._pump()
@@ -215,7 +217,7 @@ class Admission:
         scope.closed = True
         for waiter in self.queue.clear(scope):
             if not waiter.future.done():
-                waiter.future.set_result(CLOSED)
+                waiter.future.set_result(Closed.CLOSED)
 
     def ended(self, lease: Lease, now: float) -> None:
         """Count one attempt less, and let in who waited for it."""
@@ -253,8 +255,8 @@ class Admission:
     def state(self) -> tuple[PacerState, int]:
         """Return what a restart must know: the pace, and the units that may still be billed."""
         self._enter()
-        now, account = self.now(), self.account
-        return self.throttle.pacer.state(now), account.root.exposure.required(now, None) + account.in_doubt
+        now, root = self.now(), self.account.root
+        return self.throttle.pacer.state(now), root.exposure.required(now, None) + self.account.in_doubt
 
     def resume(self, pace: PacerState, in_doubt: int, elapsed: float) -> None:
         """Go on from a state, taken *elapsed* seconds ago, before anything has started here."""
@@ -266,7 +268,6 @@ class Admission:
     def statistics(self, model: CostModel) -> Statistics:
         """Return a snapshot; the estimate is that of *model*."""
         account = self.account
-        balance = account.balance
         now = self._last_seen if self._loop is None or self._loop.is_closed() else self._loop.time()
         return Statistics(
             in_flight=account.in_flight,
@@ -276,7 +277,7 @@ class Admission:
             requests_per_minute=self.throttle.pacer.rate,
             pace_reason=self.throttle.pacer.reason,
             closed_for=max(0.0, self.throttle.gate.closed_until - now),
-            balance=None if balance is None else credits_of(balance),
+            balance=None if account.balance is None else credits_of(account.balance),
             held=credits_of(account.root.exposure.required(now, None) + account.in_doubt),
             spent=credits_of(account.root.spent),
             estimate=credits_of(model.typical()),
@@ -292,16 +293,14 @@ class Admission:
             return
         if self._loop is not None:
             if not self._loop.is_closed() and (self.account.in_flight or self.queue.waiting):
-                raise RuntimeError(
-                    "this client has calls in another event loop that runs; use one client a loop"
-                )
+                raise RuntimeError("this client has calls in another event loop that runs; use one a loop")
             self._timer = None
             ahead = self._last_seen - loop.time()
             if ahead > 0:
                 self.account.shift(-ahead)
                 self.throttle.shift(-ahead)
                 self.outage.shift(-ahead)
-        self._loop, self._clock = loop, loop.time
+        self._loop, self.now = loop, loop.time
 
     def _leave(self, ticket: Ticket, future: asyncio.Future[Lease | Shortfall | Closed]) -> None:
         if not self.queue.remove(ticket.scope, ticket.number) and future.done() and not future.cancelled():
@@ -315,8 +314,7 @@ class Admission:
         scope = ticket.scope
         if self.account.in_flight >= self.throttle.limit:
             return self.root
-        full = scope.full()
-        if full is not None:
+        if scope.limited and (full := scope.full()) is not None:
             return full
         start = self.throttle.next_start(now, self.account.in_flight)
         if start > now:

@@ -105,20 +105,20 @@ class Call:
 
         Images that are not read yet, and the body that holds them, wait until it runs.
         """
-        self._model = check_slug(request.model or options.model)
+        self._model = model = check_slug(request.model) if request.model else options.model
         self._unread: tuple[ChatRequest, Sequence[Unread]] | None = None
         try:
             body = self._encoded(request)
         except UnreadError as error:
             self._unread, body = (request, error.images), b""
-        self._wire = WireRequest(f"/{self._model}", body)
+        self._wire = WireRequest("/" + model, body)
         self._must_call = "tool_choice" in request.parameters and must_call(request.parameters)
         self._service = service
         self._options = options
         self._ticket = Ticket(
             options.scope,
-            service.estimates.of_template(self._model, template_of(request.messages)),
-            None if self._unread else foretell(self._model, body, request.parameters),
+            service.estimates.of_template(model, template_of(request.messages)),
+            None if self._unread else foretell(model, body, request.parameters),
         )
         total = options.timeouts.total
         self._progress = Progress(math.inf if total is None else total)
@@ -137,19 +137,39 @@ class Call:
         """Send until there is an answer, or no attempt is left; raises a SegmindError."""
         if self._unread is not None:
             await self._read_images(*self._unread)
-        self._service.retry_budget.called()
+        service, tally, progress = self._service, self.tally, self._progress
+        service.retry_budget.called()
         while True:
-            lease = await self._admitted()
-            used = self._progress.used
-            got = await self._attempt(lease)
-            if self._service.notify.hears_attempts():
-                self._tell(got, self._progress.used - used)
-            if isinstance(got, ChatCompletion):
-                self._service.retry_budget.succeeded()
-                if self._must_call and ignored_tools(got):
-                    raise self._no_tools(got)
-                return got
-            await self._pause(got, self._decide(got))
+            lease = self._admitted_at_once() or await self._admitted()
+            if self._started_at is None:
+                self._started_at = lease.hold.started_at
+            progress.attempts += 1
+            tally.attempts += 1
+            try:
+                lease.dispatched()
+                got = await service.transport.send(self._wire, progress.left)
+            except BaseException:
+                # Cancelled, or a bug of ours: it may have gone out.
+                lease.cancelled()
+                if service.notify.hears_attempts():
+                    self._tell(None, lease.took)
+                raise
+            answer = self._take(lease, got)
+            progress.used += lease.took
+            if service.notify.hears_attempts():
+                self._tell(answer, lease.took)
+            if isinstance(answer, ChatCompletion):
+                service.retry_budget.succeeded()
+                if self._must_call and ignored_tools(answer):
+                    raise self._no_tools(answer)
+                return answer
+            await self._pause(answer, self._decide(answer))
+
+    def _admitted_at_once(self) -> Lease | None:
+        admission = self._service.admission
+        if admission.account.unread and self._options.scope.purse.floor:
+            return None
+        return admission.acquire_nowait(self._ticket)
 
     async def _read_images(self, request: ChatRequest, images: Sequence[Unread]) -> None:
         """Read what the messages only name, before a slot is taken."""
@@ -165,20 +185,15 @@ class Call:
 
     async def _admitted(self) -> Lease:
         """Wait for a lease. Queueing is bounded by `timeouts.queue`, until the first one is granted."""
-        first = self._started_at is None
-        bound = self._options.timeouts.queue if first else None
+        bound = self._options.timeouts.queue if self._started_at is None else None
+        if bound is None:
+            return await self._lease()
         try:
-            if bound is None:
-                lease = await self._lease()
-            else:
-                with anyio.fail_after(bound):
-                    lease = await self._lease()
+            with anyio.fail_after(bound):
+                return await self._lease()
         except TimeoutError as error:
             message = f"no slot, credits or start time within timeouts.queue={bound:g} s"
             raise APITimeoutError(message, self._details()) from error
-        if first:
-            self._started_at = self._service.admission.now()
-        return lease
 
     async def _lease(self) -> Lease:
         admission = self._service.admission
@@ -205,34 +220,15 @@ class Call:
         except SegmindError:
             return  # then what is known must do
 
-    async def _attempt(self, lease: Lease) -> ChatCompletion | Failure:
-        """Send once; the lease has ended when this returns or raises."""
-        admission = self._service.admission
-        sent_at = admission.now()
-        try:
-            lease.dispatched()
-            got = await self._service.transport.send(self._wire, self._progress.left)
-        except BaseException:
-            # Cancelled, or a bug of ours: it may have gone out.
-            lease.cancelled()
-            if self._service.notify.hears_attempts():
-                self._tell(None, admission.now() - sent_at)
-            raise
-        finally:
-            self._progress.attempts += 1
-            self.tally.attempts += 1
-            self._progress.used += admission.now() - sent_at
+    def _take(self, lease: Lease, got: WireResponse | Failure) -> ChatCompletion | Failure:
+        """Read what came and end the lease by what it says."""
         if isinstance(got, Failure):
             lease.failed(got)
             return got
-        return self._take(lease, got)
-
-    def _take(self, lease: Lease, response: WireResponse) -> ChatCompletion | Failure:
-        """Read an answer and end the lease by what it says."""
-        balance = hints.credits_in(response.headers.get(hints.BALANCE))
+        balance = hints.credits_in(got.headers.get(hints.BALANCE))
         reading = None if balance is None else floor_units(balance)
-        answer = self._read(response)
-        cost = hints.credits_in(response.headers.get(hints.COST)) if response.status == 200 else None
+        answer = self._read(got)
+        cost = hints.credits_in(got.headers.get(hints.COST)) if got.status == 200 else None
         if isinstance(answer, Failure):
             if cost is None:
                 lease.failed(answer, reading)
@@ -243,7 +239,7 @@ class Call:
             return answer
         lease.answered(self._service.estimates.price(self._model, cost, answer.usage), reading)
         self._add_cost(cost)
-        return self._completion(response, answer, balance)
+        return self._completion(got, answer, balance, lease.ended_at)
 
     def _read(self, response: WireResponse) -> Answer | Failure:
         if response.status != 200:
@@ -254,7 +250,9 @@ class Call:
         except UnreadableError as error:
             return unreadable(str(error), response.headers, response.body)
 
-    def _completion(self, response: WireResponse, answer: Answer, balance: Decimal | None) -> ChatCompletion:
+    def _completion(
+        self, response: WireResponse, answer: Answer, balance: Decimal | None, now: float
+    ) -> ChatCompletion:
         return ChatCompletion(
             text=answer.text,
             finish_reason=answer.finish_reason,
@@ -266,7 +264,7 @@ class Call:
             request_id=response.headers.get(hints.REQUEST_ID),
             attempts=self.tally.attempts,
             in_doubt=self._progress.in_doubt,
-            elapsed=self._elapsed(),
+            elapsed=self._elapsed(now),
             raw=answer.raw,
             headers=response.headers,
         )
@@ -325,7 +323,7 @@ class Call:
         self._service.notify.attempt(
             AttemptEnded(
                 model=self._model,
-                attempt=self.tally.attempts + (got is None),
+                attempt=self.tally.attempts,
                 outcome="cancelled" if got is None else failed.kind.name.lower() if failed else "answered",
                 status=failed.status if failed else None if got is None else 200,
                 seconds=seconds,
@@ -344,9 +342,9 @@ class Call:
             event = RetryPlanned(self._model, self.tally.attempts, wait, reason, current_trace())
             self._service.notify.retry(event)
 
-    def _elapsed(self) -> float:
+    def _elapsed(self, now: float | None = None) -> float:
         if self._started_at is not None:
-            self.tally.elapsed = self._service.admission.now() - self._started_at
+            self.tally.elapsed = (self._service.admission.now() if now is None else now) - self._started_at
         return self.tally.elapsed
 
     def _details(self, failure: Failure | None = None) -> ErrorDetails:

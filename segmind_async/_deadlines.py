@@ -19,10 +19,11 @@ class Deadline:
     `asyncio.timeout`, it ends the work by cancelling its task, and lets pass a cancellation from outside.
     """
 
-    __slots__ = ("_all", "_cancelling", "_expired", "_task", "at")
+    __slots__ = ("_all", "_cancelling", "_expired", "_loop", "_task", "at")
 
-    def __init__(self, deadlines: Deadlines, at: float) -> None:
+    def __init__(self, deadlines: Deadlines, loop: asyncio.AbstractEventLoop, at: float) -> None:
         self._all = deadlines
+        self._loop = loop
         self.at = at
         """In seconds of the loop's time; inf: never."""
         self._expired = False
@@ -31,7 +32,7 @@ class Deadline:
         return f"Deadline({'expired' if self._expired else self.at})"
 
     def __enter__(self) -> None:
-        task = asyncio.current_task()
+        task = asyncio.current_task(self._loop)
         assert task is not None
         self._task = task
         self._cancelling = task.cancelling()
@@ -62,14 +63,13 @@ class Deadlines:
     def __repr__(self) -> str:
         return f"Deadlines({len(self._under_way)} under way)"
 
-    def after(self, seconds: float) -> Deadline:
-        """Return the deadline so many seconds from now; inf: none."""
-        loop = asyncio.get_running_loop()
+    def after(self, loop: asyncio.AbstractEventLoop, seconds: float) -> Deadline:
+        """Return the deadline so many seconds from now in *loop*, which runs; inf: none."""
         if loop is not self._loop:
             # The client has outlived the loop of the timer that was set.
             self._loop, self._timer, self._looks_at = loop, None, math.inf
             self._under_way.clear()
-        return Deadline(self, loop.time() + seconds)
+        return Deadline(self, loop, loop.time() + seconds)
 
     def watch(self, deadline: Deadline) -> None:
         """Take in a deadline that was entered."""

@@ -157,10 +157,10 @@ class FanOut(AsyncIterator[Outcome[T_co]], Generic[T_co]):
 
     async def _work(self) -> None:
         """Take rows until there are none, one at a time."""
-        hired = False
+        hired, source = False, self._source
         try:
             while await self._permits.acquire():
-                row = None if self._stopped else await self._source.pull()
+                row = None if self._stopped else source.pull_nowait() if source.plain else await source.pull()
                 if row is None:
                     self._permits.release()
                     break

@@ -36,9 +36,9 @@ class SessionPool:
         state = "closed" if self.closed else f"{len(self._owners)} open"
         return f"SessionPool({state})"
 
-    def running(self) -> aiohttp.ClientSession | None:
-        """Return the running loop's session if it is the one used last, and open."""
-        return self._session if asyncio.get_running_loop() is self._loop else None
+    def opened(self, loop: asyncio.AbstractEventLoop) -> aiohttp.ClientSession | None:
+        """Return *loop*'s session if it is open and was the last one used."""
+        return self._session if loop is self._loop else None
 
     async def session(self) -> aiohttp.ClientSession:
         """Return the running loop's session; raises ClientClosedError after `aclose()`."""

@@ -19,14 +19,25 @@ class Source:
             self._rows: AsyncIterator[Request] | Iterator[Request] = aiter(rows)
         else:
             self._rows = iter(rows)
+        self.plain = isinstance(self._rows, Iterator)
+        """Whether a row is there without waiting for it: then `pull_nowait` reads, else `pull`."""
         self._lock = asyncio.Lock()
         self._count = 0
         self._done = False
 
-    async def pull(self) -> tuple[int, Request] | None:
+    def pull_nowait(self) -> tuple[int, Request] | None:
         """Return the next row with its index, None after the last; raises what the iterable raises."""
-        if not isinstance(self._rows, AsyncIterator):
-            return self._next(self._rows)
+        assert isinstance(self._rows, Iterator)
+        if not self._done:
+            for row in self._rows:
+                self._count += 1
+                return self._count - 1, row
+            self._done = True
+        return None
+
+    async def pull(self) -> tuple[int, Request] | None:
+        """Do the same, and wait for it."""
+        assert isinstance(self._rows, AsyncIterator)
         async with self._lock:
             if self._done:
                 return None
@@ -38,17 +49,6 @@ class Source:
             self._done = False
         self._count += 1
         return self._count - 1, row
-
-    def _next(self, rows: Iterator[Request]) -> tuple[int, Request] | None:
-        """Read a plain iterator: nothing can come in between."""
-        if self._done:
-            return None
-        self._done = True
-        for row in rows:
-            self._done = False
-            self._count += 1
-            return self._count - 1, row
-        return None
 
     async def aclose(self) -> None:
         """Close an async generator, so that its own clean-up runs now and not at some later time."""

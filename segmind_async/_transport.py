@@ -109,8 +109,10 @@ class AiohttpTransport:
 
     async def send(self, request: WireRequest, time_left: float) -> WireResponse | Failure:
         """Send once over a pooled connection. Redirects are not followed: they would carry the key along."""
-        session = self._sessions.running() or await self._sessions.session()
-        deadline = self._deadlines.after(min(time_left, self._attempt))
+        # Asked once for all: in Python 3.11 it is a system call.
+        loop = asyncio.get_running_loop()
+        session = self._sessions.opened(loop) or await self._sessions.session()
+        deadline = self._deadlines.after(loop, min(time_left, self._attempt))
         body = request.body
         try:
             with deadline:

@@ -15,7 +15,7 @@ from segmind_async._deadlines import Deadlines
 
 async def sleep_within(deadlines: Deadlines, bound: float, length: float) -> str:
     try:
-        with deadlines.after(bound):
+        with deadlines.after(asyncio.get_running_loop(), bound):
             await anyio.sleep(length)
     except TimeoutError:
         return "timeout"
@@ -65,14 +65,14 @@ async def test_a_timer_is_set_for_the_earliest_and_not_for_each() -> None:
 
     loop.call_at = counted  # type: ignore[method-assign,assignment]  # for this test's loop alone
     for _ in range(1000):
-        with deadlines.after(120):
+        with deadlines.after(asyncio.get_running_loop(), 120):
             pass
     assert timers == 1
 
 
 async def test_a_deadline_that_is_entered_again_stays_where_it_was() -> None:
     deadlines, began = Deadlines(), anyio.current_time()
-    deadline = deadlines.after(5)
+    deadline = deadlines.after(asyncio.get_running_loop(), 5)
     with deadline:
         await anyio.sleep(4)
     with pytest.raises(TimeoutError):
@@ -99,7 +99,7 @@ async def test_after_a_timeout_the_task_goes_on_as_if_never_cancelled() -> None:
 
 async def test_an_error_of_the_work_is_raised_as_it_is() -> None:
     with pytest.raises(LookupError):
-        with Deadlines().after(3):
+        with Deadlines().after(asyncio.get_running_loop(), 3):
             raise LookupError
 
 
@@ -112,7 +112,7 @@ def test_a_timer_of_a_loop_that_is_gone_is_not_waited_for() -> None:
 
 async def test_closed_they_hold_no_timer() -> None:
     deadlines = Deadlines()
-    with deadlines.after(120):
+    with deadlines.after(asyncio.get_running_loop(), 120):
         pass
     deadlines.close()
     deadlines.close()

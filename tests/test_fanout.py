@@ -381,6 +381,15 @@ async def test_wait_goes_on_after_a_top_up() -> None:
         assert 600 <= anyio.current_time() - began <= 600 + 61
 
 
+async def test_after_a_stop_a_row_between_two_attempts_is_not_sent_again() -> None:
+    transport = ScriptedTransport([status(503, retry_after="5")])
+    async with client(transport) as c, c.fan_out(["x"]) as outcomes:
+        await anyio.sleep(1)
+        outcomes.stop("enough")
+        got = [outcome.status.value async for outcome in outcomes]
+    assert (got, len(transport.requests)) == (["unsent"], 1)
+
+
 async def test_a_fan_out_within_a_budget_stops_when_it_is_used_up() -> None:
     async with client() as c, c.budget(max_credits=Decimal("0.02")) as scoped:
         async with scoped.fan_out(itertools.repeat("x")) as outcomes:

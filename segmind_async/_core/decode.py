@@ -52,17 +52,21 @@ def decode(body: bytes) -> Answer:
 
 def read_object(body: bytes) -> Json:
     """Read one JSON object, or raise UnreadableError."""
-    if body.startswith(_BOM):
-        body = body[len(_BOM) :]
-    if not body.strip():
-        raise UnreadableError("an empty body")
     try:
         value = from_json(body)
     except ValueError as error:
-        value = _with_half_characters(body, error)
+        value = _read_with_care(body, error)
     if not isinstance(value, dict):
         raise UnreadableError(f"JSON, but no object: {_short(value)}")
     return value
+
+
+def _read_with_care(body: bytes, error: ValueError) -> object:
+    if not body.strip(_BOM + b" \t\r\n"):
+        raise UnreadableError("an empty body") from error
+    if body.startswith(_BOM):
+        return read_object(body[len(_BOM) :])
+    return _with_half_characters(body, error)
 
 
 def _with_half_characters(body: bytes, error: ValueError) -> object:
@@ -91,19 +95,26 @@ def _mended(value: object) -> object:
 def _openai(raw: Json) -> Answer:
     choice = _first(raw["choices"], "choices")
     message = choice.get("message")
-    if not isinstance(message, dict) or not message.keys() & {"content", "tool_calls", "refusal"}:
+    if not isinstance(message, dict):
         raise UnreadableError(f"choices[0] without a message: {_short(choice)}")
+    text = message.get("content")
+    if not isinstance(text, str):
+        # Unless it is text, as nearly always, there must at least be a word of why.
+        if not message.keys() & {"content", "tool_calls", "refusal"}:
+            raise UnreadableError(f"choices[0] without a message: {_short(choice)}")
+        text = _text(text)
     usage = _object(raw.get("usage"))
+    calls = message.get("tool_calls")
     return Answer(
-        text=_text(message.get("content")),
-        finish_reason=_word(choice.get("finish_reason")),
-        usage=Usage(
+        text,
+        _word(choice.get("finish_reason")),
+        Usage(
             _count(usage.get("prompt_tokens")),
             _count(usage.get("completion_tokens")),
             _count(usage.get("total_tokens")),
         ),
-        tool_calls=tuple(_openai_call(call) for call in _objects(message.get("tool_calls"))),
-        raw=raw,
+        tuple(_openai_call(call) for call in _objects(calls)) if calls else (),
+        raw,
     )
 
 
@@ -171,8 +182,6 @@ def _first(value: object, name: str) -> Json:
 
 
 def _text(content: object) -> str:
-    if isinstance(content, str):
-        return content
     if content is None:
         return ""
     if isinstance(content, list):

@@ -36,15 +36,16 @@ def encode(model: str, messages: Messages, parameters: JsonObject) -> bytes:
     that must be read before.
     """
     rows = _checked(messages)
-    _check_parameters(parameters)
     family = family_of(model)
-    if "tools" in parameters or "tool_choice" in parameters:
-        parameters = declared(family, parameters)
     body = _BUILDERS[family](rows)
-    for name in parameters:
-        if name in body:
-            raise InvalidRequestError(f"parameter {name!r} is made from the messages; leave it out")
-    body.update(parameters)
+    if parameters:
+        _check_parameters(parameters)
+        if "tools" in parameters or "tool_choice" in parameters:
+            parameters = declared(family, parameters)
+        for name in parameters:
+            if name in body:
+                raise InvalidRequestError(f"parameter {name!r} is made from the messages; leave it out")
+        body.update(parameters)
     try:
         return to_json(body)
     except (PydanticSerializationError, UnicodeEncodeError) as error:
@@ -55,19 +56,21 @@ def _checked(messages: Messages) -> Sequence[Message]:
     if isinstance(messages, str):
         return ({"role": "user", "content": messages},)
     given: object = messages
-    if not isinstance(given, Sequence) or isinstance(given, str | bytes | bytearray):
+    if type(given) is not list and (
+        not isinstance(given, Sequence) or isinstance(given, str | bytes | bytearray)
+    ):
         raise InvalidRequestError(
             f"messages is a {type(messages).__name__}; give a string or a list of messages"
         )
     if not messages:
         raise InvalidRequestError("messages is empty; give at least one message")
-    plain = True
-    for index, message in enumerate(messages):
+    for message in messages:
         # Most are plain dictionaries of a role and a text: to look closer costs more than to send them.
-        if not _is_plain(message):
-            plain = False
-            _check_message(f"messages[{index}]", message)
-    return messages if plain else _with_images(messages)
+        plain = type(message) is dict and type(message.get("content")) is str
+        role = message.get("role") if plain else None
+        if type(role) is not str or role not in ROLES:
+            return _looked_at(messages)
+    return messages
 
 
 def _with_images(messages: Sequence[Message]) -> Sequence[Message]:
@@ -93,11 +96,10 @@ def _read(part: object) -> object:
     return part.part if isinstance(part, Unread) else part
 
 
-def _is_plain(message: object) -> bool:
-    if type(message) is not dict:
-        return False
-    role = message.get("role")
-    return type(role) is str and role in ROLES and type(message.get("content")) is str
+def _looked_at(messages: Sequence[Message]) -> Sequence[Message]:
+    for index, message in enumerate(messages):
+        _check_message(f"messages[{index}]", message)
+    return _with_images(messages)
 
 
 def _check_message(place: str, message: object) -> None:

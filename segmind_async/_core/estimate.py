@@ -48,11 +48,11 @@ class Estimates:
 
     def of_template(self, model: str, template: int | None) -> CostModel:
         """Return the statistics of *model*'s calls with this template."""
-        whole = self.of(model)
         if template is None:
-            return whole
+            return self.of(model)
         found = self._templates.get((model, template))
         if found is None:
+            whole = self.of(model)
             if len(self._templates) >= _MOST_TEMPLATES:
                 return whole
             found = self._templates[model, template] = CostModel(whole.first_guess, model, whole)
@@ -75,9 +75,10 @@ def template_of(messages: Messages) -> int | None:
 
     Subagents of different roles answer at different lengths, whatever they are asked.
     """
-    if isinstance(messages, str) or messages[0].get("role") != "system":
+    first = None if isinstance(messages, str) else messages[0]
+    if first is None or first.get("role") != "system":
         return None
-    text = messages[0].get("content")
+    text = first.get("content")
     return hash(text) if isinstance(text, str) else None
 
 
@@ -89,7 +90,8 @@ def foretell(model: str, body: bytes, parameters: Mapping[str, object]) -> float
     """
     if b'"image' in body or b'"inlineData"' in body:
         return None  # an image's bytes say nothing about its tokens
-    bound = next((parameters[name] for name in _OUTPUT_BOUNDS if name in parameters), 0)
-    answer = bound if isinstance(bound, int) else 0
-    units: float = first_guess(model) / _REFERENCE * (len(body) / BYTES_PER_TOKEN * _INPUT + answer * _OUTPUT)
+    units: float = first_guess(model) / _REFERENCE * (len(body) / BYTES_PER_TOKEN * _INPUT)
+    if parameters:
+        bound = next((parameters[name] for name in _OUTPUT_BOUNDS if name in parameters), 0)
+        units += first_guess(model) / _REFERENCE * (bound if isinstance(bound, int) else 0) * _OUTPUT
     return units

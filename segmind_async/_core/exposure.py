@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from dataclasses import dataclass
+from itertools import islice
 
 from .lognormal import Z_ALONE, Finished, Fit, Moments, Sums
 
@@ -47,8 +48,8 @@ class CostModel:
     """
 
     __slots__ = (
-        "_calls", "_came", "_fit", "_fits_at", "_foretold", "_ratio_fit", "_sums", "_total", "_usual",
-        "_went", "first_guess", "name", "whole",
+        "_calls", "_fit", "_fits_at", "_ratio_fit", "_summed", "_sums", "_usual", "_went", "first_guess",
+        "name", "whole",
     )  # fmt: skip
 
     def __init__(self, first_guess: int, name: str = "", whole: CostModel | None = None) -> None:
@@ -56,13 +57,11 @@ class CostModel:
         self.name = name
         self.whole: CostModel = whole or self
         """The statistics of all calls of this name, of which these are a part."""
-        self._calls: deque[Finished] = deque()
-        self._came: list[Finished] = []
+        self._calls: deque[Finished] = deque(maxlen=KEPT)
+        self._summed = 0
+        """How many of them, the oldest, are in the sums; the others follow with the next fit."""
         self._went: list[Finished] = []
-        """What came and went since the last fit: summed up at the next."""
-        self._foretold = 0
-        """How many of the kept calls had a prediction."""
-        self._total = 0
+        """Calls that are in the sums and no longer kept."""
         self._sums = Sums()
         self._usual: float | None = None
         """What was foretold of all calls, if it was much the same."""
@@ -86,49 +85,55 @@ class CostModel:
     @property
     def reason(self) -> str:
         """What the estimate rests on."""
-        if self._fit is None:
+        if self._fitted() is None:
             return "a first guess"
         by_length = ", by their length" if self._ratio_fit is not None else ""
         return f"the last {len(self._calls)} calls{by_length}"
 
     def finished(self, cost: int, latency: float, foretold: float | None = None) -> None:
         """Take in what a call has cost, and how long it was out."""
-        call = Finished(
-            cost,
-            math.log(cost if cost > 1 else 1),
-            math.log(latency if latency > 1e-6 else 1e-6),
-            math.log(foretold) if foretold else 0.0,
-            foretold is not None,
-        )
+        x = math.log(cost if cost > 1 else 1)
+        y = math.log(latency if latency > 1e-6 else 1e-6)
+        # Without a prediction anything will do: it is used only where all kept calls have one.
+        call = (cost, x, y, math.log(foretold) if foretold else 0.0, foretold is not None)
         self._take(call)
         if self.whole is not self:
             self.whole._take(call)
 
     def _take(self, call: Finished) -> None:
+        if self._summed and len(self._calls) == KEPT:
+            # It makes room for the new one.
+            self._went.append(self._calls[0])
+            self._summed -= 1
         self._calls.append(call)
-        self._came.append(call)
-        self._total += call.cost
-        self._foretold += call.was_foretold
-        if len(self._calls) > KEPT:
-            old = self._calls.popleft()
-            self._went.append(old)
-            self._total -= old.cost
-            self._foretold -= old.was_foretold
-        # Often while they are few, then as the picture changes; every fit throws the moments away.
         self._fits_at -= 1
-        if self._fits_at <= 0:
-            self._refit()
 
-    def _refit(self) -> None:
-        self._sums.add(self._came)
-        self._sums.add(self._went, -1)
-        self._came.clear()
+    def _summed_up(self) -> Sums:
+        """Return the sums over all kept calls: made only when they are looked at, for many calls at once."""
+        if not self._summed:
+            self._sums = Sums()
+        else:
+            self._sums.add(self._went, -1)
+        self._sums.add(islice(reversed(self._calls), len(self._calls) - self._summed))
+        self._summed = len(self._calls)
         self._went.clear()
-        n = self._sums.n
+        return self._sums
+
+    def _fitted(self) -> Fit | None:
+        """Return the fit, made anew if enough has come since; None before any call has finished.
+
+        Often while they are few, then as the picture changes; every fit throws the moments away.
+        """
+        if self._fits_at <= 0 and self._calls:
+            self._refit(self._summed_up())
+        return self._fit
+
+    def _refit(self, sums: Sums) -> None:
+        n = sums.n
         self._fits_at = max(1, n // 16)
-        costs, ratios, told = self._sums.costs(), self._sums.ratios(), self._sums.predictions()
+        costs, ratios, told = sums.costs(), sums.ratios(), sums.predictions()
         self._fit = Fit(costs)
-        all_foretold = self._foretold == n
+        all_foretold = sums.foretold == n
         varied = all_foretold and n > 1 and told.spread > _MUCH_THE_SAME**2
         follows = varied and ratios.spread < costs.spread
         self._ratio_fit = Fit(ratios) if follows else None
@@ -136,17 +141,19 @@ class CostModel:
 
     def typical(self) -> int:
         """Return the mean cost in units, the first guess before any is known."""
-        return self._total // len(self._calls) if self._calls else self.first_guess
+        return self._summed_up().cost // len(self._calls) if self._calls else self.first_guess
 
     def latency(self) -> float:
         """Return how long a call typically takes, seconds; 0 before any is known."""
-        return 0.0 if self._fit is None else self._fit.latency
+        fit = self._fitted()
+        return 0.0 if fit is None else fit.latency
 
     def relative_spread(self) -> float:
         """Return the standard deviation of a cost over its mean."""
-        if self._fit is None:
+        fit = self._fitted()
+        if fit is None:
             return math.sqrt(math.expm1(_GUESS_SIGMA**2))
-        mean, variance, _ = self._fit.moments(0.0)
+        mean, variance, _ = fit.moments(0.0)
         return math.sqrt(variance) / mean
 
     def bound(self, foretold: float | None = None) -> int:
@@ -157,32 +164,36 @@ class CostModel:
         """Return the units for a single call that no quantile of a sum counts for one: far from the floor,
         these are enough to tell that all fits.
         """
-        if self._fit is None:
+        fit = self._fitted()
+        if fit is None:
             return math.ceil(self.quantile(Z_ALONE, foretold))
-        fit, scale = self._basis(self._fit, foretold)
+        fit, scale = self._basis(fit, foretold)
         return math.ceil(scale * fit.most)
 
     def quantile(self, z: float, foretold: float | None) -> float:
         """Return the quantile of a fresh call's cost at *z* standard deviations."""
-        if self._fit is None:
+        fit = self._fitted()
+        if fit is None:
             return self.first_guess * math.exp(z * _GUESS_SIGMA)
-        fit, scale = self._basis(self._fit, foretold)
+        fit, scale = self._basis(fit, foretold)
         return scale * fit.quantile(z)
 
     def moments(self, age: float, foretold: float | None) -> Moments:
         """Return the moments of a call that has been out for *age* seconds."""
-        if self._fit is None:
+        fit = self._fitted()
+        if fit is None:
             # How far the guess is off is the same for all: see `uncertainty`.
             return Moments(self.first_guess * math.exp(_GUESS_SIGMA**2 / 2), 0.0, 0.0)
-        fit, scale = self._basis(self._fit, foretold)
+        fit, scale = self._basis(fit, foretold)
         mean, variance, third = fit.moments(age)
         return Moments(scale * mean, scale**2 * variance, scale**3 * third)
 
     def uncertainty(self, foretold: float | None) -> float:
         """Return the relative variance of the mean itself, an error that all calls share."""
-        if self._fit is None:
+        fit = self._fitted()
+        if fit is None:
             return math.expm1(_GUESS_SIGMA**2)
-        return self._basis(self._fit, foretold)[0].uncertainty
+        return self._basis(fit, foretold)[0].uncertainty
 
     def _basis(self, fit: Fit, foretold: float | None) -> tuple[Fit, float]:
         """Return the fit that speaks for a call, and what its figures are to be multiplied by."""

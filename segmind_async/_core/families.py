@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
+from functools import lru_cache
 
 from ..errors import InvalidRequestError
 
@@ -21,6 +22,7 @@ class Family(StrEnum):
 _BY_PREFIX = {"claude-": Family.ANTHROPIC, "gemini-": Family.GEMINI}
 
 
+@lru_cache(maxsize=256)
 def family_of(model: str) -> Family:
     """Return the family a slug belongs to; all that is neither Claude nor Gemini speaks OpenAI's shape."""
     for prefix, family in _BY_PREFIX.items():

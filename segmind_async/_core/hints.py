@@ -39,6 +39,8 @@ _EPOCH_SECONDS = (1e9, 1e10)
 
 def credits_in(value: object) -> Decimal | None:
     """Read an amount of credits: any plain or scientific decimal from 0 upwards, else None."""
+    if value is None:
+        return None
     text = value.strip() if isinstance(value, str) else str(value) if _is_number(value) else ""
     if len(text) > 64 or not _DECIMAL.fullmatch(text):
         return None

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 Z_ALONE = 4.0
 """Quantile of a single call that no sum of quantiles exceeds: the cheap bound far from the floor."""
@@ -34,34 +34,27 @@ class Moments(NamedTuple):
     third: float
 
 
-class Finished(NamedTuple):
-    """What is kept of a finished call."""
-
-    cost: int
-    x: float
-    """ln(cost)."""
-    y: float
-    """ln(latency)."""
-    told: float
-    """ln(foretold). Without a prediction anything will do: it is used only where all kept calls have one."""
-    was_foretold: bool
+Finished: TypeAlias = tuple[int, float, float, float, bool]
+"""What is kept of a finished call: its cost, ln(cost), ln(latency), ln(foretold), whether it was foretold."""
 
 
 class Sums:
-    """Running sums of ln(cost), ln(latency) and ln(foretold), their squares and products."""
+    """Running sums over finished calls: of the logarithms, their squares and products, and what they cost."""
 
-    __slots__ = ("n", "t", "tt", "x", "xt", "xx", "xy", "y", "yt", "yy")
+    __slots__ = ("cost", "foretold", "n", "t", "tt", "x", "xt", "xx", "xy", "y", "yt", "yy")
 
     def __init__(self) -> None:
-        self.n = 0
+        self.n = self.cost = self.foretold = 0
         self.x = self.y = self.t = self.xx = self.yy = self.tt = self.xy = self.xt = self.yt = 0.0
 
     def add(self, calls: Iterable[Finished], sign: int = 1) -> None:
         """Take calls in, or out again with *sign* -1: many at once, for one by one they cost twice that."""
-        n = 0
+        n = total = foretold = 0
         sx = sy = st = sxx = syy = stt = sxy = sxt = syt = 0.0
-        for _, x, y, t, _ in calls:
+        for cost, x, y, t, was_foretold in calls:
             n += 1
+            total += cost
+            foretold += was_foretold
             sx += x
             sy += y
             st += t
@@ -72,6 +65,8 @@ class Sums:
             sxt += x * t
             syt += y * t
         self.n += sign * n
+        self.cost += sign * total
+        self.foretold += sign * foretold
         self.x += sign * sx
         self.y += sign * sy
         self.t += sign * st

@@ -13,17 +13,18 @@ UNITS_PER_CREDIT = 10**DECIMALS
 
 # Digits enough for any amount the parser lets through: the default context would round at 28.
 _ONE = Decimal(1)
+_UNITS = Decimal(UNITS_PER_CREDIT)
 _EXACT = Context(prec=100)
 
 
 def floor_units(credits: Decimal) -> int:
     """Convert what we have; finer decimals are dropped."""
-    return int(_EXACT.scaleb(credits, DECIMALS).to_integral_value(ROUND_FLOOR))
+    return int(_EXACT.multiply(credits, _UNITS).to_integral_value(ROUND_FLOOR))
 
 
 def ceil_units(credits: Decimal) -> int:
     """Convert what we pay; finer decimals count as a whole unit."""
-    return int(_EXACT.scaleb(credits, DECIMALS).to_integral_value(ROUND_CEILING))
+    return int(_EXACT.multiply(credits, _UNITS).to_integral_value(ROUND_CEILING))
 
 
 def credits_of(units: int) -> Decimal:

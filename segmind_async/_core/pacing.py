@@ -58,8 +58,8 @@ class Pacer:
     """Hands out start times for one API key."""
 
     __slots__ = (
-        "_answered", "_ceiling", "_due", "_grow_at", "_grow_every", "_learnt", "_refused", "_starts", "_step",
-        "rate", "reason",
+        "_answered", "_ceiling", "_due", "_grow_at", "_grow_every", "_kept", "_kept_for", "_learnt",
+        "_refused", "_starts", "_step", "rate", "reason",
     )  # fmt: skip
 
     def __init__(self, requests_per_minute: float | None = None) -> None:
@@ -75,6 +75,7 @@ class Pacer:
         self._grow_at = math.inf
         self._grow_every = _GROW_FIRST
         self._step = 0.0
+        self._keep()
 
     def __repr__(self) -> str:
         return f"Pacer({'no rate' if self.rate is None else f'{self.rate:g} a minute'}, {self.reason})"
@@ -104,10 +105,14 @@ class Pacer:
         if self.rate is not None:
             self._due = max(now, self._due) + (WINDOW + MARGIN) / self.rate
 
+    def _keep(self) -> None:
+        """Note how many starts, and those of how many seconds, the rate needs to be known."""
+        self._kept = _REMEMBERED if self.rate is None else max(_REMEMBERED, math.floor(self.rate))
+        self._kept_for = (WINDOW + MARGIN) * max(1.0, 1 / (self.rate or 1.0))
+
     def _forget(self, now: float) -> None:
-        kept = _REMEMBERED if self.rate is None else max(_REMEMBERED, math.floor(self.rate))
-        oldest = now - (WINDOW + MARGIN) * max(1.0, 1 / (self.rate or 1.0))
-        while self._starts and (self._starts[0] < oldest or len(self._starts) > kept):
+        oldest = now - self._kept_for
+        while self._starts and (self._starts[0] < oldest or len(self._starts) > self._kept):
             self._starts.popleft()
         while self._refused and self._refused[0] < oldest:
             self._refused.popleft()
@@ -159,6 +164,7 @@ class Pacer:
 
     def _set(self, rate: float | None, reason: str) -> None:
         self.rate, self.reason = rate, reason
+        self._keep()
         if rate is not None and self._starts:
             # What has just gone out counts as spaced: a new rate begins even, without a burst.
             self._due = max(self._due, self._starts[-1] + (WINDOW + MARGIN) / rate + self._tolerance(rate))

@@ -37,6 +37,7 @@ class Scope(Generic[W]):
         "closed",
         "in_flight",
         "key",
+        "limited",
         "line",
         "max_in_flight",
         "priority",
@@ -51,6 +52,8 @@ class Scope(Generic[W]):
         """This scope and all it is part of, the client last."""
         self.purse = purse
         self.max_in_flight = max_in_flight
+        self.limited: tuple[Scope[W], ...] = tuple(one for one in self.line if one.max_in_flight is not None)
+        """Those of the line that have slots of their own."""
         self.priority: Priority = priority
         self.closed = False
         """Whether nobody is let in any more."""
@@ -70,7 +73,7 @@ class Scope(Generic[W]):
 
     def full(self) -> Scope[W] | None:
         """Return the scope, of this one and those around it, that has no slot left."""
-        for scope in self.line:
+        for scope in self.limited:
             if scope.max_in_flight is not None and scope.in_flight >= scope.max_in_flight:
                 return scope
         return None

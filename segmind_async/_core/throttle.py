@@ -73,23 +73,26 @@ class Throttle:
 
     def next_start(self, now: float, in_flight: int) -> float:
         """Return the earliest instant for the next start; inf if an answer must come first."""
-        if self.gate.phase is Phase.OPEN:
-            return max(now, self.pacer.next_start(now))
-        return max(self.gate.next_start(now, in_flight), self.pacer.next_start(now))
+        start = self.pacer.next_start(now)
+        if self.gate.phase is not Phase.OPEN:
+            start = max(start, self.gate.next_start(now, in_flight))
+        return start if start > now else now
 
     def start(self, now: float, others: int) -> StartTag:
         """Note a start, which must be allowed, with so many *others* in flight."""
         self._numbers += 1
         self.pacer.start(now)
-        self.gate.start(self._numbers)
+        if self.gate.phase is not Phase.OPEN:
+            self.gate.start(self._numbers)
         return StartTag(self._numbers, now, others)
 
     def answered(self, tag: StartTag, now: float, *, well: bool) -> None:
         """Note any answer but a 429; *well* if the call succeeded."""
-        if self._question is not None and self.gate.is_probe(tag.number):
-            self.window.cut(self._question.fits, self._question.refused_at)
-            self._settle()
-        self.gate.answered(tag.number)
+        if self.gate.phase is not Phase.OPEN:
+            if self._question is not None and self.gate.is_probe(tag.number):
+                self.window.cut(self._question.fits, self._question.refused_at)
+                self._settle()
+            self.gate.answered(tag.number)
         self.pacer.answered(now)
         if well:
             # Those that were in flight with it count only if none of them was refused meanwhile.

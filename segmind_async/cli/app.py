@@ -20,7 +20,7 @@ from ..jobs.plan import JobOptions
 from ..jobs.rows import MakeRequest, bounded, column, own_request, template, under
 from ..messages import system, user
 from ..models import DEFAULT_MODEL
-from . import bulk, demo, report
+from . import bulk, report
 from .running import ClientOptions, Exit, open_client, plain, run, say, show_json
 
 app = typer.Typer(
@@ -332,6 +332,7 @@ def run_emulator(
     latency: Annotated[float, typer.Option(min=0, help="Seconds a call takes.")] = 0.5,
 ) -> None:
     """Serve a local stand-in for the service until Ctrl-C."""
+    from . import demo  # noqa: PLC0415  # brings the emulator, which --help does not need
 
     async def main() -> Exit:
         async with demo.emulator(port, balance, rpm, latency) as emulator:
@@ -345,6 +346,7 @@ def run_emulator(
 @app.command("demo")
 def run_demo(as_json: AsJson = False) -> None:
     """Classify 240 support messages against a local stand-in, and watch the credits: no key, no cost."""
+    from . import demo  # noqa: PLC0415  # as above
 
     async def main() -> Exit:
         return await demo.run(as_json=as_json)

@@ -9,11 +9,9 @@ from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from .._settings import OnExhausted
-from ..client import SegmindClient
-from ..emulator import Brain, FunctionBrain, NaiveBayes
 from ..errors import ConfigurationError
 from ..jobs.committer import of
 from ..jobs.files import INTERRUPTED, OpenRows, run_file
@@ -32,6 +30,10 @@ from .asking import balance_of, check_affordable, show_forecast
 from .live import Live
 from .running import ClientOptions, Exit, open_client, say, show_json
 from .wording import credits_text
+
+if TYPE_CHECKING:
+    from ..client import SegmindClient
+    from ..emulator import Brain
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,7 @@ class Asking:
     """Whether a job is to begin that the account may be unable to pay."""
 
 
-MakeBrain: TypeAlias = Callable[[OpenRows], Brain]
+MakeBrain: TypeAlias = "Callable[[OpenRows], Brain]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,6 +291,8 @@ def _as_json(report: JobReport) -> dict[str, object]:
 
 def labelling_brain(open_rows: OpenRows, labels: Labels, text_column: str, truth_column: str | None) -> Brain:
     """Make the emulator answer with labels: learnt from every other row that has one, else by chance."""
+    from ..emulator import FunctionBrain, NaiveBayes  # noqa: PLC0415  # see `open_client`
+
     if truth_column is None:
         names = labels.names
         return FunctionBrain(lambda question: names[sum(question.prompt.encode()) % len(names)])

@@ -130,6 +130,24 @@ def test_the_last_calls_count_alone() -> None:
     assert model.bound() < 3.5 * CENT
 
 
+def test_what_is_looked_at_now_and_then_is_what_the_last_calls_alone_would_say() -> None:
+    chance = random.Random(8)
+    costs = lognormal(8, 3 * KEPT, 0.8)
+    latencies = [chance.lognormvariate(1, 0.5) for _ in costs]
+    foretold = [chance.lognormvariate(0, 1.0) for _ in costs]
+    watched = CostModel(CENT)
+    for n, call in enumerate(zip(costs, latencies, foretold, strict=True)):
+        watched.finished(*call)
+        if n % 7 == 0 or n == len(costs) - 1:
+            watched._fits_at = 0
+            watched.bound()
+    fresh = taught(costs[-KEPT:], latencies[-KEPT:], foretold[-KEPT:])
+    assert watched.typical() == fresh.typical()
+    assert watched.bound() == pytest.approx(fresh.bound(), rel=1e-9)
+    assert watched.latency() == pytest.approx(fresh.latency(), rel=1e-9)
+    assert watched.moments(9.0, 2.0) == pytest.approx(fresh.moments(9.0, 2.0), rel=1e-6)
+
+
 def test_two_models_in_one_purse_add_up() -> None:
     cheap, dear = taught([CENT] * 100), taught([50 * CENT] * 100)
     exposure = Exposure()

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from segmind_async._core.pacing import Pacer, PacerState
+from segmind_async._core.pacing import WINDOW, Pacer, PacerState
 
 
 def run(pacer: Pacer, until: float, now: float = 0.0) -> list[float]:
@@ -228,3 +228,13 @@ def test_memory_is_bounded() -> None:
         now += 1
         pacer.start(now)
     assert len(pacer.state(now).ages) <= 61
+
+
+def test_a_rate_set_while_running_is_kept_however_high() -> None:
+    pacer, now, starts = Pacer(), 0.0, 0
+    pacer.set_rate(25_000)
+    while now < WINDOW:
+        pacer.start(now)
+        starts += 1
+        now = max(now, pacer.next_start(now))
+    assert starts <= 25_000
