@@ -323,7 +323,7 @@ async def test_a_call_in_another_loop_while_this_one_has_some_is_refused() -> No
     async with sa.SegmindClient("k", transport=Hanging()) as client, anyio.create_task_group() as tasks:
         tasks.start_soon(client.chat, "here")
         await anyio.wait_all_tasks_blocked()
-        with pytest.raises(RuntimeError, match="one client a loop"):
+        with pytest.raises(RuntimeError, match="one a loop"):
             await anyio.to_thread.run_sync(lambda: asyncio.run(client.chat("there")))
         never.set()
 
