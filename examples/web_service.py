@@ -1,6 +1,7 @@
-"""A web service that summarises many texts at once: POST a JSON list to /summaries. Needs SEGMIND_API_KEY.
+"""An aiohttp service that summarises many texts: POST a JSON list to /summaries. Needs SEGMIND_API_KEY.
 
-One client for the whole service: every request's fan-out shares its slots, its pace and its ledger.
+One client for the whole service: all requests share its slots, its pace and its ledger. Each has a budget
+of its own, and who hangs up ends what it had begun (`handler_cancellation`).
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ CLIENT = web.AppKey("client", SegmindClient)
 
 
 async def summaries(request: web.Request) -> web.Response:
-    prompts = (f"Summarise in one sentence: {text}" for text in await request.json())
-    outcomes = await request.app[CLIENT].chat_many(prompts, floor=0.5)
+    prompts = [f"Summarise in one sentence: {text}" for text in await request.json()]
+    async with request.app[CLIENT].budget(max_credits=0.5, max_in_flight=8) as scoped:
+        outcomes = await scoped.chat_many(prompts, floor=0.5)
     return web.json_response([{"text": o.text, "error": o.error and str(o.error)} for o in outcomes])
 
 
@@ -33,4 +35,4 @@ def make_app() -> web.Application:
 
 
 if __name__ == "__main__":
-    web.run_app(make_app(), host="127.0.0.1")
+    web.run_app(make_app(), host="127.0.0.1", handler_cancellation=True)

@@ -10,12 +10,17 @@ from __future__ import annotations
 
 import logging
 
+from ._agent import Agent, AgentStep
+from ._core.tools import Tool, tool
 from ._fanout import FanOut
+from ._trace import current_trace, trace
 from ._version import __version__
+from .agent_result import AgentResult, ToolRun
 from .client import SegmindClient
 from .config import Limits, RetryPolicy, Timeouts
 from .errors import (
     AccessError,
+    AgentLimitError,
     APIConnectionError,
     APITimeoutError,
     AuthenticationError,
@@ -40,11 +45,13 @@ from .errors import (
     SegmindError,
     ServerError,
     SpendLimitError,
+    ToolsNotSupportedError,
     TransientError,
 )
+from .events import AttemptEnded, BalanceSeen, RetryPlanned
 from .jobs import JobOptions, JobReport, JobRun, JournalError
 from .jobs.standing import Standing
-from .messages import assistant, image, system, user
+from .messages import assistant, image, system, tool_result, user
 from .models import (
     Balance,
     Change,
@@ -57,14 +64,21 @@ from .models import (
     ToolCall,
     Usage,
 )
+from .tokens import TokenCount, count_tokens
 
 __all__ = [
     "APIConnectionError",
     "APITimeoutError",
     "AccessError",
+    "Agent",
+    "AgentLimitError",
+    "AgentResult",
+    "AgentStep",
+    "AttemptEnded",
     "AuthenticationError",
     "BadRequestError",
     "Balance",
+    "BalanceSeen",
     "BudgetExceededError",
     "Change",
     "ChatCompletion",
@@ -93,6 +107,7 @@ __all__ = [
     "RateLimitError",
     "RefusalError",
     "RequestError",
+    "RetryPlanned",
     "RetryPolicy",
     "SegmindClient",
     "SegmindError",
@@ -102,13 +117,22 @@ __all__ = [
     "Statistics",
     "Status",
     "Timeouts",
+    "TokenCount",
+    "Tool",
     "ToolCall",
+    "ToolRun",
+    "ToolsNotSupportedError",
     "TransientError",
     "Usage",
     "__version__",
     "assistant",
+    "count_tokens",
+    "current_trace",
     "image",
     "system",
+    "tool",
+    "tool_result",
+    "trace",
     "user",
 ]
 

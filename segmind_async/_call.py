@@ -13,11 +13,13 @@ from decimal import Decimal
 
 import anyio
 import backoff
+from pydantic_core import to_json
 
 from ._admission import CallScope, Closed, Lease, Ticket
 from ._core import hints
 from ._core.credits import Price, Shortfall
 from ._core.decode import Answer, UnreadableError, decode
+from ._core.dialogue import ignored_tools, must_call
 from ._core.encode import encode
 from ._core.estimate import foretell, template_of
 from ._core.failures import Billing, Failure, Kind, Resend, refusal, unreadable
@@ -27,16 +29,21 @@ from ._core.money import ceil_units, credits_of, floor_units
 from ._core.retry import GiveUp, Progress, Retry, decide
 from ._pictures import read_all
 from ._service import Service, refresh_balance
+from ._trace import current_trace
 from ._transport import WireRequest, WireResponse
 from .config import RetryPolicy, Timeouts
 from .errors import (
+    MAX_BODY,
     APITimeoutError,
     BudgetExceededError,
     ErrorDetails,
     InsufficientCreditsError,
     SegmindError,
+    ToolsNotSupportedError,
 )
+from .events import AttemptEnded, RetryPlanned
 from .models import ChatCompletion, ChatRequest
+from .tokens import check_window
 
 _PROBES = 2
 """Refusals for want of credits, with nothing else of ours in flight, that make it certain."""
@@ -79,6 +86,7 @@ class Call:
 
     __slots__ = (
         "_model",
+        "_must_call",
         "_options",
         "_probes",
         "_progress",
@@ -100,10 +108,11 @@ class Call:
         self._model = check_slug(request.model or options.model)
         self._unread: tuple[ChatRequest, Sequence[Unread]] | None = None
         try:
-            body = encode(self._model, request.messages, request.parameters)
+            body = self._encoded(request)
         except UnreadError as error:
             self._unread, body = (request, error.images), b""
         self._wire = WireRequest(f"/{self._model}", body)
+        self._must_call = "tool_choice" in request.parameters and must_call(request.parameters)
         self._service = service
         self._options = options
         self._ticket = Ticket(
@@ -131,18 +140,28 @@ class Call:
         self._service.retry_budget.called()
         while True:
             lease = await self._admitted()
+            used = self._progress.used
             got = await self._attempt(lease)
+            if self._service.notify.hears_attempts():
+                self._tell(got, self._progress.used - used)
             if isinstance(got, ChatCompletion):
                 self._service.retry_budget.succeeded()
+                if self._must_call and ignored_tools(got):
+                    raise self._no_tools(got)
                 return got
             await self._pause(got, self._decide(got))
 
     async def _read_images(self, request: ChatRequest, images: Sequence[Unread]) -> None:
         """Read what the messages only name, before a slot is taken."""
         kept = await read_all(images)
-        body = encode(self._model, request.messages, request.parameters)
+        body = self._encoded(request)
         del kept  # from here on the body holds them
         self._wire, self._unread = WireRequest(f"/{self._model}", body), None
+
+    def _encoded(self, request: ChatRequest) -> bytes:
+        body = encode(self._model, request.messages, request.parameters)
+        check_window(self._model, request.messages, len(body))
+        return body
 
     async def _admitted(self) -> Lease:
         """Wait for a lease. Queueing is bounded by `timeouts.queue`, until the first one is granted."""
@@ -196,6 +215,8 @@ class Call:
         except BaseException:
             # Cancelled, or a bug of ours: it may have gone out.
             lease.cancelled()
+            if self._service.notify.hears_attempts():
+                self._tell(None, admission.now() - sent_at)
             raise
         finally:
             self._progress.attempts += 1
@@ -282,14 +303,46 @@ class Call:
         if failure.resend is Resend.WHEN_OPEN:
             # The gate keeps everybody back, this call too; its time counts as a wait between attempts.
             admission = self._service.admission
-            self._progress.used += max(
-                decision.wait, admission.throttle.gate.closed_until - admission.now(), 0.0
-            )
+            wait = max(decision.wait, admission.throttle.gate.closed_until - admission.now(), 0.0)
+            self._progress.used += wait
+            self._tell_retry(failure, wait)
             return
         wait = decision.wait + (backoff.full_jitter(decision.spread) if decision.spread else 0.0)
         self._progress.used += wait
+        self._tell_retry(failure, wait)
         if wait:
             await anyio.sleep(wait)
+
+    def _tell(self, got: ChatCompletion | Failure | None, seconds: float) -> None:
+        """Tell who listens how an attempt ended; None: it was cancelled. Only reached if somebody does."""
+        headers = {} if got is None else got.headers
+        cost, balance = (
+            hints.credits_in(headers.get(hints.COST)),
+            hints.credits_in(headers.get(hints.BALANCE)),
+        )
+        failed = got if isinstance(got, Failure) else None
+        named = headers.get(hints.REQUEST_ID)
+        self._service.notify.attempt(
+            AttemptEnded(
+                model=self._model,
+                attempt=self.tally.attempts + (got is None),
+                outcome="cancelled" if got is None else failed.kind.name.lower() if failed else "answered",
+                status=failed.status if failed else None if got is None else 200,
+                seconds=seconds,
+                cost=cost,
+                in_doubt=got is None or (failed is not None and failed.billing is Billing.IN_DOUBT),
+                request_id=None if named is None else self._service.redactor.text(named),
+                trace=current_trace(),
+            )
+        )
+        if balance is not None:
+            self._service.notify.balance(balance, asked=False)
+
+    def _tell_retry(self, failure: Failure, wait: float) -> None:
+        if self._service.notify.hears_retries():
+            reason = self._service.redactor.text(failure.message)
+            event = RetryPlanned(self._model, self.tally.attempts, wait, reason, current_trace())
+            self._service.notify.retry(event)
 
     def _elapsed(self) -> float:
         if self._started_at is not None:
@@ -315,6 +368,20 @@ class Call:
         if reason:
             failure = replace(failure, message=f"{failure.message} ({reason})")
         return failure.error(self._details(failure), credits_of(self._options.scope.purse.floor))
+
+    def _no_tools(self, got: ChatCompletion) -> ToolsNotSupportedError:
+        message = (
+            f"{self._model} had to call a tool and answered in words: tools do not reach it; use another "
+            "model, or an agent with tools_via='schema'"
+        )
+        told = replace(
+            self._details(),
+            status=200,
+            body=to_json(got.raw)[:MAX_BODY],
+            headers=got.headers,
+            request_id=got.request_id,
+        )
+        return ToolsNotSupportedError(message, told)
 
     def _shortfall_error(self, shortfall: Shortfall) -> SegmindError:
         available, needed = credits_of(shortfall.available), credits_of(shortfall.needed)

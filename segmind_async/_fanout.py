@@ -36,6 +36,7 @@ from .errors import (
     ModelRetiredError,
     NotFoundError,
     SegmindError,
+    ToolsNotSupportedError,
     TransientError,
 )
 from .models import ChatCompletion, ChatRequest, FanOutReport, Outcome, Request, Status, T_co
@@ -269,7 +270,8 @@ class FanOut(AsyncIterator[Outcome[T_co]], Generic[T_co]):
             self._stopped = self._stopped or f"credits: {error}"
             return Status.UNSENT
         of_this_model = (
-            isinstance(error, AccessError | NotFoundError | ModelRetiredError) and row.model is None
+            isinstance(error, AccessError | NotFoundError | ModelRetiredError | ToolsNotSupportedError)
+            and row.model is None
         )
         if of_this_model or isinstance(error, AuthenticationError):
             self._stop(str(error))

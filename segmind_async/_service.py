@@ -17,6 +17,7 @@ from ._core.failures import Failure, Kind, refusal, unreadable
 from ._core.money import floor_units
 from ._core.redact import Redactor
 from ._core.retry import GiveUp, Progress, RetryBudget, decide
+from ._notify import Notify
 from ._transport import Transport, WireRequest, WireResponse
 from .config import RetryPolicy
 from .errors import ErrorDetails
@@ -44,6 +45,9 @@ class Service:
     retry_budget: RetryBudget = field(default_factory=RetryBudget)
     reading: anyio.Lock = field(default_factory=anyio.Lock)
     """Held while the balance is read, so that many who want to know it cause one request."""
+    notify: Notify = field(default_factory=Notify)
+    calls_tools: set[str] = field(default_factory=set)
+    """Models that have been seen to call a tool: tools reach them."""
     wall_clock: Callable[[], float] = time.time  # noqa: TID251  # what the server says, it says in wall time
 
 
@@ -82,6 +86,7 @@ async def _ask(service: Service, progress: Progress) -> Balance | Failure:
     answer, sent_at = await get(service, _BALANCE, progress, lambda response: _read(service, response))
     if isinstance(answer, Balance):
         service.admission.observe(floor_units(answer.total), sent_at)
+        service.notify.balance(answer.total, asked=True)
     return answer
 
 

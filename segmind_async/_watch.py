@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Literal, TypeAlias
@@ -11,9 +10,8 @@ from ._core.exposure import CostModel
 from ._core.money import credits_of
 from ._core.outage import Outage
 from ._core.throttle import Throttle
+from ._notify import call_hook
 from .models import Change
-
-_LOG = logging.getLogger(__name__)
 
 _A_FIFTH = 0.2
 """Share by which an estimate must move to be told."""
@@ -74,8 +72,4 @@ class Watch:
         reason: str,
         model: str | None = None,
     ) -> None:
-        try:
-            self._hook(Change(what, before, after, reason, model))
-        except Exception:  # noqa: BLE001  # whatever a user wrote
-            # A hook that fails must not cost the call that was just paid for.
-            _LOG.exception("on_change has failed")
+        call_hook("on_change", self._hook, Change(what, before, after, reason, model))

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Unpack, overload
 
 import anyio
 
 from ._access import DEFAULT_BASE_URL, checked_key, checked_url, headers
-from ._admission import Admission, CallScope
+from ._admission import Admission
+from ._agent import Agent, AgentOptions, ToolsVia
 from ._call import Call, CallOptions
 from ._core.credits import Account
 from ._core.estimate import Estimates
@@ -22,21 +22,24 @@ from ._core.money import ceil_units, to_decimal
 from ._core.queue import Priority
 from ._core.redact import Redactor
 from ._core.throttle import Throttle
+from ._core.tools import Tool, runnable
 from ._fanout import FanOut
+from ._notify import Notify, OnAttempt, OnBalance, OnRetry
 from ._parse import Conversation, expected
+from ._scoped import ScopedClient
 from ._service import Service, read_balance
 from ._sessions import SessionPool
 from ._settings import FanOutOptions, FanOutSettings, JobSending, ManySettings, OnExhausted
 from ._source import Rows
 from ._transport import AiohttpTransport, Transport
 from ._watch import OnChange
-from .config import Limits, RetryPolicy, Timeouts, check_amount, check_choice, check_count
-from .errors import APITimeoutError, ClientClosedError, ConfigurationError, ErrorDetails
-from .jobs.given import JobRows, as_rows
+from .config import Limits, RetryPolicy, Timeouts, check_amount
+from .errors import APITimeoutError, ConfigurationError, ErrorDetails
+from .jobs.given import JobRows, JobSettings, as_rows
 from .jobs.plan import JobOptions, JobPlan
 from .jobs.runner import JobRun
 from .jobs.sights import Progress
-from .models import DEFAULT_MODEL, Balance, ChatCompletion, ChatRequest, Messages, Outcome, Statistics
+from .models import DEFAULT_MODEL, Balance, ChatCompletion, ChatRequest, Messages, Outcome
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -45,12 +48,7 @@ if TYPE_CHECKING:
     from .models import T_co as T
 
 
-@dataclass(slots=True)
-class _Lifetime:
-    closed: bool = False
-
-
-class SegmindClient:
+class SegmindClient(ScopedClient):
     """Sends chat completions to Segmind, many at once, within the account's limits of money and rate.
 
     One client for a program, or for each key: all its calls share sessions, slots, pace and ledger.
@@ -58,8 +56,9 @@ class SegmindClient:
 
     `api_key` and `base_url` default to `SEGMIND_API_KEY` and `SEGMIND_BASE_URL`; the latter includes
     the `/v1`. `allow_http` permits a plain-text connection to another machine, key and all. `transport`
-    replaces the network, for tests (see `segmind_async.testing`). `on_change` is called, within the
-    loop, with a `Change` whenever the limit, the pace or an estimate moves, and says why.
+    replaces the network, for tests (see `segmind_async.testing`). Hooks are called within the loop:
+    `on_change` with a `Change` whenever the limit, the pace or an estimate moves, and says why; the
+    others as `segmind_async.events` describes them. One that raises is logged, and nothing else.
 
     Raises ConfigurationError for what cannot work. Construction does no IO and needs no event loop.
     """
@@ -76,57 +75,30 @@ class SegmindClient:
         allow_http: bool = False,
         transport: Transport | None = None,
         on_change: OnChange | None = None,
+        on_attempt: OnAttempt | None = None,
+        on_retry: OnRetry | None = None,
+        on_balance: OnBalance | None = None,
     ) -> None:
         key = checked_key(os.environ.get("SEGMIND_API_KEY") if api_key is None else api_key)
         url = checked_url(base_url or os.environ.get("SEGMIND_BASE_URL") or DEFAULT_BASE_URL, allow_http)
-        self._limits = limits or Limits()
-        timeouts = timeouts or Timeouts()
+        limits, timeouts = limits or Limits(), timeouts or Timeouts()
         if transport is None:
             sessions = SessionPool(headers(key))
-            transport = AiohttpTransport(url, sessions, timeouts, self._limits.max_response_bytes)
-        first_cost = self._limits.first_cost
-        self._service = Service(
+            transport = AiohttpTransport(url, sessions, timeouts, limits.max_response_bytes)
+        service = Service(
             transport,
             Admission(
-                Account(ceil_units(to_decimal(self._limits.floor))),
-                Throttle(self._limits.max_in_flight, self._limits.requests_per_minute),
+                Account(ceil_units(to_decimal(limits.floor))),
+                Throttle(limits.max_in_flight, limits.requests_per_minute),
                 on_change,
             ),
-            Estimates(None if first_cost is None else to_decimal(first_cost)),
+            Estimates(None if limits.first_cost is None else to_decimal(limits.first_cost)),
             Redactor(key),
+            notify=Notify(on_attempt, on_retry, on_balance),
         )
-        self._base_url = url
-        scope = self._service.admission.root
-        self._options = CallOptions(scope, timeouts, retry or RetryPolicy(), check_slug(model))
-        self._lifetime = _Lifetime()
-        self._ancestors: tuple[_Lifetime, ...] = ()
-
-    def __repr__(self) -> str:
-        state = "closed" if self.closed else repr(self._service.admission)
-        return f"SegmindClient({self._base_url!r}, model={self._options.model!r}, {state})"
-
-    def __reduce__(self) -> str:
-        raise TypeError("a SegmindClient holds a key and connections; make one in each process")
-
-    async def __aenter__(self) -> SegmindClient:
-        self._check_open()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()
-
-    @property
-    def closed(self) -> bool:
-        """Whether this client, or one it was derived from, was closed."""
-        return self._lifetime.closed or any(lifetime.closed for lifetime in self._ancestors)
-
-    async def aclose(self) -> None:
-        """Close this client; a derived one leaves the connections to the one it came from. Idempotent."""
-        self._lifetime.closed = True
-        if not self._ancestors:
-            await self._service.transport.aclose()
+        scope = service.admission.root
+        options = CallOptions(scope, timeouts, retry or RetryPolicy(), check_slug(model))
+        super().__init__(service, limits, url, options)
 
     @overload
     async def chat(
@@ -273,41 +245,11 @@ class SegmindClient:
         return FanOut(self._service, options, replace(self._options, scope=scope), requests)
 
     @overload
-    def run_job(
-        self,
-        rows: JobRows,
-        *,
-        journal: str | Path,
-        parse: TypeForm[T],
-        options: JobOptions | None = None,
-        settings: Mapping[str, object] | None = None,
-        progress: Progress | None = None,
-        **sending: Unpack[JobSending],
-    ) -> JobRun[T]: ...
+    def run_job(self, rows: JobRows, *, parse: TypeForm[T], **job: Unpack[JobSettings]) -> JobRun[T]: ...
     @overload
-    def run_job(
-        self,
-        rows: JobRows,
-        *,
-        journal: str | Path,
-        parse: TypeAdapter[T],
-        options: JobOptions | None = None,
-        settings: Mapping[str, object] | None = None,
-        progress: Progress | None = None,
-        **sending: Unpack[JobSending],
-    ) -> JobRun[T]: ...
+    def run_job(self, rows: JobRows, *, parse: TypeAdapter[T], **job: Unpack[JobSettings]) -> JobRun[T]: ...
     @overload
-    def run_job(
-        self,
-        rows: JobRows,
-        *,
-        journal: str | Path,
-        parse: None = None,
-        options: JobOptions | None = None,
-        settings: Mapping[str, object] | None = None,
-        progress: Progress | None = None,
-        **sending: Unpack[JobSending],
-    ) -> JobRun: ...
+    def run_job(self, rows: JobRows, *, parse: None = None, **job: Unpack[JobSettings]) -> JobRun: ...
     def run_job(
         self,
         rows: JobRows,
@@ -362,10 +304,6 @@ class SegmindClient:
             JobPlan.of(Path(journal), self._options.model, settings or {}, chosen, wanted, progress),
         )
 
-    def _workers(self, scope: CallScope) -> int:
-        caps = [level.max_in_flight for level in scope.line if level.max_in_flight is not None]
-        return min([self._limits.max_in_flight, *caps])
-
     @overload
     async def chat_many(
         self, requests: Rows, *, parse: TypeForm[T], **settings: Unpack[ManySettings]
@@ -393,10 +331,6 @@ class SegmindClient:
         """Ask the service what the account holds. Free of charge; also corrects what the ledger believes."""
         self._check_open()
         return await read_balance(self._service, self._options.retry)
-
-    def statistics(self) -> Statistics:
-        """Return a snapshot of what is in flight, who waits, and which limit is in force for which reason."""
-        return self._service.admission.statistics(self._service.estimates.of(self._options.model))
 
     def with_options(
         self,
@@ -432,38 +366,28 @@ class SegmindClient:
         scope = self._scope(max_credits, floor, max_in_flight, priority)
         return self._derived(replace(self._options, scope=scope))
 
-    def _derived(self, options: CallOptions) -> SegmindClient:
-        client = object.__new__(SegmindClient)
-        client._limits = self._limits
-        client._service = self._service
-        client._base_url = self._base_url
-        client._options = options
-        client._lifetime = _Lifetime()
-        client._ancestors = (*self._ancestors, self._lifetime)
-        return client
-
-    def _scope(
+    def agent(
         self,
-        max_credits: Decimal | float | None,
-        floor: Decimal | float,
-        max_in_flight: int | None,
-        priority: Priority | None,
-    ) -> CallScope:
-        if max_credits is not None:
-            check_amount("max_credits", max_credits)
-        check_amount("floor", floor)
-        if max_in_flight is not None:
-            check_count("max_in_flight", max_in_flight, at_least=1)
-        if priority is not None:
-            check_choice("priority", priority, ("interactive", "bulk"))
-        return self._service.admission.scope(
-            self._options.scope,
-            cap=None if max_credits is None else ceil_units(to_decimal(max_credits)),
-            floor=ceil_units(to_decimal(floor)),
-            max_in_flight=max_in_flight,
-            priority=priority,
-        )
+        *,
+        tools: Iterable[Callable[..., object] | Tool] = (),
+        system: str | None = None,
+        model: str | None = None,
+        max_turns: int = 10,
+        budget: Decimal | float | None = None,
+        timeout: float | None = None,
+        tools_via: ToolsVia = "native",
+        max_result_chars: int = 50_000,
+        max_parallel: int = 8,
+        **parameters: object,
+    ) -> Agent:
+        """Return an agent: it calls *tools* (typed functions, sync or async) until it has an answer.
 
-    def _check_open(self) -> None:
-        if self.closed:
-            raise ClientClosedError("this client is closed; open a new one")
+        A run ends after `max_turns` answers of the model, `timeout` seconds, or when its calls would
+        cost more than `budget` credits (None: no bound). See `Agent` for the rest.
+        `tools_via="schema"` carries the choice of tools through structured output, for models that no
+        tools reach.
+        """
+        self._check_open()
+        limits = (max_turns, budget, timeout, max_result_chars, max_parallel)
+        options = AgentOptions(runnable(tools), tools_via, system, model, *limits)
+        return Agent(self._service, lambda: self.budget(max_credits=budget).chat, options, parameters)

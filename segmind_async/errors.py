@@ -7,7 +7,8 @@
     │   ├── InvalidRequestError   refused here, nothing was sent          (also ValueError)
     │   ├── BadRequestError       400, 405, 413, 415, 422, 406 for another reason than money
     │   ├── NotFoundError         404: unknown model, expired request id
-    │   └── ModelRetiredError     410
+    │   ├── ModelRetiredError     410
+    │   └── ToolsNotSupportedError     an answer shows that no tool reached the model
     ├── AccessError               fix the key or its rights
     │   ├── AuthenticationError   401
     │   └── PermissionDeniedError 403
@@ -16,6 +17,7 @@
     │   ├── SpendLimitError            a team member's cap is reached
     │   └── BudgetExceededError        a budget of this program is used up: nothing was sent
     ├── RateLimitError            wait: 429
+    ├── AgentLimitError           an agent's turns, time or budget are used up
     ├── TransientError            try later
     │   ├── ServerError           5xx, 408, 425
     │   ├── APIConnectionError    no answer came                          (also ConnectionError)
@@ -35,6 +37,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+
+from .agent_result import AgentResult
 
 _KEY = re.compile(r"SG_\w+")
 
@@ -166,6 +170,13 @@ class ModelRetiredError(RequestError):
     """The model is no longer served."""
 
 
+class ToolsNotSupportedError(RequestError):
+    """The model answered as if it had been given no tools: they do not reach it. The answer is in `body`.
+
+    Agents can do without: `tools_via="schema"`.
+    """
+
+
 class AccessError(SegmindError):
     """The key, or what it may do, must change."""
 
@@ -229,6 +240,22 @@ class BudgetExceededError(CreditsError):
 
 class RateLimitError(SegmindError):
     """The service limits the rate and asks to wait longer than this call may."""
+
+
+class AgentLimitError(SegmindError):
+    """An agent came to a limit of its own before it had an answer.
+
+    `result` is all that it had by then; `result.ended` names the limit.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        details: ErrorDetails | None = None,
+        result: AgentResult = AgentResult(),  # noqa: B008  # frozen
+    ) -> None:
+        super().__init__(message, details, result)
+        self.result = result
 
 
 class TransientError(SegmindError):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ._core import media
+from ._core.dialogue import result_of, said
 from ._pictures import Picture, Size
 from .config import check_count
 from .errors import InvalidRequestError
-from .models import JsonObject
+from .models import ChatCompletion, JsonObject, ToolCall
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -30,9 +31,16 @@ def user(*parts: str | JsonObject) -> JsonObject:
     return {"role": "user", "content": content}
 
 
-def assistant(text: str) -> JsonObject:
-    """Repeat what the model said earlier, or show it how to answer."""
+def assistant(text: str | ChatCompletion[Any]) -> JsonObject:
+    """Repeat what the model said earlier, its tool calls included, or show it how to answer."""
+    if isinstance(text, ChatCompletion):
+        return said(text)
     return {"role": "assistant", "content": text}
+
+
+def tool_result(call: ToolCall, text: str) -> JsonObject:
+    """Tell the model what the tool it called gave back; every call of an answer needs a result."""
+    return result_of(call, text)
 
 
 def image(

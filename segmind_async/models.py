@@ -93,6 +93,8 @@ class ToolCall:
     id: str | None
     name: str
     arguments: str
+    signature: str | None = None
+    """What Gemini wants back with the call, unread; `assistant(completion)` sends it along."""
 
 
 @dataclass(frozen=True, slots=True)

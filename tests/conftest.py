@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import anyio.to_thread
@@ -15,6 +16,9 @@ from hypothesis import settings
 from segmind_async.jobs.committer import Committer
 
 T = TypeVar("T")
+
+# Not the loop's own: it would wait for their end, for 300 s of a time that jumps.
+_THREADS = ThreadPoolExecutor(8)
 
 # The same examples everywhere: a gate that fails by chance teaches people to press the button twice.
 settings.register_profile("gate", derandomize=True, deadline=None, database=None, max_examples=60)
@@ -50,6 +54,6 @@ def _time_stands_still_for_threads(monkeypatch: pytest.MonkeyPatch) -> None:
 
     async def run_sync(work: Callable[..., T], *args: Any, **_options: Any) -> T:
         context = contextvars.copy_context()
-        return await asyncio.get_running_loop().run_in_executor(None, context.run, work, *args)
+        return await asyncio.get_running_loop().run_in_executor(_THREADS, context.run, work, *args)
 
     monkeypatch.setattr(anyio.to_thread, "run_sync", run_sync)

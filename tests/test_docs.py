@@ -6,23 +6,29 @@ import ast
 import importlib.util
 import inspect
 import io
+import json
+import logging
 import re
 import tarfile
 import textwrap
+from collections import Counter
 from contextlib import redirect_stdout
 from dataclasses import fields
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
+import anyio
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 import segmind_async as sa
 from segmind_async import errors
-from segmind_async.emulator import Emulator
+from segmind_async._notify import OnAttempt
+from segmind_async.emulator import Calls, Emulator, FunctionBrain, Question, faults
 
 from .pictures import drawn
+from .support import serving
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -34,22 +40,65 @@ def point_at(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SEGMIND_BASE_URL", emulator.url)
 
 
-@pytest.mark.parametrize("block", BLOCKS, ids=[block.splitlines()[-1].strip() for block in BLOCKS])
-async def test_the_code_of_the_readme_runs(
-    block: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    (tmp_path / "photo.jpg").write_bytes(drawn("JPEG"))
-    monkeypatch.chdir(tmp_path)
-    async with Emulator(balance=50) as emulator:
+def run_block(block: str, monkeypatch: pytest.MonkeyPatch, folder: Path) -> str:
+    """Run a block and return what it printed.
+
+    In real time, with the emulator in another thread: some have a loop of their own, or need none.
+    """
+    (folder / "photo.jpg").write_bytes(drawn("JPEG"))
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(logging, "basicConfig", lambda: None)
+    shown = io.StringIO()
+    with serving(Emulator(balance=50)) as emulator, redirect_stdout(shown):
         point_at(emulator, monkeypatch)
-        code = compile(block, "README.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
-        shown = io.StringIO()
-        with redirect_stdout(shown):
-            result = eval(code, {"__name__": "readme"})
+        code = compile(block, "block", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+        try:
+            result = eval(code, {"__name__": "block"})
             if inspect.isawaitable(result):
-                await result
-    assert "echo" in shown.getvalue() or shown.getvalue() == "3\n"
-    assert "failed" not in shown.getvalue().replace("failed=0", "")
+                anyio.run(lambda: result)
+        finally:
+            logging.getLogger("segmind_async").setLevel(logging.NOTSET)
+    return shown.getvalue()
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=[block.splitlines()[-1].strip() for block in BLOCKS])
+def test_the_code_of_the_readme_runs(block: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    shown = run_block(block, monkeypatch, tmp_path)
+    assert "echo" in shown or shown == "3\n"
+    assert "failed" not in shown.replace("failed=0", "")
+
+
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+PAGE_BLOCKS = [
+    pytest.param(block, id=f"{page.stem}-{number}")
+    for page in PAGES
+    for number, block in enumerate(re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.S))
+]
+
+
+@pytest.mark.parametrize("block", PAGE_BLOCKS)
+def test_the_code_of_the_pages_runs(block: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    shown = run_block(block, monkeypatch, tmp_path)
+    assert "echo" in shown
+    assert "gave up" not in shown
+    assert "503" not in shown
+
+
+def test_the_pages_are_linked_and_their_links_lead_somewhere() -> None:
+    for page in PAGES:
+        assert f"(docs/{page.name})" in README
+        for link in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8")):
+            assert (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+@pytest.mark.parametrize(
+    ("message", "event"),
+    [("attempt", sa.AttemptEnded), ("retry", sa.RetryPlanned), ("balance", sa.BalanceSeen)],
+)
+def test_the_table_of_log_records_is_that_of_the_events(message: str, event: Any) -> None:
+    page = (ROOT / "docs" / "logging.md").read_text(encoding="utf-8")
+    [row] = re.findall(rf"^\| `{message}` \| [A-Z]+ \| (.*) \|$", page, re.M)
+    assert set(re.findall(r"`(\w+)`", row)) == {field.name for field in fields(event)}
 
 
 @pytest.mark.parametrize("kind", [sa.Limits, sa.Timeouts, sa.RetryPolicy])
@@ -77,8 +126,8 @@ def example(name: str) -> ModuleType:
 def test_an_example_is_short_and_says_what_it_is(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert ast.get_docstring(ast.parse(text))
-    if path.stem not in {"spam_assassin", "real_model"}:
-        assert len(text.splitlines()) <= 40
+    if path.stem not in {"spam_assassin", "summarise_code", "real_model"}:
+        assert len(text.splitlines()) <= 45
 
 
 async def test_chat(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -97,6 +146,190 @@ async def test_web_service(monkeypatch: pytest.MonkeyPatch) -> None:
     assert told == [
         {"text": f"echo: Summarise in one sentence: {text}", "error": None} for text in ("one", "two")
     ]
+
+
+async def test_web_service_ends_a_call_whose_caller_hangs_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with Emulator(latency=100) as emulator:
+        point_at(emulator, monkeypatch)
+        service = example("web_service")
+        app = service.make_app()
+        async with TestClient(TestServer(app)) as caller:
+            with anyio.move_on_after(20):
+                await caller.post("/summaries", json=["one", "two", "three"])
+            await anyio.sleep(1)
+            statistics = app[service.CLIENT].statistics()
+            assert (statistics.in_flight, statistics.waiting) == (0, 0)
+        assert 0 < emulator.requests <= 3
+
+
+class AsgiCaller:
+    """Calls an ASGI application as a server would, and may hang up."""
+
+    def __init__(self, app: Any, body: bytes) -> None:
+        self._app, self._body = app, body
+        self.hung_up = anyio.Event()
+        self.status: int | None = None
+        self.answer = b""
+
+    async def call(self) -> None:
+        headers = [(b"content-type", b"application/json")]
+        scope = {
+            "type": "http",
+            "method": "POST",
+            "path": "/answers",
+            "headers": headers,
+            "query_string": b"",
+        }
+        await self._app({**scope, "http_version": "1.1", "state": {}}, self._receive, self._send)
+
+    async def _receive(self) -> dict[str, Any]:
+        if self._body:
+            body, self._body = self._body, b""
+            return {"type": "http.request", "body": body, "more_body": False}
+        await self.hung_up.wait()
+        return {"type": "http.disconnect"}
+
+    async def _send(self, message: dict[str, Any]) -> None:
+        self.status = message.get("status", self.status)
+        self.answer += message.get("body", b"")
+
+
+async def test_fastapi_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with Emulator(latency=10) as emulator:
+        point_at(emulator, monkeypatch)
+        service = example("fastapi_service")
+        async with service.lifespan(service.app):
+            caller = AsgiCaller(service.app, b'{"question": "hello"}')
+            await caller.call()
+            assert (caller.status, caller.answer) == (200, b'{"text":"echo: hello"}')
+            emulator.script(faults.status(400, "not like this"))
+            caller = AsgiCaller(service.app, b'{"question": "hello"}')
+            await caller.call()
+            assert (caller.status, b"not like this" in caller.answer) == (502, True)
+        assert service.app.state.client.closed
+
+
+async def test_fastapi_service_ends_a_call_whose_caller_hangs_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with Emulator(latency=1000) as emulator:
+        point_at(emulator, monkeypatch)
+        service = example("fastapi_service")
+        async with service.lifespan(service.app), anyio.create_task_group() as tasks:
+            caller = AsgiCaller(service.app, b'{"question": "hello"}')
+            began = anyio.current_time()
+            tasks.start_soon(caller.call)
+            await anyio.sleep(5)
+            assert service.app.state.client.statistics().in_flight == 1
+            caller.hung_up.set()
+            await anyio.sleep(1)
+            assert service.app.state.client.statistics().in_flight == 0
+        assert anyio.current_time() - began < 100
+
+
+def test_script(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    with serving(Emulator()) as emulator:
+        point_at(emulator, monkeypatch)
+        example("script").main()
+    shown = capsys.readouterr().out
+    assert shown.startswith("echo: Tell me a joke on dogs.\n")
+    assert "99 ok echo: What is 99 + 99?" in shown
+    assert "credits left" in shown
+
+
+async def test_logs_and_hooks(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    logger = logging.getLogger("segmind_async")
+    before = logger.handlers[:]
+    try:
+        async with Emulator() as emulator:
+            point_at(emulator, monkeypatch)
+            await example("logs_and_hooks").main()
+            key = emulator.key
+    finally:
+        logger.handlers[:] = before
+        logger.setLevel(logging.NOTSET)
+    told = capsys.readouterr()
+    lines = [json.loads(line) for line in told.err.splitlines()]
+    assert {(line["event"], line["trace"]) for line in lines} == {
+        (event, name) for event in ("attempt", "balance") for name in ("an optimist", "a pessimist")
+    }
+    assert "Decimal" in told.out
+    assert key not in told.err
+
+
+def test_notebook(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Run its cells as a kernel does: within a loop, one after the other, in one namespace."""
+    cells = json.loads((ROOT / "examples" / "notebook.ipynb").read_text(encoding="utf-8"))["cells"]
+    names: dict[str, Any] = {}
+
+    async def run() -> None:
+        for cell in cells:
+            if cell["cell_type"] == "code":
+                assert cell["outputs"] == []
+                code = compile(
+                    "".join(cell["source"]),
+                    "cell",
+                    "exec",
+                    flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT,
+                    dont_inherit=True,
+                )
+                result = eval(code, names)
+                if inspect.isawaitable(result):
+                    await result
+
+    with serving(Emulator(balance=5)) as emulator:
+        point_at(emulator, monkeypatch)
+        anyio.run(run)
+    shown = capsys.readouterr().out
+    assert shown.startswith("echo: Tell me a joke on dogs.")
+    assert "echo: Tell me a joke on cats.\n['echo: a', 'echo: b']" in shown
+    assert names["outcomes"].report.ok == 20
+
+
+def test_summarise_code(capsys: pytest.CaptureFixture[str]) -> None:
+    """Rehearsed on the emulator, over the code itself; in real time, since its tools run in threads."""
+    module = example("summarise_code")
+    anyio.run(module.main)
+    shown = capsys.readouterr().out
+    files = sorted(module.CODE.glob("*.py"))
+    for path in files:
+        first = path.read_text(encoding="utf-8").splitlines()[0].strip('"')
+        assert f"{path.name}: {first}" in shown
+    assert f"It has {len(files)} parts." in shown
+    assert "credits on the emulator" in shown
+
+
+def test_summarise_code_one_fails_and_the_rest_is_merged(capsys: pytest.CaptureFixture[str]) -> None:
+    module = example("summarise_code")
+    traces: Counter[str] = Counter()
+
+    def rehearse(question: Question) -> str | Calls:
+        if "models.py" in question.prompt and question.tools:
+            return Calls([("read_lines", {"first": 1, "last": 1})])  # never an answer: too many turns
+        return cast("str | Calls", module.rehearse(question))
+
+    async def run() -> str:
+        async with Emulator(FunctionBrain(rehearse)) as emulator:
+            hear: OnAttempt = lambda event: traces.update([event.trace])  # noqa: E731  # one line of it
+            async with sa.SegmindClient(emulator.key, emulator.url, on_attempt=hear) as client:
+                return cast("str", await module.summarise(client, module.CODE, 2.0, 600))
+
+    text = anyio.run(run)
+    shown = capsys.readouterr().out
+    assert "models.py failed: the agent ended after 6 turns" in shown
+    assert "models.py: None" in shown
+    assert text == f"It has {len(list(module.CODE.glob('*.py'))) - 1} parts."
+    assert (traces["plan"], traces["config"], traces["models"], traces["merge"]) == (2, 2, 6, 1)
+
+
+def test_summarise_code_ends_the_whole_tree_in_one_place() -> None:
+    module = example("summarise_code")
+
+    async def run() -> tuple[str, int]:
+        async with Emulator(FunctionBrain(module.rehearse), latency=0.3) as emulator:
+            async with sa.SegmindClient(emulator.key, emulator.url) as client:
+                text = await module.summarise(client, module.CODE, 2.0, 0.4)
+                return cast("str", text), client.statistics().in_flight
+
+    assert anyio.run(run) == ("It has 0 parts.", 0)
 
 
 async def test_subagents(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

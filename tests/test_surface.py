@@ -27,14 +27,28 @@ def test_all_that_is_named_is_there_and_nothing_more_is_promised() -> None:
         if isinstance(value, type) and value.__module__ == errors.__name__
     } <= set(sa.__all__)
     public = {name for name in vars(sa) if not name.startswith("_")}
-    modules = {"client", "config", "errors", "messages", "models", "emulator", "testing", "jobs", "cli"}
+    modules = {
+        "agent_result",
+        "client",
+        "config",
+        "errors",
+        "events",
+        "messages",
+        "models",
+        "emulator",
+        "sync",
+        "testing",
+        "tokens",
+        "jobs",
+        "cli",
+    }
     assert public - set(sa.__all__) <= modules | {"annotations", "logging"}
 
 
 def test_importing_takes_none_of_the_extras() -> None:
     script = (
         "import sys, segmind_async\n"
-        "print([m for m in ('typer', 'rich', 'pydantic_settings', 'uvloop', 'segmind_async.emulator') if m in sys.modules])"
+        "print([m for m in ('typer', 'rich', 'pydantic_settings', 'uvloop', 'bpe_openai', 'segmind_async.emulator') if m in sys.modules])"
     )
     assert subprocess.check_output([sys.executable, "-c", script], text=True).strip() == "[]"
 
@@ -106,6 +120,9 @@ def test_an_error_survives_pickle_and_copy_with_class_and_fields(kind: type[sa.S
     extra: list[Any] = []
     if kind in (sa.InsufficientCreditsError, sa.BudgetExceededError):
         extra = [Decimal(1), Decimal(2), Decimal(3)]
+    if kind is sa.AgentLimitError:
+        run = sa.ToolRun(1, "f", "{}", "x", False, 0.5)
+        extra = [sa.AgentResult("hi", "timeout", 2, Decimal(1), (run,), (sa.user("x"),))]
     if issubclass(kind, sa.OutputError):
         extra = [("first", "second")]
     error = kind("it failed", details, *extra)

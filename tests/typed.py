@@ -10,7 +10,7 @@ from typing import Literal, assert_type
 from pydantic import BaseModel, TypeAdapter
 from typing_extensions import TypedDict
 
-from segmind_async import ChatCompletion, FanOut, Outcome, SegmindClient
+from segmind_async import ChatCompletion, FanOut, Outcome, SegmindClient, sync
 
 
 class Place(BaseModel):
@@ -66,3 +66,14 @@ async def chat_many(client: SegmindClient) -> None:
     assert_type(await client.chat_many(["x"], floor=1), list[Outcome])
     assert_type(await client.chat_many(["x"], parse=Place), list[Outcome[Place]])
     assert_type(await client.chat_many(["x"], parse=TypeAdapter(Row)), list[Outcome[Row]])
+
+
+def without_await(client: sync.SegmindClient) -> None:
+    assert_type(client.chat("x", temperature=0), ChatCompletion)
+    assert_type(client.chat("x", parse=Place).parsed, Place)
+    assert_type(client.chat("x", parse=TypeAdapter(list[int]), timeout=3).parsed, list[int])
+    for outcome in client.fan_out(["x"], parse=Place, floor=1):
+        assert_type(outcome.parsed, Place | None)
+    assert_type(client.fan_out(["x"]), sync.FanOut)
+    assert_type(client.chat_many(["x"], parse=Row), list[Outcome[Row]])
+    assert_type(client.chat_many(["x"]), list[Outcome])

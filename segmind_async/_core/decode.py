@@ -150,7 +150,13 @@ def _gemini(raw: Json) -> Answer:
             _count(usage.get("totalTokenCount")),
         ),
         tool_calls=tuple(
-            ToolCall(None, str(call.get("name")), _arguments(call.get("args")))
+            # Its newer models refuse a conversation in which a call has lost its signature.
+            ToolCall(
+                _word(call.get("id")),
+                str(call.get("name")),
+                _arguments(call.get("args")),
+                _word(part.get("thoughtSignature")),
+            )
             for part in parts
             if (call := _object(part.get("functionCall")))
         ),

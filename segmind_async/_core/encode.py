@@ -16,6 +16,7 @@ from pydantic_core import PydanticSerializationError, to_json
 
 from ..errors import InvalidRequestError
 from ..models import JsonObject, Message, Messages
+from .dialogue import anthropic_turns, declared, gemini_turns
 from .families import Family, family_of
 from .media import Unread, UnreadError
 
@@ -36,7 +37,10 @@ def encode(model: str, messages: Messages, parameters: JsonObject) -> bytes:
     """
     rows = _checked(messages)
     _check_parameters(parameters)
-    body = _BUILDERS[family_of(model)](rows)
+    family = family_of(model)
+    if "tools" in parameters or "tool_choice" in parameters:
+        parameters = declared(family, parameters)
+    body = _BUILDERS[family](rows)
     for name in parameters:
         if name in body:
             raise InvalidRequestError(f"parameter {name!r} is made from the messages; leave it out")
@@ -157,7 +161,7 @@ def _openai(messages: Sequence[Message]) -> Json:
 def _anthropic(messages: Sequence[Message]) -> Json:
     """Claude takes the system prompt apart, as `instruction`, and images as typed sources."""
     system, rest = _apart(messages)
-    body: Json = {"messages": [{**row, "content": _parts(row, _anthropic_part)} for row in rest]}
+    body: Json = {"messages": anthropic_turns(rest, _anthropic_parts)}
     if system:
         body["instruction"] = system
     return body
@@ -166,11 +170,7 @@ def _anthropic(messages: Sequence[Message]) -> Json:
 def _gemini(messages: Sequence[Message]) -> Json:
     """Gemini's `messages` is an object; its assistant is called `model`."""
     system, rest = _apart(messages)
-    contents = [
-        {"role": "model" if row["role"] == "assistant" else "user", "parts": _gemini_parts(row)}
-        for row in rest
-    ]
-    inner: Json = {"contents": contents}
+    inner: Json = {"contents": gemini_turns(rest, _gemini_parts)}
     if system:
         inner["system_instruction"] = {"parts": {"text": system}}
     return {"messages": inner}
@@ -195,9 +195,15 @@ def _parts(row: Message, translate: _Translate) -> object:
     return [translate(part) for part in content]
 
 
-def _gemini_parts(row: Message) -> object:
+def _anthropic_parts(row: Message) -> object:
+    return _parts(row, _anthropic_part)
+
+
+def _gemini_parts(row: Message) -> list[object]:
     content = row.get("content")
-    return [{"text": content or ""}] if isinstance(content, str | None) else _parts(row, _gemini_part)
+    if isinstance(content, Sequence) and not isinstance(content, str):
+        return [_gemini_part(part) for part in content]
+    return [{"text": content or ""}]
 
 
 def _anthropic_part(part: JsonObject) -> JsonObject:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from . import faults
 from .bayes import BayesBrain, NaiveBayes, fragments, words
-from .brain import Brain, EchoBrain, FunctionBrain, Question, Said, Spoken
+from .brain import Brain, Calls, EchoBrain, FunctionBrain, Question, Said, ScriptBrain, Spoken
 from .faults import RandomFaults
 from .schemas import Filler, SchemaError, check_format
 from .server import CallRecord, Emulator, Http
@@ -22,6 +22,7 @@ __all__ = [
     "Brain",
     "CallFacts",
     "CallRecord",
+    "Calls",
     "Config",
     "EchoBrain",
     "Emulator",
@@ -35,6 +36,7 @@ __all__ = [
     "Running",
     "Said",
     "SchemaError",
+    "ScriptBrain",
     "Settled",
     "Spoken",
     "World",

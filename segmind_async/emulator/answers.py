@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TypeAlias
 
-from . import faults, schemas
-from .brain import Question, Spoken
+from . import faults, schemas, tooling
+from .brain import Question, Said, Spoken
+from .tooling import BadRequestError, Offer, Row, text_of
 
 Json: TypeAlias = dict[str, object]
 
@@ -15,16 +18,12 @@ _BOUNDS = ("max_completion_tokens", "max_tokens")
 _ROLES = {"system", "developer", "user", "assistant", "tool"}
 
 
-class BadRequestError(ValueError):
-    """The provider would refuse this body; the message is its answer."""
-
-
 def tokens_of(text: str) -> int:
     """Count tokens roughly: four bytes each, at least one."""
     return max(1, len(text.encode("utf-8", "replace")) // 4)
 
 
-def question_of(slug: str, body: Mapping[str, object]) -> Question:
+def question_of(slug: str, body: Mapping[str, object], offer: Offer | None = None) -> Question:
     """Read a request body of *slug*'s family; raises BadRequestError as the provider would refuse it."""
     if body.get("stream"):
         raise BadRequestError("stream is not supported")
@@ -39,17 +38,19 @@ def question_of(slug: str, body: Mapping[str, object]) -> Question:
     else:
         question = _listed(slug, messages, parameters, body.get("instruction"))
     _check_format(question)
-    return question
+    return replace(question, tools=tuple(offer.schemas)) if offer else question
 
 
 def _listed(slug: str, messages: object, parameters: Json, instruction: object) -> Question:
     if not isinstance(messages, list) or not messages:
         raise BadRequestError("messages must be a non-empty array")
-    rows: list[tuple[str, str]] = []
+    found: list[Row] = []
     for message in messages:
         if not isinstance(message, dict) or message.get("role") not in _ROLES:
             raise BadRequestError(f"Invalid message: {message!r:.200}")
-        rows.append((str(message["role"]), _text(message.get("content"))))
+        found += tooling.listed_rows(slug, message)
+    tooling.check_turns(found)
+    rows = [(row.role, row.text) for row in found]
     spoken = [row for row in rows if row[0] not in {"system", "developer"}]
     if slug.startswith("claude-") and len(spoken) < len(rows):
         raise BadRequestError("messages: role 'system' is not allowed, use instruction")
@@ -63,29 +64,17 @@ def _gemini(slug: str, messages: object, parameters: Json) -> Question:
     contents = messages.get("contents") if isinstance(messages, dict) else None
     if not isinstance(messages, dict) or not isinstance(contents, list) or not contents:
         raise BadRequestError("messages must be an object with contents")
-    rows = []
+    found: list[Row] = []
     for row in contents:
         if not isinstance(row, dict) or row.get("role") not in {"user", "model"}:
             raise BadRequestError(f"Invalid content: {row!r:.200}")
-        rows.append(("user" if row["role"] == "user" else "assistant", _text(row.get("parts"))))
+        found += tooling.gemini_rows(slug, row)
+    tooling.check_turns(found)
+    rows = [(row.role, row.text) for row in found]
     instruction = messages.get("system_instruction")
     parts = instruction.get("parts") if isinstance(instruction, dict) else None
-    system = _text([parts] if isinstance(parts, dict) else parts or [])
+    system = text_of([parts] if isinstance(parts, dict) else parts or [])
     return Question(slug, system, tuple(rows), parameters)
-
-
-def _text(content: object) -> str:
-    if content is None or isinstance(content, str):
-        return content or ""
-    if not isinstance(content, list):
-        raise BadRequestError("content must be a string or an array of parts")
-    words = []
-    for part in content:
-        if not isinstance(part, dict):
-            raise BadRequestError("a content part must be an object")
-        text = part.get("text")
-        words.append(text if isinstance(text, str) else "[image]")
-    return " ".join(words)
 
 
 _WITHOUT_SCHEMAS = "deepseek-"
@@ -118,16 +107,16 @@ def _check_json_object(question: Question) -> None:
         raise BadRequestError("'messages' must contain the word 'json' to use response_format json_object")
 
 
-def speak(question: Question, said: str | Spoken, twist: faults.Fault | None = None) -> Spoken:
-    """Give an answer its length, cut where the request bounds it, and its twist.
+def speak(question: Question, said: Said, twist: faults.Fault | None = None) -> Spoken:
+    """Give an answer its length, cut where the request bounds it, and its twist; if cut, it calls nothing.
 
     What a brain has measured itself stays as it is, unless there is a twist.
     """
     if isinstance(said, Spoken) and not isinstance(twist, faults.Twist):
         return said
-    text = said if isinstance(said, str) else said.text
+    text, calls = (said, ()) if isinstance(said, str) else (said.text, tuple(said.tools))
     if isinstance(twist, faults.Say | faults.Refuse):
-        text = twist.text
+        text, calls = twist.text, ()
     if isinstance(twist, faults.Wrap):
         text = f"{twist.before}{text}{twist.after}"
     bounds = [value for name in _BOUNDS if isinstance(value := question.parameters.get(name), int)][:1]
@@ -135,19 +124,20 @@ def speak(question: Question, said: str | Spoken, twist: faults.Fault | None = N
         bounds.append(twist.tokens)
     bound = min((value for value in bounds if value > 0), default=None)
     prompt = tokens_of(question.system + "".join(words for _, words in question.messages))
-    length = tokens_of(text)
+    length = tokens_of(text + "".join(name + json.dumps(arguments) for name, arguments in calls))
     if bound is not None and length > bound:
         return Spoken(text.encode()[: bound * 4].decode("utf-8", "ignore"), prompt, bound, cut=True)
-    return Spoken(text, prompt, length, cut=False, refused=isinstance(twist, faults.Refuse))
+    return Spoken(text, prompt, length, cut=False, tools=calls, refused=isinstance(twist, faults.Refuse))
 
 
 def _ending(slug: str, spoken: Spoken) -> str:
     """Return the provider's word for how an answer ended."""
     if slug.startswith("claude-"):
-        return "refusal" if spoken.refused else "max_tokens" if spoken.cut else "end_turn"
+        whole = "tool_use" if spoken.tools else "end_turn"
+        return "refusal" if spoken.refused else "max_tokens" if spoken.cut else whole
     if slug.startswith("gemini-"):
         return "SAFETY" if spoken.refused else "MAX_TOKENS" if spoken.cut else "STOP"
-    return "length" if spoken.cut else "stop"
+    return "length" if spoken.cut else "tool_calls" if spoken.tools else "stop"
 
 
 def body_of(slug: str, number: int, spoken: Spoken) -> Json:
@@ -158,7 +148,7 @@ def body_of(slug: str, number: int, spoken: Spoken) -> Json:
             "type": "message",
             "role": "assistant",
             "model": slug,
-            "content": [{"type": "text", "text": spoken.text}],
+            "content": _claude_content(number, spoken),
             "stop_reason": _ending(slug, spoken),
             "stop_sequence": None,
             "usage": {"input_tokens": spoken.prompt_tokens, "output_tokens": spoken.completion_tokens},
@@ -167,8 +157,7 @@ def body_of(slug: str, number: int, spoken: Spoken) -> Json:
         return {
             "candidates": [
                 {
-                    # What its filter stops, Gemini does not repeat.
-                    "content": {} if spoken.refused else {"role": "model", "parts": [{"text": spoken.text}]},
+                    "content": _gemini_content(slug, spoken),
                     "finishReason": _ending(slug, spoken),
                     "index": 0,
                 }
@@ -188,7 +177,7 @@ def body_of(slug: str, number: int, spoken: Spoken) -> Json:
         "choices": [
             {
                 "index": 0,
-                "message": _message(spoken),
+                "message": _openai_message(number, spoken),
                 "logprobs": None,
                 "finish_reason": _ending(slug, spoken),
             }
@@ -201,7 +190,37 @@ def body_of(slug: str, number: int, spoken: Spoken) -> Json:
     }
 
 
-def _message(spoken: Spoken) -> Json:
+def _openai_message(number: int, spoken: Spoken) -> Json:
     if spoken.refused:
         return {"role": "assistant", "content": None, "refusal": spoken.text}
-    return {"role": "assistant", "content": spoken.text, "refusal": None}
+    message: Json = {"role": "assistant", "content": spoken.text, "refusal": None}
+    if spoken.tools:
+        message["content"] = spoken.text or None
+        message["tool_calls"] = [
+            {
+                "id": f"call_{number:08d}_{n}",
+                "type": "function",
+                "function": {"name": name, "arguments": json.dumps(arguments)},
+            }
+            for n, (name, arguments) in enumerate(spoken.tools)
+        ]
+    return message
+
+
+def _claude_content(number: int, spoken: Spoken) -> list[Json]:
+    words: list[Json] = [{"type": "text", "text": spoken.text}] if spoken.text or not spoken.tools else []
+    uses: list[Json] = [
+        {"type": "tool_use", "id": f"toolu_{number:08d}_{n}", "name": name, "input": arguments}
+        for n, (name, arguments) in enumerate(spoken.tools)
+    ]
+    return words + uses
+
+
+def _gemini_content(slug: str, spoken: Spoken) -> Json:
+    if spoken.refused:
+        return {}  # what its filter stops, Gemini does not repeat
+    parts: list[Json] = [{"text": spoken.text}] if spoken.text or not spoken.tools else []
+    calls: list[Json] = [{"functionCall": {"name": name, "args": given}} for name, given in spoken.tools]
+    if calls and slug.startswith("gemini-3"):
+        calls[0]["thoughtSignature"] = "c2lnbmVk"
+    return {"role": "model", "parts": parts + calls}

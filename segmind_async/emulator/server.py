@@ -17,9 +17,9 @@ from typing import Literal, TypedDict, Unpack
 import anyio
 from aiohttp import web
 
-from . import answers, faults, queued, speaking
-from .answers import BadRequestError
+from . import answers, faults, queued, speaking, tooling
 from .brain import Brain, EchoBrain, Question, Spoken
+from .tooling import BadRequestError
 from .world import Amount, CallFacts, Config, Cost, Latency, Refusal, Reserve, Running, Settled, World
 
 _NO_KEY = "Missing Authorization or x-api-key in header"
@@ -53,6 +53,7 @@ class Settings(TypedDict, total=False):
     headers_on_errors: bool
     queue_time: float
     results_ttl: float
+    ignore_tools: bool
     count_looks: bool
 
 
@@ -69,6 +70,8 @@ class Http:
     """Seconds that a `/v2` submission waits before it runs."""
     results_ttl: float = 3600.0
     """Seconds for which its result is kept."""
+    ignore_tools: bool = False
+    """Whether `tools` are dropped before they reach the model."""
     count_looks: bool = False
     """Whether looks at what is queued count in the rate window."""
 
@@ -224,14 +227,17 @@ class Emulator:
             body = json.loads(raw)
             if not isinstance(body, dict):
                 raise BadRequestError("The body must be a JSON object")
-            question = answers.question_of(slug, body) if slug in self.world.config.slugs else _nobody(slug)
+            offer = tooling.offer_of(slug, {} if self.http.ignore_tools else body)
+            known = slug in self.world.config.slugs
+            question = answers.question_of(slug, body, offer) if known else _nobody(slug)
         except (UnicodeDecodeError, json.JSONDecodeError, RecursionError):
             return self._refuse(400, "Malformed JSON in the request body")
         except BadRequestError as error:
             return self._refuse(400, str(error))
         record.prompt = question.prompt
         said = self.brain.answer(question)
-        spoken = answers.speak(question, await said if isinstance(said, Awaitable) else said, fault)
+        said = tooling.obliged(offer, await said if isinstance(said, Awaitable) else said)
+        spoken = answers.speak(question, said, fault)
         facts = CallFacts(slug, spoken.prompt_tokens, spoken.completion_tokens)
         running = self.world.arrive(request.headers["x-api-key"], facts, speaking.now())
         if isinstance(running, Refusal):

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
-from typing import TypeAlias
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Required, TypeAlias
 
+from .._settings import JobSending
 from ..models import ChatRequest, Request
+from .plan import JobOptions
 from .rows import Row
+from .sights import Progress
 
 JobRows: TypeAlias = Iterable[Request | Row] | AsyncIterable[Request | Row]
 """Strings, lists of messages, `ChatRequest`s, or rows of a file as `open_rows` reads them."""
+
+
+class JobSettings(JobSending, total=False):
+    """What `SegmindClient.run_job` can be told; its docstring says what each does."""
+
+    journal: Required[str | Path]
+    options: JobOptions | None
+    settings: Mapping[str, object] | None
+    progress: Progress | None
 
 
 def as_rows(given: JobRows) -> Iterator[Row] | AsyncIterator[Row]:

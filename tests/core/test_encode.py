@@ -141,11 +141,17 @@ def test_an_image_url_as_plain_text_is_understood() -> None:
     assert body("claude-4-sonnet", [user(odd)])["messages"][0]["content"] == [odd]
 
 
-def test_an_answer_that_only_called_tools_may_be_repeated() -> None:
-    row = {"role": "assistant", "tool_calls": [{"id": "1"}]}
+def test_a_tool_call_without_text_is_no_empty_message() -> None:
+    row = {"role": "assistant", "tool_calls": [{"id": "1", "function": {"name": "f", "arguments": "{}"}}]}
     assert body("gpt-5.4-mini", [user("a"), row])["messages"][1] == row
-    assert body("claude-4-sonnet", [user("a"), row])["messages"][1]["content"] is None
-    assert body("gemini-2.5-flash", [user("a"), row])["messages"]["contents"][1]["parts"] == [{"text": ""}]
+    assert body("claude-4-sonnet", [user("a"), row])["messages"][1] == {
+        "role": "assistant",
+        "content": [{"type": "tool_use", "id": "1", "name": "f", "input": {}}],
+    }
+    assert body("gemini-2.5-flash", [user("a"), row])["messages"]["contents"][1] == {
+        "role": "model",
+        "parts": [{"functionCall": {"name": "f", "args": {}}}],
+    }
 
 
 def test_400_000_tokens_pass() -> None:

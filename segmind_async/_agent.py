@@ -1,0 +1,273 @@
+"""An agent's loop: ask the model, run the tools it calls, tell it the results, until it has an answer.
+
+What is asked and how answers are read decides `_core.turns`; here are the waiting, the tasks and the
+limits. Nothing is held open between two steps: whoever takes them may stop at any.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import logging
+import math
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Literal, TypeAlias
+
+import anyio
+import anyio.to_thread
+
+from ._core.dialogue import ignored_tools
+from ._core.ending import Ending, ending_of
+from ._core.money import to_decimal
+from ._core.tools import BadArgumentsError, Tool, is_async
+from ._core.turns import PROBE, Carrier, Native, cut, unknown_tool, written
+from ._core.via_schema import ViaSchema
+from ._notify import LOG
+from ._service import Service
+from ._trace import current_trace
+from .agent_result import AgentEnd, AgentResult, ToolRun
+from .config import check_amount, check_choice, check_count
+from .errors import AgentLimitError, BudgetExceededError, ErrorDetails
+from .models import ChatCompletion, JsonObject, Message, Messages, ToolCall
+
+ToolsVia: TypeAlias = Literal["native", "schema"]
+
+Chat: TypeAlias = Callable[..., Awaitable[ChatCompletion]]
+"""`SegmindClient.chat`, of a client within the run's budget."""
+
+_CARRIERS: Mapping[ToolsVia, Callable[[Sequence[Tool]], Carrier]] = {"native": Native, "schema": ViaSchema}
+
+
+@dataclass(frozen=True, slots=True)
+class AgentOptions:
+    """What an agent may do; limits are those of one run."""
+
+    tools: Sequence[Tool]
+    tools_via: ToolsVia
+    system: str | None
+    model: str | None
+    max_turns: int
+    budget: Decimal | float | None
+    timeout: float | None
+    max_result_chars: int
+    max_parallel: int
+
+    def __post_init__(self) -> None:
+        check_choice("tools_via", self.tools_via, ("native", "schema"))
+        check_count("max_turns", self.max_turns, at_least=1)
+        check_count("max_result_chars", self.max_result_chars, at_least=1)
+        check_count("max_parallel", self.max_parallel, at_least=1)
+        if self.budget is not None:
+            check_amount("budget", self.budget)
+        if self.timeout is not None:
+            check_amount("timeout", self.timeout, above=True)
+
+
+@dataclass(frozen=True, slots=True)
+class AgentStep:
+    """One answer of the model, and what the tools it called gave back."""
+
+    turn: int
+    """From 1."""
+    completion: ChatCompletion
+    tool_runs: tuple[ToolRun, ...] = ()
+    """In the order of the calls; none: this is the answer."""
+    result: AgentResult | None = None
+    """What the agent came to, with its last step; None before."""
+
+
+class Agent:
+    """A model that calls tools until it has an answer; made by `SegmindClient.agent`.
+
+    It may run any number of tasks, one after the other or at once: each run has its own conversation
+    and its own limits.
+
+    The tools that one answer calls run at once, `max_parallel` at most, sync ones in threads. What a
+    tool gives back is told to the model as text (JSON, unless it is a string), in the order of its
+    calls, cut after `max_result_chars`. If a tool raises, the model is told the class and the message,
+    and may try otherwise. Cancelling ends tools too, but for sync ones: their threads run on to their
+    end, unheard.
+    """
+
+    def __init__(
+        self, service: Service, chat: Callable[[], Chat], options: AgentOptions, parameters: JsonObject
+    ) -> None:
+        self._service = service
+        self._chat = chat
+        self._options = options
+        self._carrier: Carrier = _CARRIERS[options.tools_via](options.tools)
+        self._parameters = parameters
+
+    def __repr__(self) -> str:
+        return f"Agent(tools={[one.name for one in self._options.tools]}, model={self._options.model!r})"
+
+    async def run(self, task: Messages) -> AgentResult:
+        """Work on *task* (a string, or messages to go on from) until there is an answer.
+
+        Raises AgentLimitError, with all that was had by then, when turns, time or budget are used up;
+        ToolsNotSupportedError if the tools do not reach the model; and what `SegmindClient.chat` raises.
+        """
+        run = self._begin(task)
+        while (step := await run.step()).result is None:
+            pass
+        return step.result
+
+    async def steps(self, task: Messages) -> AsyncIterator[AgentStep]:
+        """Work as `run` does, and yield every answer of the model with the results of its tools.
+
+        The last step has the `result`. Between two steps nothing goes on: leave the loop when you like.
+        """
+        run = self._begin(task)
+        while True:
+            step = await run.step()
+            yield step
+            if step.result is not None:
+                return
+
+    def _begin(self, task: Messages) -> _Run:
+        options, carrier = self._options, self._carrier
+        asking = {"model": options.model, **self._parameters, **carrier.parameters()}
+        opening = carrier.opening(options.system, task)
+        return _Run(self._service, self._chat(), options, carrier, asking, opening)
+
+
+@dataclass(slots=True)
+class _Run:
+    """One task: its conversation, and what it has used up."""
+
+    service: Service
+    chat: Chat
+    options: AgentOptions
+    carrier: Carrier
+    asking: Mapping[str, object]
+    """What goes along with every call."""
+    messages: list[Message]
+    tools: Mapping[str, Tool] = field(init=False)
+    deadline: float = field(init=False)
+    turns: int = 0
+    cost: Decimal | None = None
+    tool_runs: list[ToolRun] = field(default_factory=list)
+    unfinished: list[ToolRun | None] = field(default_factory=list)
+    """What the tools of the turn under way have given back so far."""
+
+    def __post_init__(self) -> None:
+        options = self.options
+        self.tools = {one.name: one for one in options.tools}
+        self.deadline = math.inf if options.timeout is None else anyio.current_time() + options.timeout
+
+    async def step(self) -> AgentStep:
+        """Take the next step; raises AgentLimitError at a limit of this run."""
+        try:
+            with anyio.CancelScope(deadline=self.deadline):
+                return await self._step()
+        except BudgetExceededError as error:
+            # A budget around this one is for its owner to deal with.
+            budget = self.options.budget
+            if budget is None or error.max_credits != to_decimal(budget):
+                raise
+            raise self._limit("budget", f"its budget is used up: {error}") from error
+        raise self._limit("timeout", f"it had no answer within timeout={self.options.timeout:g} s")
+
+    async def _step(self) -> AgentStep:
+        carrier, most = self.carrier, self.options.max_turns
+        completion = await self._ask()
+        calls = carrier.calls_in(completion, self.turns)
+        if not calls:
+            await self._check_tools(completion)
+            self.messages += carrier.told(completion, (), ())
+            cut_off = ending_of(completion.finish_reason, completion.raw) is Ending.CUT
+            result = self._result("length" if cut_off else "answered", carrier.answer_in(completion))
+            return AgentStep(self.turns, completion, (), result)
+        if self.turns == most:
+            # Its tools do not run: nobody would see what they give back.
+            raise self._limit("max_turns", f"it still calls tools in answer max_turns={most}")
+        runs = await self._use(calls)
+        self.messages += carrier.told(completion, calls, [run.result for run in runs])
+        return AgentStep(self.turns, completion, runs)
+
+    async def _ask(self) -> ChatCompletion:
+        completion = await self.chat(self.messages, **self.asking)
+        self.turns += 1
+        self._add(completion)
+        return completion
+
+    async def _check_tools(self, completion: ChatCompletion) -> None:
+        """Make sure that the tools reach a model of which no call was ever seen.
+
+        An answer in words looks the same whether it needed no tool or the service dropped them.
+        """
+        model, seen = completion.model, self.service.calls_tools
+        if not (self.tools and self.carrier.needs_tools) or model in seen:
+            return
+        if not self.tool_runs and ignored_tools(completion):
+            probe = await self.chat(**PROBE, model=model)
+            self._add(probe)
+
+    def _add(self, completion: ChatCompletion) -> None:
+        if completion.tool_calls:
+            self.service.calls_tools.add(completion.model)
+        if completion.cost is not None:
+            self.cost = completion.cost if self.cost is None else self.cost + completion.cost
+
+    async def _use(self, calls: Sequence[ToolCall]) -> tuple[ToolRun, ...]:
+        """Run all tools of one answer; if cancelled, what has ended stays in `unfinished`."""
+        room = anyio.Semaphore(self.options.max_parallel)
+        self.unfinished = [None] * len(calls)
+
+        async def one(place: int, call: ToolCall) -> None:
+            async with room:
+                self.unfinished[place] = await self._run_tool(call)
+
+        async with anyio.create_task_group() as tasks:
+            for place, call in enumerate(calls):
+                tasks.start_soon(one, place, call)
+        runs = tuple(run for run in self.unfinished if run is not None)
+        self.unfinished = []
+        self.tool_runs += runs
+        return runs
+
+    async def _run_tool(self, call: ToolCall) -> ToolRun:
+        began = anyio.current_time()
+        text, failed = await self._outcome(call)
+        seconds = anyio.current_time() - began
+        if LOG.isEnabledFor(logging.DEBUG):
+            fields = {"tool": call.name, "turn": self.turns, "seconds": seconds, "failed": failed}
+            LOG.debug("tool", extra={**fields, "trace": current_trace()})
+        shown = cut(text, self.options.max_result_chars)
+        return ToolRun(self.turns, call.name, call.arguments, shown, failed, seconds)
+
+    async def _outcome(self, call: ToolCall) -> tuple[str, bool]:
+        """Run one tool; gives what the model is told, and whether that is an error."""
+        tool = self.tools.get(call.name)
+        if tool is None:
+            return unknown_tool(call.name, self.tools), True
+        try:
+            arguments = tool.arguments(call.arguments)
+        except BadArgumentsError as error:
+            return f"Error: {error}", True
+        try:
+            return written(await _called(tool.function, arguments)), False
+        except Exception as error:  # noqa: BLE001  # whatever a user wrote: the model may find another way
+            return self.service.redactor.text(f"Error: {type(error).__name__}: {error}"), True
+
+    def _result(self, ended: AgentEnd, text: str = "") -> AgentResult:
+        runs = (*self.tool_runs, *(run for run in self.unfinished if run is not None))
+        return AgentResult(text, ended, self.turns, self.cost, runs, tuple(self.messages))
+
+    def _limit(self, ended: AgentEnd, why: str) -> AgentLimitError:
+        details = ErrorDetails(model=self.options.model, cost=self.cost)
+        return AgentLimitError(
+            f"the agent ended after {self.turns} turns: {why}", details, self._result(ended)
+        )
+
+
+async def _called(function: Callable[..., object], arguments: Mapping[str, object]) -> object:
+    """Call a tool: async ones here, sync ones in a thread, so that they hold up nobody."""
+    if is_async(function):
+        value = function(**arguments)
+    else:
+        call = functools.partial(function, **arguments)
+        value = await anyio.to_thread.run_sync(call, abandon_on_cancel=True)
+    return await value if inspect.isawaitable(value) else value

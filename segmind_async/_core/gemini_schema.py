@@ -1,0 +1,80 @@
+"""A JSON schema in the part of it that Gemini's `parameters` understands.
+
+Gemini takes a subset of OpenAPI's schema objects (Google's API reference, `Schema`, 2026-08): no `$ref`,
+no `const`, enums of strings only, and null as a mark. What it has no word for is left out: it narrows
+what the model may send, and that is checked when it comes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from ..errors import InvalidRequestError
+from ..models import JsonObject
+
+Json = dict[str, object]
+
+_KEPT = frozenset(
+    {
+        "type",
+        "description",
+        "required",
+        "minItems",
+        "maxItems",
+        "minimum",
+        "maximum",
+        "minLength",
+        "maxLength",
+    }
+    | {"pattern", "nullable"}
+)
+
+
+def gemini_schema(schema: JsonObject) -> Json:
+    """Translate *schema*; raises InvalidRequestError for one that contains itself."""
+    definitions = schema.get("$defs")
+    return _translated(schema, definitions if isinstance(definitions, Mapping) else {}, ())
+
+
+def _translated(schema: JsonObject, definitions: JsonObject, inside: tuple[str, ...]) -> Json:
+    reference = schema.get("$ref")
+    if isinstance(reference, str):
+        name = reference.rpartition("/")[2]
+        if name in inside:
+            raise InvalidRequestError(
+                f"the schema of {name!r} contains itself, which Gemini models do not take"
+            )
+        target = definitions.get(name)
+        beside = {key: value for key, value in schema.items() if key != "$ref"}
+        merged = {**target, **beside} if isinstance(target, Mapping) else beside
+        return _translated(merged, definitions, (*inside, name))
+    found: Json = {key: value for key, value in schema.items() if key in _KEPT}
+    found.update(_values(schema))
+    for key in ("anyOf", "oneOf", "allOf"):
+        options = schema.get(key)
+        if isinstance(options, Sequence):
+            found.update(_either([_translated(one, definitions, inside) for one in options], "null"))
+    items = schema.get("items")
+    if isinstance(items, Mapping):
+        found["items"] = _translated(items, definitions, inside)
+    properties = schema.get("properties")
+    if isinstance(properties, Mapping) and properties:
+        found["properties"] = {
+            name: _translated(one, definitions, inside) for name, one in properties.items()
+        }
+    return found
+
+
+def _values(schema: JsonObject) -> Json:
+    """Carry over the values that are allowed, if they are all strings."""
+    allowed = [schema["const"]] if "const" in schema else schema.get("enum")
+    if not isinstance(allowed, Sequence) or not all(isinstance(value, str) for value in allowed):
+        return {}
+    return {"type": "string", "enum": list(allowed)}
+
+
+def _either(options: list[Json], null: str) -> Json:
+    """Return what stands for "one of these": null is a mark of the others."""
+    real = [one for one in options if one.get("type") != null]
+    mark: Json = {"nullable": True} if len(real) < len(options) else {}
+    return {**real[0], **mark} if len(real) == 1 else {"anyOf": real, **mark}
