@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TypeAlias
 
 from . import faults, schemas, tooling
-from .brain import Calls, Question, Said, Spoken
+from .brain import Question, Said, Spoken
 from .tooling import BadRequestError, Offer, Row, text_of
 
 Json: TypeAlias = dict[str, object]
@@ -114,8 +114,7 @@ def speak(question: Question, said: Said, twist: faults.Fault | None = None) -> 
     """
     if isinstance(said, Spoken) and not isinstance(twist, faults.Twist):
         return said
-    text = said if isinstance(said, str) else said.text
-    calls = tuple(said.tools) if isinstance(said, Calls) else ()
+    text, calls = (said, ()) if isinstance(said, str) else (said.text, tuple(said.tools))
     if isinstance(twist, faults.Say | faults.Refuse):
         text, calls = twist.text, ()
     if isinstance(twist, faults.Wrap):
@@ -128,17 +127,17 @@ def speak(question: Question, said: Said, twist: faults.Fault | None = None) -> 
     length = tokens_of(text + "".join(name + json.dumps(arguments) for name, arguments in calls))
     if bound is not None and length > bound:
         return Spoken(text.encode()[: bound * 4].decode("utf-8", "ignore"), prompt, bound, cut=True)
-    return Spoken(text, prompt, length, cut=False, calls=calls, refused=isinstance(twist, faults.Refuse))
+    return Spoken(text, prompt, length, cut=False, tools=calls, refused=isinstance(twist, faults.Refuse))
 
 
 def _ending(slug: str, spoken: Spoken) -> str:
     """Return the provider's word for how an answer ended."""
     if slug.startswith("claude-"):
-        whole = "tool_use" if spoken.calls else "end_turn"
+        whole = "tool_use" if spoken.tools else "end_turn"
         return "refusal" if spoken.refused else "max_tokens" if spoken.cut else whole
     if slug.startswith("gemini-"):
         return "SAFETY" if spoken.refused else "MAX_TOKENS" if spoken.cut else "STOP"
-    return "length" if spoken.cut else "tool_calls" if spoken.calls else "stop"
+    return "length" if spoken.cut else "tool_calls" if spoken.tools else "stop"
 
 
 def body_of(slug: str, number: int, spoken: Spoken) -> Json:
@@ -195,7 +194,7 @@ def _openai_message(number: int, spoken: Spoken) -> Json:
     if spoken.refused:
         return {"role": "assistant", "content": None, "refusal": spoken.text}
     message: Json = {"role": "assistant", "content": spoken.text, "refusal": None}
-    if spoken.calls:
+    if spoken.tools:
         message["content"] = spoken.text or None
         message["tool_calls"] = [
             {
@@ -203,16 +202,16 @@ def _openai_message(number: int, spoken: Spoken) -> Json:
                 "type": "function",
                 "function": {"name": name, "arguments": json.dumps(arguments)},
             }
-            for n, (name, arguments) in enumerate(spoken.calls)
+            for n, (name, arguments) in enumerate(spoken.tools)
         ]
     return message
 
 
 def _claude_content(number: int, spoken: Spoken) -> list[Json]:
-    words: list[Json] = [{"type": "text", "text": spoken.text}] if spoken.text or not spoken.calls else []
+    words: list[Json] = [{"type": "text", "text": spoken.text}] if spoken.text or not spoken.tools else []
     uses: list[Json] = [
         {"type": "tool_use", "id": f"toolu_{number:08d}_{n}", "name": name, "input": arguments}
-        for n, (name, arguments) in enumerate(spoken.calls)
+        for n, (name, arguments) in enumerate(spoken.tools)
     ]
     return words + uses
 
@@ -220,8 +219,8 @@ def _claude_content(number: int, spoken: Spoken) -> list[Json]:
 def _gemini_content(slug: str, spoken: Spoken) -> Json:
     if spoken.refused:
         return {}  # what its filter stops, Gemini does not repeat
-    parts: list[Json] = [{"text": spoken.text}] if spoken.text or not spoken.calls else []
-    calls: list[Json] = [{"functionCall": {"name": name, "args": given}} for name, given in spoken.calls]
+    parts: list[Json] = [{"text": spoken.text}] if spoken.text or not spoken.tools else []
+    calls: list[Json] = [{"functionCall": {"name": name, "args": given}} for name, given in spoken.tools]
     if calls and slug.startswith("gemini-3"):
         calls[0]["thoughtSignature"] = "c2lnbmVk"
     return {"role": "model", "parts": parts + calls}

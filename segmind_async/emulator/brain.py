@@ -69,21 +69,21 @@ class Spoken:
     completion_tokens: int
     cut: bool
     """Whether it was cut at the bound on tokens."""
-    calls: tuple[tuple[str, Mapping[str, object]], ...] = ()
+    tools: tuple[tuple[str, Mapping[str, object]], ...] = ()
     """Tools it calls, with arguments."""
     refused: bool = False
     """Whether the text says why there is no answer."""
 
 
 Said: TypeAlias = str | Calls | Spoken
-"""A text, or calls of tools, to be measured and cut by the emulator; or an answer whose brain has done so."""
+"""A text or calls of tools, to be measured and cut by the emulator; or what a brain has measured itself."""
 
 
 class Brain(Protocol):
     """What answers a question."""
 
     def answer(self, question: Question) -> Said | Awaitable[Said]:
-        """Return the text of the answer, or calls of tools, or what will bring either."""
+        """Return the answer, or what will bring it."""
         ...
 
 
