@@ -323,6 +323,36 @@ async def test_cancelling_ends_the_tools_and_leaves_nothing() -> None:
             assert client.statistics().in_flight == 0
 
 
+async def test_cancelled_anywhere_an_agent_leaves_nothing_and_the_next_one_works() -> None:
+    ended: list[str] = []
+
+    async def slow(seconds: int) -> str:
+        try:
+            await anyio.sleep(seconds)
+        finally:
+            ended.append("ended")
+        return "slept"
+
+    turns = [
+        Calls([("slow", {"seconds": 3}), ("slow", {"seconds": 7})]),
+        Calls([("slow", {"seconds": 2})]),
+        "done",
+    ]
+    async with (
+        emulated(*turns, latency=5) as emulator,
+        sa.SegmindClient(emulator.key, emulator.url) as client,
+    ):
+        agent = client.agent(tools=[slow])
+        for moment in range(1, 96):
+            with anyio.move_on_after(moment / 4) as scope:
+                await agent.run("go")
+            assert scope.cancelled_caught
+            assert client.statistics().in_flight == 0
+        runs = len(ended)
+        assert (await agent.run("go")).text == "done"
+        assert (client.statistics().in_flight, len(ended)) == (0, runs + 3)
+
+
 def test_cancelling_does_not_wait_for_a_thread() -> None:
     done = threading.Event()
 

@@ -111,6 +111,7 @@ def gemini_result(name: str = "f", response: Any = None) -> dict[str, Any]:
         pytest.param(GPT, [openai_result()], "follows no call", id="openai, result alone"),
         pytest.param(GPT, [openai_call()], "calls without results: c1", id="openai, call alone"),
         pytest.param(GPT, [openai_call(), {"role": "user", "content": "x"}], "calls without results", id="openai, passed over"),
+        pytest.param(GPT, [openai_call(), {"role": "user", "content": "x"}, openai_result()], "calls without results", id="openai, too late"),
         pytest.param(GPT, [openai_call(), openai_result("c2")], "'c2' follows no call", id="openai, other id"),
         pytest.param(GPT, [openai_call(id=None), openai_result()], "must have an id", id="openai, no id"),
         pytest.param(GPT, [openai_call(function={"name": "f", "arguments": {}})], "must be a string", id="openai, arguments"),
