@@ -13,6 +13,7 @@ MEASUREMENTS = {
     "latency": "what a client adds to the server's own latency",
     "memory": "memory against the number of rows, and of a call that waits",
     "admission": "cost of a grant against the number of waiting calls",
+    "jobs": "what a journal costs per row, in memory, at a resume",
     "startup": "time to import the package, and of --help",
     "guard": "one run down to the floor, drawn",
     "flow": "how well the admission spends money and rate (most of an hour)",

@@ -15,12 +15,13 @@ import typer
 from .._version import __version__
 from ..jobs.examples import Examples, fingerprint, read_examples
 from ..jobs.formats.kinds import Format
-from ..jobs.labels import Labels
+from ..jobs.labels import Labels, asking_for
 from ..jobs.plan import JobOptions
-from ..jobs.rows import MakeRequest, bounded, column, own_request, template, under
+from ..jobs.rows import MakeRequest, bounded, column, own_request, template, under, with_parameters
 from ..messages import system, user
 from ..models import DEFAULT_MODEL
 from . import bulk, report
+from .retrying import JobCommand, again
 from .running import ClientOptions, Exit, open_client, plain, run, say, show_json
 
 app = typer.Typer(
@@ -38,6 +39,14 @@ class Delivery(StrEnum):
 
     DIRECT = "direct"
     QUEUED = "queued"
+
+
+class LabelsBy(StrEnum):
+    """How a model is asked for a label."""
+
+    AUTO = "auto"
+    SCHEMA = "schema"
+    PROMPT = "prompt"
 
 
 class OnExhausted(StrEnum):
@@ -115,7 +124,12 @@ Dedupe = Annotated[
 ]
 Yes = Annotated[bool, typer.Option("--yes", help="Begin even if the credits may not be enough for all rows.")]
 MaxTokens = Annotated[int | None, typer.Option(min=1, help="Tokens of an answer, at most.")]
-RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Ask again what failed in an earlier run.")]
+RetryFailed = Annotated[
+    bool, typer.Option("--retry-failed", help="Ask again what failed in an earlier run (=CLASS: so alone).")
+]
+RetryOnly = Annotated[
+    list[str] | None, typer.Option("--retry-only", metavar="CLASS", help="The same for one class of errors.")
+]
 
 FIVE = Decimal(5)
 NOTHING = Decimal(0)
@@ -177,7 +191,7 @@ def balance(emulate: Emulate = False, as_json: AsJson = False) -> None:
     run(main)
 
 
-@app.command("run")
+@app.command("run", cls=JobCommand)
 def run_rows(
     rows: Input,
     output: Output,
@@ -195,6 +209,7 @@ def run_rows(
     limit: Limit = None,
     journal: JournalPath = None,
     retry_failed: RetryFailed = False,
+    retry_only: RetryOnly = None,
     input_format: InputFormat = None,
     max_tokens: MaxTokens = None,
     dedupe: Dedupe = False,
@@ -214,9 +229,14 @@ def run_rows(
         job = bulk.Job(
             rows,
             output,
-            make if max_tokens is None else bounded(max_tokens, make),
+            bounded(max_tokens, make),
             bulk.Spending(floor, max_credits, on_exhausted.value),
-            JobOptions(delivery.value, retry_failed=retry_failed, dedupe=dedupe, hand_on=False),
+            JobOptions(
+                delivery.value,
+                retry_failed=again(retry_failed, retry_only),
+                dedupe=dedupe,
+                hand_on=False,
+            ),
             ClientOptions(model, max_in_flight, rpm, emulate, emulated_balance),
             limit,
             journal,
@@ -229,7 +249,7 @@ def run_rows(
     run(main)
 
 
-@app.command()
+@app.command(cls=JobCommand)
 def classify(
     rows: Input,
     output: Output,
@@ -244,6 +264,10 @@ def classify(
             dir_okay=False,
         ),
     ] = None,
+    labels_by: Annotated[
+        LabelsBy,
+        typer.Option(help="schema: the provider holds the answer to a label; prompt: the model is told to."),
+    ] = LabelsBy.AUTO,
     model: Model = DEFAULT_MODEL,
     max_in_flight: InFlight = 64,
     rpm: Rpm = None,
@@ -254,6 +278,7 @@ def classify(
     limit: Limit = None,
     journal: JournalPath = None,
     retry_failed: RetryFailed = False,
+    retry_only: RetryOnly = None,
     input_format: InputFormat = None,
     max_tokens: MaxTokens = None,
     dedupe: Dedupe = False,
@@ -267,21 +292,23 @@ def classify(
     """Put every row of a file under one of some labels. The same command again goes on after a stop."""
 
     async def main() -> Exit:
-        chosen = Labels(labels.split(","))
+        by = asking_for(model) if labels_by is LabelsBy.AUTO else labels_by
+        chosen = Labels(labels.split(","), "schema" if by == LabelsBy.SCHEMA else "prompt")
         shown: Examples = ()
         if examples is not None:
             shown = read_examples(examples, chosen, text_column, truth_column or "label")
-        make = under(chosen.instruction, column(text_column), shown)
+        told = [(asked, chosen.answer(label)) for asked, label in shown]
+        make = with_parameters(chosen.parameters, under(chosen.instruction, column(text_column), told))
         job = bulk.Job(
             rows,
             output,
-            make if max_tokens is None else bounded(max_tokens, make),
+            bounded(max_tokens, make),
             bulk.Spending(floor, max_credits, on_exhausted.value),
             JobOptions(
                 delivery.value,
                 chosen.read,
                 chosen.truth_in(truth_column),
-                retry_failed,
+                again(retry_failed, retry_only),
                 dedupe,
                 hand_on=False,
             ),
@@ -290,6 +317,7 @@ def classify(
             journal,
             {
                 "labels": chosen.names,
+                "labels_by": chosen.asking,
                 "text_column": text_column,
                 "examples": fingerprint(shown),
                 "max_tokens": max_tokens,

@@ -295,7 +295,9 @@ def labelling_brain(open_rows: OpenRows, labels: Labels, text_column: str, truth
 
     if truth_column is None:
         names = labels.names
-        return FunctionBrain(lambda question: names[sum(question.prompt.encode()) % len(names)])
+        return FunctionBrain(
+            lambda question: labels.answer(names[sum(question.prompt.encode()) % len(names)])
+        )
     learner = NaiveBayes()
     with open_rows() as rows:
         for row in rows:
@@ -303,4 +305,4 @@ def labelling_brain(open_rows: OpenRows, labels: Labels, text_column: str, truth
             text = row.columns.get(text_column)
             if row.index % 2 == 0 and label is not None and isinstance(text, str):
                 learner.learn(text, label)
-    return FunctionBrain(lambda question: learner.classify(question.prompt)[0])
+    return FunctionBrain(lambda question: labels.answer(learner.classify(question.prompt)[0]))

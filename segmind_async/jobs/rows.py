@@ -16,7 +16,7 @@ from pydantic_core import to_json
 
 from ..errors import ConfigurationError
 from ..messages import assistant, system, user
-from ..models import ChatRequest, Message
+from ..models import ChatRequest, JsonObject, Message
 from .formats.kinds import Format, format_of
 from .formats.lines import Found, open_csv, open_jsonl
 from .formats.parquet import open_parquet
@@ -187,16 +187,19 @@ def _text(text: str) -> str:
     return text
 
 
-def bounded(max_tokens: int, make: MakeRequest) -> MakeRequest:
-    """Bound the answers to what *make* asks, in tokens."""
+def bounded(max_tokens: int | None, make: MakeRequest) -> MakeRequest:
+    """Bound the answers to what *make* asks, in tokens; None: as they come."""
+    return with_parameters({} if max_tokens is None else {"max_tokens": max_tokens}, make)
 
-    def with_bound(columns: Columns) -> ChatRequest:
+
+def with_parameters(parameters: JsonObject, make: MakeRequest) -> MakeRequest:
+    """Send *parameters* with all that *make* asks."""
+
+    def extended(columns: Columns) -> ChatRequest:
         request = make(columns)
-        return ChatRequest.of(
-            request.messages, request.model, {**request.parameters, "max_tokens": max_tokens}
-        )
+        return ChatRequest.of(request.messages, request.model, {**request.parameters, **parameters})
 
-    return with_bound
+    return extended if parameters else make
 
 
 def _names(columns: Columns) -> str:

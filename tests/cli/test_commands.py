@@ -363,6 +363,64 @@ def test_classify(tmp_path: Path) -> None:
     assert {row["label"] for row in lines(output)} <= {"spam", "ham"}
 
 
+@pytest.mark.parametrize(
+    ("options", "held"),
+    [
+        pytest.param((), True, id="a-model-that-takes-a-schema-is-held-to-the-labels"),
+        pytest.param(("--labels-by", "prompt"), False, id="or-told-to-if-that-is-wanted"),
+        pytest.param(("--model", "qwen-plus"), False, id="and-told-to-where-a-schema-may-not-be-taken"),
+        pytest.param(("--model", "claude-4-sonnet"), True, id="claude"),
+    ],
+)
+def test_how_labels_are_asked_for(tmp_path: Path, options: tuple[str, ...], held: bool) -> None:
+    path, output = tmp_path / "rows.csv", tmp_path / "out.jsonl"
+    path.write_text("text\nbuy\n")
+    asked: list[Question] = []
+
+    def answer(question: Question) -> str:
+        asked.append(question)
+        return '{"label": "Spam"}' if question.schema is not None else "Spam."
+
+    with serving(Emulator(FunctionBrain(answer))) as emulator:
+        words = ["classify", str(path), "-o", str(output), "--labels", "spam,ham", "--yes", *options]
+        assert call(*words, **on(emulator)).exit_code == 0
+    assert (asked[0].schema is not None) is held
+    if asked[0].schema is not None:
+        properties: Any = asked[0].schema["properties"]
+        assert properties["label"]["enum"] == ["spam", "ham"]
+    assert lines(output)[0]["label"] == "spam"
+
+
+def test_what_is_no_label_is_a_failed_row_whose_text_is_kept(tmp_path: Path) -> None:
+    path, output = tmp_path / "rows.csv", tmp_path / "out.jsonl"
+    path.write_text("text\nbuy\n")
+    texts = ["a spam, I think", '{"label": "eggs"}', '{"other": 1}', '{"label": "sp', "[]"]
+    for text in texts:
+        saying: dict[str, str] = {"text": text}
+        with serving(Emulator(FunctionBrain(lambda _question: saying["text"]))) as emulator:
+            words = ["classify", str(path), "-o", str(output), "--labels", "spam,ham", "--yes"]
+            got = call(*words, "--retry-failed=NotALabel", **on(emulator))
+        assert got.exit_code == 1
+        (row,) = lines(output)
+        assert (row["status"], row["label"], row["text"]) == ("failed", None, text)
+        assert row["error"].startswith("NotALabel: ")
+
+
+def test_failed_rows_are_asked_again_by_class(rows: Path, tmp_path: Path) -> None:
+    words = ["run", str(rows), "-o", str(tmp_path / "out.jsonl"), "--limit", "4", "--yes"]
+    with serving(Emulator()) as emulator:
+        emulator.script(faults.status(400), faults.status(503), *[faults.status(503)] * 3)
+        assert call(*words, "--max-in-flight", "1", **on(emulator)).exit_code == 1
+        classes = {row["error"].split(":")[0] for row in lines(tmp_path / "out.jsonl") if row["error"]}
+        assert classes == {"BadRequestError", "ServerError"}
+        assert call(*words, "--retry-failed=ServerError", **on(emulator)).exit_code == 1
+        assert [row["status"] for row in lines(tmp_path / "out.jsonl")].count("failed") == 1
+        assert call(*words, "--retry-failed", **on(emulator)).exit_code == 0
+        unknown = call(*words, "--retry-failed=NoError", **on(emulator))
+    assert unknown.exit_code == 2
+    assert "'NoError' is no class of errors" in unknown.stderr
+
+
 def test_classify_with_examples(tmp_path: Path) -> None:
     path, shown, output = tmp_path / "rows.csv", tmp_path / "shown.csv", tmp_path / "out.jsonl"
     path.write_text("text\nsee you\nbuy\n")
@@ -376,7 +434,8 @@ def test_classify_with_examples(tmp_path: Path) -> None:
 
     with serving(Emulator(FunctionBrain(answer))) as emulator:
         assert call(*words, **on(emulator)).exit_code == 0
-    before = [("user", "cheap pills"), ("assistant", "spam"), ("user", "at noon?"), ("assistant", "ham")]
+    spam, ham = '{"label": "spam"}', '{"label": "ham"}'
+    before = [("user", "cheap pills"), ("assistant", spam), ("user", "at noon?"), ("assistant", ham)]
     assert sorted(asked) == [(*before, ("user", "buy")), (*before, ("user", "see you"))]
     shown.write_text("text,label\ncheap pills,spam\nat noon?,spam\n")
     with serving(Emulator()) as emulator:
