@@ -65,6 +65,9 @@ asyncio.run(main())
 """
 
 
+_RESUMED = ("finished rows", "journal, MB", "s until it is open", "s until a new row has its answer")
+
+
 def rows(count: int) -> Iterator[ChatRequest]:
     return (ChatRequest(f"row {n}", id=f"r{n}") for n in range(count))
 
@@ -152,16 +155,7 @@ def memory_and_resume(counts: list[int]) -> list[Table]:
     ]
     return [
         Table("jobs, memory", ("rows of one job", "highest RSS, MB", "over the first, MB"), memory),
-        Table(
-            "jobs, resume",
-            (
-                "finished rows",
-                "journal, MB",
-                "s until it is open",
-                "s until the first new row has its answer",
-            ),
-            resumes,
-        ),
+        Table("jobs, resume", _RESUMED, resumes),
     ]
 
 
@@ -199,9 +193,8 @@ def exposure() -> Table:
         JournaledSubmissions.keep = keep  # type: ignore[method-assign]  # as it was
     cuts = statistics.quantiles(seconds, n=100)
     told = [f"{1000 * value:.1f}" for value in (statistics.median(seconds), cuts[94], cuts[98], max(seconds))]
-    return Table(
-        "jobs, exposure", ("submissions", "p50, ms", "p95", "p99", "longest"), [[str(len(seconds)), *told]]
-    )
+    columns = ("submissions", "p50, ms", "p95", "p99", "longest")
+    return Table("jobs, exposure", columns, [[str(len(seconds)), *told]])
 
 
 def _spaced(count: int) -> str:
