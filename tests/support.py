@@ -50,20 +50,21 @@ def always(reply: Reply) -> Callable[[WireRequest], Reply]:
 @contextmanager
 def serving(emulator: Emulator) -> Iterator[Emulator]:
     """Serve in real time from a thread, for callers that block or run in processes of their own."""
-    ready, loop = threading.Event(), asyncio.new_event_loop()
-    done: asyncio.Event = asyncio.Event()
+    ready, ends = threading.Event(), asyncio.Event()
+    loops: list[asyncio.AbstractEventLoop] = []
 
     async def serve() -> None:
         async with emulator:
+            loops.append(asyncio.get_running_loop())
             ready.set()
-            await done.wait()
+            await ends.wait()
 
-    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
+    # Run so, it ends what a killed caller has left of its calls.
+    thread = threading.Thread(target=asyncio.run, args=(serve(),))
     thread.start()
     ready.wait()
     try:
         yield emulator
     finally:
-        loop.call_soon_threadsafe(done.set)
+        loops[0].call_soon_threadsafe(ends.set)
         thread.join()
-        loop.close()
