@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum, auto
 from typing import TypeAlias, TypeGuard
+from uuid import uuid4
 
 from ._core.attempt import Event, State, step
 from ._core.credits import Account, Hold, Price, Purse, Shortfall
@@ -139,6 +140,7 @@ class Admission:
         self.account = account
         self.throttle = throttle
         self.outage = Outage()
+        self.name = uuid4().hex
         self._watch = None if on_change is None else Watch(on_change, throttle, self.outage)
         self._short_of: WaitingFor | None = None
         self.queue: Queue[_Waiter] = Queue()

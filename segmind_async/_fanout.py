@@ -12,6 +12,7 @@ from collections import Counter, deque
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from decimal import Decimal
+from itertools import count
 from types import TracebackType
 from typing import Any, Generic
 
@@ -46,6 +47,9 @@ _LOOK_AGAIN = 1.0
 
 _WATCH_FIRST, _WATCH_LAST = 5.0, 60.0
 """Seconds between two looks at the balance while waiting for a top-up: at first, and in the end."""
+
+_TRY_EVERY = 20
+"""Looks after which a call is tried although the balance has not risen."""
 
 
 class Settled(ChatRequest):
@@ -300,17 +304,23 @@ class FanOut(AsyncIterator[Outcome[T_co]], Generic[T_co]):
             self._funded = None
 
     async def _watch(self, error: InsufficientCreditsError) -> None:
-        before = self._service.admission.account.balance or 0
+        account = self._service.admission.account
+        lowest = account.balance or 0
         pause = _WATCH_FIRST
-        while not self._stopped:
+        for look in count(1):
             await anyio.sleep(pause)
             pause = min(pause * 1.5, _WATCH_LAST)
+            if self._stopped:
+                break
             try:
                 await read_balance(self._service, RetryPolicy())
             except SegmindError:
                 continue  # the next look may succeed; a key that stopped working shows at the next call
-            if (self._service.admission.account.balance or 0) > before:
+            balance = account.balance or 0
+            # Tried now and then without a rise too: what others have reserved comes back unseen.
+            if balance > lowest or look % _TRY_EVERY == 0:
                 return
+            lowest = min(lowest, balance)
         raise error
 
 

@@ -43,7 +43,11 @@ class Submissions(Protocol):
     """Where the ids of queued requests are kept."""
 
     def take(self, request: WireRequest) -> str | None:
-        """Return the id of this same request from an earlier run, None if there is none; each one once."""
+        """Return an id of this same request that nobody waits for, None if there is none; each one once."""
+        ...
+
+    def put_back(self, request: WireRequest, id: str) -> None:
+        """Leave an id, whose work goes on, to whoever asks the same next."""
         ...
 
     async def keep(self, request: WireRequest, id: str) -> None:
@@ -83,17 +87,31 @@ class QueuedTransport:
         deadline = anyio.current_time() + time_left
         known = self._submissions.take(request)
         if known is not None:
-            got = await self._answer(request.path, known, deadline, fresh=False)
+            got = await self._awaited(request, known, deadline, fresh=False)
             if got is not None:
                 return got
             self._submissions.expired(known)
         submitted = await self._submit(request, deadline)
         if not isinstance(submitted, str):
             return submitted
-        got = await self._answer(request.path, submitted, deadline, fresh=True)
+        got = await self._awaited(request, submitted, deadline, fresh=True)
         if got is None:
             lost = f"the service no longer knows the request it has queued as {submitted}"
             return Failure(Kind.DISCONNECTED, lost, Billing.IN_DOUBT, request_id=submitted)
+        return got
+
+    async def _awaited(
+        self, request: WireRequest, id: str, deadline: float, *, fresh: bool
+    ) -> WireResponse | Failure | None:
+        """Wait for an answer; without one, the id is left to whoever asks the same next."""
+        got: WireResponse | Failure | None = None
+        goes_on = True
+        try:
+            got = await self._answer(request.path, id, deadline, fresh=fresh)
+            goes_on = isinstance(got, Failure)
+        finally:
+            if goes_on:
+                self._submissions.put_back(request, id)
         return got
 
     async def _submit(self, request: WireRequest, deadline: float) -> str | WireResponse | Failure:
@@ -168,17 +186,20 @@ class QueuedTransport:
         return _as_if_direct(id, found)
 
     async def _get(self, path: str, deadline: float) -> Json | Failure:
-        progress = Progress(deadline - anyio.current_time())
-        return (await get(self._service, WireRequest(path, queued=True), progress, self._read))[0]
+        left = max(0.0, deadline - anyio.current_time())
+        with anyio.move_on_after(left):
+            return (await get(self._service, WireRequest(path, queued=True), Progress(left), self._read))[0]
+        return Failure(Kind.TIMED_OUT, "no look at a queued request in time", Billing.REFUSED)
 
     def _read(self, response: WireResponse) -> Json | Failure:
         # A failed request answers with 422 and tells the rest in its body.
         if response.status not in (200, 422):
             return refused(self._service, response)
         try:
-            return read_object(response.body)
+            found = read_object(response.body)
         except UnreadableError as error:
             return unreadable(str(error), response.headers, response.body)
+        return {"status": "FAILED", **found} if response.status == 422 else found
 
 
 def _as_if_direct(id: str, found: Json) -> WireResponse:

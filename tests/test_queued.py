@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 import anyio
@@ -34,6 +35,9 @@ class Kept:
     async def keep(self, request: WireRequest, id: str) -> None:
         await anyio.sleep(0.01)
         self.ids.append(id)
+
+    def put_back(self, request: WireRequest, id: str) -> None:
+        self.earlier.append(id)
 
     def expired(self, id: str) -> None:
         self.gone.append(("expired", id))
@@ -228,3 +232,35 @@ async def test_looks_keep_to_the_pace() -> None:
             for n in range(60):
                 tasks.start_soon(call, n)
         assert emulator.world.account.refused == {}
+
+
+async def test_a_deadline_holds_while_the_gate_is_closed() -> None:
+    async with Emulator(latency=3.0) as emulator, sa.SegmindClient(KEY, emulator.url) as opened:
+        emulator.http = replace(emulator.http, retry_after="seconds")
+        emulator.script_looks(*[429] * 10)
+        got = await queued(opened, Kept()).send(REQUEST, 10.0)
+        assert isinstance(got, Failure)
+        assert got.kind is Kind.TIMED_OUT
+        assert 10.0 <= anyio.current_time() < 10.5
+
+
+async def test_a_refusal_of_the_work_is_told_whatever_form_it_has() -> None:
+    receipt = WireResponse(200, {}, b'{"request_id": "abc"}')
+    failed = WireResponse(422, {}, b'{"error": "the model could not run"}')
+    async with client(ScriptedTransport([receipt, failed])) as opened:
+        got = await queued(opened, Kept()).send(REQUEST, 600.0)
+    assert isinstance(got, WireResponse)
+    assert (got.status, b"could not run" in got.body) == (422, True)
+
+
+async def test_an_id_that_nobody_waits_for_any_more_is_taken_by_the_next() -> None:
+    async with Emulator(latency=20.0) as emulator, sa.SegmindClient(KEY, emulator.url) as opened:
+        kept = Kept()
+        transport = queued(opened, kept)
+        await transport.send(REQUEST, 10.0)
+        got = await transport.send(REQUEST, 600.0)
+        assert isinstance(got, WireResponse)
+        with anyio.move_on_after(5.0):
+            await transport.send(REQUEST, 600.0)
+        assert len(kept.earlier) == 1, "cancelled, it is left as well"
+        assert emulator.requests == 2

@@ -51,8 +51,8 @@ class _Asked(NamedTuple):
 class Committer:
     """Does work on one database, in a thread of its own.
 
-    *connect* is called in that thread and opens the database; what it raises, this raises. *reserve* is
-    where room is kept for a full disk; None: nowhere.
+    *connect* is called in that thread and opens the database; `opened` ends with it, or with what it raised.
+    *reserve* is where room is kept for a full disk; None: nowhere.
     """
 
     def __init__(self, connect: Callable[[], sqlite3.Connection], reserve: Path | None = None) -> None:
@@ -63,16 +63,11 @@ class Committer:
         self._due = -math.inf
         self._asked: queue.SimpleQueue[_Asked | None] = queue.SimpleQueue()
         self._open = True
-        opened: Future[None] = Future()
+        self.opened: Future[None] = Future()
         self._thread = threading.Thread(
-            target=self._work, args=(connect, opened), name="segmind journal", daemon=True
+            target=self._work, args=(connect,), name="segmind journal", daemon=True
         )
         self._thread.start()
-        try:
-            opened.result()
-        except BaseException:
-            self._thread.join()
-            raise
 
     def __repr__(self) -> str:
         return f"Committer({'open' if self._open else 'closed'}, trouble={self.trouble!r})"
@@ -95,17 +90,16 @@ class Committer:
     def ask_together(self, work: Together, item: object) -> asyncio.Future[None]:
         """Have *work* done for *item* and all others of its group at once, before all else in the group."""
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._put(
+        self._ask(
             _Asked(lambda database: work(database, [item]), done, urgent=False, together=work, item=item)
         )
         return done
 
     def close(self) -> None:
         """Do what was asked, and close the database. Idempotent."""
-        if self._open:
-            self._open = False
-            self._put(None)
-            self._thread.join()
+        self._open = False
+        self._put(None)
+        self._thread.join()
 
     def _ask(self, asked: _Asked) -> None:
         if not self._open:
@@ -117,24 +111,23 @@ class Committer:
         if asked is None or asked.urgent or self._asked.qsize() >= GROUP:
             self._hurry.set()
 
-    def _work(self, connect: Callable[[], sqlite3.Connection], opened: Future[None]) -> None:
+    def _work(self, connect: Callable[[], sqlite3.Connection]) -> None:
+        # Whoever waits for it may give up, and this goes on all the same.
+        self.opened.set_running_or_notify_cancel()
         try:
             database = connect()
             self._reserve.make()
         except BaseException as error:  # noqa: BLE001  # whoever opens gets it
-            opened.set_exception(error)
-            return
-        opened.set_result(None)
-        try:
-            while group := self._group():
-                self._do(database, group)
-                self._due = time.monotonic() + BREATH
-        finally:
-            # Also if there is a bug here: better no journal than one that lets everybody wait for ever.
             self._open = False
-            with suppress(sqlite3.Error):
-                database.close()
-            self._reserve.give_back()
+            self.opened.set_exception(error)
+            return
+        self.opened.set_result(None)
+        while group := self._group():
+            self._do(database, group)
+            self._due = time.monotonic() + BREATH
+        with suppress(sqlite3.Error):
+            database.close()
+        self._reserve.give_back()
 
     def _group(self) -> list[_Asked]:
         """Wait for work, and take what has come when a commit is due; empty when it was the end."""
@@ -156,12 +149,12 @@ class Committer:
         """Do a group and commit it; once more, in the room of the reserve, if the disk does not take it."""
         try:
             ended = _done(database, group)
-        except sqlite3.Error as error:
+        except Exception as error:  # noqa: BLE001  # whatever it is, nobody must wait for ever
             self.trouble = self.trouble or error
             self._reserve.give_back()
             try:
                 ended = _done(database, group)
-            except sqlite3.Error as again:
+            except Exception as again:  # noqa: BLE001  # as above
                 ended = [again] * len(group)
         here: list[tuple[asyncio.Future[Any], object]] = []
         for asked, result in zip(group, ended, strict=True):
@@ -182,7 +175,7 @@ def _done(database: sqlite3.Connection, group: list[_Asked]) -> list[object]:
             None if as_one and asked.together is not None else _result(database, asked) for asked in group
         ]
         database.commit()
-    except sqlite3.Error:
+    except BaseException:
         with suppress(sqlite3.Error):
             database.rollback()
         raise
@@ -250,8 +243,10 @@ class _Reserve:
             raise
 
     def give_back(self) -> None:
+        """Make room; a disk that takes nothing at all may refuse this too."""
         if self._path is not None:
-            self._path.unlink(missing_ok=True)
+            with suppress(OSError):
+                self._path.unlink(missing_ok=True)
             self._path = None
 
 

@@ -8,6 +8,7 @@ from typing import Required, TypeAlias
 
 from .._settings import JobSending
 from ..models import ChatRequest, Request
+from .identity import closing
 from .plan import JobOptions
 from .rows import Row
 from .sights import Progress
@@ -34,9 +35,10 @@ def as_rows(given: JobRows) -> Iterator[Row] | AsyncIterator[Row]:
 
 async def _numbered(given: AsyncIterable[Request | Row]) -> AsyncIterator[Row]:
     index = 0
-    async for each in given:
-        yield _row(index, each)
-        index += 1
+    async with closing(given):
+        async for each in given:
+            yield _row(index, each)
+            index += 1
 
 
 def _row(index: int, given: Request | Row) -> Row:

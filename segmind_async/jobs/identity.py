@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from pydantic_core import to_json
@@ -41,7 +42,7 @@ def digest_of(request: ChatRequest) -> bytes:
 
 def _sorted(value: object) -> object:
     if isinstance(value, Mapping):
-        return [[name, _sorted(value[name])] for name in sorted(value)]
+        return [[name, _sorted(value[name])] for name in sorted(value, key=str)]
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
         return [_sorted(item) for item in value]
     return value
@@ -57,29 +58,54 @@ def name_of(row: Row, digest: bytes, *, dedupe: bool = False) -> tuple[str, str]
 
 async def matched(
     journal: Journal, batches: AsyncIterator[list[Row]], *, dedupe: bool = False
-) -> AsyncIterator[Known]:
+) -> AsyncGenerator[Known, None]:
     """Yield every row with its record; a pass over the input from its beginning."""
     await of(journal.forget_occurrences())
-    async for batch in batches:
-        digests = [digest_of(row.request) if row.request else b"" for row in batch]
-        names = [name_of(row, digest, dedupe=dedupe) for row, digest in zip(batch, digests, strict=True)]
-        found = await of(journal.look_up(names, shared=dedupe))
-        times = await of(journal.occurrences([name for _, name in names])) if dedupe else [1] * len(names)
-        for row, digest, (key, record), nth in zip(batch, digests, found, times, strict=True):
-            same = record if record is not None and record.digest == digest else None
-            repeated = nth > 1 and row.request is not None
-            yield Known(row, key, digest, same, record.number if record else None, repeated)
+    async with closing(batches):
+        async for batch in batches:
+            for known in await _looked_up(journal, [_identified(row) for row in batch], dedupe):
+                yield known
+
+
+async def _looked_up(journal: Journal, batch: list[tuple[Row, bytes]], dedupe: bool) -> list[Known]:
+    names = [name_of(row, digest, dedupe=dedupe) for row, digest in batch]
+    found = await of(journal.look_up(names, shared=dedupe))
+    times = await of(journal.occurrences([name for _, name in names])) if dedupe else [1] * len(names)
+    known = []
+    for (row, digest), (key, record), nth in zip(batch, found, times, strict=True):
+        same = record if record is not None and record.digest == digest else None
+        repeated = nth > 1 and row.request is not None
+        known.append(Known(row, key, digest, same, record.number if record else None, repeated))
+    return known
+
+
+def _identified(row: Row) -> tuple[Row, bytes]:
+    """Return a row with what tells its request from others; one that has no such thing cannot be used."""
+    try:
+        row.id.encode()
+        return row, digest_of(row.request) if row.request else b""
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        unusable = replace(row, request=None, problem=f"line {row.line}: {error}")
+        if isinstance(error, UnicodeEncodeError):
+            unusable = replace(unusable, id=str(row.index), has_id=False)
+        return unusable, b""
 
 
 async def batches_of(rows: Iterable[Row] | AsyncIterable[Row], at_once: int) -> AsyncIterator[list[Row]]:
     """Yield rows many at a time, or one at a time if waiting for the next may take long."""
     if isinstance(rows, AsyncIterable):
-        async for row in rows:
-            yield [row]
+        async with closing(rows):
+            async for row in rows:
+                yield [row]
         return
     taken = iter(rows)
     while batch := list(islice(taken, at_once)):
         yield batch
+
+
+def closing(rows: AsyncIterable[object]) -> AbstractAsyncContextManager[object]:
+    """Have an async generator clean up when nobody reads on, and not at some later time."""
+    return aclosing(rows) if isinstance(rows, AsyncGenerator) else nullcontext()
 
 
 def excerpt_of(request: ChatRequest, length: int = 200) -> str:
@@ -88,9 +114,12 @@ def excerpt_of(request: ChatRequest, length: int = 200) -> str:
 
 
 def _last_text(request: ChatRequest) -> str:
-    if isinstance(request.messages, str):
-        return request.messages
-    content = request.messages[-1].get("content") if request.messages else None
+    messages: object = request.messages
+    if isinstance(messages, str):
+        return messages
+    # Whatever it is: a request that cannot be sent is looked at too.
+    last = messages[-1] if isinstance(messages, Sequence) and messages else None
+    content = last.get("content") if isinstance(last, Mapping) else None
     parts: Iterable[object] = content if isinstance(content, list | tuple) else [content]
     texts = [part.get("text") if isinstance(part, Mapping) else part for part in parts]
     return " ".join(text for text in texts if isinstance(text, str))

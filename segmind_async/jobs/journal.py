@@ -77,8 +77,14 @@ class Draft(NamedTuple):
     key: str
     digest: bytes
     units: int | None
-    """What the row has cost so far."""
+    """What the row has cost so far, in the run that received it."""
     raw: bytes
+
+    def after(self, earlier: Draft | None) -> Draft:
+        """Return this draft with what the row has cost in the runs before."""
+        if earlier is None or earlier.units is None or self.units is None or self.units > earlier.units:
+            return self
+        return self._replace(units=self.units + earlier.units)
 
 
 COLUMNS = (
@@ -99,7 +105,7 @@ class Journal:
     """A job's journal, open and locked. Its methods run in a thread of its own and return futures.
 
     Raises JournalError for a file that is locked, damaged, foreign, or of a job with other settings;
-    OSError where there is no room to begin.
+    OSError where there is no room to begin. With *wait* off all but the lock is told by `opened`.
     """
 
     def __init__(
@@ -108,8 +114,10 @@ class Journal:
         settings: Settings,
         *,
         connect: Callable[[Path], sqlite3.Connection] | None = None,
+        wait: bool = True,
     ) -> None:
-        self.path = path
+        # By one name, whichever way leads to it: the lock stands beside it.
+        self.path = path = path.resolve()
         self._last = 0
         """Number of the last record."""
         self._drafted = False
@@ -118,11 +126,13 @@ class Journal:
         owner = self._lock.take()
         if owner is not None:
             raise JournalError(f"{owner} is working on this journal; wait for it, or name another one")
+        reserve = path.with_name(path.name + ".reserve")
+        self._committer = Committer(lambda: self._opened(settings), reserve)
         try:
-            reserve = path.with_name(path.name + ".reserve")
-            self._committer = Committer(lambda: self._opened(settings), reserve)
+            if wait:
+                self.opened.result()
         except BaseException:
-            self._lock.release()
+            self.close()
             raise
 
     def __repr__(self) -> str:
@@ -138,6 +148,11 @@ class Journal:
         """Write what is still to be written, and let go of file and lock. Idempotent."""
         self._committer.close()
         self._lock.release()
+
+    @property
+    def opened(self) -> Future[None]:
+        """Ends when it can be worked with, or with the reason why not; then it is still to be closed."""
+        return self._committer.opened
 
     @property
     def trouble(self) -> Exception | None:
@@ -194,12 +209,19 @@ class Journal:
             urgent=True,
         )
 
-    def draft(self, draft: Draft) -> asyncio.Future[None]:
-        """Write an answer that is still to be read, and perhaps asked for again; the row's record ends it."""
+    def draft(self, draft: Draft, submission: str | None = None) -> asyncio.Future[None]:
+        """Write an answer that is still to be read, and perhaps asked for again; the row's record ends it.
+
+        *submission* has ended with it.
+        """
         self._drafted = True
-        return self._committer.ask_here(
-            lambda database: _run(database, "INSERT INTO drafts VALUES (?, ?, ?, ?)", *draft)
-        )
+
+        def insert(database: sqlite3.Connection) -> None:
+            _run(database, "INSERT INTO drafts VALUES (?, ?, ?, ?)", *draft)
+            if submission is not None:
+                _run(database, "DELETE FROM submissions WHERE request = ?", submission)
+
+        return self._committer.ask_here(insert)
 
     def drafts(self) -> Future[list[Draft]]:
         """Return the answers that nobody has come to read, oldest first."""
@@ -327,10 +349,11 @@ def read_fact(database: sqlite3.Connection, name: str) -> object:
 
 
 def _check_settings(database: sqlite3.Connection, path: Path, settings: Settings) -> None:
-    for name, value in settings.items():
-        before = read_fact(database, f"setting {name}")
-        # What was not there to be set when the journal was made was off.
-        if before != json.loads(json.dumps(value)) and not (before is None and value is False):
+    told = database.execute("SELECT name FROM meta WHERE name LIKE 'setting %'").fetchall()
+    for name in sorted(settings.keys() | {row[0].removeprefix("setting ") for row in told}):
+        before, value = read_fact(database, f"setting {name}"), settings.get(name)
+        # What is not there to be set is off.
+        if (before or None) != (json.loads(json.dumps(value)) or None):
             raise JournalError(
                 f"the journal {str(path)!r} is of a job with {name}={before!r}, and now {name}={value!r}: "
                 f"use the same again, or another journal"

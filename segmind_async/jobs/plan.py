@@ -102,4 +102,8 @@ def settings_of(
     """Return all that must be the same when a job goes on: what its rows are asked, and how."""
     schema = None if expected is None else to_json(expected.shape.schema)
     digest = None if schema is None else hashlib.sha256(schema).hexdigest()[:16]
-    return {"model": model, "parse": digest, **options.settings, **settings}
+    own = {"model": model, "parse": digest, **options.settings}
+    taken = sorted(own.keys() & settings.keys())
+    if taken:
+        raise ConfigurationError(f"settings={taken}: these are the job's own; name yours otherwise")
+    return {**own, **settings}

@@ -17,6 +17,7 @@ class JournaledSubmissions:
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
         self._unfinished: dict[bytes, deque[str]] = defaultdict(deque)
+        self._earlier: set[str] = set()
         self.taken_over = 0
         """Ids of an earlier run whose answers were fetched, or are being waited for."""
         self.asked_again = 0
@@ -29,16 +30,22 @@ class JournaledSubmissions:
         """Find what an earlier run has submitted and not seen the end of."""
         for request, digest, _ in await of(self._journal.submissions()):
             self._unfinished[digest].append(request)
+            self._earlier.add(request)
 
     def take(self, request: WireRequest) -> str | None:
-        """Return the id of this same request from an earlier run, None if there is none; each one once."""
+        """Return an id of this same request that nobody waits for, None if there is none; each one once."""
         if not self._unfinished:
             return None
         ids = self._unfinished.get(_digest(request))
         if not ids:
             return None
-        self.taken_over += 1
-        return ids.popleft()
+        taken = ids.popleft()
+        self.taken_over += taken in self._earlier
+        return taken
+
+    def put_back(self, request: WireRequest, id: str) -> None:
+        """Leave an id, whose work goes on, to whoever asks the same next."""
+        self._unfinished[_digest(request)].append(id)
 
     async def keep(self, request: WireRequest, id: str) -> None:
         """Have an id on the disk when this returns."""
@@ -46,7 +53,7 @@ class JournaledSubmissions:
 
     def expired(self, id: str) -> None:
         """Strike out an id that the service no longer knows."""
-        self.asked_again += 1
+        self.asked_again += id in self._earlier
         self._journal.forget_submission(id)
 
     def failed(self, id: str) -> None:

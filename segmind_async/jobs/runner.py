@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, Generic, Literal, TypeAlias
@@ -18,12 +19,20 @@ from anyio.abc import TaskGroup
 from pydantic_core import to_json
 
 from .._core.decode import decode
+from .._core.ending import Ending, ending_of
 from .._core.money import ceil_units
 from .._fanout import FanOut, Settled
 from .._parse import Expected
 from .._queued import QueuedTransport
 from .._service import Service
-from ..errors import AccessError, InvalidRequestError, ModelRetiredError, NotFoundError
+from ..errors import (
+    AccessError,
+    InvalidRequestError,
+    InvalidResponseError,
+    ModelRetiredError,
+    NotFoundError,
+    OutputError,
+)
 from ..models import ChatCompletion, ChatRequest, FanOutReport, Outcome, Status, T_co
 from . import restart
 from .committer import of
@@ -59,7 +68,7 @@ class _Asked(ChatRequest):
     __slots__ = ("known",)
 
     def __init__(self, request: ChatRequest, known: Known) -> None:
-        super().__init__(request.messages, model=request.model, id=request.id)
+        super().__init__(request.messages, model=request.model, id=known.row.id)
         self.parameters = request.parameters
         self.known = known
 
@@ -108,6 +117,14 @@ class JobReport:
             self.right += record.label == record.truth
 
 
+def _submission_of(outcome: Outcome[Any]) -> str | None:
+    """Return the queued request that an outcome was read from, None if its answer may still be fetched."""
+    if outcome.completion is not None:
+        return outcome.completion.request_id
+    error = outcome.error
+    return error.request_id if isinstance(error, InvalidResponseError | OutputError) else None
+
+
 class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
     """Outcomes of a job, as they complete; made by `SegmindClient.run_job`.
 
@@ -154,8 +171,10 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
         if self._tasks is not None:
             raise RuntimeError("a job run is entered once; make a new one")
         self._tasks = anyio.create_task_group()
-        self.journal = await anyio.to_thread.run_sync(Journal, self.path, self._plan.settings)
+        # Ours before anything is waited for: whoever gives up meanwhile lets go of it.
+        self.journal = Journal(self.path, self._plan.settings, wait=False)
         try:
+            await of(self.journal.opened)
             restart.resume(self._service.admission, await of(self.journal.noted("state")))
             expected = await self._expected()
             self._fan_out = self._make_fan_out(await self._delivery(), self._requests(), self._keep, expected)
@@ -206,7 +225,9 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
         self._look()
 
     async def matched(self, rows: Iterable[Row]) -> AsyncIterator[tuple[Row, Record | None]]:
-        """Yield all rows of the input, read anew, with what has become of them; while the job is open."""
+        """Yield all rows of the input, read anew, with what has become of them; after `end`."""
+        if not self._ended:
+            raise RuntimeError("the job is still sending; call end() first")
         await of(self.journal.index())
         async for known in matched(self.journal, batches_of(rows, AT_ONCE), dedupe=self._options.dedupe):
             record = known.record or self.for_now.get(known.key)
@@ -226,36 +247,41 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
         """Return what answers must be, with a hook that has each on the disk before user code reads it."""
         if self._plan.expected is None:
             return None
-        self._drafts = {draft.key: draft for draft in await of(self.journal.drafts())}
+        for draft in await of(self.journal.drafts()):
+            self._drafts[draft.key] = draft.after(self._drafts.get(draft.key))
         return replace(self._plan.expected, answered=self._draft)
 
     async def _draft(self, request: ChatRequest, completion: ChatCompletion) -> None:
         assert isinstance(request, _Asked)
         known, cost = request.known, completion.cost
         units = None if cost is None else ceil_units(cost)
-        await self.journal.draft(Draft(known.key, known.digest, units, to_json(completion.raw)))
+        draft = Draft(known.key, known.digest, units, to_json(completion.raw))
+        await self.journal.draft(draft, completion.request_id)
 
     async def _requests(self) -> AsyncIterator[ChatRequest]:
         """Yield what is still to be sent, and remember every row until its outcome comes."""
         index = 0
         batches = batches_of(self._rows, AT_ONCE)
-        async for known in matched(self.journal, batches, dedupe=self._options.dedupe):
-            if known.repeated:
-                self.report.repeated += 1
-                continue
-            self._read += 1
-            request = self._request(known)
-            if not isinstance(request, Outcome):
-                self._under_way[index] = known
-            elif not self._options.hand_on:
-                continue
-            else:
-                request = Settled(request)
-            index += 1
-            yield request
+        async with aclosing(matched(self.journal, batches, dedupe=self._options.dedupe)) as rows:
+            async for known in rows:
+                self.report.repeated += known.repeated
+                request = None if known.repeated else self._to_do(known)
+                if request is None:
+                    continue
+                if isinstance(request, _Asked):
+                    self._under_way[index] = known
+                index += 1
+                yield request
         self.sights.total = self._read
 
-    def _request(self, known: Known) -> ChatRequest | Outcome[Any]:
+    def _to_do(self, known: Known) -> ChatRequest | None:
+        self._read += 1
+        request = self._request(known)
+        if isinstance(request, _Asked):
+            return request
+        return Settled(request) if self._options.hand_on else None
+
+    def _request(self, known: Known) -> _Asked | Outcome[Any]:
         """Return what to do for a row: a call, or what has become of it already."""
         row, record = known.row, known.record
         if row.request is None:
@@ -267,7 +293,7 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
         elif self._options.again(record):
             record = None
         if record is None:
-            return row.request if self._shape is None else _Asked(row.request, known)
+            return _Asked(row.request, known)
         self.report.resumed += 1
         self._failed_earlier += record.kind is not None
         self.report.book(record)
@@ -278,8 +304,11 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
         draft = self._drafts.get(known.key)
         if draft is None or draft.digest != known.digest or self._shape is None:
             return None
+        answer = decode(draft.raw)
+        if ending_of(answer.finish_reason, answer.raw) is not Ending.WHOLE:
+            return None
         try:
-            parsed = self._shape.write(self._shape.read(decode(draft.raw).text))
+            parsed = self._shape.write(self._shape.read(answer.text))
         except Exception:  # noqa: BLE001  # it is asked again, as it would have been
             return None
         record = record_of_draft(known, draft, parsed)
@@ -293,8 +322,7 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
             return
         if outcome.status not in {Status.OK, Status.FAILED}:
             return
-        truth = self._options.truth(known.row)
-        record = record_of(known, outcome, self._reading(outcome), truth)
+        record = record_of(known, outcome, *self._reading(known.row, outcome))
         with_excerpt(record, known, self.sights.slow)
         draft = self._drafts.pop(known.key, None)
         if draft is not None and draft.units is not None:
@@ -305,27 +333,31 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
         if isinstance(outcome.error, _OF_ALL):
             self.for_now[known.key] = record
             return
-        done = outcome.error or outcome.completion
-        kept = self.journal.keep(record, None if done is None else done.request_id)
-        if self._service.admission.now() - self._noted_at >= _NOTE_EVERY:
+        kept = self.journal.keep(record, _submission_of(outcome))
+        if anyio.current_time() - self._noted_at >= _NOTE_EVERY:
             self._note()
         # If this is cancelled, it is written all the same.
         await kept
         if self.journal.trouble is not None:
             self.stop(f"{DISK}: {self.journal.trouble}")
 
-    def _reading(self, outcome: Outcome[Any]) -> Reading:
-        completion = outcome.completion
-        if completion is None:
-            return Reading()
-        if self._shape is not None:
-            return Reading(parsed=self._shape.write(completion.parsed))
-        return self._options.read(completion)
+    def _reading(self, row: Row, outcome: Outcome[Any]) -> tuple[Reading, str | None]:
+        """Return what is read from an answer, and what is right; user code that fails costs no answer."""
+        completion, truth = outcome.completion, None
+        try:
+            truth = self._options.truth(row)
+            if completion is None:
+                return Reading(), truth
+            if self._shape is not None:
+                return Reading(parsed=self._shape.write(completion.parsed)), truth
+            return self._options.read(completion), truth
+        except Exception as error:  # noqa: BLE001  # whatever a user wrote: the answer is kept with it
+            return Reading(kind=type(error).__name__, message=str(error)), truth
 
     def _note(self) -> None:
         """Note pace and money for a restart, with the next rows."""
         self.journal.note("state", restart.noted(self._service.admission))
-        self._noted_at = self._service.admission.now()
+        self._noted_at = anyio.current_time()
 
     async def _look_often(self) -> None:
         while True:

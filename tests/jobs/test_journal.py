@@ -362,3 +362,22 @@ async def test_wal_is_used_where_it_is_safe_and_never_over_a_network(
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="No such file"):
         Journal(tmp_path / "missing" / "j", SETTINGS)
+
+
+async def test_a_disk_that_takes_nothing_at_all_is_told_and_nobody_waits_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read_only(_path: Path, **_: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    Failing.at, Failing.plan, Failing.seen = "commit", range(3, 10_000), 0
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", read_only)
+        with Journal(tmp_path / "j", SETTINGS, connect=failing) as journal:
+            with pytest.raises(sqlite3.OperationalError):
+                await journal.keep(record(1))
+            with pytest.raises(sqlite3.OperationalError):
+                await journal.keep(record(2))
+            assert isinstance(journal.trouble, sqlite3.OperationalError)
+    with pytest.raises(ValueError, match="closed"):
+        journal.keep(record(3))

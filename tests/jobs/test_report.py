@@ -15,6 +15,7 @@ import pytest
 from segmind_async._core.histogram import Histogram
 from segmind_async._core.money import credits_of
 from segmind_async.jobs.journal import Journal, JournalError, Record
+from segmind_async.jobs.reading import JournalReader
 from segmind_async.jobs.report import latency_of, read_report
 from segmind_async.jobs.standing import Standing
 from segmind_async.jobs.timeline import timeline
@@ -80,7 +81,9 @@ async def test_a_running_job_is_told_from_one_that_stopped(tmp_path: Path) -> No
     stopped = read_report(tmp_path / "j")
     assert stopped.state == "stopped early: interrupted"
     assert stopped.pending == 50 - stopped.finished
-    with Journal(tmp_path / "j", {}) as journal:
+    with JournalReader(tmp_path / "j") as reader:
+        settings = reader.settings()
+    with Journal(tmp_path / "j", settings) as journal:
         running = read_report(tmp_path / "j")
         assert running.state.startswith("running, by process ")
         # Rows that ended after the last sample are no longer to do.

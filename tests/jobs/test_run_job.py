@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import anyio
 import pytest
 from pydantic import AfterValidator, BaseModel, BeforeValidator, TypeAdapter
 
 import segmind_async as sa
-from segmind_async.emulator import Emulator, faults
+from segmind_async.emulator import Emulator, FunctionBrain, faults
+from segmind_async.jobs.given import as_rows
 from segmind_async.jobs.reading import JournalReader
 from segmind_async.models import Request
 from segmind_async.testing import ScriptedTransport, answer
@@ -376,3 +378,168 @@ async def test_an_answer_that_no_longer_fits_its_validator_comes_back_as_a_faile
         (outcome,) = await outcomes(opened.run_job(rows(1), journal=tmp_path / "j", parse=parse))
     assert isinstance(outcome.error, sa.OutputValidationError)
     assert "too short" in str(outcome.error)
+
+
+# What a job must not stumble over
+
+
+ODD_ROWS: list[Any] = [
+    pytest.param(["hi"], id="a-message-that-is-a-text"),
+    pytest.param([5], id="a-message-that-is-a-number"),
+    pytest.param([None], id="a-message-that-is-nothing"),
+    pytest.param([[]], id="a-message-that-is-a-list"),
+    pytest.param("half \ud83d", id="half-a-character"),
+    pytest.param([{"role": "user", "content": "x", 1: "y", "a": "z"}], id="keys-of-two-kinds"),
+]
+
+
+@pytest.mark.parametrize("messages", ODD_ROWS)
+async def test_a_row_that_cannot_be_sent_is_one_failed_row(tmp_path: Path, messages: Any) -> None:
+    async with client() as opened:
+        for _ in range(2):
+            given: list[Request] = ["before", sa.ChatRequest(messages), "after"]
+            got = await outcomes(opened.run_job(given, journal=tmp_path / "j"))
+            assert [got[0].status, got[2].status] == ["ok", "ok"]
+            assert got[1].status == "failed" or messages[0] != "half"
+
+
+async def test_parameters_and_ids_that_cannot_be_written_are_failed_rows_too(tmp_path: Path) -> None:
+    async with client() as opened:
+        given: list[Request] = [
+            sa.ChatRequest("a", id="\ud83d"),
+            sa.ChatRequest("b", temperature=object()),
+            sa.ChatRequest(5),  # type: ignore[arg-type]
+            sa.ChatRequest("c", id="fine"),
+        ]
+        got = await outcomes(opened.run_job(given, journal=tmp_path / "j"))
+    assert [outcome.status for outcome in got] == ["failed", "failed", "failed", "ok"]
+
+
+async def test_ids_are_those_of_the_rows_in_the_first_run_too(tmp_path: Path) -> None:
+    async with client() as opened:
+        for _ in range(2):
+            got = await outcomes(opened.run_job(["x", sa.ChatRequest("y", id="b")], journal=tmp_path / "j"))
+            assert [outcome.id for outcome in got] == ["0", "b"]
+
+
+@pytest.mark.parametrize("which", ["read", "truth"])
+async def test_user_code_that_fails_costs_no_answer(tmp_path: Path, which: str) -> None:
+    def fail(_: object) -> Any:
+        raise LookupError("a bug of the user's")
+
+    transport = ScriptedTransport()
+    async with client(transport) as opened:
+        options = sa.JobOptions(read=fail) if which == "read" else sa.JobOptions(truth=fail)
+        await outcomes(opened.run_job(rows(3), journal=tmp_path / "j", options=options))
+        got = await outcomes(opened.run_job(rows(3), journal=tmp_path / "j", options=options))
+        assert [str(outcome.error) for outcome in got] == ["LookupError: a bug of the user's"] * 3
+    assert len(transport.requests) == 3
+    with JournalReader(tmp_path / "j") as reader:
+        assert all(each.raw for each in reader.rows(raw=True))
+
+
+async def test_the_same_client_does_not_inherit_from_itself(tmp_path: Path) -> None:
+    async with client(ScriptedTransport(latency=3600.0), limits=sa.Limits(4)) as opened:
+        held = []
+        for _ in range(4):
+            with anyio.move_on_after(10.0):
+                await outcomes(opened.run_job(rows(8), journal=tmp_path / "j"))
+            held.append(opened._service.admission.account.in_doubt)
+        starts = len(opened._service.admission.throttle.pacer.state(anyio.current_time()).ages)
+    assert starts <= 4
+    assert held == sorted(held)
+    assert held[-1] <= 4 * held[0]
+
+
+async def test_whoever_gives_up_while_a_journal_is_opened_leaves_it_free(tmp_path: Path) -> None:
+    async with client() as opened:
+        for turns in range(12):
+            task = asyncio.get_running_loop().create_task(
+                outcomes(opened.run_job(rows(1), journal=tmp_path / "j"))
+            )
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        assert len(await outcomes(opened.run_job(rows(1), journal=tmp_path / "j"))) == 1
+    assert [thread.name for thread in threading.enumerate() if thread.name == "segmind journal"] == []
+
+
+async def test_one_journal_under_two_names_is_one_journal(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "j")
+    async with client() as opened, opened.run_job(rows(1), journal=tmp_path / "j"):
+        with pytest.raises(sa.JournalError, match="is working on this journal"):
+            await outcomes(opened.run_job(rows(1), journal=tmp_path / "link"))
+
+
+async def test_settings_cannot_hide_what_a_job_is(tmp_path: Path) -> None:
+    async with client() as opened:
+        with pytest.raises(sa.ConfigurationError, match=r"settings=\['model'\]"):
+            opened.run_job(rows(1), journal=tmp_path / "j", settings={"model": "other"})
+        await outcomes(opened.run_job(rows(1), journal=tmp_path / "j", settings={"prompt": "p"}))
+        with pytest.raises(sa.JournalError, match="with prompt='p', and now prompt=None"):
+            await outcomes(opened.run_job(rows(1), journal=tmp_path / "j"))
+
+
+async def test_what_became_of_all_rows_is_read_after_the_sending(tmp_path: Path) -> None:
+    async with client() as opened:
+        async with opened.run_job(rows(3), journal=tmp_path / "j") as run:
+            with pytest.raises(RuntimeError, match="still sending"):
+                _ = [each async for each in run.matched(iter([]))]
+            async for _ in run:
+                pass
+            await run.end()
+            given = list(as_rows(rows(3)))  # type: ignore[arg-type]  # a plain iterable
+            found = [record async for _, record in run.matched(given)]
+    assert [record.status for record in found if record] == ["ok"] * 3
+
+
+async def test_a_generator_of_rows_is_closed_when_the_job_is_left(tmp_path: Path) -> None:
+    closed = []
+
+    async def endless() -> AsyncIterator[str]:
+        try:
+            while True:
+                await anyio.sleep(0)
+                yield "row"
+        finally:
+            closed.append(True)
+
+    async with client() as opened:
+        async with opened.run_job(endless(), journal=tmp_path / "j") as run:
+            await anext(run)
+    assert closed == [True]
+
+
+async def test_a_queued_row_that_ran_out_of_time_is_fetched_later_and_not_paid_again(tmp_path: Path) -> None:
+    async with (
+        Emulator(latency=700.0, balance=100) as emulator,
+        sa.SegmindClient(KEY, emulator.url, limits=sa.Limits(4)) as opened,
+    ):
+        first = opened.run_job(rows(1), journal=tmp_path / "j", options=QUEUED)
+        (outcome,) = await outcomes(first)
+        assert isinstance(outcome.error, sa.APITimeoutError)
+        await anyio.sleep(200.0)
+        again = sa.JobOptions(delivery="queued", retry_failed=True)
+        run = opened.run_job(rows(1), journal=tmp_path / "j", options=again)
+        assert [each.status for each in await outcomes(run)] == ["ok"]
+        assert (emulator.billed(), run.report.taken_over) == ({"row 0": 1}, 1)
+
+
+async def test_a_queued_answer_that_does_not_fit_is_not_fetched_again(tmp_path: Path) -> None:
+    texts = iter(range(100))
+    async with (
+        Emulator(FunctionBrain(lambda _: f"no json {next(texts)}"), latency=2.0, balance=100) as emulator,
+        sa.SegmindClient(KEY, emulator.url) as opened,
+    ):
+        first = opened.run_job(rows(1), journal=tmp_path / "j", options=QUEUED, parse=Verdict)
+        await outcomes(first)
+        with JournalReader(tmp_path / "j") as reader:
+            assert reader._database.execute("SELECT count(*) FROM submissions").fetchone() == (0,)
+        again = sa.JobOptions(delivery="queued", retry_failed=True)
+        run = opened.run_job(rows(1), journal=tmp_path / "j", options=again, parse=Verdict)
+        await outcomes(run)
+        assert run.report.taken_over == 0
+    with JournalReader(tmp_path / "j") as reader:
+        assert reader.totals().spent == emulator.world.account.spent

@@ -190,7 +190,7 @@ async def test_what_was_in_flight_at_a_crash_is_taken_over(
     assert 5 <= elapsed < 60
     with Journal(tmp_path / "journal", SETTINGS) as journal:
         noted: Any = journal.noted("state").result()
-    assert noted.keys() == {"ages", "rate", "in_doubt", "at", "monotonic"}
+    assert noted.keys() == {"ages", "rate", "in_doubt", "at", "monotonic", "by"}
 
 
 def command(emulator: Emulator, rows: Path, *more: str) -> subprocess.Popen[str]:
