@@ -48,8 +48,8 @@ class CostModel:
     """
 
     __slots__ = (
-        "_calls", "_fit", "_fits_at", "_ratio_fit", "_summed", "_sums", "_usual", "_went", "first_guess",
-        "name", "whole",
+        "_calls", "_fit", "_fits_at", "_ratio_fit", "_summed", "_sums", "_total", "_usual", "_went",
+        "first_guess", "name", "whole",
     )  # fmt: skip
 
     def __init__(self, first_guess: int, name: str = "", whole: CostModel | None = None) -> None:
@@ -58,6 +58,8 @@ class CostModel:
         self.whole: CostModel = whole or self
         """The statistics of all calls of this name, of which these are a part."""
         self._calls: deque[Finished] = deque(maxlen=KEPT)
+        self._total = 0
+        """What they cost together."""
         self._summed = 0
         """How many of them, the oldest, are in the sums; the others follow with the next fit."""
         self._went: list[Finished] = []
@@ -101,11 +103,15 @@ class CostModel:
             self.whole._take(call)
 
     def _take(self, call: Finished) -> None:
-        if self._summed and len(self._calls) == KEPT:
-            # It makes room for the new one.
-            self._went.append(self._calls[0])
-            self._summed -= 1
+        if len(self._calls) == KEPT:
+            # The oldest makes room for the new one.
+            oldest = self._calls[0]
+            self._total -= oldest[0]
+            if self._summed:
+                self._summed -= 1
+                self._went.append(oldest)
         self._calls.append(call)
+        self._total += call[0]
         self._fits_at -= 1
 
     def _summed_up(self) -> Sums:
@@ -141,7 +147,7 @@ class CostModel:
 
     def typical(self) -> int:
         """Return the mean cost in units, the first guess before any is known."""
-        return self._summed_up().cost // len(self._calls) if self._calls else self.first_guess
+        return self._total // len(self._calls) if self._calls else self.first_guess
 
     def latency(self) -> float:
         """Return how long a call typically takes, seconds; 0 before any is known."""

@@ -39,21 +39,20 @@ Finished: TypeAlias = tuple[int, float, float, float, bool]
 
 
 class Sums:
-    """Running sums over finished calls: of the logarithms, their squares and products, and what they cost."""
+    """Running sums over finished calls: of the logarithms, their squares and products."""
 
-    __slots__ = ("cost", "foretold", "n", "t", "tt", "x", "xt", "xx", "xy", "y", "yt", "yy")
+    __slots__ = ("foretold", "n", "t", "tt", "x", "xt", "xx", "xy", "y", "yt", "yy")
 
     def __init__(self) -> None:
-        self.n = self.cost = self.foretold = 0
+        self.n = self.foretold = 0
         self.x = self.y = self.t = self.xx = self.yy = self.tt = self.xy = self.xt = self.yt = 0.0
 
     def add(self, calls: Iterable[Finished], sign: int = 1) -> None:
         """Take calls in, or out again with *sign* -1: many at once, for one by one they cost twice that."""
-        n = total = foretold = 0
+        n = foretold = 0
         sx = sy = st = sxx = syy = stt = sxy = sxt = syt = 0.0
-        for cost, x, y, t, was_foretold in calls:
+        for _, x, y, t, was_foretold in calls:
             n += 1
-            total += cost
             foretold += was_foretold
             sx += x
             sy += y
@@ -65,7 +64,6 @@ class Sums:
             sxt += x * t
             syt += y * t
         self.n += sign * n
-        self.cost += sign * total
         self.foretold += sign * foretold
         self.x += sign * sx
         self.y += sign * sy
