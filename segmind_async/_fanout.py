@@ -319,6 +319,7 @@ class FanOut(AsyncIterator[Outcome[T_co]], Generic[T_co]):
             balance = account.balance or 0
             # Tried now and then without a rise too: what others have reserved comes back unseen.
             if balance > lowest or look % _TRY_EVERY == 0:
+                account.forget()
                 return
             lowest = min(lowest, balance)
         raise error

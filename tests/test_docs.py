@@ -350,6 +350,16 @@ def test_with_emulator() -> None:
     example("test_with_emulator").test_translate_survives_a_lost_answer()
 
 
+def test_job(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    example("job").main(tmp_path)
+    shown, said = capfd.readouterr()
+    assert shown.count("$ segmind-async classify") == 3
+    assert "200 ok, 0 failed, 0 unsent (10 by earlier runs)" in said
+    assert "billing" in shown.split("$ segmind-async report")[1]
+    with (tmp_path / "labels.csv").open() as file:
+        assert sum(1 for _ in file) == 201
+
+
 def test_spam_assassin(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

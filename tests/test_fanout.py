@@ -17,9 +17,10 @@ from pydantic_core import from_json
 
 import segmind_async as sa
 from segmind_async._transport import WireRequest, WireResponse
+from segmind_async.emulator import Emulator, faults
 from segmind_async.testing import Reply, ScriptedTransport, answer
 
-from .support import always, client, lost, status
+from .support import KEY, always, client, lost, status
 
 
 def text_of(request: WireRequest) -> str:
@@ -503,3 +504,30 @@ async def test_an_outage_does_not_pay_a_row_more_often_than_allowed() -> None:
             async for outcome in outcomes:
                 assert outcome.attempts <= 2
     assert outcomes.report.failed + outcomes.report.unsent == outcomes.report.rows
+
+
+async def test_a_top_up_is_seen_although_the_balance_fell_before_it() -> None:
+    async with Emulator(balance="1.0", cost="0.1") as emulator, sa.SegmindClient(KEY, emulator.url) as c:
+        refused = faults.Answer(406, b'{"error": "Insufficient credits"}')
+        emulator.script(refused, refused)
+
+        async def others() -> None:
+            await anyio.sleep(100)
+            emulator.world.spend("0.8")
+            await anyio.sleep(600)
+            emulator.world.top_up("0.7")
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(others)
+            async with c.fan_out(["row"], on_exhausted="wait") as outcomes:
+                assert [outcome.status async for outcome in outcomes] == ["ok"]
+        assert 700 <= anyio.current_time() < 800
+
+
+async def test_what_others_had_reserved_comes_back_without_a_rise() -> None:
+    async with Emulator(balance="1.0", cost="0.1") as emulator, sa.SegmindClient(KEY, emulator.url) as c:
+        refused = faults.Answer(406, b'{"error": "Insufficient credits"}')
+        emulator.script(refused, refused)
+        async with c.fan_out(["row"], on_exhausted="wait") as outcomes:
+            assert [outcome.status async for outcome in outcomes] == ["ok"]
+        assert 600 < anyio.current_time() < 3600
