@@ -260,14 +260,6 @@ class Journal:
         """Read a fact about the job; None if it was never written."""
         return self._committer.ask(lambda database: read_fact(database, name))
 
-    def counts(self) -> Future[dict[str, int]]:
-        """Count the finished rows by status."""
-        return self._committer.ask(
-            lambda database: dict(
-                database.execute("SELECT status, count(*) FROM rows WHERE NOT replaced GROUP BY status")
-            )
-        )
-
     def spent(self) -> Future[int]:
         """Add up what all finished rows have cost, in units, answers that were asked again included."""
         return self._committer.ask(
