@@ -57,19 +57,21 @@ def name_of(row: Row, digest: bytes, *, dedupe: bool = False) -> tuple[str, str]
 
 
 async def matched(
-    journal: Journal, batches: AsyncIterator[list[Row]], *, dedupe: bool = False
+    journal: Journal, batches: AsyncIterator[list[Row]], *, dedupe: bool = False, raw: bool = True
 ) -> AsyncGenerator[Known, None]:
-    """Yield every row with its record; a pass over the input from its beginning."""
+    """Yield every row with its record, its answer only if *raw*; a pass over the input from its beginning."""
     await of(journal.forget_occurrences())
     async with closing(batches):
         async for batch in batches:
-            for known in await _looked_up(journal, [_identified(row) for row in batch], dedupe):
+            for known in await _looked_up(journal, [_identified(row) for row in batch], dedupe, raw):
                 yield known
 
 
-async def _looked_up(journal: Journal, batch: list[tuple[Row, bytes]], dedupe: bool) -> list[Known]:
+async def _looked_up(
+    journal: Journal, batch: list[tuple[Row, bytes]], dedupe: bool, raw: bool
+) -> list[Known]:
     names = [name_of(row, digest, dedupe=dedupe) for row, digest in batch]
-    found = await of(journal.look_up(names, shared=dedupe))
+    found = await of(journal.look_up(names, shared=dedupe, raw=raw))
     times = await of(journal.occurrences([name for _, name in names])) if dedupe else [1] * len(names)
     known = []
     for (row, digest), (key, record), nth in zip(batch, found, times, strict=True):

@@ -95,10 +95,9 @@ COLUMNS = (
 many rows does not read them all."""
 
 _INSERT = f"INSERT INTO rows (number, {', '.join(COLUMNS)}) VALUES"  # names alone
-_FIND = (
-    f"SELECT {', '.join(f'rows.{name}' for name in COLUMNS)}, raw, number "  # noqa: S608  # as above
-    "FROM latest JOIN rows USING (number) LEFT JOIN answers USING (number) WHERE latest.key IN"
-)
+_FOUND = ", ".join(f"rows.{name}" for name in COLUMNS)
+_FIND = f"SELECT {_FOUND}, NULL, number FROM latest JOIN rows USING (number) WHERE latest.key IN"  # noqa: S608
+_FIND_WHOLE = _FIND.replace("NULL", "raw").replace("WHERE", "LEFT JOIN answers USING (number) WHERE")
 
 
 class Journal:
@@ -179,14 +178,15 @@ class Journal:
         self._last += len(kept)
 
     def look_up(
-        self, names: Sequence[tuple[str, str]], *, shared: bool = False
+        self, names: Sequence[tuple[str, str]], *, shared: bool = False, raw: bool = True
     ) -> Future[list[tuple[str, Record | None]]]:
         """Return, for each row of *names*, its key and the last record of it, as of the last `index`.
 
         A name is what kind it is of, and itself; the second row of a name in one pass over the input has
-        a key of its own, unless rows of one name share it.
+        a key of its own, unless rows of one name share it. Answers are read only if *raw*.
         """
-        return self._committer.ask(lambda database: _looked_up(database, names, shared))
+        find = _FIND_WHOLE if raw else _FIND
+        return self._committer.ask(lambda database: _looked_up(database, names, shared, find))
 
     def index(self) -> Future[None]:
         """Take up what was kept since the last time into what `look_up` finds."""
@@ -353,11 +353,11 @@ def _check_settings(database: sqlite3.Connection, path: Path, settings: Settings
 
 
 def _looked_up(
-    database: sqlite3.Connection, names: Sequence[tuple[str, str]], shared: bool
+    database: sqlite3.Connection, names: Sequence[tuple[str, str]], shared: bool, find: str
 ) -> list[tuple[str, Record | None]]:
     counts = [1] * len(names) if shared else count(database, [f"{kind} {name}" for kind, name in names])
     keys = [_key(*name, count) for name, count in zip(names, counts, strict=True)]
-    query = f"{_FIND} ({','.join('?' * len(keys))})"
+    query = f"{find} ({','.join('?' * len(keys))})"
     found = {row[0]: Record(*row) for row in database.execute(query, keys)}
     return [(key, found.get(key)) for key in keys]
 

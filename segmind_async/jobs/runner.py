@@ -262,7 +262,9 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
         """Yield what is still to be sent, and remember every row until its outcome comes."""
         index = 0
         batches = batches_of(self._rows, AT_ONCE)
-        async with aclosing(matched(self.journal, batches, dedupe=self._options.dedupe)) as rows:
+        options = self._options
+        passing = matched(self.journal, batches, dedupe=options.dedupe, raw=options.hand_on)
+        async with aclosing(passing) as rows:
             async for known in rows:
                 self.report.repeated += known.repeated
                 request = None if known.repeated else self._to_do(known)
@@ -277,17 +279,15 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
     def _to_do(self, known: Known) -> ChatRequest | None:
         self._read += 1
         request = self._request(known)
-        if isinstance(request, _Asked):
-            return request
-        return Settled(request) if self._options.hand_on else None
+        return Settled(request) if isinstance(request, Outcome) else request
 
-    def _request(self, known: Known) -> _Asked | Outcome[Any]:
-        """Return what to do for a row: a call, or what has become of it already."""
+    def _request(self, known: Known) -> _Asked | Outcome[Any] | None:
+        """Return what to do for a row: a call, or an outcome to hand on; None for neither."""
         row, record = known.row, known.record
         if row.request is None:
             self.report.count(Status.FAILED, UNUSABLE, row.problem)
             error = InvalidRequestError(row.problem or "the row cannot be used")
-            return Outcome(row.index, row.id, Status.FAILED, None, error)
+            return Outcome(row.index, row.id, Status.FAILED, None, error) if self._options.hand_on else None
         if record is None:
             record = self._read_draft(known)
         elif self._options.again(record):
@@ -297,6 +297,8 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
         self.report.resumed += 1
         self._failed_earlier += record.kind is not None
         self.report.book(record)
+        if not self._options.hand_on:
+            return None
         return outcome_of(record, row, row.request.model or self._model, self._shape)
 
     def _read_draft(self, known: Known) -> Record | None:
