@@ -151,6 +151,8 @@ class Call:
             except BaseException:
                 # Cancelled, or a bug of ours: it may have gone out.
                 lease.cancelled()
+                tally.in_doubt += 1
+                self._elapsed()
                 if service.notify.hears_attempts():
                     self._tell(None, lease.took)
                 raise
@@ -338,7 +340,9 @@ class Call:
 
     def _tell_retry(self, failure: Failure, wait: float) -> None:
         if self._service.notify.hears_retries():
-            reason = self._service.redactor.text(failure.message)
+            # Not what the service said: that may be a part of a prompt, or of an answer.
+            kind = failure.kind.name.lower().replace("_", " ")
+            reason = kind if failure.status is None else f"{kind}, HTTP {failure.status}"
             event = RetryPlanned(self._model, self.tally.attempts, wait, reason, current_trace())
             self._service.notify.retry(event)
 
@@ -375,8 +379,8 @@ class Call:
         told = replace(
             self._details(),
             status=200,
-            body=to_json(got.raw)[:MAX_BODY],
-            headers=got.headers,
+            body=self._service.redactor.data(to_json(got.raw)[:MAX_BODY]),
+            headers={name: self._service.redactor.text(value) for name, value in got.headers.items()},
             request_id=got.request_id,
         )
         return ToolsNotSupportedError(message, told)

@@ -82,19 +82,25 @@ class Deadlines:
         self._under_way.discard(deadline)
 
     def close(self) -> None:
-        """Let go of the timer."""
+        """Let go of the timer, unless something is still under way: then it ends that, and itself."""
+        if not self._under_way:
+            self._forget_timer()
+
+    def _forget_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
         self._timer, self._looks_at = None, math.inf
 
     def _look_at(self, at: float) -> None:
-        self.close()
+        self._forget_timer()
         assert self._loop is not None
-        self._timer, self._looks_at = self._loop.call_at(at, self._look), at
+        self._timer, self._looks_at = self._loop.call_at(at, self._look, at), at
 
-    def _look(self) -> None:
+    def _look(self, due_by: float) -> None:
         """End what is due, and come back for the next."""
-        due_by, self._looks_at = self._looks_at, math.inf
+        if due_by != self._looks_at:
+            return  # the timer of a loop that was left, and lives on
+        self._looks_at = math.inf
         for deadline in [each for each in self._under_way if each.at <= due_by]:
             self._under_way.discard(deadline)
             deadline.expire()

@@ -170,4 +170,4 @@ class Conversation(Generic[T]):
             elapsed=self._tally.elapsed,
             cost=self._tally.cost,
         )
-        return kind(redactor.text(message), details, self.answers)
+        return kind(redactor.text(message), details, tuple(map(redactor.text, self.answers)))

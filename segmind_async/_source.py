@@ -19,7 +19,7 @@ class Source:
             self._rows: AsyncIterator[Request] | Iterator[Request] = aiter(rows)
         else:
             self._rows = iter(rows)
-        self.plain = isinstance(self._rows, Iterator)
+        self.plain = not isinstance(self._rows, AsyncIterator)
         """Whether a row is there without waiting for it: then `pull_nowait` reads, else `pull`."""
         self._lock = asyncio.Lock()
         self._count = 0

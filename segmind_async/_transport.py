@@ -10,7 +10,7 @@ import asyncio
 import io
 import math
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import aiohttp
 
@@ -18,6 +18,9 @@ from ._core.failures import Billing, Failure, Kind, unreadable
 from ._deadlines import Deadline, Deadlines
 from ._sessions import SessionPool
 from .config import Timeouts
+
+if TYPE_CHECKING:
+    from multidict import CIMultiDictProxy
 
 # aiohttp hands smaller bodies to the socket in one piece, and warns about larger ones.
 _IN_ONE_PIECE = 512 * 1024
@@ -66,15 +69,17 @@ class Headers(Mapping[str, str]):
 
     __slots__ = ("_received",)
 
-    def __init__(self, received: Mapping[str, str]) -> None:
+    def __init__(self, received: CIMultiDictProxy[str]) -> None:
         self._received = received
 
     def __getitem__(self, name: str) -> str:
-        return self._received[name]
+        # Of repeated ones the last: a proxy adds its own behind the service's.
+        return self._received.getall(name)[-1]
 
     def get(self, name: str, default: str | None = None) -> str | None:  # type: ignore[override]  # of text alone
         """Return a header, *default* without one."""
-        return self._received.get(name, default)
+        values = self._received.getall(name, None)
+        return values[-1] if values else default
 
     def __iter__(self) -> Iterator[str]:
         return iter({name.lower(): None for name in self._received})

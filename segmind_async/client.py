@@ -175,7 +175,11 @@ class SegmindClient(ScopedClient):
         except TimeoutError as error:
             tally = call.tally
             details = ErrorDetails(
-                model=model or self._options.model, attempts=tally.attempts, cost=tally.cost
+                model=model or self._options.model,
+                attempts=tally.attempts,
+                in_doubt=tally.in_doubt,
+                elapsed=tally.elapsed,
+                cost=tally.cost,
             )
             raise APITimeoutError(f"no answer within timeout={timeout:g} s", details) from error
 

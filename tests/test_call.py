@@ -328,3 +328,11 @@ async def test_bad_requests_are_refused_before_anything_is_sent(messages, parame
         with pytest.raises(sa.InvalidRequestError, match=says):
             await c.chat(messages, **parameters)
     assert transport.requests == []
+
+
+async def test_a_call_that_was_given_up_says_that_it_may_have_been_paid() -> None:
+    async with client(ScriptedTransport(latency=60.0)) as c:
+        with pytest.raises(sa.APITimeoutError) as caught:
+            await c.chat("x", timeout=5.0)
+    details = caught.value.details
+    assert (details.attempts, details.in_doubt, details.elapsed) == (1, 1, 5.0)

@@ -531,3 +531,28 @@ async def test_what_others_had_reserved_comes_back_without_a_rise() -> None:
         async with c.fan_out(["row"], on_exhausted="wait") as outcomes:
             assert [outcome.status async for outcome in outcomes] == ["ok"]
         assert 600 < anyio.current_time() < 3600
+
+
+async def test_rows_that_can_be_read_either_way_are_waited_for() -> None:
+    class Either:
+        def __init__(self) -> None:
+            self.left = 3
+
+        def __aiter__(self) -> Either:
+            return self
+
+        async def __anext__(self) -> str:
+            await anyio.sleep(1)
+            self.left -= 1
+            if self.left < 0:
+                raise StopAsyncIteration
+            return "row"
+
+        def __iter__(self) -> Either:
+            return self
+
+        def __next__(self) -> str:
+            raise AssertionError("this would block the loop")
+
+    async with client() as c:
+        assert [o.status.value for o in await c.chat_many(Either())] == ["ok"] * 3

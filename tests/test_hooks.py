@@ -44,10 +44,10 @@ async def test_attempts_retries_and_balances_are_told_in_order() -> None:
     assert first == sa.AttemptEnded(
         "gpt-5.4-mini", 1, "unavailable", 503, 1.5, None, False, None, "planner/a"
     )
-    assert (waits.attempt, waits.reason, waits.trace) == (1, "HTTP 503: busy", "planner/a")
+    assert (waits.attempt, waits.reason, waits.trace) == (1, "unavailable, HTTP 503", "planner/a")
     assert 2 <= waits.wait <= 2.2
     assert (second.attempt, second.outcome, second.status, second.in_doubt) == (2, "disconnected", None, True)
-    assert (again.attempt, again.wait, again.reason) == (2, 0, "the connection was lost")
+    assert (again.attempt, again.wait, again.reason) == (2, 0, "disconnected")
     assert last == sa.AttemptEnded(
         "gpt-5.4-mini", 3, "answered", 200, 1.5, Decimal("0.25"), False, "r-1", "planner/a"
     )
@@ -154,7 +154,7 @@ async def test_records_are_constant_names_with_fields(caplog: pytest.LogCaptureF
     assert (fields["model"], fields["attempt"], fields["outcome"], fields["cost"], fields["trace"]) == (
         "gpt-5.4-mini", 2, "answered", Decimal("0.25"), "planner"
     )  # fmt: skip
-    assert caplog.records[1].__dict__["reason"] == "HTTP 503: no"
+    assert caplog.records[1].__dict__["reason"] == "unavailable, HTTP 503"
     assert "a secret prompt" not in str([record.__dict__ for record in caplog.records])
 
 

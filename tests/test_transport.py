@@ -17,11 +17,12 @@ import aiohttp
 import anyio
 import pytest
 from aiohttp import web
-from multidict import CIMultiDict
+from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 import segmind_async as sa
 from segmind_async._core.failures import Billing, Kind
+from segmind_async._deadlines import Deadlines
 from segmind_async._transport import Headers, WireRequest, _failure
 from segmind_async.emulator import Emulator, faults
 from segmind_async.testing import Reply, ScriptedTransport, answer
@@ -329,8 +330,9 @@ async def test_a_call_in_another_loop_while_this_one_has_some_is_refused() -> No
 
 
 async def test_headers_are_a_mapping_with_names_in_lower_case() -> None:
-    headers = Headers(CIMultiDict([("X-Cost", "1"), ("Set-Cookie", "a"), ("Set-Cookie", "b")]))
-    plain = {"x-cost": "1", "set-cookie": "a"}
+    received = CIMultiDict([("X-Cost", "1"), ("Set-Cookie", "a"), ("Set-Cookie", "b")])
+    headers = Headers(CIMultiDictProxy(received))
+    plain = {"x-cost": "1", "set-cookie": "b"}
     assert headers == plain
     assert dict(headers) == plain
     assert (headers["x-cost"], headers.get("x-cost"), headers.get("gone"), len(headers)) == (
@@ -428,3 +430,37 @@ def _self_signed() -> Any:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
     return context
+
+
+def test_a_timer_of_a_loop_that_was_left_ends_nothing_in_another() -> None:
+    deadlines = Deadlines()
+    first, second = asyncio.new_event_loop(), asyncio.new_event_loop()
+
+    async def quick(seconds: float) -> None:
+        with deadlines.after(asyncio.get_running_loop(), seconds):
+            await asyncio.sleep(0)
+
+    async def slow() -> None:
+        with deadlines.after(asyncio.get_running_loop(), 60.0):
+            await asyncio.sleep(0.1)
+
+    first.run_until_complete(quick(0.02))
+    second.run_until_complete(quick(60.0))
+    first.run_until_complete(slow())
+    first.close()
+    second.close()
+
+
+async def test_closing_leaves_a_deadline_to_what_is_under_way() -> None:
+    deadlines = Deadlines()
+    with pytest.raises(TimeoutError):
+        with deadlines.after(asyncio.get_running_loop(), 1.0):
+            deadlines.close()
+            await anyio.sleep(5)
+    assert anyio.current_time() < 2.0
+
+
+def test_of_repeated_headers_the_last_one_counts() -> None:
+    told = Headers(CIMultiDictProxy(CIMultiDict([("Retry-After", "2"), ("retry-after", "30")])))
+    assert (told["retry-after"], told.get("retry-after"), dict(told)) == ("30", "30", {"retry-after": "30"})
+    assert told.get("x-cost") is None

@@ -65,7 +65,11 @@ def _read_with_care(body: bytes, error: ValueError) -> object:
     if not body.strip(_BOM + b" \t\r\n"):
         raise UnreadableError("an empty body") from error
     if body.startswith(_BOM):
-        return read_object(body[len(_BOM) :])
+        body = body[len(_BOM) :]
+        try:
+            return from_json(body)
+        except ValueError as later:
+            error = later
     return _with_half_characters(body, error)
 
 

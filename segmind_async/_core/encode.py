@@ -26,6 +26,7 @@ _Translate: TypeAlias = Callable[[JsonObject], JsonObject]
 ROLES = frozenset({"system", "developer", "user", "assistant", "tool"})
 
 _DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+);base64,", re.ASCII)
+_SENDABLE = re.compile(r"https?://|data:", re.I)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -120,6 +121,13 @@ def _check_message(place: str, message: object) -> None:
     for number, part in enumerate(content):
         if not isinstance(part, Mapping):
             raise InvalidRequestError(f"{place}.content[{number}] is a {type(part).__name__}; give a part")
+        url = None if isinstance(part, Unread) else _image_url(part)
+        if url is not None and not _SENDABLE.match(url):
+            # A copy of what image() gave for a file names the file alone; it would be paid for, and unseen.
+            raise InvalidRequestError(
+                f"{place}.content[{number}] has the image URL {url[:60]!r}, which nobody can fetch; "
+                "give https://… or data:…, and put what image() returns into the message as it is"
+            )
 
 
 def _check_parameters(parameters: JsonObject) -> None:

@@ -183,3 +183,8 @@ def test_no_body_raises_anything_else(body: bytes) -> None:
         assert str(error)
     else:
         assert isinstance(answer.text, str)
+
+
+def test_many_byte_order_marks_are_no_json_and_no_trap() -> None:
+    with pytest.raises(UnreadableError):
+        decode(b"\xef\xbb\xbf" * 2000 + b"<")

@@ -211,3 +211,10 @@ def test_parameters_that_cannot_be_sent(parameters: dict[str, Any], says: str) -
 def test_parameters_pass_as_they_are() -> None:
     got = body("gpt-5.4-mini", "hi", stream=False, response_format={"type": "json_object"}, seed=1)
     assert (got["stream"], got["response_format"], got["seed"]) == (False, {"type": "json_object"}, 1)
+
+
+@pytest.mark.parametrize("model", ["gpt-5.4-mini", "claude-4-sonnet", "gemini-2.5-pro"])
+def test_a_url_that_nobody_could_fetch_is_refused_before_it_is_paid(model: str) -> None:
+    part = {"type": "image_url", "image_url": {"url": "file:///home/me/cat.png"}}
+    with pytest.raises(InvalidRequestError, match=r"messages\[0\].content\[0\] has the image URL 'file:"):
+        encode(model, [{"role": "user", "content": [part]}], {})
