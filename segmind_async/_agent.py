@@ -11,25 +11,34 @@ import inspect
 import logging
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Literal, TypeAlias
 
 import anyio
+import anyio.lowlevel
 import anyio.to_thread
 
+from ._core.credits import Purse
 from ._core.dialogue import ignored_tools
 from ._core.ending import Ending, ending_of
-from ._core.money import to_decimal
-from ._core.tools import BadArgumentsError, Tool, is_async
-from ._core.turns import PROBE, Carrier, Native, cut, unknown_tool, written
+from ._core.money import credits_of
+from ._core.tools import Tool, is_async
+from ._core.turns import PROBE, Carrier, Native, cut, failure, unknown_tool, written
 from ._core.via_schema import ViaSchema
 from ._notify import LOG
+from ._scoped import ScopedClient
 from ._service import Service
 from ._trace import current_trace
 from .agent_result import AgentEnd, AgentResult, ToolRun
 from .config import check_amount, check_choice, check_count
-from .errors import AgentLimitError, BudgetExceededError, ErrorDetails
+from .errors import (
+    AgentLimitError,
+    BudgetExceededError,
+    CreditsError,
+    ErrorDetails,
+    ToolsNotSupportedError,
+)
 from .models import ChatCompletion, JsonObject, Message, Messages, ToolCall
 
 ToolsVia: TypeAlias = Literal["native", "schema"]
@@ -146,8 +155,11 @@ class _Run:
     messages: list[Message]
     tools: Mapping[str, Tool] = field(init=False)
     deadline: float = field(init=False)
+    purse: Purse = field(init=False)
+    """What all its calls draw on, those that end in an error too, and nobody else's."""
+    named: bool | None = None
+    """Whether the service named any answer's cost; None before the first answer."""
     turns: int = 0
-    cost: Decimal | None = None
     tool_runs: list[ToolRun] = field(default_factory=list)
     unfinished: list[ToolRun | None] = field(default_factory=list)
     """What the tools of the turn under way have given back so far."""
@@ -156,19 +168,40 @@ class _Run:
         options = self.options
         self.tools = {one.name: one for one in options.tools}
         self.deadline = math.inf if options.timeout is None else anyio.current_time() + options.timeout
+        self.purse = _purse_of(self.chat)
+
+    @property
+    def cost(self) -> Decimal | None:
+        """What the run has spent; None if it is unknown."""
+        spent = self.purse.spent
+        unknown = self.named is False or (self.named is None and not spent)
+        return None if unknown else credits_of(spent)
 
     async def step(self) -> AgentStep:
         """Take the next step; raises AgentLimitError at a limit of this run."""
         try:
-            with anyio.CancelScope(deadline=self.deadline):
-                return await self._step()
+            # A deadline that passed between two steps would be noticed only when a call is on its way.
+            if anyio.current_time() < self.deadline:
+                with anyio.CancelScope(deadline=self.deadline):
+                    return await self._step()
         except BudgetExceededError as error:
-            # A budget around this one is for its owner to deal with.
-            budget = self.options.budget
-            if budget is None or error.max_credits != to_decimal(budget):
+            if not self._is_own(error):
                 raise
             raise self._limit("budget", f"its budget is used up: {error}") from error
+        except ToolsNotSupportedError as error:
+            # Who gives up on the tools has paid for more than the answer that told.
+            raise ToolsNotSupportedError(error.message, replace(error.details, cost=self.cost)) from error
         raise self._limit("timeout", f"it had no answer within timeout={self.options.timeout:g} s")
+
+    def _is_own(self, error: BudgetExceededError) -> bool:
+        """Tell this run's budget from one around it, which is for its owner to deal with.
+
+        One of the same size in which nothing else was spent is used up just when this one is.
+        """
+        cap = self.purse.cap
+        if cap is None:
+            return False
+        return (error.max_credits, error.spent) == (credits_of(cap), credits_of(self.purse.spent))
 
     async def _step(self) -> AgentStep:
         carrier, most = self.carrier, self.options.max_turns
@@ -202,27 +235,37 @@ class _Run:
         if not (self.tools and self.carrier.needs_tools) or model in seen:
             return
         if not self.tool_runs and ignored_tools(completion):
-            probe = await self.chat(**PROBE, model=model)
-            self._add(probe)
+            try:
+                self._add(await self.chat(**PROBE, model=model))
+            except CreditsError:
+                # The answer is paid, and is all that can be had: better unproven than lost.
+                return
 
     def _add(self, completion: ChatCompletion) -> None:
         if completion.tool_calls:
             self.service.calls_tools.add(completion.model)
-        if completion.cost is not None:
-            self.cost = completion.cost if self.cost is None else self.cost + completion.cost
+        self.named = bool(self.named) or completion.cost is not None
 
     async def _use(self, calls: Sequence[ToolCall]) -> tuple[ToolRun, ...]:
         """Run all tools of one answer; if cancelled, what has ended stays in `unfinished`."""
         room = anyio.Semaphore(self.options.max_parallel)
         self.unfinished = [None] * len(calls)
+        leaving: list[BaseException] = []
 
         async def one(place: int, call: ToolCall) -> None:
-            async with room:
-                self.unfinished[place] = await self._run_tool(call)
+            try:
+                async with room:
+                    self.unfinished[place] = await self._run_tool(call)
+            except (SystemExit, KeyboardInterrupt) as error:
+                # Nobody looks for these in a group, which is all that would come out of the tasks.
+                leaving.append(error)
+                tasks.cancel_scope.cancel()
 
         async with anyio.create_task_group() as tasks:
             for place, call in enumerate(calls):
                 tasks.start_soon(one, place, call)
+        if leaving:
+            raise leaving[0]
         runs = tuple(run for run in self.unfinished if run is not None)
         self.unfinished = []
         self.tool_runs += runs
@@ -244,13 +287,13 @@ class _Run:
         if tool is None:
             return unknown_tool(call.name, self.tools), True
         try:
-            arguments = tool.arguments(call.arguments)
-        except BadArgumentsError as error:
-            return f"Error: {error}", True
-        try:
-            return written(await _called(tool.function, arguments)), False
+            return written(await _called(tool.function, tool.arguments(call.arguments))), False
         except Exception as error:  # noqa: BLE001  # whatever a user wrote: the model may find another way
-            return self.service.redactor.text(f"Error: {type(error).__name__}: {error}"), True
+            return self.service.redactor.text(failure(error)), True
+        except anyio.get_cancelled_exc_class() as error:
+            # Ours goes on from here. Else a tool met with something that others have cancelled.
+            await anyio.lowlevel.checkpoint_if_cancelled()
+            return failure(error), True
 
     def _result(self, ended: AgentEnd, text: str = "") -> AgentResult:
         runs = (*self.tool_runs, *(run for run in self.unfinished if run is not None))
@@ -271,3 +314,16 @@ async def _called(function: Callable[..., object], arguments: Mapping[str, objec
         call = functools.partial(function, **arguments)
         value = await anyio.to_thread.run_sync(call, abandon_on_cancel=True)
     return await value if inspect.isawaitable(value) else value
+
+
+def _purse_of(chat: Chat) -> Purse:
+    """Return a purse of this run alone, where all that its `chat` costs is booked, whatever becomes of it.
+
+    Without a budget a client draws on the purse of the one it came from, and others may too.
+    """
+    client = getattr(chat, "__self__", None)
+    assert isinstance(client, ScopedClient)
+    scope = client._options.scope
+    if any(around.purse is scope.purse for around in scope.line[1:]):
+        scope.purse = Purse(scope.purse)
+    return scope.purse

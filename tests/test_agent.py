@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import json
 import logging
@@ -9,13 +10,16 @@ import pickle
 import threading
 import time
 from decimal import Decimal
-from typing import Any
+from typing import Annotated, Any
 
 import anyio
 import pytest
+from pydantic import AfterValidator
 
 import segmind_async as sa
+from segmind_async._transport import WireResponse
 from segmind_async.emulator import Calls, Emulator, FunctionBrain, Question, ScriptBrain, faults
+from segmind_async.testing import ScriptedTransport, answer
 
 MODELS = ["gpt-5.4-mini", "claude-4-sonnet", "gemini-2.5-flash", "gemini-3-flash"]
 
@@ -503,3 +507,128 @@ async def test_a_closed_client_has_no_agents() -> None:
         client.agent()
     with pytest.raises(sa.ClientClosedError):
         await agent.run("go")
+
+
+async def test_however_a_tool_fails_the_run_goes_on() -> None:
+    def paint(colour: Annotated[str, AfterValidator(lambda name: {"red": 1}[name])]) -> str:
+        return colour
+
+    class MuteError(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError
+
+    def mute() -> None:
+        raise MuteError
+
+    async def meets_cancelled() -> None:
+        other = asyncio.ensure_future(asyncio.sleep(9))
+        other.cancel()
+        await other
+
+    def half() -> None:
+        raise ValueError("no file \udcff here")
+
+    names: list[tuple[str, dict[str, Any]]] = [
+        ("paint", {"colour": "blue"}), ("mute", {}), ("meets_cancelled", {}), ("half", {}), ("paint", {"x": 1})
+    ]  # fmt: skip
+    tools: list[Any] = [paint, mute, meets_cancelled, half]
+    async with emulated(Calls(names), results) as emulator:
+        async with sa.SegmindClient(emulator.key, emulator.url) as client:
+            got = await client.agent(tools=tools).run("go")
+    assert all(run.failed for run in got.tool_runs)
+    assert [run.result for run in got.tool_runs][:4] == [
+        "Error: KeyError: 'blue'",
+        "Error: MuteError: its message cannot be read",
+        "Error: CancelledError: ",
+        "Error: ValueError: no file ? here",
+    ]
+    assert got.ended == "answered"
+
+
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt])
+def test_a_tool_that_ends_the_program_ends_it(kind: type[BaseException]) -> None:
+    async def leave() -> None:
+        raise kind
+
+    async def slow() -> None:
+        await anyio.sleep(1000)
+
+    async def main() -> None:
+        async with emulated(Calls([("slow", {}), ("leave", {})])) as emulator:
+            async with sa.SegmindClient(emulator.key, emulator.url) as client:
+                with pytest.raises(kind):
+                    await client.agent(tools=[leave, slow]).run("go")
+
+    anyio.run(main)
+
+
+async def test_a_step_after_the_deadline_sends_nothing() -> None:
+    row = {"id": "c", "type": "function", "function": {"name": "add", "arguments": '{"a": 1, "b": 2}'}}
+    turn = {"choices": [{"message": {"role": "assistant", "content": None, "tool_calls": [row]}}]}
+    reply = WireResponse(200, {"x-cost": "0.2"}, json.dumps(turn).encode())
+    script = ScriptedTransport(otherwise=lambda _: reply)
+    async with sa.SegmindClient("k", transport=script) as client:
+        with pytest.raises(sa.AgentLimitError, match="timeout=10 s") as caught:
+            async for _ in client.agent(tools=[add], timeout=10).steps("go"):
+                await anyio.sleep(20)
+        assert len(script.requests) == 1
+        assert caught.value.result.cost == client.statistics().spent == Decimal("0.2")
+
+
+@pytest.mark.parametrize("budget", [0.1 / 3, 1 / 7, Decimal("0.0333333333333333333")])
+async def test_a_budget_of_many_decimals_is_the_agents_own(budget: Decimal | float) -> None:
+    replies = [answer("x", cost="0.2") for _ in range(3)]
+    async with sa.SegmindClient("k", transport=ScriptedTransport(replies)) as client:
+        await client.chat("what it costs")
+        with pytest.raises(sa.AgentLimitError, match="its budget is used up"):
+            await client.agent(budget=budget).run("go")
+
+
+async def test_a_budget_of_the_same_size_around_the_agents_own_is_told_apart() -> None:
+    async with emulated(*["x"] * 99, cost="0.01") as emulator:
+        async with sa.SegmindClient(emulator.key, emulator.url, limits=sa.Limits(first_cost=0.01)) as client:
+            scoped = client.budget(max_credits=0.2)
+            with pytest.raises(sa.BudgetExceededError):
+                while True:
+                    await scoped.chat("what it costs")
+            assert (await client.agent(budget=0.2).run("enough")).cost == Decimal("0.01")
+            with pytest.raises(sa.BudgetExceededError):
+                await scoped.agent(budget=0.2).run("go")
+
+
+@pytest.mark.parametrize("around", [None, 500])
+async def test_what_a_run_has_cost_counts_answers_that_were_of_no_use(around: float | None) -> None:
+    script = ScriptedTransport(otherwise=lambda _: answer("no JSON", cost="0.2"), latency=0.2)
+    async with sa.SegmindClient("k", transport=script) as client:
+        scoped = client.budget(max_credits=around)
+        with pytest.raises(sa.AgentLimitError) as caught:
+            await scoped.agent(tools=[add], tools_via="schema", timeout=0.3).run("go")
+    assert caught.value.result.cost == caught.value.details.cost == Decimal("0.2")
+
+
+@pytest.mark.parametrize("around", [None, 20])
+async def test_what_others_spend_is_no_cost_of_the_run(around: float | None) -> None:
+    async with emulated(*["x"] * 9, cost="0.01") as emulator:
+        async with sa.SegmindClient(emulator.key, emulator.url) as client:
+            scoped = client.budget(max_credits=around)
+            await scoped.chat("another's")
+            for _ in range(2):
+                assert (await scoped.agent().run("go")).cost == Decimal("0.01")
+
+
+async def test_an_answer_is_kept_when_the_budget_cannot_pay_for_the_probe() -> None:
+    script = ScriptedTransport([answer("the answer", cost="0.2")])
+    async with sa.SegmindClient("k", transport=script) as client:
+        got = await client.agent(tools=[add], budget=0.05).run("go")
+    assert (got.text, got.ended, got.cost, len(script.requests)) == (
+        "the answer", "answered", Decimal("0.2"), 1
+    )  # fmt: skip
+
+
+async def test_tools_that_do_not_arrive_cost_the_answer_and_the_probe() -> None:
+    script = ScriptedTransport([answer("words", cost="0.2"), answer("words", cost="0.001")])
+    async with sa.SegmindClient("k", transport=script) as client:
+        with pytest.raises(sa.ToolsNotSupportedError) as caught:
+            await client.agent(tools=[add]).run("go")
+    assert caught.value.details.cost == Decimal("0.201")
+    assert caught.value.body

@@ -10,7 +10,7 @@ from pydantic_core import to_json
 from ..errors import InvalidRequestError
 from ..models import ChatCompletion, JsonObject, Message, Messages, ToolCall
 from .dialogue import result_of, said
-from .tools import Tool, tool
+from .tools import BadArgumentsError, Tool, tool
 
 Json: TypeAlias = dict[str, object]
 
@@ -109,6 +109,16 @@ def written(value: object) -> str:
     text = value if isinstance(value, str) else to_json(value, fallback=str, bytes_mode="base64").decode()
     # Half a character, as file names may hold it, would make every later call of the agent impossible.
     return text.encode("utf-8", "replace").decode()
+
+
+def failure(error: BaseException) -> str:
+    """Tell the model what a tool raised, or what is wrong with the arguments it was sent."""
+    try:
+        words = str(error)
+    except Exception:  # noqa: BLE001  # a user's class: its __str__ may do anything
+        words = "its message cannot be read"
+    said_by = "" if isinstance(error, BadArgumentsError) else f"{type(error).__name__}: "
+    return written(f"Error: {said_by}{words}")
 
 
 def cut(text: str, most: int) -> str:
