@@ -19,6 +19,7 @@ import anyio
 import anyio.lowlevel
 import anyio.to_thread
 
+from ._admission import CallScope
 from ._core.credits import Purse
 from ._core.dialogue import ignored_tools
 from ._core.ending import Ending, ending_of
@@ -27,7 +28,6 @@ from ._core.tools import Tool, is_async
 from ._core.turns import PROBE, Carrier, Native, cut, failure, unknown_tool, written
 from ._core.via_schema import ViaSchema
 from ._notify import LOG
-from ._scoped import ScopedClient
 from ._service import Service
 from ._trace import current_trace
 from .agent_result import AgentEnd, AgentResult, ToolRun
@@ -101,10 +101,14 @@ class Agent:
     """
 
     def __init__(
-        self, service: Service, chat: Callable[[], Chat], options: AgentOptions, parameters: JsonObject
+        self,
+        service: Service,
+        scoped: Callable[[], tuple[Chat, CallScope]],
+        options: AgentOptions,
+        parameters: JsonObject,
     ) -> None:
         self._service = service
-        self._chat = chat
+        self._scoped = scoped
         self._options = options
         self._carrier: Carrier = _CARRIERS[options.tools_via](options.tools)
         self._parameters = parameters
@@ -139,7 +143,10 @@ class Agent:
         options, carrier = self._options, self._carrier
         asking = {"model": options.model, **self._parameters, **carrier.parameters()}
         opening = carrier.opening(options.system, task)
-        return _Run(self._service, self._chat(), options, carrier, asking, opening)
+        chat, scope = self._scoped()
+        run = _Run(self._service, chat, options, carrier, asking, opening)
+        run.purse = _own_purse(scope)
+        return run
 
 
 @dataclass(slots=True)
@@ -168,7 +175,6 @@ class _Run:
         options = self.options
         self.tools = {one.name: one for one in options.tools}
         self.deadline = math.inf if options.timeout is None else anyio.current_time() + options.timeout
-        self.purse = _purse_of(self.chat)
 
     @property
     def cost(self) -> Decimal | None:
@@ -316,14 +322,11 @@ async def _called(function: Callable[..., object], arguments: Mapping[str, objec
     return await value if inspect.isawaitable(value) else value
 
 
-def _purse_of(chat: Chat) -> Purse:
-    """Return a purse of this run alone, where all that its `chat` costs is booked, whatever becomes of it.
+def _own_purse(scope: CallScope) -> Purse:
+    """Return a purse of this run alone, where all that its calls cost is booked, whatever becomes of them.
 
     Without a budget a client draws on the purse of the one it came from, and others may too.
     """
-    client = getattr(chat, "__self__", None)
-    assert isinstance(client, ScopedClient)
-    scope = client._options.scope
     if any(around.purse is scope.purse for around in scope.line[1:]):
         scope.purse = Purse(scope.purse)
     return scope.purse

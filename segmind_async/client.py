@@ -394,4 +394,5 @@ class SegmindClient(ScopedClient):
         self._check_open()
         limits = (max_turns, budget, timeout, max_result_chars, max_parallel)
         options = AgentOptions(runnable(tools), tools_via, system, model, *limits)
-        return Agent(self._service, lambda: self.budget(max_credits=budget).chat, options, parameters)
+        scoped = lambda: ((own := self.budget(max_credits=budget)).chat, own._options.scope)  # noqa: E731
+        return Agent(self._service, scoped, options, parameters)

@@ -285,15 +285,15 @@ class Journal:
             database.execute(tables.INDEX)
             database.commit()
             self._last = database.execute("SELECT coalesce(max(number), 0) FROM rows").fetchone()[0]
-        except sqlite3.Error as error:
+        except BaseException as error:
+            if database is not None:
+                database.close()
+            if not isinstance(error, sqlite3.Error):
+                raise
             raise JournalError(
                 f"the journal {str(self.path)!r} cannot be used ({error}); "
                 "name another one, or delete it to begin anew"
             ) from error
-        except BaseException:
-            if database is not None:
-                database.close()
-            raise
         return database
 
 
