@@ -115,10 +115,12 @@ class Committer:
         # Whoever waits for it may give up, and this goes on all the same.
         self.opened.set_running_or_notify_cancel()
         try:
-            database = connect()
+            # Room first: where there is none, nothing is opened.
             self._reserve.make()
+            database = connect()
         except BaseException as error:  # noqa: BLE001  # whoever opens gets it
             self._open = False
+            self._reserve.give_back()
             self.opened.set_exception(error)
             return
         self.opened.set_result(None)
