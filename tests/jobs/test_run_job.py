@@ -543,3 +543,13 @@ async def test_a_queued_answer_that_does_not_fit_is_not_fetched_again(tmp_path: 
         assert run.report.taken_over == 0
     with JournalReader(tmp_path / "j") as reader:
         assert reader.totals().spent == emulator.world.account.spent
+
+
+async def test_a_row_is_the_same_in_whatever_order_its_fields_stand(tmp_path: Path) -> None:
+    transport = ScriptedTransport()
+    first = [{"role": "user", "content": "hello"}]
+    again = [{"content": "hello", "role": "user"}]
+    async with client(transport) as opened:
+        await outcomes(opened.run_job([sa.ChatRequest(first, top_p=1, seed=2)], journal=tmp_path / "j"))
+        await outcomes(opened.run_job([sa.ChatRequest(again, seed=2, top_p=1)], journal=tmp_path / "j"))
+    assert len(transport.requests) == 1
