@@ -22,9 +22,10 @@ from ..jobs.labels import Labels
 from ..jobs.outputs import check_output
 from ..jobs.plan import JobOptions, settings_of
 from ..jobs.rows import MakeRequest, Row, open_rows
-from ..jobs.runner import DISK, JobReport, JobRun
+from ..jobs.runner import DISK, JobRun
 from ..jobs.sampling import chosen, only
 from ..jobs.spool import spool, spool_of
+from ..jobs.tally import JobReport
 from ..models import FanOutReport, Status
 from .asking import balance_of, check_affordable, show_forecast
 from .live import Live

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .journal import JournalError
 from .plan import JobOptions
-from .runner import JobReport, JobRun
+from .runner import JobRun
+from .tally import JobReport
 
 __all__ = ["JobOptions", "JobReport", "JobRun", "JournalError"]

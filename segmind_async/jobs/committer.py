@@ -72,10 +72,10 @@ class Committer:
     def __repr__(self) -> str:
         return f"Committer({'open' if self._open else 'closed'}, trouble={self.trouble!r})"
 
-    def ask(self, work: Work[T]) -> Future[T]:
+    def ask(self, work: Work[T], *, urgent: bool = True) -> Future[T]:
         """Have *work* done; the future ends when it is on the disk. It may be done twice, if once fails."""
         done: Future[T] = Future()
-        self._ask(_Asked(work, done, urgent=True))
+        self._ask(_Asked(work, done, urgent))
         return done
 
     def ask_here(self, work: Work[None], *, urgent: bool = False) -> asyncio.Future[None]:

@@ -13,11 +13,12 @@ from typing import TypeAlias
 import anyio
 
 from ..models import Status
-from .journal import Record
 from .outputs import open_output
-from .results import UNUSABLE, row_of
+from .record import Record
+from .results import row_of
 from .rows import Row
-from .runner import JobReport, JobRun
+from .runner import JobRun
+from .tally import UNUSABLE, JobReport
 
 OpenRows: TypeAlias = Callable[[], AbstractContextManager[Iterator[Row]]]
 

@@ -12,7 +12,6 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from decimal import Decimal
-from itertools import islice
 
 from .._core.encode import encode
 from .._core.estimate import BYTES_PER_TOKEN, foretell
@@ -21,9 +20,10 @@ from .._core.prices import first_guess, is_listed, mean_seconds
 from ..errors import InvalidRequestError
 from ..models import ChatRequest
 from .extrapolation import Interval, Moments, mean_of_rest, share
-from .identity import AT_ONCE, Known, batches_of, digest_of, matched
-from .journal import Journal, Record
+from .identity import Known, batches_of, digest_of, matched
+from .journal import Journal
 from .plan import JobOptions
+from .record import Record
 from .rows import Row
 
 MEANS_TO_WORST = 8
@@ -220,7 +220,7 @@ async def forecast(
     result, options = Forecast(terms), options or JobOptions()
     with closing(_Digests()) as seen:
         async for known in _known(rows, journal, options.dedupe):
-            again = known.record is not None and options.again(known.record)
+            again = known.record is not None and options.again(known.record.kind)
             repeated = known.row.request is not None and seen.had(known.digest)
             result.add(known, again=again, repeated=repeated, dedupe=options.dedupe)
     return result
@@ -228,12 +228,11 @@ async def forecast(
 
 async def _known(rows: Iterator[Row], journal: Journal | None, dedupe: bool) -> AsyncIterator[Known]:
     if journal is not None:
-        async for known in matched(journal, batches_of(rows, AT_ONCE), dedupe=dedupe):
+        async for known in matched(journal, batches_of(rows), dedupe=dedupe):
             yield known
         return
-    while batch := list(islice(rows, AT_ONCE)):
-        for row in batch:
-            yield Known(row, "", digest_of(row.request) if row.request else b"", None, None)
+    for row in rows:
+        yield Known(row, "", digest_of(row.request) if row.request else b"", None, None)
 
 
 class _Digests:

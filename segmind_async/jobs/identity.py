@@ -7,16 +7,18 @@ from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterab
 from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 from dataclasses import dataclass, replace
 from itertools import islice
+from operator import attrgetter
 
 from pydantic_core import to_json
 
 from ..models import ChatRequest
 from .committer import of
-from .journal import Journal, Record
+from .journal import Journal
+from .record import Record
 from .rows import Row
+from .stretches import LENGTH
 
-AT_ONCE = 64
-"""Rows that are looked up in the journal together, and so read ahead."""
+_INDEX = attrgetter("index")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +30,7 @@ class Known:
     digest: bytes
     record: Record | None
     """What became of it, if that is known of this very request."""
-    earlier: int | None
+    replaces: int | None
     """Number of the record that a new one replaces."""
     repeated: bool = False
     """Whether it shares the answer of a row before it, which asks the same."""
@@ -48,35 +50,55 @@ def _sorted(value: object) -> object:
     return value
 
 
-def name_of(row: Row, digest: bytes, *, dedupe: bool = False) -> tuple[str, str]:
+def fingerprint_of(rows: Sequence[Row], first: int) -> bytes | None:
+    """Return what tells a stretch of the input, from index *first* on, from any other.
+
+    It goes by more than the rows' names and digests, the order of their fields for one, and is had for a
+    tenth of the work. None if it cannot be told, or the rows are not as many or not where they should be.
+    """
+    if [*map(_INDEX, rows)] != [*range(first, first + LENGTH)]:
+        return None
+    try:
+        canonical = to_json([(row.id, row.has_id, row.problem, _asked(row.request)) for row in rows])
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        return None
+    return hashlib.sha256(canonical).digest()[:16]
+
+
+def _asked(request: ChatRequest | None) -> tuple[object, ...] | None:
+    return None if request is None else (request.messages, request.model, request.parameters)
+
+
+def name_of(row: Row, digest: bytes, *, dedupe: bool = False) -> str:
     """Return what a row is called: its id, else what it asks.
 
     With *dedupe* it is always what it asks, whatever its id: rows of one name have one answer.
     """
-    return ("id", row.id) if row.has_id and not dedupe else ("request", digest.hex())
+    return f"id {row.id}" if row.has_id and not dedupe else f"request {digest.hex()}"
 
 
 async def matched(
     journal: Journal, batches: AsyncIterator[list[Row]], *, dedupe: bool = False, raw: bool = True
 ) -> AsyncGenerator[Known, None]:
     """Yield every row with its record, its answer only if *raw*; a pass over the input from its beginning."""
-    await of(journal.forget_occurrences())
+    await of(journal.begin_pass())
     async with closing(batches):
         async for batch in batches:
-            for known in await _looked_up(journal, [_identified(row) for row in batch], dedupe, raw):
+            for known in await looked_up(journal, batch, dedupe=dedupe, raw=raw):
                 yield known
 
 
-async def _looked_up(
-    journal: Journal, batch: list[tuple[Row, bytes]], dedupe: bool, raw: bool
+async def looked_up(
+    journal: Journal, batch: Sequence[Row], *, dedupe: bool = False, raw: bool = True
 ) -> list[Known]:
-    names = [name_of(row, digest, dedupe=dedupe) for row, digest in batch]
+    """Return the next rows of a pass over the input with their records."""
+    rows = [_identified(row) for row in batch]
+    names = [name_of(row, digest, dedupe=dedupe) for row, digest in rows]
     found = await of(journal.look_up(names, shared=dedupe, raw=raw))
-    times = await of(journal.occurrences([name for _, name in names])) if dedupe else [1] * len(names)
     known = []
-    for (row, digest), (key, record), nth in zip(batch, found, times, strict=True):
+    for (row, digest), (key, record, occurrence) in zip(rows, found, strict=True):
         same = record if record is not None and record.digest == digest else None
-        repeated = nth > 1 and row.request is not None
+        repeated = dedupe and occurrence > 1 and row.request is not None
         known.append(Known(row, key, digest, same, record.number if record else None, repeated))
     return known
 
@@ -93,7 +115,7 @@ def _identified(row: Row) -> tuple[Row, bytes]:
         return unusable, b""
 
 
-async def batches_of(rows: Iterable[Row] | AsyncIterable[Row], at_once: int) -> AsyncIterator[list[Row]]:
+async def batches_of(rows: Iterable[Row] | AsyncIterable[Row]) -> AsyncIterator[list[Row]]:
     """Yield rows many at a time, or one at a time if waiting for the next may take long."""
     if isinstance(rows, AsyncIterable):
         async with closing(rows):
@@ -101,7 +123,7 @@ async def batches_of(rows: Iterable[Row] | AsyncIterable[Row], at_once: int) -> 
                 yield [row]
         return
     taken = iter(rows)
-    while batch := list(islice(taken, at_once)):
+    while batch := list(islice(taken, LENGTH)):
         yield batch
 
 

@@ -14,15 +14,16 @@ import json
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
 from ..errors import ConfigurationError
-from . import tables
+from . import occurrences, stretches, tables
 from .committer import Committer
 from .lock import Lock, is_on_network
-from .statements import count, put
+from .record import COLUMNS, Draft, Record
+from .statements import put
+from .stretches import Stretch
 
 _SAFE_WAL = ((3, 51, 3), (3, 50, 7), (3, 44, 6))
 """SQLite releases from which WAL no longer loses commits (3.50 and 3.44: the fix was taken back to them)."""
@@ -34,65 +35,16 @@ class JournalError(ConfigurationError):
     """The journal cannot be used; the message says why, and the way out."""
 
 
-@dataclass(slots=True)
-class Record:
-    """One finished row."""
+class Found(NamedTuple):
+    """What is known of a row of the input."""
 
     key: str
-    """What the row is known by, over all runs."""
-    digest: bytes
-    """What its request was: a row with another one is asked again."""
-    status: str
-    kind: str | None = None
-    """Class of its error."""
-    message: str | None = None
-    """What its error says."""
-    place: int | None = None
-    """Its index in the input, when it was asked."""
-    units: int | None = None
-    """What it cost, in units of 10⁻¹⁰ credit; None if the service did not say."""
-    seconds: float | None = None
-    """From its first slot to its answer."""
-    attempts: int = 0
-    in_doubt: int = 0
-    """Attempts of it that may have been billed although their answer was lost."""
-    at: float = 0.0
-    """When it ended, in epoch seconds."""
-    label: str | None = None
-    truth: str | None = None
-    """The right label, where the input names one."""
-    parsed: str | None = None
-    """What was read from the answer, as JSON."""
-    excerpt: str | None = None
-    """How its question begins, for rows that are worth a look."""
-    raw: bytes | None = None
-    """The provider's answer as it came."""
-    number: int | None = None
-    """Its place in the log; of several records of a key the last one counts."""
+    """What it is known by, over all runs."""
+    record: Record | None
+    """The last one that was kept of it."""
+    occurrence: int
+    """How often its name has come by, from 1."""
 
-
-class Draft(NamedTuple):
-    """An answer as it came, before anything was read from it."""
-
-    key: str
-    digest: bytes
-    units: int | None
-    """What the row has cost so far, in the run that received it."""
-    raw: bytes
-
-    def after(self, earlier: Draft | None) -> Draft:
-        """Return this draft with what the row has cost in the runs before."""
-        if earlier is None or earlier.units is None or self.units is None or self.units > earlier.units:
-            return self
-        return self._replace(units=self.units + earlier.units)
-
-
-COLUMNS = (
-    "key", "digest", "status", "kind", "message", "place", "units", "seconds", "attempts", "in_doubt", "at",
-    "label", "truth", "parsed", "excerpt",
-)  # fmt: skip
-"""Those of a record that stand in `rows`; answers are in a table of their own, so that looking through
-many rows does not read them all."""
 
 _INSERT = f"INSERT INTO rows (number, {', '.join(COLUMNS)}) VALUES"  # names alone
 _FOUND = ", ".join(f"rows.{name}" for name in COLUMNS)
@@ -119,6 +71,8 @@ class Journal:
         self.path = path = path.resolve()
         self._last = 0
         """Number of the last record."""
+        self._passed = 0
+        """How many rows at the beginning of the input this pass over it has left out."""
         self._drafted = False
         self._connect = connect or _connected
         self._lock = Lock(path.with_name(path.name + ".lock"))
@@ -168,37 +122,64 @@ class Journal:
         put(database, _INSERT, [(number, *_values(record)) for number, record in numbered])
         answers = [(number, record.raw) for number, record in numbered if record.raw is not None]
         put(database, "INSERT INTO answers VALUES", answers)
-        replaced = [(record.number,) for record, _ in kept if record.number is not None]
+        replaced = [(record.replaces,) for record, _ in kept if record.replaces is not None]
         database.executemany("UPDATE rows SET replaced = 1 WHERE number = ?", replaced)
         ended = [(submission,) for _, submission in kept if submission is not None]
         if ended:
             database.executemany("DELETE FROM submissions WHERE request = ?", ended)
         if self._drafted:
             database.executemany("DELETE FROM drafts WHERE key = ?", [(record.key,) for record, _ in kept])
+        for number, record in numbered:
+            record.number = number
         self._last += len(kept)
 
-    def look_up(
-        self, names: Sequence[tuple[str, str]], *, shared: bool = False, raw: bool = True
-    ) -> Future[list[tuple[str, Record | None]]]:
-        """Return, for each row of *names*, its key and the last record of it, as of the last `index`.
+    def look_up(self, names: Sequence[str], *, shared: bool = False, raw: bool = True) -> Future[list[Found]]:
+        """Return what is known of each row of *names*, as of the last `index`.
 
-        A name is what kind it is of, and itself; the second row of a name in one pass over the input has
-        a key of its own, unless rows of one name share it. Answers are read only if *raw*.
+        A name is what kind it is of, and itself, with a space between; the second row of a name in one pass
+        over the input has a key of its own, unless rows of one name share it. Answers are read only if *raw*.
         """
         find = _FIND_WHOLE if raw else _FIND
-        return self._committer.ask(lambda database: _looked_up(database, names, shared, find))
+
+        def looked_up(database: sqlite3.Connection) -> list[Found]:
+            nth = occurrences.count(database, names, self._passed)
+            keys = names if shared else list(map(occurrences.key_of, names, nth))
+            query = f"{find} ({','.join('?' * len(keys))})"
+            records = {row[0]: Record(*row) for row in database.execute(query, keys)}
+            return [Found(key, records.get(key), times) for key, times in zip(keys, nth, strict=True)]
+
+        return self._committer.ask(looked_up)
 
     def index(self) -> Future[None]:
         """Take up what was kept since the last time into what `look_up` finds."""
         return self._committer.ask(lambda database: _run(database, tables.INDEX))
 
-    def occurrences(self, names: list[str]) -> Future[list[int]]:
-        """Return, for each of *names*, how often it has come by in this pass over the input, from 1."""
-        return self._committer.ask(lambda database: count(database, names))
+    def begin_pass(self) -> Future[None]:
+        """Count occurrences anew: the input is read from its beginning, once more."""
 
-    def forget_occurrences(self) -> Future[None]:
-        """Begin to count anew: the input is read once more."""
-        return self._committer.ask(lambda database: _run(database, "DELETE FROM seen"))
+        def begin(database: sqlite3.Connection) -> None:
+            self._passed = 0
+            database.execute("DELETE FROM seen")
+            database.execute("DELETE FROM taken")
+
+        return self._committer.ask(begin)
+
+    def noted_stretches(self, first: int, at_most: int) -> Future[list[Stretch]]:
+        """Read the finished stretches from the row *first* on, as far as they follow one another."""
+        return self._committer.ask(lambda database: stretches.noted(database, first, at_most))
+
+    def pass_over(self, rows: int) -> Future[None]:
+        """Take the first *rows* rows, whose stretches are noted, as come by; those noted after them end."""
+
+        def pass_over(database: sqlite3.Connection) -> None:
+            self._passed = rows
+            stretches.end_at(database, rows)
+
+        return self._committer.ask(pass_over)
+
+    def note_stretch(self, stretch: Stretch) -> Future[None]:
+        """Write a finished stretch down, with the next rows."""
+        return self._committer.ask(lambda database: stretches.note(database, stretch), urgent=False)
 
     def submitted(self, request: str, digest: bytes, at: float) -> asyncio.Future[None]:
         """Write down the id under which the service queued a request; *at* is in epoch seconds."""
@@ -350,21 +331,6 @@ def _check_settings(database: sqlite3.Connection, path: Path, settings: Settings
                 f"the journal {str(path)!r} is of a job with {name}={before!r}, and now {name}={value!r}: "
                 f"use the same again, or another journal"
             )
-
-
-def _looked_up(
-    database: sqlite3.Connection, names: Sequence[tuple[str, str]], shared: bool, find: str
-) -> list[tuple[str, Record | None]]:
-    counts = [1] * len(names) if shared else count(database, [f"{kind} {name}" for kind, name in names])
-    keys = [_key(*name, count) for name, count in zip(names, counts, strict=True)]
-    query = f"{find} ({','.join('?' * len(keys))})"
-    found = {row[0]: Record(*row) for row in database.execute(query, keys)}
-    return [(key, found.get(key)) for key in keys]
-
-
-def _key(kind: str, name: str, occurrence: int) -> str:
-    # The count stands in front, where no name can be taken for it.
-    return f"{kind} {name}" if occurrence == 1 else f"{kind}#{occurrence} {name}"
 
 
 def _values(record: Record) -> tuple[object, ...]:

@@ -15,7 +15,7 @@ from typing import TypeAlias
 
 from .._core.money import credits_of
 from ..models import Status
-from .journal import Record
+from .record import Record
 
 KEPT = 10
 """Rows of each kind that are kept."""

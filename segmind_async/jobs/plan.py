@@ -14,7 +14,7 @@ from .._parse import Expected
 from ..config import check_choice
 from ..errors import ConfigurationError
 from ..models import ChatCompletion
-from .journal import Record, Settings
+from .journal import Settings
 from .results import Read, Reading
 from .rows import Row
 from .sights import Progress
@@ -58,15 +58,11 @@ class JobOptions:
         """What must be the same when a job goes on: with other keys its rows would be asked again."""
         return {"delivery": self.delivery, "dedupe": self.dedupe}
 
-    def again(self, record: Record) -> bool:
-        """Tell whether a finished row is to be asked again."""
-        if record.kind is None:
+    def again(self, kind: str | None) -> bool:
+        """Tell whether a finished row is asked again; *kind* is the class of its error, None if it is ok."""
+        if kind is None:
             return False
-        return (
-            record.kind in self.retry_failed
-            if isinstance(self.retry_failed, frozenset)
-            else self.retry_failed
-        )
+        return kind in self.retry_failed if isinstance(self.retry_failed, frozenset) else self.retry_failed
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,9 @@ from decimal import Decimal
 from pathlib import Path
 
 from .._core.money import credits_of
-from .journal import COLUMNS, JournalError, Record, check_kind, read_fact
+from .journal import JournalError, check_kind, read_fact
 from .lock import Lock
+from .record import COLUMNS, Record
 
 _AT_ONCE = 4096
 """Rows of one look."""

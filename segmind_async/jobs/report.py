@@ -17,9 +17,10 @@ from pydantic import ValidationError
 from .._core.histogram import Histogram
 from .._core.money import credits_of
 from ..models import Status
-from .journal import JournalError, Record
+from .journal import JournalError
 from .notable import ErrorClass, Notable, NotableRow
 from .reading import JournalReader, Sample
+from .record import Record
 from .scores import Judge, Scores
 from .standing import Recent, Standing, seconds_to_end, seconds_to_floor
 from .timeline import Moment, runs_of, timeline, worked

@@ -17,8 +17,9 @@ from .._core.schema import Shape
 from ..errors import ErrorDetails, OutputValidationError, SegmindError
 from ..models import ChatCompletion, Outcome, Status
 from .identity import Known, excerpt_of
-from .journal import Draft, Record
+from .record import Draft, Record
 from .rows import Row
+from .tally import UNUSABLE
 
 Json: TypeAlias = dict[str, object]
 
@@ -26,9 +27,6 @@ FIELDS: tuple[str, ...] = (
     "id", "index", "status", "text", "label", "parsed", "error", "attempts", "cost", "usage", "elapsed",
 )  # fmt: skip
 """What a row of the output has."""
-
-UNUSABLE = "UnusableRow"
-"""Class of the error of a row that could not be made a request."""
 
 
 class Reading(NamedTuple):
@@ -68,7 +66,7 @@ def record_of(known: Known, outcome: Outcome[Any], reading: Reading, truth: str 
         truth=truth,
         parsed=reading.parsed,
         raw=None if completion is None else to_json(completion.raw),
-        number=known.earlier,
+        replaces=known.replaces,
     )
 
 
@@ -84,7 +82,7 @@ def record_of_draft(known: Known, draft: Draft, parsed: str) -> Record:
         at=time.time(),  # noqa: TID251  # as above
         parsed=parsed,
         raw=draft.raw,
-        number=known.earlier,
+        replaces=known.replaces,
     )
 
 

@@ -7,10 +7,9 @@ that an earlier run has finished are handed out from the journal.
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import aclosing
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Generic, Literal, TypeAlias
 
@@ -33,18 +32,22 @@ from ..errors import (
     NotFoundError,
     OutputError,
 )
-from ..models import ChatCompletion, ChatRequest, FanOutReport, Outcome, Status, T_co
+from ..models import ChatCompletion, ChatRequest, Outcome, Status, T_co
 from . import restart
 from .committer import of
-from .identity import AT_ONCE, Known, batches_of, matched
-from .journal import Draft, Journal, Record
+from .identity import Known, batches_of, closing, looked_up, matched
+from .journal import Journal
 from .notable import Notable
+from .passing import Passing
 from .plan import JobPlan
 from .queueing import JournaledSubmissions
-from .results import UNUSABLE, Reading, outcome_of, record_of, record_of_draft, with_excerpt
+from .record import Draft, Record
+from .results import Reading, outcome_of, record_of, record_of_draft, with_excerpt
 from .rows import Row
 from .sights import LOOK_EVERY, Sights
 from .standing import Standing
+from .stretches import Stretch
+from .tally import UNUSABLE, JobReport
 
 Delivery: TypeAlias = Literal["direct", "queued"]
 Keep: TypeAlias = Callable[[Outcome[Any]], Awaitable[None]]
@@ -71,50 +74,6 @@ class _Asked(ChatRequest):
         super().__init__(request.messages, model=request.model, id=known.row.id)
         self.parameters = request.parameters
         self.known = known
-
-
-@dataclass(slots=True)
-class JobReport:
-    """What a job did, earlier runs included."""
-
-    counts: Counter[str] = field(default_factory=Counter)
-    """Rows by status; they add up to the rows of the input."""
-    errors: Counter[str] = field(default_factory=Counter)
-    """Failed rows by the class of their error."""
-    examples: dict[str, str] = field(default_factory=dict)
-    """What the first failed row of each class says."""
-    right: int = 0
-    judged: int = 0
-    """Rows with a known truth that were answered with a label, and how many of them rightly."""
-    resumed: int = 0
-    """Rows that an earlier run had finished."""
-    repeated: int = 0
-    """Rows that were not asked because one before them asks the same."""
-    taken_over: int = 0
-    """Queued requests of an earlier run whose answers were fetched instead of asking again."""
-    asked_again: int = 0
-    """Those of them that the service no longer knew: their rows may have been paid twice."""
-    fan_out: FanOutReport | None = None
-    """What this run did."""
-
-    @property
-    def accuracy(self) -> float | None:
-        """Share of the judged rows that are right; None if none was judged."""
-        return self.right / self.judged if self.judged else None
-
-    def count(self, status: str, kind: str | None, message: str | None) -> None:
-        """Book one row."""
-        self.counts[str(status)] += 1
-        if kind is not None:
-            self.errors[kind] += 1
-            self.examples.setdefault(kind, message or "")
-
-    def book(self, record: Record) -> None:
-        """Book a row that was asked, and judge it where its truth is known."""
-        self.count(record.status, record.kind, record.message)
-        if record.label is not None and record.truth is not None:
-            self.judged += 1
-            self.right += record.label == record.truth
 
 
 def _submission_of(outcome: Outcome[Any]) -> str | None:
@@ -154,7 +113,7 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
         self._model = str(plan.settings["model"])
         self._shape = None if plan.expected is None else plan.expected.shape
         self._drafts: dict[str, Draft] = {}
-        self._under_way: dict[int, Known] = {}
+        self._under_way: dict[int, tuple[Known, Stretch]] = {}
         self.sights = Sights(service, self._model, plan.progress)
         self._read = 0
         self._failed_earlier = 0
@@ -229,7 +188,7 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
         if not self._ended:
             raise RuntimeError("the job is still sending; call end() first")
         await of(self.journal.index())
-        async for known in matched(self.journal, batches_of(rows, AT_ONCE), dedupe=self._options.dedupe):
+        async for known in matched(self.journal, batches_of(rows), dedupe=self._options.dedupe):
             record = known.record or self.for_now.get(known.key)
             if record is not None and known.repeated:
                 record = replace(record, units=0, attempts=0)
@@ -261,45 +220,82 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
     async def _requests(self) -> AsyncIterator[ChatRequest]:
         """Yield what is still to be sent, and remember every row until its outcome comes."""
         index = 0
-        batches = batches_of(self._rows, AT_ONCE)
-        options = self._options
-        passing = matched(self.journal, batches, dedupe=options.dedupe, raw=options.hand_on)
-        async with aclosing(passing) as rows:
-            async for known in rows:
-                self.report.repeated += known.repeated
-                request = None if known.repeated else self._to_do(known)
+        async with aclosing(self._looked_at()) as rows:
+            async for known, stretch in rows:
+                request = self._to_do(known, stretch)
                 if request is None:
                     continue
                 if isinstance(request, _Asked):
-                    self._under_way[index] = known
+                    self._under_way[index] = known, stretch
                 index += 1
                 yield request
         self.sights.total = self._read
 
-    def _to_do(self, known: Known) -> ChatRequest | None:
-        self._read += 1
-        request = self._request(known)
-        return Settled(request) if isinstance(request, Outcome) else request
+    async def _looked_at(self) -> AsyncGenerator[tuple[Known, Stretch], None]:
+        """Yield the rows of the input, without what is known to be finished as a whole."""
+        options = self._options
+        passing = Passing(self.journal, options.again, look=options.hand_on)
+        await of(self.journal.begin_pass())
+        async with closing(batches := batches_of(self._rows)):
+            async for batch in batches:
+                stretch = await passing.stretch_of(batch)
+                if stretch.is_finished:
+                    self._book_passed(stretch)
+                    continue
+                found = await looked_up(self.journal, batch, dedupe=options.dedupe, raw=options.hand_on)
+                for known in found:
+                    yield known, stretch
 
-    def _request(self, known: Known) -> _Asked | Outcome[Any] | None:
+    def _book_passed(self, stretch: Stretch) -> None:
+        self.report.add(stretch.tally)
+        self.report.resumed += stretch.asked
+        self._failed_earlier += stretch.failed
+        self._read += stretch.tally.counts.total()
+
+    def _to_do(self, known: Known, stretch: Stretch) -> ChatRequest | None:
         """Return what to do for a row: a call, or an outcome to hand on; None for neither."""
-        row, record = known.row, known.record
-        if row.request is None:
-            self.report.count(Status.FAILED, UNUSABLE, row.problem)
-            error = InvalidRequestError(row.problem or "the row cannot be used")
-            return Outcome(row.index, row.id, Status.FAILED, None, error) if self._options.hand_on else None
+        if known.repeated:
+            self.report.repeated += 1
+            stretch.end_repeated()
+            self._note_if_finished(stretch)
+            return None
+        self._read += 1
+        if known.row.request is None:
+            return self._unusable(known, stretch)
+        record = known.record
         if record is None:
             record = self._read_draft(known)
-        elif self._options.again(record):
+        elif self._options.again(record.kind):
             record = None
         if record is None:
-            return _Asked(row.request, known)
+            return _Asked(known.row.request, known)
+        return self._finished(known, record, stretch)
+
+    def _unusable(self, known: Known, stretch: Stretch) -> ChatRequest | None:
+        row = known.row
+        self.report.count(Status.FAILED, UNUSABLE, row.problem)
+        stretch.end_unusable(known.key if row.has_id else None, row.problem)
+        self._note_if_finished(stretch)
+        error = InvalidRequestError(row.problem or "the row cannot be used")
+        outcome: Outcome[Any] = Outcome(row.index, row.id, Status.FAILED, None, error)
+        return Settled(outcome) if self._options.hand_on else None
+
+    def _finished(self, known: Known, record: Record, stretch: Stretch) -> ChatRequest | None:
+        row = known.row
         self.report.resumed += 1
         self._failed_earlier += record.kind is not None
         self.report.book(record)
+        if record.number is not None:  # else it is on its way to the disk
+            stretch.end(row.index, record)
+            self._note_if_finished(stretch)
         if not self._options.hand_on:
             return None
-        return outcome_of(record, row, row.request.model or self._model, self._shape)
+        assert row.request is not None
+        return Settled(outcome_of(record, row, row.request.model or self._model, self._shape))
+
+    def _note_if_finished(self, stretch: Stretch) -> None:
+        if stretch.is_finished:
+            self.journal.note_stretch(stretch)
 
     def _read_draft(self, known: Known) -> Record | None:
         """Read an answer that an earlier run has received and not read; None if there is none that fits."""
@@ -319,11 +315,10 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
 
     async def _keep(self, outcome: Outcome[Any]) -> None:
         """Put an outcome on the disk; rows that were not sent are simply still to do."""
-        known = self._under_way.pop(outcome.index, None)
-        if known is None:
+        under_way = self._under_way.pop(outcome.index, None)
+        if under_way is None or outcome.status not in {Status.OK, Status.FAILED}:
             return
-        if outcome.status not in {Status.OK, Status.FAILED}:
-            return
+        known, stretch = under_way
         record = record_of(known, outcome, *self._reading(known.row, outcome))
         with_excerpt(record, known, self.sights.slow)
         draft = self._drafts.pop(known.key, None)
@@ -340,6 +335,8 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
             self._note()
         # If this is cancelled, it is written all the same.
         await kept
+        stretch.end(known.row.index, record)
+        self._note_if_finished(stretch)
         if self.journal.trouble is not None:
             self.stop(f"{DISK}: {self.journal.trouble}")
 

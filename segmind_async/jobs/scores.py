@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .journal import Record
+from .record import Record
 
 MOST_LABELS = 24
 """Labels that a matrix shows; rarer ones are put together."""

@@ -6,19 +6,6 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
-_COUNT = "INSERT INTO seen VALUES"
-_COUNTED = "ON CONFLICT DO UPDATE SET count = count + 1 RETURNING key, count"
-
-
-def count(database: sqlite3.Connection, names: Sequence[str]) -> list[int]:
-    """Count each of *names* once more, and return how often each has come by."""
-    counts: dict[str, list[int]] = {}
-    for name, times in put(database, _COUNT, [(name, 1) for name in names], _COUNTED):
-        counts.setdefault(name, []).append(times)
-    for each in counts.values():
-        each.sort(reverse=True)
-    return [counts[name].pop() for name in names]
-
 
 def put(
     database: sqlite3.Connection, statement: str, rows: Sequence[tuple[object, ...]], then: str = ""

@@ -11,8 +11,8 @@ import pytest
 from rich.console import Console
 
 from segmind_async.cli.live import ON_INTERRUPT, Live, can_draw, frame, line, state_of
-from segmind_async.jobs.journal import Record
 from segmind_async.jobs.notable import Notable
+from segmind_async.jobs.record import Record
 from segmind_async.jobs.standing import Recent, Standing
 
 STANDING = Standing(

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from segmind_async.cli.page import page
-from segmind_async.jobs.journal import Journal, Record
+from segmind_async.jobs.journal import Journal
+from segmind_async.jobs.record import Record
 from segmind_async.jobs.report import read_report
 
 from ..jobs.journals import Story, fill

@@ -21,7 +21,8 @@ from typer.testing import CliRunner, Result
 from segmind_async.cli import app
 from segmind_async.cli.report import show
 from segmind_async.emulator import Emulator
-from segmind_async.jobs.journal import Journal, Record
+from segmind_async.jobs.journal import Journal
+from segmind_async.jobs.record import Record
 from segmind_async.jobs.report import read_report
 from segmind_async.jobs.standing import Standing
 

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from segmind_async._core.money import credits_of
-from segmind_async.jobs.journal import Journal, Record
+from segmind_async.jobs.journal import Journal
+from segmind_async.jobs.record import Record
 from segmind_async.jobs.standing import Standing
 
 BEGAN = 1_780_000_000.0

@@ -15,7 +15,8 @@ import segmind_async as sa
 from segmind_async.jobs import JobOptions
 from segmind_async.jobs.forecast import MEANS_TO_WORST, Forecast, Terms, forecast
 from segmind_async.jobs.identity import Known, digest_of
-from segmind_async.jobs.journal import Journal, Record
+from segmind_async.jobs.journal import Journal
+from segmind_async.jobs.record import Record
 from segmind_async.jobs.rows import Row, bounded, open_mappings, own_request
 from segmind_async.jobs.sampling import chosen, only
 

@@ -20,8 +20,9 @@ import segmind_async as sa
 from segmind_async.jobs import committer, lock, tables
 from segmind_async.jobs import journal as module
 from segmind_async.jobs.committer import of
-from segmind_async.jobs.journal import Journal, JournalError, Record
+from segmind_async.jobs.journal import Journal, JournalError
 from segmind_async.jobs.reading import JournalReader
+from segmind_async.jobs.record import Record
 
 SETTINGS = {"model": "m", "prompt": None, "labels": ["a", "b"]}
 
@@ -30,8 +31,8 @@ def record(n: int, status: str = "ok", **more: Any) -> Record:
     return Record(f"id {n}", b"d%d" % n, status, units=n, raw=b'{"text":"%d"}' % n, **more)
 
 
-def names(*numbers: int) -> list[tuple[str, str]]:
-    return [("id", str(n)) for n in numbers]
+def names(*numbers: int) -> list[str]:
+    return [f"id {n}" for n in numbers]
 
 
 def counts(journal: Journal) -> Future[dict[str, int]]:
@@ -41,9 +42,9 @@ def counts(journal: Journal) -> Future[dict[str, int]]:
 
 async def found(journal: Journal, *numbers: int) -> dict[int, Record]:
     await of(journal.index())
-    await of(journal.forget_occurrences())
+    await of(journal.begin_pass())
     looked_up = await of(journal.look_up(names(*numbers)))
-    return {n: record for n, (_, record) in zip(numbers, looked_up, strict=True) if record is not None}
+    return {n: record for n, (_, record, _) in zip(numbers, looked_up, strict=True) if record is not None}
 
 
 async def test_what_is_kept_is_found_again(tmp_path: Path) -> None:
@@ -53,7 +54,7 @@ async def test_what_is_kept_is_found_again(tmp_path: Path) -> None:
             await kept
         journal.note("state", {"rate": 5.5})
         assert repr(journal) == f"Journal({str(path)!r})"
-        assert await of(journal.look_up(names(3))) == [("id 3", None)], "not before it is indexed"
+        assert await of(journal.look_up(names(3))) == [("id 3", None, 1)], "not before it is indexed"
         assert await found(journal, 3, 999) == {3: replace(record(3), number=4)}
     with Journal(path, SETTINGS) as journal:
         assert await of(counts(journal)) == {"ok": 200}
@@ -74,7 +75,7 @@ async def test_the_last_record_of_a_row_counts_and_what_it_cost_before_is_not_fo
     with Journal(tmp_path / "j", SETTINGS) as journal:
         await journal.keep(record(7, "failed", kind="ServerError"))
         (first,) = (await found(journal, 7)).values()
-        await journal.keep(replace(record(7), number=first.number))
+        await journal.keep(replace(record(7), replaces=first.number))
         (second,) = (await found(journal, 7)).values()
         assert (first.status, second.status) == ("failed", "ok")
         assert await of(counts(journal)) == {"ok": 1}
@@ -88,12 +89,13 @@ async def test_the_last_record_of_a_row_counts_and_what_it_cost_before_is_not_fo
 
 async def test_the_second_row_of_a_name_has_a_key_of_its_own(tmp_path: Path) -> None:
     with Journal(tmp_path / "j", SETTINGS) as journal:
-        asked = [("id", "a"), ("id", "a"), ("id", "a (2)"), ("id", "#2 a"), ("request", "a"), ("id", "a")]
-        keys = [key for key, _ in await of(journal.look_up(asked))]
+        asked = ["id a", "id a", "id a (2)", "id #2 a", "request a", "id a"]
+        keys = [key for key, _, _ in await of(journal.look_up(asked))]
         assert keys == ["id a", "id#2 a", "id a (2)", "id #2 a", "request a", "id#3 a"]
-        assert await of(journal.occurrences(["id a", "x", "x"])) == [4, 1, 2]
-        await of(journal.forget_occurrences())
-        assert await of(journal.look_up([("id", "a")])) == [("id a", None)]
+        shared = await of(journal.look_up(["id a", "x", "x"], shared=True))
+        assert [(key, times) for key, _, times in shared] == [("id a", 4), ("x", 1), ("x", 2)]
+        await of(journal.begin_pass())
+        assert await of(journal.look_up(["id a"])) == [("id a", None, 1)]
 
 
 async def test_submissions_end_with_the_row_that_they_were_made_for(tmp_path: Path) -> None:
@@ -168,7 +170,7 @@ def test_another_version_is_refused(
     monkeypatch.setattr(tables, "VERSION", 99)
     Journal(tmp_path / "j", SETTINGS).close()
     monkeypatch.undo()
-    with pytest.raises(JournalError, match="has version 99, this release writes 2"):
+    with pytest.raises(JournalError, match="has version 99, this release writes 3"):
         use(tmp_path / "j")
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from segmind_async.jobs.journal import Record
 from segmind_async.jobs.notable import OTHERS, Notable, shown_name
+from segmind_async.jobs.record import Record
 
 
 def record(name: object, status: str = "ok", **fields: Any) -> Record:

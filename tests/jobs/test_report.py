@@ -14,8 +14,9 @@ import pytest
 
 from segmind_async._core.histogram import Histogram
 from segmind_async._core.money import credits_of
-from segmind_async.jobs.journal import Journal, JournalError, Record
+from segmind_async.jobs.journal import Journal, JournalError
 from segmind_async.jobs.reading import JournalReader
+from segmind_async.jobs.record import Record
 from segmind_async.jobs.report import latency_of, read_report
 from segmind_async.jobs.standing import Standing
 from segmind_async.jobs.timeline import timeline

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from segmind_async.jobs.journal import Record
+from segmind_async.jobs.record import Record
 from segmind_async.jobs.scores import MOST_LABELS, OTHERS, Judge, Scores
 
 
