@@ -81,7 +81,7 @@ def test_the_code_of_the_pages_runs(block: str, monkeypatch: pytest.MonkeyPatch,
     shown = run_block(block, monkeypatch, tmp_path)
     assert "echo" in shown
     assert "gave up" not in shown
-    assert "503" not in shown
+    assert "503: try again" not in shown
 
 
 def test_the_pages_are_linked_and_their_links_lead_somewhere() -> None:
