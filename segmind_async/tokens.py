@@ -9,6 +9,8 @@ from functools import lru_cache
 from importlib import import_module
 from typing import Protocol
 
+from ._core.encode import check_messages
+from ._core.families import check_slug
 from ._core.windows import WINDOWS, estimated, has_more_than_words, least, uses_o200k, words_of
 from .errors import InvalidRequestError
 from .models import DEFAULT_MODEL, Messages
@@ -29,7 +31,11 @@ def count_tokens(messages: Messages, model: str = DEFAULT_MODEL) -> TokenCount:
     With `pip install "segmind-async[tokens]"` the words of OpenAI's models are counted by their own
     vocabulary, offline; everything else is estimated at a token for four bytes. Images count nothing,
     and the few tokens that a provider puts around each message are not included.
+
+    Raises InvalidRequestError for what is no text and no conversation, or no slug of a model.
     """
+    check_slug(model)
+    check_messages(messages)
     texts = list(words_of(messages))
     counted = _counted(texts, model)
     if counted is None:

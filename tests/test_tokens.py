@@ -45,6 +45,21 @@ def test_without_the_extra_all_is_estimated() -> None:
     assert sa.count_tokens("Tell me a joke on dogs.") == sa.TokenCount(6, exact=False)
 
 
+@pytest.mark.parametrize(
+    ("messages", "model", "reason"),
+    [
+        (None, "gpt-5.4-mini", "messages is a NoneType; give a string or a list"),
+        (b"hello", "gpt-5.4-mini", "messages is a bytes"),
+        ([5], "gpt-5.4-mini", r"messages\[0\] is a int"),
+        ([{"role": "user", "content": 5}], "gpt-5.4-mini", r"messages\[0\] has content of type int"),
+        ("hello", 5, "model=5"),
+    ],
+)
+def test_what_is_no_conversation_is_refused_by_name(messages: Any, model: Any, reason: str) -> None:
+    with pytest.raises(sa.InvalidRequestError, match=reason):
+        sa.count_tokens(messages, model)
+
+
 def test_a_missing_extra_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(name: str) -> None:
         raise ImportError(name)

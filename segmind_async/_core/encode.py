@@ -53,24 +53,36 @@ def encode(model: str, messages: Messages, parameters: JsonObject) -> bytes:
         raise InvalidRequestError(_why_no_json(rows, parameters, error)) from error
 
 
-def _checked(messages: Messages) -> Sequence[Message]:
+def check_messages(messages: object) -> None:
+    """Refuse what is no conversation, naming what is wrong; raises InvalidRequestError."""
     if isinstance(messages, str):
-        return ({"role": "user", "content": messages},)
-    given: object = messages
-    if type(given) is not list and (
-        not isinstance(given, Sequence) or isinstance(given, str | bytes | bytearray)
+        return
+    for index, message in enumerate(_listed(messages)):
+        _check_message(f"messages[{index}]", message)
+
+
+def _listed(messages: object) -> Sequence[object]:
+    if type(messages) is not list and (
+        not isinstance(messages, Sequence) or isinstance(messages, bytes | bytearray)
     ):
         raise InvalidRequestError(
             f"messages is a {type(messages).__name__}; give a string or a list of messages"
         )
-    if not messages:
+    return messages
+
+
+def _checked(messages: Messages) -> Sequence[Message]:
+    if isinstance(messages, str):
+        return ({"role": "user", "content": messages},)
+    if not _listed(messages):
         raise InvalidRequestError("messages is empty; give at least one message")
     for message in messages:
         # Most are plain dictionaries of a role and a text: to look closer costs more than to send them.
         plain = type(message) is dict and type(message.get("content")) is str
         role = message.get("role") if plain else None
         if type(role) is not str or role not in ROLES:
-            return _looked_at(messages)
+            check_messages(messages)
+            return _with_images(messages)
     return messages
 
 
@@ -95,12 +107,6 @@ def _listed_parts(message: Message) -> Sequence[object]:
 
 def _read(part: object) -> object:
     return part.part if isinstance(part, Unread) else part
-
-
-def _looked_at(messages: Sequence[Message]) -> Sequence[Message]:
-    for index, message in enumerate(messages):
-        _check_message(f"messages[{index}]", message)
-    return _with_images(messages)
 
 
 def _check_message(place: str, message: object) -> None:
