@@ -11,18 +11,16 @@ slots, its pace and its ledger.
 
 from __future__ import annotations
 
+import copy
 import functools
-import threading
-import weakref
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack
 from decimal import Decimal
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypedDict, TypeVar, Unpack, overload
-
-from anyio.from_thread import BlockingPortal, start_blocking_portal
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Self, TypedDict, TypeVar, Unpack, overload
 
 from . import _fanout
+from ._bridge import Bridge
 from ._core.queue import Priority
 from ._notify import OnAttempt, OnBalance, OnRetry
 from ._settings import FanOutSettings, ManySettings
@@ -31,7 +29,9 @@ from ._transport import Transport
 from ._watch import OnChange
 from .client import SegmindClient as AsyncClient
 from .config import Limits, RetryPolicy, Timeouts
-from .errors import ClientClosedError
+from .jobs import JobReport, runner
+from .jobs.given import JobRows, JobSettings
+from .jobs.notable import Notable
 from .models import (
     DEFAULT_MODEL,
     Balance,
@@ -50,9 +50,10 @@ if TYPE_CHECKING:
     from .models import T_co as R
 
 T = TypeVar("T")
+Inner = TypeVar("Inner", bound=_fanout.FanOut[Any] | runner.JobRun[Any])
 P = ParamSpec("P")
 
-__all__ = ["FanOut", "SegmindClient"]
+__all__ = ["FanOut", "JobRun", "SegmindClient"]
 
 
 class Settings(TypedDict, total=False):
@@ -94,7 +95,7 @@ class SegmindClient:
         **settings: Unpack[Settings],
     ) -> None:
         self._client = AsyncClient(api_key, base_url, model, **settings)
-        self._bridge = _Bridge(self._client)
+        self._bridge = Bridge(self._client)
 
     def __repr__(self) -> str:
         return f"sync.{self._client!r}"
@@ -190,6 +191,20 @@ class SegmindClient:
         return FanOut(self._bridge, self._bridge.call_soon(make))
 
     @overload
+    def run_job(self, rows: JobRows, *, parse: TypeForm[R], **job: Unpack[JobSettings]) -> JobRun[R]: ...
+    @overload
+    def run_job(self, rows: JobRows, *, parse: TypeAdapter[R], **job: Unpack[JobSettings]) -> JobRun[R]: ...
+    @overload
+    def run_job(self, rows: JobRows, *, parse: None = None, **job: Unpack[JobSettings]) -> JobRun: ...
+    def run_job(self, rows: JobRows, *, parse: Any = None, **job: Unpack[JobSettings]) -> JobRun[Any]:
+        """Run a job that loses nothing; iterate over what this gives, or enter it with `with`.
+
+        What became of rows that share an answer (`dedupe`) is read in the async client.
+        """
+        make = functools.partial(self._client.run_job, rows, parse=parse, **job)
+        return JobRun(self._bridge, self._bridge.call_soon(make))
+
+    @overload
     def chat_many(
         self, requests: Rows, *, parse: TypeForm[R], **settings: Unpack[ManySettings]
     ) -> list[Outcome[R]]: ...
@@ -237,14 +252,14 @@ class SegmindClient:
         return derived
 
 
-class FanOut(Generic[T_co]):
-    """Outcomes of many calls, as they complete; made by `SegmindClient.fan_out`.
+class _Outcomes(Generic[Inner, T_co]):
+    """Outcomes of many calls, as they complete.
 
     Iterating enters it and leaves it at the end. Whoever may break off, or wants to look at the report
     meanwhile, writes `with client.fan_out(…) as outcomes`.
     """
 
-    def __init__(self, bridge: _Bridge, inner: _fanout.FanOut[T_co]) -> None:
+    def __init__(self, bridge: Bridge, inner: Inner) -> None:
         self._bridge = bridge
         self._inner = inner
         self._context = ExitStack()
@@ -253,7 +268,7 @@ class FanOut(Generic[T_co]):
     def __repr__(self) -> str:
         return f"sync.{self._inner!r}"
 
-    def __enter__(self) -> FanOut[T_co]:
+    def __enter__(self) -> Self:
         self._context.enter_context(self._bridge.portal().wrap_async_context_manager(self._inner))
         self._entered = True
         return self
@@ -270,11 +285,6 @@ class FanOut(Generic[T_co]):
             with self:
                 yield from iter(self._next, None)
 
-    @property
-    def report(self) -> FanOutReport:
-        """What has become of the rows so far."""
-        return self._bridge.call_soon(lambda: self._inner.report)
-
     def stop(self, reason: str) -> None:
         """Read no more rows and send none of those that wait; what is in flight ends, and is delivered."""
         self._bridge.call_soon(functools.partial(self._inner.stop, reason))
@@ -286,72 +296,24 @@ class FanOut(Generic[T_co]):
         return await anext(self._inner, None)
 
 
-class _Bridge:
-    """One event loop in a thread of its own, started at the first call, for a client and all derived ones."""
+class FanOut(_Outcomes[_fanout.FanOut[Any], T_co]):
+    """Outcomes of many calls, as they complete; made by `SegmindClient.fan_out`."""
 
-    def __init__(self, client: AsyncClient) -> None:
-        self._thread = _LoopThread(client)
-        # Forgotten without `close()`: then it is closed with the last client that uses it.
-        self._end = weakref.finalize(self, _LoopThread.close_from_anywhere, self._thread)
-
-    def portal(self) -> BlockingPortal:
-        """Return the way into the loop; raises ClientClosedError."""
-        return self._thread.portal()
-
-    def call(self, function: Callable[[], Awaitable[T]]) -> T:
-        """Run an async function in the loop and wait for what it returns."""
-        future = self.portal().start_task_soon(function)
-        try:
-            return future.result()
-        except BaseException:
-            # Ctrl-C in this thread: the call must not go on without anybody who waits for it.
-            future.cancel()
-            raise
-
-    def call_soon(self, function: Callable[[], T]) -> T:
-        """Run a function that does not wait in the loop's thread, where alone the client may be touched."""
-        return self.portal().call(function)
-
-    def close(self) -> None:
-        """End the loop and its thread."""
-        self._end()
+    @property
+    def report(self) -> FanOutReport:
+        """What has become of the rows so far."""
+        return self._bridge.call_soon(lambda: self._inner.report)
 
 
-class _LoopThread:
-    """The thread itself; it does not know who uses it, so that they can be forgotten."""
+class JobRun(_Outcomes[runner.JobRun[Any], T_co]):
+    """Outcomes of a job, as they complete; made by `SegmindClient.run_job`."""
 
-    def __init__(self, client: AsyncClient) -> None:
-        self._client = client
-        self._lock = threading.Lock()
-        self._stack = ExitStack()
-        self._portal: BlockingPortal | None = None
-        self._ident: int | None = None
-        self._closed = False
+    @property
+    def report(self) -> JobReport:
+        """What the job has done so far, earlier runs included."""
+        return self._bridge.call_soon(lambda: copy.deepcopy(self._inner.report))
 
-    def portal(self) -> BlockingPortal:
-        with self._lock:
-            if self._closed:
-                raise ClientClosedError("this client is closed; open a new one")
-            if self._portal is None:
-                self._portal = self._started()
-            return self._portal
-
-    def _started(self) -> BlockingPortal:
-        portal = self._stack.enter_context(start_blocking_portal(name="segmind_async.sync"))
-        self._ident = portal.call(threading.get_ident)
-        # In reverse order: close the sessions, end all that is under way, wait for the thread.
-        self._stack.callback(portal.call, functools.partial(portal.stop, cancel_remaining=True))
-        self._stack.callback(portal.call, self._client.aclose)
-        return portal
-
-    def close_from_anywhere(self) -> None:
-        """Close it, also where the last client is forgotten in the loop's own thread: that cannot wait."""
-        if threading.get_ident() == self._ident:
-            threading.Thread(target=self.close).start()
-        else:
-            self.close()
-
-    def close(self) -> None:
-        with self._lock:
-            self._closed = True
-        self._stack.close()
+    @property
+    def notable(self) -> Notable:
+        """The few rows of this run that are worth a look."""
+        return self._bridge.call_soon(lambda: copy.deepcopy(self._inner.notable))

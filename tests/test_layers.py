@@ -41,6 +41,7 @@ LAYERS = {
     "_settings": 3,
     "jobs": 4,
     "client": 5,
+    "_bridge": 6,
     "sync": 6,
     "testing": 6,
     "cli": 7,

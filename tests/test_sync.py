@@ -10,6 +10,7 @@ import textwrap
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, get_type_hints
 
 import pytest
@@ -266,15 +267,40 @@ def test_settings_are_those_of_the_async_client(typed: Any, method: str) -> None
     assert set(get_type_hints(typed)) == names - {"self", "api_key", "base_url", "model"}
 
 
-def test_answers_of_a_type(client: sync.SegmindClient) -> None:
+def test_answers_of_a_type(tmp_path: Path) -> None:
     transport = ScriptedTransport(otherwise=lambda _: answer('{"value": 7}'))
     with sync.SegmindClient(KEY, transport=transport) as client:
         assert client.chat("x", parse=int).parsed == 7
         assert [outcome.parsed for outcome in client.fan_out(["x"], parse=int)] == [7]
         assert [outcome.parsed for outcome in client.chat_many(["x"], parse=int)] == [7]
+        journal = tmp_path / "j"
+        assert [outcome.parsed for outcome in client.run_job(["x"], journal=journal, parse=int)] == [7]
+
+
+def test_a_job_that_is_left_goes_on(client: sync.SegmindClient, tmp_path: Path) -> None:
+    rows, journal = [f"row {n}" for n in range(20)], tmp_path / "j"
+    with client.run_job(rows, journal=journal, max_in_flight=2) as outcomes:
+        first = next(iter(outcomes))
+        outcomes.stop("enough")
+    assert first.text == "echo: row 0"
+    again = client.run_job(rows, journal=journal, ordered=True)
+    assert [outcome.text for outcome in again] == [f"echo: {row}" for row in rows]
+    assert again.report.counts == {"ok": 20}
+    assert again.report.resumed >= 1
+    assert not again.notable.errors
+    assert repr(again).startswith("sync.JobRun(")
+
+
+def test_a_journal_that_is_in_use_is_refused(client: sync.SegmindClient, tmp_path: Path) -> None:
+    with (
+        client.run_job(["a"], journal=tmp_path / "j"),
+        pytest.raises(sa.JournalError, match="is working on this journal"),
+        client.run_job(["a"], journal=tmp_path / "j"),
+    ):
+        pass
 
 
 def test_every_method_has_its_twin() -> None:
     asynchronous = {name for name in dir(sa.SegmindClient) if not name.startswith("_")}
     known = {name for name in dir(sync.SegmindClient) if not name.startswith("_")}
-    assert asynchronous - known == {"aclose", "agent", "run_job"}
+    assert asynchronous - known == {"aclose", "agent"}

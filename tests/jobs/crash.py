@@ -11,6 +11,7 @@ import argparse
 import json
 import random
 import tempfile
+from bisect import bisect_right
 from collections import Counter
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -33,7 +34,7 @@ class Tally:
     rows: int = 0
     twice: int = 0
     by_kill: Counter[int] = field(default_factory=Counter)
-    """How many kills made so many rows be paid twice."""
+    """How many kills cost so many answers that were paid and had to be paid again."""
 
     def __str__(self) -> str:
         spread = ", ".join(f"{count} x {rows}" for rows, count in sorted(self.by_kill.items()))
@@ -97,19 +98,30 @@ def _one_job(
     spent_before = emulator.world.account.spent
     emulator.billed().clear()
     emulator.calls.clear()
-    hit, twice = 0, 0
+    ends: list[int] = []
     while tally.kills < kills and nursery.run_and_kill(*argv, after=chance.uniform(0.0, longest)):
         tally.kills += 1
-        hit += 1
-        now_twice = sum(times - 1 for times in emulator.billed().values())
-        tally.by_kill[now_twice - twice] += 1
-        twice = now_twice
+        ends.append(len(emulator.calls))
     code, said = nursery.run(*argv)
     assert code == 0, said
     paid_twice = check(folder, emulator, tally.rows, spent_before)
-    assert paid_twice <= hit * SLOTS, f"{paid_twice} rows paid twice after {hit} kills"
+    assert paid_twice <= len(ends) * SLOTS, f"{paid_twice} rows paid twice after {len(ends)} kills"
     tally.jobs += 1
     tally.twice += paid_twice
+    tally.by_kill.update(_lost(emulator, ends))
+
+
+def _lost(emulator: Emulator, ends: list[int]) -> list[int]:
+    """Return how many paid answers each kill has cost; *ends* tell how many calls there were until then."""
+    lost = [0] * len(ends)
+    kept: set[str] = set()
+    for number, call in reversed([*enumerate(emulator.calls)]):
+        # Of several answers of a row the last one was kept: those before it went down with a process.
+        if call.cost is not None and call.prompt in kept:
+            lost[bisect_right(ends, number)] += 1
+        elif call.cost is not None:
+            kept.add(call.prompt)
+    return lost
 
 
 def main() -> None:
