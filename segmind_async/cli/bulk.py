@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -17,10 +18,11 @@ from ..jobs.committer import of
 from ..jobs.files import INTERRUPTED, OpenRows, run_file
 from ..jobs.forecast import Forecast, Terms, forecast
 from ..jobs.formats.kinds import Format
-from ..jobs.journal import Journal, Settings
+from ..jobs.journal import Journal, JournalError, Settings
 from ..jobs.labels import Labels
 from ..jobs.outputs import check_output
 from ..jobs.plan import JobOptions, settings_of
+from ..jobs.reading import JournalReader
 from ..jobs.rows import MakeRequest, Row, open_rows
 from ..jobs.runner import DISK, JobRun
 from ..jobs.sampling import chosen, only
@@ -205,10 +207,8 @@ def _check_places(job: Job) -> None:
 
 async def _ask(job: Job, client: SegmindClient) -> None:
     """Refuse a job that may be too dear, unless it has been found affordable before."""
-    if job.place.exists():
-        with Journal(job.place, job.all_settings) as journal:
-            if await of(journal.noted(_AFFORDABLE)):
-                return
+    if _was_affordable(job.place):
+        return
     spending = job.spending
     await check_affordable(client, await _forecast(job), spending.floor, spending.max_credits)
     with Journal(job.place, job.all_settings) as journal:
@@ -216,6 +216,15 @@ async def _ask(job: Job, client: SegmindClient) -> None:
 
 
 _AFFORDABLE = "affordable"
+
+
+def _was_affordable(journal: Path) -> bool:
+    # Only looked into: to open it for work takes seconds for each million rows, and is done soon enough.
+    try:
+        with JournalReader(journal) as reader:
+            return bool(reader.noted(_AFFORDABLE))
+    except (JournalError, sqlite3.Error):
+        return False  # there is none, or whoever works with it will say what is wrong
 
 
 async def _forecast(job: Job) -> Forecast:
