@@ -53,16 +53,18 @@ def _sorted(value: object) -> object:
 def fingerprint_of(rows: Sequence[Row], first: int) -> bytes | None:
     """Return what tells a stretch of the input, from index *first* on, from any other.
 
-    It goes by more than the rows' names and digests, the order of their fields for one, and is had for a
-    tenth of the work. None if it cannot be told, or the rows are not as many or not where they should be.
+    It tells apart what digests do not, such as the order of fields, and is had for a tenth of the work. None
+    if it cannot be told, or the rows are not as many or not where they should be.
     """
     if [*map(_INDEX, rows)] != [*range(first, first + LENGTH)]:
         return None
+    found = hashlib.sha256()
     try:
-        canonical = to_json([(row.id, row.has_id, row.problem, _asked(row.request)) for row in rows])
+        for row in rows:
+            found.update(to_json((row.id, row.has_id, row.problem, _asked(row.request))))
     except (ValueError, TypeError, AttributeError, RecursionError):
         return None
-    return hashlib.sha256(canonical).digest()[:16]
+    return found.digest()[:16]
 
 
 def _asked(request: ChatRequest | None) -> tuple[object, ...] | None:

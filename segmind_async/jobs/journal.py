@@ -23,7 +23,7 @@ from .committer import Committer
 from .lock import Lock, is_on_network
 from .record import COLUMNS, Draft, Record
 from .statements import put
-from .stretches import Stretch
+from .stretches import Noted, Stretch
 
 _SAFE_WAL = ((3, 51, 3), (3, 50, 7), (3, 44, 6))
 """SQLite releases from which WAL no longer loses commits (3.50 and 3.44: the fix was taken back to them)."""
@@ -164,7 +164,7 @@ class Journal:
 
         return self._committer.ask(begin)
 
-    def noted_stretches(self, first: int, at_most: int) -> Future[list[Stretch]]:
+    def noted_stretches(self, first: int, at_most: int) -> Future[list[Noted]]:
         """Read the finished stretches from the row *first* on, as far as they follow one another."""
         return self._committer.ask(lambda database: stretches.noted(database, first, at_most))
 

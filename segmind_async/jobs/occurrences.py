@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from bisect import bisect_left
 from collections.abc import Sequence
 
 from . import stretches
@@ -41,14 +42,24 @@ def _count_passed(database: sqlite3.Connection, names: Sequence[str], passed: in
     marks = ",".join("?" * len(names))
     met = database.execute(
         "SELECT latest.key FROM latest JOIN rows USING (number) "  # noqa: S608  # marks alone
-        f"WHERE latest.key IN ({marks}) AND place < ? UNION SELECT key FROM taken WHERE key IN ({marks})",
+        f"WHERE latest.key IN ({marks}) AND place < ? UNION SELECT key FROM taken WHERE key IN ({marks}) "
+        "EXCEPT SELECT key FROM seen",
         (*names, passed, *names),
     ).fetchall()
     for (name,) in met:
-        times = 0
-        while _is_passed(database, key_of(name, times + 1), passed):
-            times += 1
-        database.execute("INSERT OR IGNORE INTO seen VALUES (?, ?)", (name, times))
+        database.execute("INSERT INTO seen VALUES (?, ?)", (name, _times(database, name, passed)))
+
+
+def _times(database: sqlite3.Connection, name: str, passed: int) -> int:
+    """Return how often *name* stands among the first *passed* rows: its occurrences there are 1 to that."""
+
+    def is_later(occurrence: int) -> bool:
+        return not _is_passed(database, key_of(name, occurrence), passed)
+
+    most = 1
+    while not is_later(most):
+        most *= 2
+    return bisect_left(range(1, most), 1, key=is_later)
 
 
 def _is_passed(database: sqlite3.Connection, key: str, passed: int) -> bool:

@@ -43,7 +43,9 @@ class JobOptions:
     """Whether equal requests are asked once. `JobRun.matched` gives each of their rows the answer, and the
     first of them its cost and attempts. As no outcome is theirs alone, it needs *hand_on* to be off."""
     hand_on: bool = True
-    """Whether outcomes of an earlier run are handed out too."""
+    """Whether outcomes of an earlier run are handed out too. If not, what the input begins with as before is
+    passed over as a whole, a million finished rows in a second or two; rows that come from an async iterable
+    are looked at one by one in any case."""
 
     def __post_init__(self) -> None:
         check_choice("delivery", self.delivery, ("direct", "queued"))

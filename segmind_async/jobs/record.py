@@ -20,7 +20,7 @@ class Record:
     message: str | None = None
     """What its error says."""
     place: int | None = None
-    """Its index in the input, as it was read last."""
+    """Its index in the input when it was asked, or when it was passed with all the rows around it."""
     units: int | None = None
     """What it cost, in units of 10⁻¹⁰ credit; None if the service did not say."""
     seconds: float | None = None
@@ -40,7 +40,7 @@ class Record:
     raw: bytes | None = None
     """The provider's answer as it came."""
     number: int | None = None
-    """Its place in the log, once it is there; of several records of a key the last one counts."""
+    """Its place in the log, once it was written; of several records of a key the last one counts."""
     replaces: int | None = None
     """Number of the record in whose place it stands."""
 

@@ -46,7 +46,7 @@ from .results import Reading, outcome_of, record_of, record_of_draft, with_excer
 from .rows import Row
 from .sights import LOOK_EVERY, Sights
 from .standing import Standing
-from .stretches import Stretch
+from .stretches import Noted, Stretch
 from .tally import UNUSABLE, JobReport
 
 Delivery: TypeAlias = Literal["direct", "queued"]
@@ -239,14 +239,14 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
         async with closing(batches := batches_of(self._rows)):
             async for batch in batches:
                 stretch = await passing.stretch_of(batch)
-                if stretch.is_finished:
+                if isinstance(stretch, Noted):
                     self._book_passed(stretch)
                     continue
                 found = await looked_up(self.journal, batch, dedupe=options.dedupe, raw=options.hand_on)
                 for known in found:
                     yield known, stretch
 
-    def _book_passed(self, stretch: Stretch) -> None:
+    def _book_passed(self, stretch: Noted) -> None:
         self.report.add(stretch.tally)
         self.report.resumed += stretch.asked
         self._failed_earlier += stretch.failed
@@ -285,7 +285,7 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
         self.report.resumed += 1
         self._failed_earlier += record.kind is not None
         self.report.book(record)
-        if record.number is not None:  # else it is on its way to the disk
+        if known.record is not None:  # else it was read from a draft, and is on its way to the disk
             stretch.end(row.index, record)
             self._note_if_finished(stretch)
         if not self._options.hand_on:

@@ -8,24 +8,46 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections import Counter
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from .record import Record
 from .tally import UNUSABLE, Tally
 
 LENGTH = 64
-"""Rows of a stretch; they are read together, and so ahead."""
+"""Rows of a stretch; they are read together, and so ahead. Journals depend on it: with another length goes
+another `tables.VERSION`."""
+
+
+class Noted(NamedTuple):
+    """A stretch that an earlier run has noted."""
+
+    first: int
+    """Index of its first row."""
+    fingerprint: bytes
+    """What its rows ask, and by what names."""
+    tally: Tally
+
+    @property
+    def asked(self) -> int:
+        """Rows that were asked, whatever became of them."""
+        return self.tally.counts.total() - self.tally.errors[UNUSABLE]
+
+    @property
+    def failed(self) -> int:
+        """Rows that were asked and have failed."""
+        return self.tally.errors.total() - self.tally.errors[UNUSABLE]
 
 
 @dataclass(slots=True)
 class Stretch:
-    """Rows of the input that follow one another."""
+    """Rows that follow one another, while they are looked at one by one."""
 
     first: int
-    """Index of the first of them."""
     fingerprint: bytes | None
-    """What they ask, and by what names; None if that cannot be told, and then it is not noted."""
-    left: int = 0
+    """As in `Noted`; None if it cannot be told, and then the stretch is not noted."""
+    left: int
     """Rows of it that have not ended."""
     tally: Tally = field(default_factory=Tally)
     numbers: list[int | None] = field(default_factory=lambda: [None] * LENGTH)
@@ -39,16 +61,6 @@ class Stretch:
     def is_finished(self) -> bool:
         """Whether all its rows have ended, and it can be told from others."""
         return not self.left and self.fingerprint is not None
-
-    @property
-    def failed(self) -> int:
-        """Rows that were asked and have failed."""
-        return self.tally.errors.total() - self.tally.errors[UNUSABLE]
-
-    @property
-    def asked(self) -> int:
-        """Rows that were asked, whatever became of them."""
-        return self.tally.counts.total() - self.tally.errors[UNUSABLE]
 
     def end(self, index: int, record: Record) -> None:
         """Book a row whose record is in the journal."""
@@ -80,7 +92,7 @@ def note(database: sqlite3.Connection, stretch: Stretch) -> None:
         (
             stretch.first,
             stretch.fingerprint,
-            stretch.tally.as_json(),
+            _json_of(stretch.tally),
             json.dumps(stretch.numbers),
             json.dumps(stretch.taken) if stretch.taken else None,
         ),
@@ -88,12 +100,12 @@ def note(database: sqlite3.Connection, stretch: Stretch) -> None:
     database.executemany("UPDATE rows SET place = ? WHERE number = ?", stretch.moved)
 
 
-def noted(database: sqlite3.Connection, first: int, at_most: int) -> list[Stretch]:
+def noted(database: sqlite3.Connection, first: int, at_most: int) -> list[Noted]:
     """Read the stretches from index *first* on, as far as they follow one another."""
     query = "SELECT first, fingerprint, tally FROM stretches WHERE first >= ? ORDER BY first LIMIT ?"
     found = database.execute(query, (first, at_most)).fetchall()
     return [
-        Stretch(begins, fingerprint, tally=Tally.from_json(tally))
+        Noted(begins, fingerprint, _tally_of(tally))
         for place, (begins, fingerprint, tally) in enumerate(found)
         if begins == first + place * LENGTH
     ]
@@ -102,7 +114,7 @@ def noted(database: sqlite3.Connection, first: int, at_most: int) -> list[Stretc
 def end_at(database: sqlite3.Connection, first: int) -> None:
     """Forget all from index *first* on, and remember the keys that are taken before it."""
     database.execute("DELETE FROM stretches WHERE first >= ?", (first,))
-    for (keys,) in database.execute("SELECT taken FROM stretches WHERE taken IS NOT NULL").fetchall():
+    for (keys,) in database.execute("SELECT taken FROM stretches WHERE taken IS NOT NULL"):
         database.executemany("INSERT OR IGNORE INTO taken VALUES (?)", [(key,) for key in json.loads(keys)])
 
 
@@ -111,3 +123,12 @@ def holds(database: sqlite3.Connection, place: int, number: int) -> bool:
     query = "SELECT numbers FROM stretches WHERE first = ?"
     found = database.execute(query, (place - place % LENGTH,)).fetchone()
     return found is not None and json.loads(found[0])[place % LENGTH] == number
+
+
+def _json_of(tally: Tally) -> str:
+    return json.dumps([tally.counts, tally.errors, tally.examples, tally.right, tally.judged, tally.repeated])
+
+
+def _tally_of(text: str) -> Tally:
+    counts, errors, examples, *numbers = json.loads(text)
+    return Tally(Counter(counts), Counter(errors), examples, *numbers)

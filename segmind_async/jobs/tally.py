@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -56,16 +55,6 @@ class Tally:
         self.right += other.right
         self.judged += other.judged
         self.repeated += other.repeated
-
-    def as_json(self) -> str:
-        """Return what `from_json` reads."""
-        return json.dumps([self.counts, self.errors, self.examples, self.right, self.judged, self.repeated])
-
-    @classmethod
-    def from_json(cls, text: str) -> Tally:
-        """Read what `as_json` wrote."""
-        counts, errors, examples, *numbers = json.loads(text)
-        return cls(Counter(counts), Counter(errors), examples, *numbers)
 
 
 @dataclass(slots=True)

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 import tempfile
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from unittest.mock import patch
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BeforeValidator, TypeAdapter
 
 import segmind_async as sa
 from segmind_async._transport import WireRequest, WireResponse
-from segmind_async.jobs import JobOptions, JobReport, committer, identity, runner, stretches
+from segmind_async.jobs import JobOptions, JobReport, committer, identity, occurrences, runner, stretches
 from segmind_async.jobs.journal import Journal
 from segmind_async.jobs.passing import Passing
+from segmind_async.jobs.record import Record
 from segmind_async.jobs.results import Reading, row_of
 from segmind_async.jobs.rows import Row, open_mappings, own_request
 from segmind_async.testing import ScriptedTransport, answer
@@ -142,6 +146,20 @@ def short_stretches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(committer, "BREATH", 0.0)
 
 
+@pytest.fixture
+def looked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many rows were looked at, a stretch at a time."""
+    looked: list[int] = []
+    whole = identity.looked_up
+
+    async def counted(journal: Journal, batch: list[Row], **options: bool) -> list[identity.Known]:
+        looked.append(len(batch))
+        return await whole(journal, batch, **options)
+
+    monkeypatch.setattr(runner, "looked_up", counted)
+    return looked
+
+
 @given(steps=_histories(), dedupe=st.booleans())
 def test_a_job_that_passes_rows_over_is_one_that_looks_at_each(steps: list[Step], dedupe: bool) -> None:
     passing = asyncio.run(_runs(steps, dedupe=dedupe))
@@ -191,17 +209,61 @@ async def test_rows_that_are_asked_again_are_not_passed_over(tmp_path: Path) -> 
     assert await _asked(tmp_path, rows, retry=True) == "fails"
 
 
-async def test_what_is_finished_is_looked_at_as_a_whole(
+async def test_a_row_that_cannot_be_used_is_never_asked_again(tmp_path: Path, looked: list[int]) -> None:
+    rows: list[Line] = [*NINE[:3], {"id": "no"}, *NINE[3:]]
+    assert await _asked(tmp_path, rows) == "abcdefghi"
+    looked.clear()
+    assert await _asked(tmp_path, rows, retry=True) == ""
+    assert looked == [2]
+
+
+async def test_an_answer_that_was_read_late_is_on_its_way_to_the_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    looked: list[int] = []
-    whole = identity.looked_up
+    def crash(_value: object) -> object:
+        raise asyncio.CancelledError  # as good as a crash: the answer is there, and nobody has read it
 
-    async def counted(journal: Journal, batch: list[Row], **options: bool) -> list[identity.Known]:
-        looked.append(len(batch))
-        return await whole(journal, batch, **options)
+    async def statuses(prompts: str, parse: Any) -> list[str]:
+        transport = ScriptedTransport(otherwise=lambda _: answer('"x"'))
+        async with (
+            client(transport, limits=sa.Limits(1)) as opened,
+            opened.run_job(prompts, journal=tmp_path / "j", parse=parse) as outcomes,
+        ):
+            return [outcome.status async for outcome in outcomes]
 
-    monkeypatch.setattr(runner, "looked_up", counted)
+    assert await statuses("a", TypeAdapter(Annotated[str, BeforeValidator(crash)])) == []
+    keep = Journal.keep
+
+    def keep_slowly(self: Journal, record: Record, submission: str | None = None) -> asyncio.Future[None]:
+        kept = keep(self, record, submission)
+        record.number = 99  # as the journal's thread may have it, in a commit that fails
+        return kept
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Journal, "keep", keep_slowly)
+        assert await statuses("abcd", str) == ["ok"] * 4
+    with closing(sqlite3.connect(tmp_path / "j")) as database:
+        assert database.execute("SELECT count(*) FROM stretches").fetchone() == (0,)
+
+
+async def test_a_name_is_found_out_once_however_often_it_has_come_by(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[str] = []
+    whole = occurrences._is_passed
+
+    def counted(database: sqlite3.Connection, key: str, passed: int) -> bool:
+        looks.append(key)
+        return whole(database, key, passed)
+
+    monkeypatch.setattr(occurrences, "_is_passed", counted)
+    rows: list[Line] = [{"prompt": "x"}] * 80
+    await _asked(tmp_path, rows)
+    assert await _asked(tmp_path, [*rows, *rows[:40]]) == "x" * 40
+    assert len(looks) <= 15, "seven to find the end of 80, and seven to find it exactly"
+
+
+async def test_what_is_finished_is_looked_at_as_a_whole(tmp_path: Path, looked: list[int]) -> None:
     await _asked(tmp_path, NINE, answers=6)
     assert looked == [4, 4]
     looked.clear()
