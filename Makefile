@@ -19,8 +19,8 @@ test: setup          ## run the tests
 	$(BIN)/python -m pytest
 
 crash: setup         ## kill jobs at a thousand random moments, and count what was paid twice
-	$(BIN)/python -m tests.jobs.crash --kills 700 --delivery direct
-	$(BIN)/python -m tests.jobs.crash --kills 300 --delivery queued
+	$(BIN)/python -m tests.jobs.journal.crash --kills 700 --delivery direct
+	$(BIN)/python -m tests.jobs.journal.crash --kills 300 --delivery queued
 
 mails: setup         ## classify 6 046 real mails, killed twice on the way (needs npm)
 	$(BIN)/python -m tests.jobs.mails

@@ -14,10 +14,10 @@ from collections import deque
 import anyio
 import anyio.lowlevel
 
-from segmind_async._admission import Admission, Lease, Ticket
-from segmind_async._core.credits import Account, Price
-from segmind_async._core.exposure import CostModel
-from segmind_async._core.throttle import Throttle
+from segmind_async._money.cost_model import CostModel
+from segmind_async._money.ledger import Ledger, Price
+from segmind_async._rate.throttle import Throttle
+from segmind_async._sending.admission import Admission, Lease, Ticket
 
 from . import virtual
 from .tables import Table, middle, spread
@@ -29,11 +29,11 @@ GRANTS = 2000
 
 def admission(balance: int = 10**16) -> tuple[Admission, CostModel]:
     """Return an admission that knows its costs and has money for all that is asked of it."""
-    account, model = Account(), CostModel(COST)
-    account.observe(balance, 0, 0)
+    ledger, model = Ledger(), CostModel(COST)
+    ledger.observe(balance, 0, 0)
     for _ in range(400):
         model.finished(COST, 1.0)
-    return Admission(account, Throttle(SLOTS)), model
+    return Admission(ledger, Throttle(SLOTS)), model
 
 
 async def grants(waiting: int, count: int = GRANTS) -> float:
@@ -61,7 +61,7 @@ async def grants(waiting: int, count: int = GRANTS) -> float:
             lease.dispatched()
             lease.answered(Price(COST), reading)
         took = time.process_time() - began
-        while door.account.in_flight:
+        while door.ledger.in_flight:
             lease = await leases.get()
             lease.dispatched()
             lease.answered(Price(COST), None)

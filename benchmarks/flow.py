@@ -23,9 +23,19 @@ from typing import Any
 
 import anyio
 
-from segmind_async import ChatRequest, Limits, SegmindClient, Timeouts
-from segmind_async._transport import WireRequest, WireResponse
-from segmind_async.emulator import CallFacts, Config, Refusal, World
+from segmind_async import (
+    ChatRequest,
+    Limits,
+    SegmindClient,
+    Timeouts,
+)
+from segmind_async._transport.aiohttp import WireRequest, WireResponse
+from segmind_async.emulator import (
+    CallFacts,
+    Config,
+    Refusal,
+    World,
+)
 
 from . import rivals, virtual
 from .tables import Table
@@ -46,7 +56,7 @@ class Family:
     """Spread of ln(cost)."""
     tied: bool = True
     """Whether dear calls last longer."""
-    foretold: bool = False
+    predicted: bool = False
     """Whether cost follows the length of prompt and bound on the answer."""
     late: float = 0.15
     """Seconds, mean, by which answers are late, and so out of order."""
@@ -87,7 +97,7 @@ def rows_of(family: Family, seed: int) -> Iterator[Row]:
     chance = random.Random(f"{family.name}/{seed}")
     while True:
         prompt, bound = 40, 100
-        if family.foretold:
+        if family.predicted:
             prompt = int(400 * chance.lognormvariate(0, family.sigma))
             bound = int(100 * chance.lognormvariate(0, 0.5))
             # Of the prompt's tokens exactly, of the answer's a part of what is allowed.
@@ -234,7 +244,7 @@ def one(job: tuple[Family, str, int]) -> Result:
         balance, floor = 1e6, 0.0
     service = Service(family, seed, balance)
     virtual.run(_limited(service, rule, family, round(floor, 6)))
-    account = service.world.account
+    ledger = service.world.account
     own = sum(status == 406 for _, status in service.refused)
     late = [at for at, status in service.refused if status == 429]
     if family.of_rate:
@@ -248,7 +258,7 @@ def one(job: tuple[Family, str, int]) -> Result:
             refused_late=sum(half < at <= until for at in late) / max(1, sum(at > half for at in done)),
         )
     spend = (balance - floor) * (2 if family.top_up else 1) - float(account_others(family, balance, floor))
-    left = float(account.balance) - floor
+    left = float(ledger.balance) - floor
     return Result(
         own_406=own,
         broken=left < -1e-5,
@@ -344,7 +354,7 @@ MONEY = [
     Family("spread 0.8, tied", sigma=0.8),
     Family("spread 0.8, not tied", sigma=0.8, tied=False),
     Family("spread 1.2, tied", sigma=1.2),
-    Family("spread 0.8, foretold", sigma=0.8, foretold=True),
+    Family("spread 0.8, foretold", sigma=0.8, predicted=True),
     Family("readings 2 s late", late=2.0),
     Family("no cost header", cost_header=False),
     Family("no cost header, no usage", cost_header=False, usage=False),

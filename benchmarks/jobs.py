@@ -12,10 +12,15 @@ from pathlib import Path
 
 from pydantic_core import to_json
 
-from segmind_async import ChatRequest, JobOptions, Limits, SegmindClient
-from segmind_async._transport import WireRequest, WireResponse
-from segmind_async.jobs.committer import Committer
-from segmind_async.jobs.queueing import JournaledSubmissions
+from segmind_async import (
+    ChatRequest,
+    JobOptions,
+    Limits,
+    SegmindClient,
+)
+from segmind_async._jobs.journal.submissions import JournaledSubmissions
+from segmind_async._jobs.journal.writer import WriterThread
+from segmind_async._transport.aiohttp import WireRequest, WireResponse
 from segmind_async.testing import ScriptedTransport, answer
 
 from .memory import script
@@ -94,20 +99,20 @@ class Thread:
     def __init__(self) -> None:
         self.seconds = 0.0
         self.groups = 0
-        self._do = Committer._do
+        self._do = WriterThread._do
 
     def __enter__(self) -> Thread:
-        def timed(committer: Committer, *given: object) -> None:
+        def timed(committer: WriterThread, *given: object) -> None:
             began = time.thread_time()
             self._do(committer, *given)  # type: ignore[arg-type]  # as it is called
             self.seconds += time.thread_time() - began
             self.groups += 1
 
-        Committer._do = timed  # type: ignore[method-assign,assignment]  # to measure it where it works
+        WriterThread._do = timed  # type: ignore[method-assign,assignment]  # to measure it where it works
         return self
 
     def __exit__(self, *_: object) -> None:
-        Committer._do = self._do  # type: ignore[method-assign]  # as it was
+        WriterThread._do = self._do  # type: ignore[method-assign]  # as it was
 
 
 def cost_of_a_row(rounds: int) -> Table:

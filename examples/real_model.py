@@ -13,7 +13,12 @@ from xllamacpp import (  # pyright: ignore[reportMissingImports]  # of the group
     Server,  # pyright: ignore[reportAttributeAccessIssue]  # as above
 )
 
-from segmind_async import ChatRequest, Limits, OutputError, SegmindClient
+from segmind_async import (
+    ChatRequest,
+    Limits,
+    OutputError,
+    SegmindClient,
+)
 from segmind_async.emulator import Emulator, Question, Spoken
 
 CITIES = (

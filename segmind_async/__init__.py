@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import logging
 
-from ._agent import Agent, AgentStep
-from ._core.tools import Tool, tool
-from ._fanout import FanOut
-from ._trace import current_trace, trace
+from ._agents.agent import Agent, AgentStep
+from ._hooks.trace import current_trace, trace
+from ._sending.fan_out import FanOut
 from ._version import __version__
 from .agent_result import AgentResult, ToolRun
 from .client import SegmindClient
@@ -49,9 +48,20 @@ from .errors import (
     TransientError,
 )
 from .events import AttemptEnded, BalanceSeen, RetryPlanned
-from .jobs import JobOptions, JobReport, JobRun, JournalError
-from .jobs.standing import Standing
-from .messages import assistant, image, system, tool_result, user
+from .jobs import (
+    JobOptions,
+    JobProgress,
+    JobReport,
+    JobRun,
+    JournalError,
+)
+from .messages import (
+    assistant,
+    image,
+    system,
+    tool_result,
+    user,
+)
 from .models import (
     Balance,
     Change,
@@ -65,6 +75,7 @@ from .models import (
     Usage,
 )
 from .tokens import TokenCount, count_tokens
+from .tools import Tool, tool
 
 __all__ = [
     "APIConnectionError",
@@ -93,6 +104,7 @@ __all__ = [
     "InvalidRequestError",
     "InvalidResponseError",
     "JobOptions",
+    "JobProgress",
     "JobReport",
     "JobRun",
     "JournalError",
@@ -113,7 +125,6 @@ __all__ = [
     "SegmindError",
     "ServerError",
     "SpendLimitError",
-    "Standing",
     "Statistics",
     "Status",
     "Timeouts",

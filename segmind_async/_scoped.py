@@ -7,12 +7,17 @@ from decimal import Decimal
 from types import TracebackType
 from typing import Self
 
-from ._admission import CallScope
-from ._call import CallOptions
-from ._core.money import ceil_units, to_decimal
-from ._core.queue import Priority
-from ._service import Service
-from .config import Limits, check_amount, check_choice, check_count
+from ._money.units import ceil_units, to_decimal
+from ._sending.admission import CallScope
+from ._sending.call import CallOptions
+from ._sending.queue import Priority
+from ._sending.service import Service
+from .config import (
+    Limits,
+    check_amount,
+    check_choice,
+    check_count,
+)
 from .errors import ClientClosedError
 from .models import Statistics
 

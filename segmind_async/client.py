@@ -11,35 +11,63 @@ from typing import TYPE_CHECKING, Any, Unpack, overload
 
 import anyio
 
-from ._access import DEFAULT_BASE_URL, checked_key, checked_url, headers
-from ._admission import Admission
-from ._agent import Agent, AgentOptions, ToolsVia
-from ._call import Call, CallOptions
-from ._core.credits import Account
-from ._core.estimate import Estimates
-from ._core.families import check_slug
-from ._core.money import ceil_units, to_decimal
-from ._core.queue import Priority
-from ._core.redact import Redactor
-from ._core.throttle import Throttle
-from ._core.tools import Tool, runnable
-from ._fanout import FanOut
-from ._notify import Notify, OnAttempt, OnBalance, OnRetry
-from ._parse import Conversation, expected
+from ._agents.agent import Agent, AgentOptions, ToolsVia
+from ._hooks.changes import OnChange
+from ._hooks.dispatch import (
+    Notify,
+    OnAttempt,
+    OnBalance,
+    OnRetry,
+)
+from ._jobs.given import JobRows, JobSettings, as_rows
+from ._jobs.options import JobOptions, JobPlan
+from ._jobs.progress_reporter import Progress
+from ._jobs.run import JobRun
+from ._money.estimates import Estimates
+from ._money.ledger import Ledger
+from ._money.units import ceil_units, to_decimal
+from ._providers.families import check_slug
+from ._rate.throttle import Throttle
 from ._scoped import ScopedClient
-from ._service import Service, read_balance
-from ._sessions import SessionPool
-from ._settings import FanOutOptions, FanOutSettings, JobSending, ManySettings, OnExhausted
-from ._source import Rows
-from ._transport import AiohttpTransport, Transport
-from ._watch import OnChange
-from .config import Limits, RetryPolicy, Timeouts, check_amount
+from ._sending.admission import Admission
+from ._sending.call import Call, CallOptions
+from ._sending.conversation import Conversation, expected
+from ._sending.fan_out import FanOut
+from ._sending.options import (
+    FanOutOptions,
+    FanOutSettings,
+    JobSending,
+    ManySettings,
+    OnExhausted,
+)
+from ._sending.queue import Priority
+from ._sending.service import Service, read_balance
+from ._sending.source import Rows
+from ._transport.access import (
+    DEFAULT_BASE_URL,
+    checked_key,
+    checked_url,
+    headers,
+)
+from ._transport.aiohttp import AiohttpTransport, Transport
+from ._transport.sessions import SessionPool
+from ._wire.redaction import Redactor
+from .config import (
+    Limits,
+    RetryPolicy,
+    Timeouts,
+    check_amount,
+)
 from .errors import APITimeoutError, ConfigurationError, ErrorDetails
-from .jobs.given import JobRows, JobSettings, as_rows
-from .jobs.plan import JobOptions, JobPlan
-from .jobs.runner import JobRun
-from .jobs.sights import Progress
-from .models import DEFAULT_MODEL, Balance, ChatCompletion, ChatRequest, Messages, Outcome
+from .models import (
+    DEFAULT_MODEL,
+    Balance,
+    ChatCompletion,
+    ChatRequest,
+    Messages,
+    Outcome,
+)
+from .tools import Tool, runnable
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -88,7 +116,7 @@ class SegmindClient(ScopedClient):
         service = Service(
             transport,
             Admission(
-                Account(ceil_units(to_decimal(limits.floor))),
+                Ledger(ceil_units(to_decimal(limits.floor))),
                 Throttle(limits.max_in_flight, limits.requests_per_minute),
                 on_change,
             ),

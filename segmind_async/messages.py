@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ._core import media
-from ._core.dialogue import result_of, said
-from ._pictures import Picture, Size
+from ._images import formats as media
+from ._images.loading import Picture, Size
+from ._providers.dialogue import result_of, said
 from .config import check_count
 from .errors import InvalidRequestError
 from .models import ChatCompletion, JsonObject, ToolCall

@@ -19,19 +19,20 @@ from decimal import Decimal
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Self, TypedDict, TypeVar, Unpack, overload
 
-from . import _fanout
 from ._bridge import Bridge
-from ._core.queue import Priority
-from ._notify import OnAttempt, OnBalance, OnRetry
-from ._settings import FanOutSettings, ManySettings
-from ._source import Rows
-from ._transport import Transport
-from ._watch import OnChange
+from ._hooks.changes import OnChange
+from ._hooks.dispatch import OnAttempt, OnBalance, OnRetry
+from ._jobs import run as runner
+from ._jobs.given import JobRows, JobSettings
+from ._jobs.report.samples import Notable
+from ._jobs.report.tally import JobReport
+from ._sending import fan_out as _fanout
+from ._sending.options import FanOutSettings, ManySettings
+from ._sending.queue import Priority
+from ._sending.source import Rows
+from ._transport.aiohttp import Transport
 from .client import SegmindClient as AsyncClient
 from .config import Limits, RetryPolicy, Timeouts
-from .jobs import JobReport, runner
-from .jobs.given import JobRows, JobSettings
-from .jobs.notable import Notable
 from .models import (
     DEFAULT_MODEL,
     Balance,

@@ -9,9 +9,16 @@ from functools import lru_cache
 from importlib import import_module
 from typing import Protocol
 
-from ._core.encode import check_messages
-from ._core.families import check_slug
-from ._core.windows import WINDOWS, estimated, has_more_than_words, least, uses_o200k, words_of
+from ._providers.context_windows import (
+    WINDOWS,
+    estimated,
+    has_more_than_words,
+    least,
+    uses_o200k,
+    words_of,
+)
+from ._providers.encode import check_messages
+from ._providers.families import check_slug
 from .errors import InvalidRequestError
 from .models import DEFAULT_MODEL, Messages
 

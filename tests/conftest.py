@@ -13,7 +13,7 @@ import looptime
 import pytest
 from hypothesis import settings
 
-from segmind_async.jobs.committer import Committer
+from segmind_async._jobs.journal.writer import WriterThread
 
 T = TypeVar("T")
 
@@ -45,9 +45,11 @@ def _time_stands_still_for_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[
             futures.add(future)
         return future
 
-    wrap, ask = asyncio.wrap_future, Committer.ask_here
+    wrap, ask = asyncio.wrap_future, WriterThread.ask_here
     monkeypatch.setattr(asyncio, "wrap_future", lambda future, **more: waited_for(wrap(future, **more)))
-    monkeypatch.setattr(Committer, "ask_here", lambda self, work, **more: waited_for(ask(self, work, **more)))
+    monkeypatch.setattr(
+        WriterThread, "ask_here", lambda self, work, **more: waited_for(ask(self, work, **more))
+    )
 
     async def run_sync(work: Callable[..., T], *args: Any, **_options: Any) -> T:
         context = contextvars.copy_context()

@@ -9,9 +9,14 @@ from contextlib import contextmanager
 
 from pydantic_core import to_json
 
-from segmind_async import Limits, RetryPolicy, SegmindClient, Timeouts
-from segmind_async._core.failures import Billing, Failure, Kind
-from segmind_async._transport import WireRequest, WireResponse
+from segmind_async import (
+    Limits,
+    RetryPolicy,
+    SegmindClient,
+    Timeouts,
+)
+from segmind_async._transport.aiohttp import WireRequest, WireResponse
+from segmind_async._wire.failures import Billing, Failure, Kind
 from segmind_async.emulator import Emulator
 from segmind_async.testing import Reply, ScriptedTransport
 

@@ -24,11 +24,16 @@ from aiohttp.test_utils import TestClient, TestServer
 
 import segmind_async as sa
 from segmind_async import errors
-from segmind_async._notify import OnAttempt
-from segmind_async.emulator import Calls, Emulator, FunctionBrain, Question, faults
-
-from .pictures import drawn
-from .support import serving
+from segmind_async._hooks.dispatch import OnAttempt
+from segmind_async.emulator import (
+    Calls,
+    Emulator,
+    FunctionBrain,
+    Question,
+    faults,
+)
+from tests.pictures import drawn
+from tests.support import serving
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

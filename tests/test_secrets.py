@@ -14,8 +14,7 @@ from aiohttp import web
 
 import segmind_async as sa
 from segmind_async.emulator import Emulator, faults
-
-from .test_transport import serving
+from tests.transport.test_aiohttp import serving
 
 KEY = "SG_deadbeefdeadbeef"
 ODD = "no-prefix-at-all-4711"

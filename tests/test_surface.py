@@ -41,6 +41,7 @@ def test_all_that_is_named_is_there_and_nothing_more_is_promised() -> None:
         "tokens",
         "jobs",
         "cli",
+        "tools",
     }
     assert public - set(sa.__all__) <= modules | {"annotations", "logging"}
 

@@ -19,8 +19,7 @@ import segmind_async as sa
 from segmind_async import sync
 from segmind_async.emulator import Calls, Emulator, ScriptBrain
 from segmind_async.testing import ScriptedTransport, answer
-
-from .support import KEY, serving
+from tests.support import KEY, serving
 
 
 @pytest.fixture

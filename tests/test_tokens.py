@@ -13,12 +13,11 @@ from PIL import Image
 
 import segmind_async as sa
 from segmind_async import tokens
-from segmind_async._core.encode import encode
-from segmind_async._transport import WireRequest
+from segmind_async._providers.encode import encode
+from segmind_async._transport.aiohttp import WireRequest
 from segmind_async.emulator import Emulator, faults
 from segmind_async.testing import Reply, ScriptedTransport, answer
-
-from .support import KEY, client, status
+from tests.support import KEY, client, status
 
 
 @pytest.fixture
@@ -121,7 +120,7 @@ async def test_a_body_is_encoded_once_for_all_attempts(monkeypatch: pytest.Monke
         encoded.append(len(body))
         return body
 
-    monkeypatch.setattr("segmind_async._call.encode", counting)
+    monkeypatch.setattr("segmind_async._sending.call.encode", counting)
     transport = ScriptedTransport([status(503)] * 3)
     async with client(transport, retry=sa.RetryPolicy(base=0)) as c:
         await c.chat("x" * 2_000_000)

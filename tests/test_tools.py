@@ -1,93 +1,287 @@
-"""Tools in a call: over the wire in all three shapes, and what happens when nobody sees them."""
+"""Functions described as tools, and the arguments models send checked against them."""
 
 from __future__ import annotations
 
-import pickle
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Annotated, Any, Literal
 
 import pytest
+from pydantic import BaseModel, Field
 
-import segmind_async as sa
-from segmind_async.emulator import Calls, Emulator, ScriptBrain
-
-MODELS = ["gpt-5.4-mini", "claude-4-sonnet", "gemini-2.5-flash", "gemini-3-flash"]
-
-
-def add(a: int, b: int) -> int:
-    """Add two numbers."""
-    return a + b
-
-
-@pytest.mark.parametrize("model", MODELS)
-async def test_a_conversation_with_tools_by_hand(model: str) -> None:
-    brain = ScriptBrain(
-        Calls([("add", {"a": 1, "b": 2}), ("add", {"a": 3, "b": 4})], "Adding."),
-        lambda question: f"{question.tools}: {' and '.join(question.results)}",
-    )
-    async with (
-        Emulator(brain, balance=50) as emulator,
-        sa.SegmindClient(emulator.key, emulator.url) as client,
-    ):
-        talk = [sa.system("be exact"), sa.user("1 + 2, 3 + 4?")]
-        reply = await client.chat(talk, model=model, tools=[add])
-        assert [(call.name, call.arguments.replace(" ", "")) for call in reply.tool_calls] == [
-            ("add", '{"a":1,"b":2}'),
-            ("add", '{"a":3,"b":4}'),
-        ]
-        talk += [sa.assistant(reply), *(sa.tool_result(call, "n") for call in reply.tool_calls)]
-        reply = await client.chat(talk, model=model, tools=[sa.tool(add)], tool_choice="none")
-    assert reply.text.startswith("('add',): ")
-    assert reply.text.count("n") >= 2
+from segmind_async import InvalidRequestError, Tool, tool
+from segmind_async.tools import (
+    BadArgumentsError,
+    is_async,
+    runnable,
+    tools_of,
+)
 
 
-async def test_a_tool_can_be_demanded() -> None:
-    async with Emulator() as emulator, sa.SegmindClient(emulator.key, emulator.url) as client:
-        reply = await client.chat("hello", tools=[add], tool_choice="add")
-    assert reply.tool_calls[0].name == "add"
+class Unit(Enum):
+    C = "celsius"
+    F = "fahrenheit"
 
 
-@pytest.mark.parametrize("choice", ["required", "add"])
-@pytest.mark.parametrize("model", MODELS)
-async def test_an_answer_in_words_where_a_tool_was_demanded_is_an_error(model: str, choice: str) -> None:
-    async with (
-        Emulator(ignore_tools=True) as emulator,
-        sa.SegmindClient(emulator.key, emulator.url) as client,
-    ):
-        with pytest.raises(
-            sa.ToolsNotSupportedError, match=f"{model} had to call .* tools_via='schema'"
-        ) as caught:
-            await client.chat("hello", model=model, tools=[add], tool_choice=choice)
-        assert (await client.chat("hello", model=model, tools=[add])).text == "echo: hello"
-    error = caught.value
-    assert (error.status, error.model, error.attempts) == (200, model, 1)
-    assert b"echo: hello" in error.body
-    assert error.details.cost is not None
-    assert pickle.loads(pickle.dumps(error)).body == error.body
+class Place(BaseModel):
+    city: str
+    country: str | None = None
 
 
-async def test_an_answer_that_was_cut_proves_nothing() -> None:
-    async with Emulator() as emulator, sa.SegmindClient(emulator.key, emulator.url) as client:
-        reply = await client.chat("hello", tools=[add], tool_choice="required", max_tokens=1)
-    assert reply.finish_reason == "length"
+@dataclass
+class Range:
+    first: int
+    last: int = 9
 
 
-async def test_a_fan_out_does_not_pay_for_every_row_to_learn_it() -> None:
-    rows = [sa.ChatRequest(f"row {n}", tools=[add], tool_choice="required") for n in range(50)]
-    async with (
-        Emulator(ignore_tools=True) as emulator,
-        sa.SegmindClient(emulator.key, emulator.url) as client,
-    ):
-        outcomes = await client.chat_many(rows, max_in_flight=2)
-        assert emulator.requests < 6
-    assert {type(outcome.error) for outcome in outcomes if outcome.status == "failed"} == {
-        sa.ToolsNotSupportedError
+def weather(place: Place, unit: Unit = Unit.C, days: Annotated[int, Field(ge=1, le=7)] = 1) -> str:
+    """Tell the weather.
+
+    Args:
+        place: Where.
+        days: How many days ahead.
+    """
+    return f"{place.city} {unit.value} {days}"
+
+
+async def search(query: str, kinds: list[Literal["code", "docs"]] | None = None) -> list[str]:
+    return [query, *(kinds or [])]
+
+
+def nothing() -> None:
+    """Do nothing."""
+
+
+def test_a_function_is_described_by_its_signature_and_docstring() -> None:
+    made = tool(weather)
+    assert (made.name, made.description) == ("weather", "Tell the weather.")
+    assert made.parameters == {
+        "$defs": {
+            "Place": {
+                "properties": {
+                    "city": {"type": "string"},
+                    "country": {"anyOf": [{"type": "string"}, {"type": "null"}], "default": None},
+                },
+                "required": ["city"],
+                "title": "Place",
+                "type": "object",
+            },
+            "Unit": {"enum": ["celsius", "fahrenheit"], "title": "Unit", "type": "string"},
+        },
+        "additionalProperties": False,
+        "properties": {
+            "place": {"$ref": "#/$defs/Place", "description": "Where."},
+            "unit": {"$ref": "#/$defs/Unit"},
+            "days": {"default": 1, "description": "How many days ahead.", "maximum": 7, "minimum": 1, "type": "integer"},
+        },
+        "required": ["place"],
+        "type": "object",
+    }  # fmt: skip
+
+
+def test_a_function_without_parameters_takes_an_empty_object() -> None:
+    assert tool(nothing).parameters == {"additionalProperties": False, "properties": {}, "type": "object"}
+
+
+def test_name_and_description_can_be_given() -> None:
+    made = tool(search, name="find-it", description="Find it.")
+    assert (made.name, made.description) == ("find-it", "Find it.")
+    assert tool(search).description == ""
+
+
+def test_what_an_annotation_says_of_itself_counts_more_than_the_docstring() -> None:
+    def one(a: Annotated[int, "x", Field(description="by hand")], b: Annotated[int, Field(gt=0)]) -> None:
+        """Do.
+
+        Args:
+            a: by docstring
+            b: by docstring
+        """
+
+    one.__annotations__ = {
+        "a": Annotated[int, "x", Field(description="by hand")],
+        "b": Annotated[int, Field(gt=0)],
+    }
+    properties: Any = tool(one).parameters["properties"]
+    assert (properties["a"]["description"], properties["b"]["description"]) == ("by hand", "by docstring")
+
+
+def test_any_name_may_be_an_arguments() -> None:
+    def odd(model_config: int, schema: str, _hidden: int, copy: int = 5) -> None: ...
+
+    made = tool(odd)
+    assert made.arguments('{"model_config": 1, "schema": "s", "_hidden": 2}') == {
+        "model_config": 1,
+        "schema": "s",
+        "_hidden": 2,
     }
 
 
-async def test_tools_that_cannot_be_described_cost_nothing() -> None:
-    def bad(*numbers: int) -> int:
-        return sum(numbers)
+class Counter:
+    """A counter."""
 
-    async with Emulator() as emulator, sa.SegmindClient(emulator.key, emulator.url) as client:
-        with pytest.raises(sa.InvalidRequestError, match="'numbers' of tool 'bad'"):
-            await client.chat("hello", tools=[bad])
-        assert emulator.requests == 0
+    def __call__(self, by: int) -> int:
+        """Count on."""
+        return by
+
+    def method(self, by: int) -> int:
+        """Count by method."""
+        return by
+
+    async def later(self, by: int) -> int:
+        return by
+
+
+class Quiet:
+    """Speaks for its instances."""
+
+    async def __call__(self) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("function", "name", "description", "waits"),
+    [
+        pytest.param(weather, "weather", "Tell the weather.", False, id="function"),
+        pytest.param(search, "search", "", True, id="async"),
+        pytest.param(Counter().method, "method", "Count by method.", False, id="method"),
+        pytest.param(Counter().later, "later", "", True, id="async method"),
+        pytest.param(Counter(), "Counter", "Count on.", False, id="object"),
+        pytest.param(Quiet(), "Quiet", "Speaks for its instances.", True, id="async object"),
+        pytest.param(functools.partial(weather, days=2), "weather", "Tell the weather.", False, id="partial"),
+        pytest.param(functools.partial(search, query="x"), "search", "", True, id="async partial"),
+        pytest.param(Range, "Range", "Range(first: int, last: int = 9)", False, id="class"),
+    ],
+)
+def test_what_is_callable_is_a_tool(
+    function: Callable[..., object], name: str, description: str, waits: bool
+) -> None:
+    made = tool(function)
+    assert (made.name, made.description.replace("'int'", "int"), is_async(function)) == (
+        name,
+        description,
+        waits,
+    )
+
+
+def starred(*args: int) -> None: ...
+
+
+def keywords(**options: int) -> None: ...
+
+
+def positional(a: int, /) -> None: ...
+
+
+def bare(a) -> None: ...
+
+
+def unknown(a: Nowhere) -> None: ...  # type: ignore[name-defined]  # noqa: F821  # same
+
+
+def callback(a: Callable[[], int]) -> None: ...
+
+
+def odd_type(a: Counter) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("function", "says"),
+    [
+        pytest.param(starred, "parameter 'args' of tool 'starred' is variadic positional", id="args"),
+        pytest.param(keywords, "parameter 'options' of tool 'keywords' is variadic keyword", id="kwargs"),
+        pytest.param(positional, "parameter 'a' of tool 'positional' is positional-only", id="positional"),
+        pytest.param(bare, "parameter 'a' of tool 'bare' has no annotation; .* as in a: str", id="bare"),
+        pytest.param(unknown, "'unknown' has an annotation that cannot be read .*Nowhere", id="unknown name"),
+        pytest.param(callback, "'callback' takes what JSON cannot carry", id="callable"),
+        pytest.param(odd_type, "'odd_type' takes what no model can send", id="odd type"),
+        pytest.param(lambda: None, r"cannot be named '<lambda>'.*use tool\(function, name=…\)", id="lambda"),
+        pytest.param(dict.update, "'update' has no signature", id="no signature"),
+    ],
+)
+def test_what_cannot_be_described_is_refused_by_name(function: Callable[..., object], says: str) -> None:
+    with pytest.raises(InvalidRequestError, match=says):
+        tool(function)
+
+
+def test_functions_tools_and_descriptions_stand_side_by_side() -> None:
+    by_hand = {"type": "function", "function": {"name": "f", "parameters": {}}}
+    own = {"type": "web_search"}
+    made = tool(search, name="s")
+    got = tools_of([weather, made, by_hand, own, {"function": 5}])
+    assert [one.name if isinstance(one, Tool) else one for one in got] == [
+        "weather", "s", by_hand, own, {"function": 5}
+    ]  # fmt: skip
+
+
+def test_what_is_to_be_run_must_be_a_function() -> None:
+    assert [one.name for one in runnable([weather, tool(search)])] == ["weather", "search"]
+    with pytest.raises(InvalidRequestError, match="cannot run 'f', a description"):
+        runnable([weather, {"name": "f"}])
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        pytest.param([weather, weather], "two tools are named 'weather'", id="twice"),
+        pytest.param(
+            [weather, {"name": "weather"}], "two tools are named 'weather'", id="twice, once by hand"
+        ),
+        pytest.param(["weather"], "a tool is a str; give a function", id="a name"),
+        pytest.param("weather", "tools is a str; give a list", id="a string"),
+        pytest.param({"a": weather}, "tools is a dict; give a list", id="a mapping"),
+        pytest.param(weather, "tools is a function; give a list", id="one function"),
+    ],
+)
+def test_what_is_no_list_of_tools_is_refused(given: Any, says: str) -> None:
+    with pytest.raises(InvalidRequestError, match=says):
+        tools_of(given)
+
+
+@pytest.mark.parametrize(
+    ("function", "text", "arguments"),
+    [
+        pytest.param(weather, '{"place": {"city": "Rome"}}', {"place": Place(city="Rome")}, id="defaults are the function's"),
+        pytest.param(weather, '{"place": {"city": "Rome"}, "unit": "fahrenheit", "days": "3"}', {"place": Place(city="Rome"), "unit": Unit.F, "days": 3}, id="values become types"),
+        pytest.param(search, '{"query": "x", "kinds": null}', {"query": "x", "kinds": None}, id="null is not the default"),
+        pytest.param(nothing, "", {}, id="nothing at all"),
+        pytest.param(nothing, " null ", {}, id="null for nothing"),
+        pytest.param(nothing, "{}", {}, id="an empty object"),
+    ],
+)  # fmt: skip
+def test_arguments(function: Callable[..., object], text: str, arguments: dict[str, Any]) -> None:
+    assert tool(function).arguments(text) == arguments
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        pytest.param('{"place": {"city": "Ro', "arguments: Invalid JSON", id="cut"),
+        pytest.param("[]", "arguments: Input should be an object, got ", id="a list"),
+        pytest.param("{}", "place: Field required, got {}", id="missing"),
+        pytest.param('{"place": {"city": 5}}', "place.city: Input should be a valid string, got 5", id="nested"),
+        pytest.param('{"place": {"city": "x"}, "days": 9}', "days: Input should be less than or equal to 7, got 9", id="range"),
+        pytest.param('{"place": {"city": "x"}, "day": 9}', "day: Extra inputs are not permitted, got 9", id="misspelt"),
+        pytest.param('{"a":1,"b":1,"c":1,"d":1,"e":1,"f":1}', "; and 2 more", id="many"),
+    ],
+)  # fmt: skip
+def test_arguments_that_do_not_fit_are_told_in_words(text: str, says: str) -> None:
+    with pytest.raises(BadArgumentsError) as caught:
+        tool(weather).arguments(text)
+    assert says in str(caught.value)
+
+
+def test_a_long_value_is_not_repeated_in_full() -> None:
+    with pytest.raises(BadArgumentsError) as caught:
+        tool(weather).arguments('{"place": "%s"}' % ("x" * 10_000))
+    assert len(str(caught.value)) < 300
+
+
+def test_a_default_that_is_no_json_stays_with_the_function() -> None:
+    def one(a: Range = Range(1, 2)) -> None: ...  # noqa: B008  # what the test is about
+
+    one.__annotations__ = {"a": Range}
+    made = tool(one)
+    assert "default" not in str(made.parameters["properties"]["a"])  # type: ignore[index]  # a mapping
+    assert made.arguments("{}") == {}

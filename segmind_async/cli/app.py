@@ -12,17 +12,34 @@ from typing import Annotated
 import anyio
 import typer
 
+from .._jobs.classify import Labels, asking_for
+from .._jobs.examples import Examples, fingerprint, read_examples
+from .._jobs.formats.kinds import Format
+from .._jobs.options import JobOptions
+from .._jobs.rows import (
+    MakeRequest,
+    bounded,
+    column,
+    own_request,
+    template,
+    under,
+    with_parameters,
+)
 from .._version import __version__
-from ..jobs.examples import Examples, fingerprint, read_examples
-from ..jobs.formats.kinds import Format
-from ..jobs.labels import Labels, asking_for
-from ..jobs.plan import JobOptions
-from ..jobs.rows import MakeRequest, bounded, column, own_request, template, under, with_parameters
 from ..messages import system, user
 from ..models import DEFAULT_MODEL
-from . import bulk, report
-from .retrying import JobCommand, again
-from .running import ClientOptions, Exit, open_client, plain, run, say, show_json
+from . import job as bulk
+from . import report
+from .retry_failed import JobCommand, again
+from .running import (
+    ClientOptions,
+    Exit,
+    open_client,
+    plain,
+    run,
+    say,
+    show_json,
+)
 
 app = typer.Typer(
     name="segmind-async",

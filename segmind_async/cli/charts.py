@@ -17,8 +17,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from ..jobs.report import Latency
-from ..jobs.timeline import Moment
+from .._jobs.report.report import Latency
+from .._jobs.report.timeline import Moment
 from .wording import count, latency_text
 
 INK, SOFT, LINE, MAIN, WARM = "#010101", "#020202", "#030303", "#040404", "#050505"

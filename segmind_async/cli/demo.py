@@ -10,13 +10,19 @@ from decimal import Decimal
 from importlib.resources import files
 from typing import TypedDict
 
+from .._jobs.classify import Labels
 from ..client import SegmindClient
 from ..config import Limits
-from ..emulator import BayesBrain, Emulator, NaiveBayes, fragments
-from ..jobs.labels import Labels
+from ..emulator import Emulator
 from ..messages import system, user
 from ..models import ChatRequest, FanOutReport, Status
-from .running import Exit, plain, say, show_json
+from .demo_classifier import BayesBrain, NaiveBayes, fragments
+from .running import (
+    Exit,
+    plain,
+    say,
+    show_json,
+)
 
 _BALANCE = Decimal("0.05")
 _FLOOR = Decimal("0.01")

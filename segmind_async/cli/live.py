@@ -13,9 +13,14 @@ from types import TracebackType
 from rich.console import Console, Group
 from rich.text import Text
 
-from ..jobs.files import INTERRUPTED
-from ..jobs.notable import Notable, NotableRow
-from ..jobs.standing import Recent, Standing, seconds_to_end, seconds_to_floor
+from .._jobs.files import INTERRUPTED
+from .._jobs.progress import (
+    JobProgress,
+    Recent,
+    seconds_to_end,
+    seconds_to_floor,
+)
+from .._jobs.report.samples import Notable, NotableRow
 from .wording import (
     WAITING_FOR,
     count,
@@ -56,7 +61,7 @@ class Live:
         self._console = console or Console(stderr=True, highlight=False)
         self._draws = can_draw(self._console)
         self._recent = Recent()
-        self._shown: Standing | None = None
+        self._shown: JobProgress | None = None
         self._frame: list[Text] = []
         """What stands on the screen."""
 
@@ -71,7 +76,7 @@ class Live:
     ) -> None:
         self.clear()
 
-    def __call__(self, standing: Standing) -> None:
+    def __call__(self, standing: JobProgress) -> None:
         """Show how a job stands, unless that was just done."""
         self._recent.add(standing)
         before = self._shown
@@ -120,7 +125,7 @@ def can_draw(console: Console) -> bool:
     return console.is_terminal and not console.is_dumb_terminal and not console.legacy_windows
 
 
-def line(standing: Standing, recent: Recent) -> str:
+def line(standing: JobProgress, recent: Recent) -> str:
     """Return how a job stands, in one line without colours."""
     if standing.stopping == INTERRUPTED:
         return ON_INTERRUPT
@@ -144,7 +149,7 @@ def line(standing: Standing, recent: Recent) -> str:
     return "; ".join(parts)
 
 
-def state_of(standing: Standing) -> str | None:
+def state_of(standing: JobProgress) -> str | None:
     """Say what a job waits for, or why it ends; None while nothing is remarkable."""
     if standing.stopping == INTERRUPTED:
         return ON_INTERRUPT
@@ -157,7 +162,7 @@ def state_of(standing: Standing) -> str | None:
     return None
 
 
-def frame(standing: Standing, recent: Recent, notable: Notable, width: int) -> list[Text]:
+def frame(standing: JobProgress, recent: Recent, notable: Notable, width: int) -> list[Text]:
     """Return the lines of the display, none longer than *width* columns."""
     facts = _facts(standing, recent)
     details = _errors(notable) + _slowest(notable)
@@ -181,7 +186,7 @@ def frame(standing: Standing, recent: Recent, notable: Notable, width: int) -> l
     return lines
 
 
-def _bar(standing: Standing, width: int) -> Text:
+def _bar(standing: JobProgress, width: int) -> Text:
     """Draw how much is done: the part that went well, what failed, and what is still to do."""
     done, total = standing.done, standing.total
     if total is None:
@@ -190,7 +195,7 @@ def _bar(standing: Standing, width: int) -> Text:
     # Not rounded up: it is all done only when it is.
     figures = f" {count(done)} of {count(total)} · {int(share * 1000) / 10:.1f} %"
     room = max(10, width - len(figures))
-    failed = round(room * min(standing.failed + standing.unusable, done) / total) if total else 0
+    failed = round(room * min(standing.failed + standing.invalid, done) / total) if total else 0
     filled = int(room * share)
     failed = min(filled, max(failed, int(standing.failed > 0)))
     return Text.assemble(
@@ -201,7 +206,7 @@ def _bar(standing: Standing, width: int) -> Text:
     )
 
 
-def _facts(standing: Standing, recent: Recent) -> list[Text]:
+def _facts(standing: JobProgress, recent: Recent) -> list[Text]:
     """Return the lines that every job has."""
     return [
         _rows(standing),
@@ -212,12 +217,12 @@ def _facts(standing: Standing, recent: Recent) -> list[Text]:
     ]
 
 
-def _rows(standing: Standing) -> Text:
+def _rows(standing: JobProgress) -> Text:
     parts: list[str | tuple[str, str]] = [f"{count(standing.ok)} ok"]
     failed = f" · {count(standing.failed)} failed"
     parts.append((failed, "red") if standing.failed else failed)
-    if standing.unusable:
-        parts.append(f" · {count(standing.unusable)} unusable")
+    if standing.invalid:
+        parts.append(f" · {count(standing.invalid)} unusable")
     if standing.resumed:
         parts.append(f" · {count(standing.resumed)} from earlier runs")
     if standing.pending is not None:
@@ -225,7 +230,7 @@ def _rows(standing: Standing) -> Text:
     return _about("rows", *parts)
 
 
-def _speed(standing: Standing, recent: Recent) -> list[Text]:
+def _speed(standing: JobProgress, recent: Recent) -> list[Text]:
     pace = standing.requests_per_minute
     limit = f"at most {count(round(pace))} calls a minute" if pace is not None else "no limit known"
     why = "" if pace is None else _why(standing.pace_reason)
@@ -248,7 +253,7 @@ def _why(reason: str) -> str:
     return f" ({one_line(reason)})" if reason else ""
 
 
-def _money(standing: Standing) -> Text:
+def _money(standing: JobProgress) -> Text:
     before = f" + {credits_text(standing.spent_before)} before" if standing.spent_before else ""
     parts: list[str | tuple[str, str]] = [
         f"{credits_text(standing.spent)} spent{before}",
@@ -266,7 +271,7 @@ def _money(standing: Standing) -> Text:
     return _about("credits", *parts)
 
 
-def _time(standing: Standing, recent: Recent) -> Text:
+def _time(standing: JobProgress, recent: Recent) -> Text:
     parts: list[str | tuple[str, str]] = [f"{duration(standing.elapsed)} so far"]
     if standing.stopping is not None:
         return _about("time", *parts)  # it ends sooner than its rows do
@@ -282,7 +287,7 @@ def _time(standing: Standing, recent: Recent) -> Text:
     return _about("time", *parts)
 
 
-def _latency(standing: Standing) -> Text:
+def _latency(standing: JobProgress) -> Text:
     quantiles = (standing.latency_p50, standing.latency_p95, standing.latency_p99)
     names = ("half within", "95 % within", "99 % within")
     return _about(

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
+from .._jobs.report.report import Report
+from .._jobs.report.samples import NotableRow
+from .._jobs.report.scores import Scores
 from .._version import __version__
-from ..jobs.notable import NotableRow
-from ..jobs.report import Report
-from ..jobs.scores import Scores
 from . import charts
 from .wording import (
     count,
@@ -72,10 +72,10 @@ def page(report: Report) -> str:
 
 def _head(report: Report) -> list[ET.Element]:
     ok, failed = report.counts.get("ok", 0), report.counts.get("failed", 0)
-    unusable = report.standing.unusable if report.standing else 0
+    invalid = report.standing.invalid if report.standing else 0
     parts = [
         ("answered", "ok", ok),
-        ("failed or unusable" if unusable else "failed", "failed", failed + unusable),
+        ("failed or unusable" if invalid else "failed", "failed", failed + invalid),
         ("to go", "", report.pending or 0),
     ]
     total = sum(number for _, _, number in parts) or 1

@@ -9,8 +9,8 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from ..jobs.report import Latency, Report, read_report
-from ..jobs.scores import Scores
+from .._jobs.report.report import Latency, Report, read_report
+from .._jobs.report.scores import Scores
 from ..models import Status
 from .running import Exit, say, show_json
 from .wording import (
@@ -75,8 +75,8 @@ def _head(report: Report) -> Table:
     failed = report.counts.get(Status.FAILED, 0)
     rows = Text(f"{count(report.counts.get(Status.OK, 0))} ok")
     rows.append(f" · {count(failed)} failed", "red" if failed else "")
-    if report.standing is not None and report.standing.unusable:
-        rows.append(f" · {count(report.standing.unusable)} unusable")
+    if report.standing is not None and report.standing.invalid:
+        rows.append(f" · {count(report.standing.invalid)} unusable")
     if report.pending is not None:
         rows.append(f" · {count(report.pending)} to go")
     table = Table.grid(padding=(0, 1, 0, 0))

@@ -18,7 +18,14 @@ import typer
 
 from ..client import SegmindClient
 from ..config import Limits
-from ..errors import AccessError, ConfigurationError, CreditsError, NotFoundError, RequestError, SegmindError
+from ..errors import (
+    AccessError,
+    ConfigurationError,
+    CreditsError,
+    NotFoundError,
+    RequestError,
+    SegmindError,
+)
 from ..models import DEFAULT_MODEL
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from decimal import ROUND_HALF_EVEN, Decimal
 from pathlib import Path
 
-from ..jobs.report import Report
+from .._jobs.report.report import Report
 from ..models import WaitingFor
 from .running import plain
 

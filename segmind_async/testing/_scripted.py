@@ -9,8 +9,8 @@ from typing import TypeAlias
 import anyio
 from pydantic_core import from_json, to_json
 
-from .._core.failures import Failure
-from .._transport import WireRequest, WireResponse
+from .._transport.aiohttp import WireRequest, WireResponse
+from .._wire.failures import Failure
 
 Reply: TypeAlias = WireResponse | Failure
 """What a transport gives back: an answer, or why there is none."""

@@ -14,9 +14,13 @@ from typer.testing import CliRunner, Result
 
 from segmind_async import __version__
 from segmind_async.cli import app, demo, running
-from segmind_async.emulator import Emulator, FunctionBrain, Question, faults
-
-from ..support import serving
+from segmind_async.emulator import (
+    Emulator,
+    FunctionBrain,
+    Question,
+    faults,
+)
+from tests.support import serving
 
 
 def call(*words: str, **options: Any) -> Result:
@@ -550,9 +554,9 @@ def test_progress_is_told_every_ten_seconds(
     import anyio
     import looptime
 
-    from segmind_async.cli import bulk
+    from segmind_async._jobs.rows import own_request
+    from segmind_async.cli import job as bulk
     from segmind_async.jobs import JobOptions
-    from segmind_async.jobs.rows import own_request
 
     async def main() -> Any:
         async with Emulator(latency=5) as emulator:

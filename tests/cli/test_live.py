@@ -10,18 +10,25 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from segmind_async.cli.live import ON_INTERRUPT, Live, can_draw, frame, line, state_of
-from segmind_async.jobs.notable import Notable
-from segmind_async.jobs.record import Record
-from segmind_async.jobs.standing import Recent, Standing
+from segmind_async._jobs.journal.record import Record
+from segmind_async._jobs.progress import JobProgress, Recent
+from segmind_async._jobs.report.samples import Notable
+from segmind_async.cli.live import (
+    ON_INTERRUPT,
+    Live,
+    can_draw,
+    frame,
+    line,
+    state_of,
+)
 
-STANDING = Standing(
+STANDING = JobProgress(
     elapsed=312.0,
     rows=5200,
     total=10_000,
     ok=5098,
     failed=22,
-    unusable=1,
+    invalid=1,
     resumed=2000,
     in_flight=64,
     waiting=12,
@@ -69,7 +76,7 @@ def recent() -> Recent:
     return seen
 
 
-def show(live: Live, standing: Standing, found: Notable | None = None) -> None:
+def show(live: Live, standing: JobProgress, found: Notable | None = None) -> None:
     live.notable = found or Notable()
     live(standing)
 
@@ -123,7 +130,7 @@ def test_a_wide_terminal_has_details_beside_the_facts() -> None:
 
 
 def test_a_job_that_just_began_claims_to_know_nothing() -> None:
-    lines = [text.plain for text in frame(Standing(), Recent(), Notable(), 80)]
+    lines = [text.plain for text in frame(JobProgress(), Recent(), Notable(), 80)]
     assert lines == [
         "0 rows done of nobody knows yet how many",
         "rows      0 ok · 0 failed",

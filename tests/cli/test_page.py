@@ -10,12 +10,11 @@ from typing import Any
 
 import pytest
 
+from segmind_async._jobs.journal.journal import Journal
+from segmind_async._jobs.journal.record import Record
+from segmind_async._jobs.report.report import read_report
 from segmind_async.cli.page import page
-from segmind_async.jobs.journal import Journal
-from segmind_async.jobs.record import Record
-from segmind_async.jobs.report import read_report
-
-from ..jobs.journals import Story, fill
+from tests.jobs.journals import Story, fill
 
 EVIL = "<script>alert('x')</script>\"'><img src=http://evil.example/x onerror=alert(1)>&amp;\x1b[2J\u202e\x00"
 VOID = {"meta", "br", "img", "link", "input"}

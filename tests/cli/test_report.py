@@ -18,16 +18,15 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
+from segmind_async._jobs.journal.journal import Journal
+from segmind_async._jobs.journal.record import Record
+from segmind_async._jobs.progress import JobProgress
+from segmind_async._jobs.report.report import read_report
 from segmind_async.cli import app
 from segmind_async.cli.report import show
 from segmind_async.emulator import Emulator
-from segmind_async.jobs.journal import Journal
-from segmind_async.jobs.record import Record
-from segmind_async.jobs.report import read_report
-from segmind_async.jobs.standing import Standing
-
-from ..jobs.journals import Story, fill
-from ..support import serving
+from tests.jobs.journals import Story, fill
+from tests.support import serving
 
 EVIL = "[bold red]x[/]\x1b]0;owned\x07\x1b[2J\r\n\u202e"
 TOPICS = ("billing", "shipping", "returns", "account", "technical", "other", "praise")
@@ -70,7 +69,7 @@ def test_a_report_sums_a_job_up(journal: Path) -> None:
 
 
 def test_a_running_job_says_what_it_is_at(tmp_path: Path) -> None:
-    before = Standing(
+    before = JobProgress(
         elapsed=50.0, total=1000, ok=100, attempts=100, spent=Decimal("0.1"), balance=Decimal("5.1")
     )
     now = replace(

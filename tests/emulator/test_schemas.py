@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, Field, TypeAdapter
 
 import segmind_async as sa
-from segmind_async._core.schema import shape_of
+from segmind_async._structured.shape import shape_of
 from segmind_async.emulator import (
     EchoBrain,
     Emulator,

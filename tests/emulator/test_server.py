@@ -11,7 +11,12 @@ import aiohttp
 import anyio
 import pytest
 
-from segmind_async.emulator import Emulator, FunctionBrain, RandomFaults, faults
+from segmind_async.emulator import (
+    Emulator,
+    FunctionBrain,
+    RandomFaults,
+    faults,
+)
 
 HELLO = {"messages": [{"role": "user", "content": "hello"}]}
 
@@ -180,7 +185,7 @@ async def test_the_balance_is_exact() -> None:
 async def test_how_it_says_when_to_come_back(
     options: Any, told: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from segmind_async.emulator import speaking
+    from segmind_async._emulator import speaking
 
     monkeypatch.setattr(speaking, "now", lambda: 0.0)
     async with calling(Emulator(requests_per_minute=1, headers_on_errors=True, **options)) as call:

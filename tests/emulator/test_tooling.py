@@ -6,7 +6,14 @@ from typing import Any
 
 import pytest
 
-from segmind_async.emulator import Brain, Calls, Emulator, FunctionBrain, Question, ScriptBrain
+from segmind_async.emulator import (
+    Brain,
+    Calls,
+    Emulator,
+    FunctionBrain,
+    Question,
+    ScriptBrain,
+)
 
 from .test_server import calling
 

@@ -13,8 +13,7 @@ from segmind.exceptions import SegmindError
 from segmind.v2 import InferenceFailed
 
 from segmind_async.emulator import Emulator, faults
-
-from ..support import serving
+from tests.support import serving
 
 
 @contextmanager

@@ -11,10 +11,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from segmind_async._core.money import credits_of
-from segmind_async.jobs.journal import Journal
-from segmind_async.jobs.record import Record
-from segmind_async.jobs.standing import Standing
+from segmind_async._jobs.journal.journal import Journal
+from segmind_async._jobs.journal.record import Record
+from segmind_async._jobs.progress import JobProgress
+from segmind_async._money.units import credits_of
 
 BEGAN = 1_780_000_000.0
 """Epoch seconds."""
@@ -79,7 +79,7 @@ def records(story: Story, chance: random.Random) -> Iterator[Record]:
 
 def standings(
     story: Story, rows: Sequence[Record], chance: random.Random
-) -> Iterator[tuple[Standing, list[Record]]]:
+) -> Iterator[tuple[JobProgress, list[Record]]]:
     """Yield how a job stood, every half second of its runs, with the rows that ended since."""
     left, done, spent, balance = list(rows), 0, 0, story.balance
     a_second = min(story.slots / 4.2, (story.rate_limit or math.inf) / 60)
@@ -87,10 +87,10 @@ def standings(
         share = len(left) // 2 if run < story.runs or not story.complete else len(left)
         now, left = left[:share], left[share:]
         yield from _run(
-            Standing(
+            JobProgress(
                 run=run,
                 total=story.rows + 1,
-                unusable=1,
+                invalid=1,
                 resumed=done,
                 spent_before=credits_of(spent),
                 balance=balance,
@@ -110,8 +110,8 @@ def standings(
 
 
 def _run(
-    first: Standing, rows: list[Record], a_second: float, story: Story, chance: random.Random
-) -> Iterator[tuple[Standing, list[Record]]]:
+    first: JobProgress, rows: list[Record], a_second: float, story: Story, chance: random.Random
+) -> Iterator[tuple[JobProgress, list[Record]]]:
     elapsed, at, units, ok, failed, refused, limit = 0.0, 0, 0, 0, 0, 0, 8
     while True:
         elapsed += max(0.5, elapsed / 400)

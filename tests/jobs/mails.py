@@ -18,11 +18,11 @@ import time
 from pathlib import Path
 from types import ModuleType
 
-from segmind_async.emulator import BayesBrain, Emulator, NaiveBayes
+from segmind_async._jobs.journal.reader import JournalReader
+from segmind_async.cli.demo_classifier import BayesBrain, NaiveBayes
+from segmind_async.emulator import Emulator
 from segmind_async.jobs import JournalError
-from segmind_async.jobs.reading import JournalReader
-
-from ..support import KEY, serving
+from tests.support import KEY, serving
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "spam_assassin.py"
 

@@ -10,13 +10,12 @@ from typing import Any
 import pytest
 
 import segmind_async as sa
-from segmind_async.jobs.files import run_file
-from segmind_async.jobs.forecast import Terms, forecast
-from segmind_async.jobs.journal import JournalError
-from segmind_async.jobs.rows import open_mappings, own_request
+from segmind_async._jobs.cost_estimate import Terms, forecast
+from segmind_async._jobs.files import run_file
+from segmind_async._jobs.journal.journal import JournalError
+from segmind_async._jobs.rows import open_mappings, own_request
 from segmind_async.testing import ScriptedTransport
-
-from ..support import always, client, status
+from tests.support import always, client, status
 
 ROWS: list[dict[str, object]] = [
     {"id": "a", "prompt": "x"},
@@ -108,4 +107,4 @@ async def test_a_forecast_does_not_reckon_with_what_is_not_asked() -> None:
     for options, to_send in [(sa.JobOptions(), 5), (ONCE, 3)]:
         with open_mappings(ROWS, own_request) as rows:
             found = await forecast(rows, Terms("gpt-5.4-mini", 1, None), None, options)
-        assert (found.rows, found.duplicates, found.unusable, found.to_send) == (7, 2, 2, to_send)
+        assert (found.rows, found.duplicates, found.invalid, found.to_send) == (7, 2, 2, to_send)

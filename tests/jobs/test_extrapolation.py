@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from segmind_async.jobs.extrapolation import Moments, mean_of_rest, share
+from segmind_async._jobs.extrapolation import Moments, mean_of_rest, share
 
 
 def moments(*values: float) -> Moments:

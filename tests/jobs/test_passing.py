@@ -19,16 +19,19 @@ from hypothesis import strategies as st
 from pydantic import BeforeValidator, TypeAdapter
 
 import segmind_async as sa
-from segmind_async._transport import WireRequest, WireResponse
-from segmind_async.jobs import JobOptions, JobReport, committer, identity, occurrences, runner, stretches
-from segmind_async.jobs.journal import Journal
-from segmind_async.jobs.passing import Passing
-from segmind_async.jobs.record import Record
-from segmind_async.jobs.results import Reading, row_of
-from segmind_async.jobs.rows import Row, open_mappings, own_request
+from segmind_async._jobs import row_keys as identity
+from segmind_async._jobs import run as runner
+from segmind_async._jobs.journal import occurrences, stretches
+from segmind_async._jobs.journal import writer as committer
+from segmind_async._jobs.journal.journal import Journal
+from segmind_async._jobs.journal.record import Record
+from segmind_async._jobs.passing import Passing
+from segmind_async._jobs.results import Reading, row_of
+from segmind_async._jobs.rows import Row, open_mappings, own_request
+from segmind_async._transport.aiohttp import WireRequest, WireResponse
+from segmind_async.jobs import JobOptions, JobReport
 from segmind_async.testing import ScriptedTransport, answer
-
-from ..support import client, status
+from tests.support import client, status
 
 Line = dict[str, object]
 

@@ -9,9 +9,17 @@ from typing import Any
 import pytest
 
 import segmind_async as sa
-from segmind_async.jobs.formats import lines
-from segmind_async.jobs.labels import Labels
-from segmind_async.jobs.rows import Row, column, open_mappings, open_rows, own_request, template, under
+from segmind_async._jobs.classify import Labels
+from segmind_async._jobs.formats import lines
+from segmind_async._jobs.rows import (
+    Row,
+    column,
+    open_mappings,
+    open_rows,
+    own_request,
+    template,
+    under,
+)
 
 
 def read(path: Path, content: bytes, make: Any = own_request, **options: Any) -> list[Row]:

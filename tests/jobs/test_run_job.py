@@ -13,13 +13,12 @@ import pytest
 from pydantic import AfterValidator, BaseModel, BeforeValidator, TypeAdapter
 
 import segmind_async as sa
+from segmind_async._jobs.given import as_rows
+from segmind_async._jobs.journal.reader import JournalReader
 from segmind_async.emulator import Emulator, FunctionBrain, faults
-from segmind_async.jobs.given import as_rows
-from segmind_async.jobs.reading import JournalReader
 from segmind_async.models import Request
 from segmind_async.testing import ScriptedTransport, answer
-
-from ..support import KEY, always, client, lost, status
+from tests.support import KEY, always, client, lost, status
 
 T = TypeVar("T")
 
@@ -175,9 +174,8 @@ async def test_an_error_of_the_rows_comes_out_and_what_was_answered_is_kept(tmp_
 async def test_a_disk_that_refuses_stops_the_sending_and_keeps_what_was_in_flight(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from segmind_async.jobs import journal
-
-    from .test_journal import Failing, failing
+    from segmind_async._jobs.journal import journal
+    from tests.jobs.journal.test_journal import Failing, failing
 
     transport = ScriptedTransport(latency=1.0)
     Failing.at, Failing.plan, Failing.seen = "commit", range(12, 13), 0
@@ -444,7 +442,7 @@ async def test_the_same_client_does_not_inherit_from_itself(tmp_path: Path) -> N
         for _ in range(4):
             with anyio.move_on_after(10.0):
                 await outcomes(opened.run_job(rows(8), journal=tmp_path / "j"))
-            held.append(opened._service.admission.account.in_doubt)
+            held.append(opened._service.admission.ledger.in_doubt)
         starts = len(opened._service.admission.throttle.pacer.state(anyio.current_time()).ages)
     assert starts <= 4
     assert held == sorted(held)

@@ -17,18 +17,17 @@ from typing import Any
 import pytest
 
 import segmind_async as sa
-from segmind_async._admission import Admission
-from segmind_async._core.pacing import PacerState
+from segmind_async._jobs.files import run_file
+from segmind_async._jobs.journal.journal import Journal
+from segmind_async._jobs.journal.reader import JournalReader
+from segmind_async._jobs.progress_reporter import Progress
+from segmind_async._jobs.rows import open_rows, own_request
+from segmind_async._rate.pacer import PacerState
+from segmind_async._sending.admission import Admission
 from segmind_async.emulator import Emulator
 from segmind_async.jobs import JobOptions, JobReport
-from segmind_async.jobs.files import run_file
-from segmind_async.jobs.journal import Journal
-from segmind_async.jobs.reading import JournalReader
-from segmind_async.jobs.rows import open_rows, own_request
-from segmind_async.jobs.sights import Progress
 from segmind_async.testing import ScriptedTransport
-
-from ..support import KEY, always, serving, status
+from tests.support import KEY, always, serving, status
 
 SETTINGS = {"model": "gpt-5.4-mini", "delivery": "direct", "parse": None}
 
@@ -276,7 +275,7 @@ def test_ctrl_c_twice_ends_at_once_and_still_in_order(tmp_path: Path) -> None:
 
 async def test_progress_is_told_while_it_runs(tmp_path: Path) -> None:
     rows = write(tmp_path / "in.jsonl", numbered(40))
-    told: list[sa.Standing] = []
+    told: list[sa.JobProgress] = []
     transport = ScriptedTransport(latency=5.0)
     report, _ = await run(rows, transport, progress=told.append, max_in_flight=8)
     assert report.counts == {"ok": 40}
@@ -285,7 +284,7 @@ async def test_progress_is_told_while_it_runs(tmp_path: Path) -> None:
     assert {each.run for each in told} == {1}
     assert (told[-1].ok, told[-1].total, told[-1].pending) == (40, 40, 0)
     with JournalReader(tmp_path / "journal") as journal:
-        written = [sa.Standing.from_json(each.facts) for each in journal.samples()]
+        written = [sa.JobProgress.from_json(each.facts) for each in journal.samples()]
     # A job that takes longer is written down less often than it is told.
     assert written[-1] == told[-1]
     assert all(each in told for each in written)

@@ -1,0 +1,132 @@
+"""Tools without function calling: each answer is a structured output, calls of tools or the last words.
+
+For models that no tools reach, but that can fill a schema. The conversation is plain text: the model's
+own JSON, and the results of its calls in the next message of the user.
+"""
+
+from __future__ import annotations
+
+import functools
+import operator
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, Optional, Self
+
+from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
+from pydantic_core import to_json
+
+from ..errors import InvalidRequestError
+from ..models import (
+    ChatCompletion,
+    JsonObject,
+    Message,
+    Messages,
+    ToolCall,
+)
+from ..tools import Tool
+from .tool_protocol import begun
+
+_HOW = """\
+You can call tools. Answer every time with one JSON object. Put the tools that you need now into `calls`,
+with `answer` null: their results come in the next message. When you need no more of them, leave `calls`
+empty and put what you have to say into `answer`.
+
+Tools:
+"""
+
+_CONFIG = ConfigDict(extra="forbid")
+
+
+class _Turn(BaseModel):
+    """What to do next: call tools, or answer."""
+
+    model_config = _CONFIG
+
+    calls: list[Any] = Field(description="Tools to call now, all at once; empty with an answer.")
+    answer: str | None = Field(description="The last words; null while tools are called.")
+
+    @model_validator(mode="after")
+    def _does_something(self) -> Self:
+        if not self.calls and self.answer is None:
+            raise ValueError("call a tool or give an answer")
+        return self
+
+
+class ViaSchema:
+    """By a structured output that holds either calls or the answer."""
+
+    needs_tools = False
+
+    def __init__(self, tools: Sequence[Tool]) -> None:
+        """Raises InvalidRequestError without *tools*: then there is nothing to carry."""
+        if not tools:
+            raise InvalidRequestError("tools_via='schema' without tools; pass tools=[…], or leave it out")
+        self._tools = {tool.name: tool for tool in tools}
+        self._turn = _turn_of(tools)
+
+    def parameters(self) -> JsonObject:
+        """Return the type that every answer must have."""
+        return {"parse": self._turn}
+
+    def opening(self, system: str | None, task: Messages) -> list[Message]:
+        """Put before the task how tools are called, and which there are."""
+        listed = "\n".join(f"- {one.name}: {one.description}" for one in self._tools.values())
+        return begun(f"{system}\n\n{_HOW}{listed}" if system else _HOW + listed, task)
+
+    def calls_in(self, completion: ChatCompletion[Any], turn: int) -> Sequence[ToolCall]:
+        """Return the calls of an answer, with ids of our own."""
+        return [
+            ToolCall(f"call_{turn}_{number}", call.tool, self._arguments(call))
+            for number, call in enumerate(completion.parsed.calls)
+        ]
+
+    def answer_in(self, completion: ChatCompletion[Any]) -> str:
+        """Return the last words."""
+        return completion.parsed.answer or ""
+
+    def told(
+        self, completion: ChatCompletion[Any], calls: Sequence[ToolCall], results: Sequence[str]
+    ) -> list[Message]:
+        """Return the answer as it was written, and all results in one message."""
+        said: Message = {"role": "assistant", "content": completion.text}
+        if not calls:
+            return [said]
+        pairs = [{"tool": call.name, "result": text} for call, text in zip(calls, results, strict=True)]
+        return [said, {"role": "user", "content": f"Results:\n{to_json(pairs).decode()}"}]
+
+    def _arguments(self, call: Any) -> str:
+        """Return a call's arguments as JSON; null stands for a default, which only the function knows."""
+        given = call.arguments.model_dump(mode="json", by_alias=True)
+        fields = self._tools[call.tool].model.model_fields.values()
+        optional = {field.alias for field in fields if not field.is_required()}
+        return to_json({k: v for k, v in given.items() if v is not None or k not in optional}).decode()
+
+
+def _turn_of(tools: Sequence[Tool]) -> type[BaseModel]:
+    """Return the type of an answer. A strict schema knows no defaults: what has one may be null."""
+    described = _Turn.model_fields["calls"].description
+    # Types that are made here can be named by no type checker.
+    any_list: Any = list
+    one_of: Any = functools.reduce(operator.or_, [_call_of(tool) for tool in tools])
+    if len(tools) > 1:
+        # A misfit is then told for the tool that was meant, and not for all of them.
+        one_of = Annotated[one_of, Field(discriminator="tool")]
+    return create_model("Turn", __base__=_Turn, calls=(any_list[one_of], Field(description=described)))
+
+
+def _call_of(tool: Tool) -> Any:
+    literal: Any = Literal
+    fields: dict[str, Any] = {"tool": (literal[tool.name], ...), "arguments": (_arguments_of(tool), ...)}
+    return create_model(f"Call_{tool.name}", __config__=_CONFIG, **fields)
+
+
+def _arguments_of(tool: Tool) -> type[BaseModel]:
+    fields: dict[str, Any] = {}
+    for name, info in tool.model.model_fields.items():
+        kind: Any = info.annotation
+        for constraint in info.metadata:
+            kind = Annotated[kind, constraint]
+        told = Field(alias=info.alias, description=info.description)
+        if not info.is_required():
+            kind = Optional[kind]  # noqa: UP045  # made at run time
+        fields[name] = (kind, told)
+    return create_model(f"Arguments_{tool.name}", __config__=_CONFIG, **fields)

@@ -1,0 +1,1 @@
+"""Telling user code and the log what happens."""

@@ -1,0 +1,1 @@
+"""Images in messages: formats by their bytes, and loading them when a call needs them."""

@@ -1,0 +1,1 @@
+"""Bulk jobs: rows in, a durable journal, outcomes and reports out."""

@@ -1,0 +1,262 @@
+"""What a job would send and cost, without sending anything.
+
+Before any row is answered it rests on published means; rows that the journal holds, of a sample or of an
+earlier run, take their place.
+"""
+
+from __future__ import annotations
+
+import math
+import sqlite3
+from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from .._money.estimates import BYTES_PER_TOKEN, first_guess, predict_cost
+from .._money.units import credits_of
+from .._providers.encode import encode
+from .._providers.prices import is_listed, mean_seconds
+from ..errors import InvalidRequestError
+from ..models import ChatRequest
+from .extrapolation import (
+    Interval,
+    Moments,
+    mean_of_rest,
+    share,
+)
+from .journal.journal import Journal
+from .journal.record import Record
+from .options import JobOptions
+from .row_keys import (
+    Known,
+    batches_of,
+    digest_of,
+    matched,
+)
+from .rows import Row
+
+MEANS_TO_WORST = 8
+"""How many mean calls one costs at worst where nothing bounds its answer and none has been seen: the 99th
+percentile of a lognormal of σ 1.2, the widest spread of costs that is reckoned with."""
+
+_ENOUGH = 10
+"""Answered rows from which on they say more than published means."""
+
+_WORST = 0.98
+"""Confidence of the interval whose upper end is the worst case, which 1 job in 100 exceeds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a job's cost and duration depend on beside its rows."""
+
+    model: str
+    max_in_flight: int
+    requests_per_minute: float | None
+    """None: not known."""
+
+
+@dataclass(slots=True)
+class Forecast:
+    """What a job comes to before it is paid for. Rows are counted, all else is estimated."""
+
+    terms: Terms
+    rows: int = 0
+    invalid: int = 0
+    first_problem: str | None = None
+    duplicates: int = 0
+    """Rows that ask the same as an earlier one."""
+    garbled: int = 0
+    """Rows to send that hold characters which the file's encoding did not explain (U+FFFD)."""
+    done: int = 0
+    """Rows that the journal holds."""
+    failed: int = 0
+    """Those of them that failed."""
+    to_send: int = 0
+    unbounded: int = 0
+    """Rows to send whose answer nothing bounds, or whose price for a token is not published."""
+    input_tokens: int = 0
+    """Of the rows to send, by length, four bytes to a token; images are not counted."""
+    costs: Moments = field(default_factory=Moments)
+    """Of answered rows, in units."""
+    seconds: Moments = field(default_factory=Moments)
+    """That answered rows took."""
+    _expected: int = 0
+    _worst: int = 0
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether enough rows of this very job are answered to go by them."""
+        return self.costs.count >= _ENOUGH
+
+    @property
+    def spent(self) -> Decimal:
+        """Credits that the rows which are done have cost."""
+        return credits_of(round(self.costs.total))
+
+    @property
+    def expected(self) -> Decimal:
+        """Credits that the rows to send are expected to cost."""
+        return credits_of(round(self.costs.mean * self.to_send) if self.is_measured else self._expected)
+
+    @property
+    def expected_between(self) -> tuple[Decimal, Decimal] | None:
+        """Credits between which that lies with 95 % confidence; None unless it is measured."""
+        found = mean_of_rest(self.costs, self.to_send) if self.is_measured else None
+        return None if found is None else (self._of_all(found.low), self._of_all(found.high))
+
+    @property
+    def worst(self) -> Decimal:
+        """Credits that the rows to send cost at worst: see `worst_rests_on`."""
+        found = mean_of_rest(self.costs, self.to_send, _WORST) if self.is_measured else None
+        return credits_of(self._worst) if found is None else self._of_all(found.high)
+
+    @property
+    def worst_rests_on(self) -> str:
+        """What the worst case assumes."""
+        if self.is_measured:
+            return f"what {self.costs.count} answered rows cost, 1 job in 100 costs more"
+        bounded = "every answer as long as it may be, at list price"
+        if not self.unbounded:
+            return bounded
+        mean = f"{MEANS_TO_WORST} published means for each of {self.unbounded} rows without a known bound"
+        return mean if self.unbounded == self.to_send else f"{mean}; else {bounded}"
+
+    @property
+    def duration(self) -> float:
+        """Seconds for the rows to send, if the service takes as many at once as the terms say."""
+        known = self.seconds.count >= _ENOUGH
+        return self._lasting(self.seconds.mean if known else mean_seconds(self.terms.model))
+
+    @property
+    def duration_between(self) -> tuple[float, float] | None:
+        """Seconds between which that lies with 95 % confidence; None unless it is measured."""
+        found = mean_of_rest(self.seconds, self.to_send) if self.seconds.count >= _ENOUGH else None
+        return None if found is None else (self._lasting(found.low), self._lasting(found.high))
+
+    @property
+    def failing(self) -> Interval | None:
+        """Share of rows that fail, with 95 % confidence; None unless some are done."""
+        return share(self.failed, self.done)
+
+    def as_json(self) -> dict[str, object]:
+        """Return all of it by name."""
+        between = self.expected_between
+        return {
+            "rows": self.rows,
+            "unusable": self.invalid,
+            "first_problem": self.first_problem,
+            "duplicates": self.duplicates,
+            "garbled": self.garbled,
+            "done": self.done,
+            "failed": self.failed,
+            "spent": self.spent,
+            "to_send": self.to_send,
+            "input_tokens": self.input_tokens,
+            "expected": self.expected,
+            "expected_between": None if between is None else list(between),
+            "worst": self.worst,
+            "worst_rests_on": self.worst_rests_on,
+            "seconds": self.duration,
+            "seconds_between": None if self.duration_between is None else list(self.duration_between),
+            "failing_between": None if self.failing is None else list(self.failing),
+        }
+
+    def add(self, known: Known, *, again: bool, repeated: bool, dedupe: bool = False) -> None:
+        """Take up a row: *again* if it is asked although done, *repeated* if one before asks the same."""
+        row, record = known.row, known.record
+        self.rows += 1
+        if row.request is None:
+            self._add_unusable(row.problem)
+            return
+        self.duplicates += repeated
+        if repeated and dedupe:
+            return
+        if record is not None and not again:
+            self._add_done(record)
+            return
+        try:
+            self._add_request(row.request)
+        except InvalidRequestError as error:
+            self._add_unusable(f"{row.unit} {row.line}: {error}")
+
+    def _add_unusable(self, problem: str | None) -> None:
+        self.invalid += 1
+        self.first_problem = self.first_problem or problem
+
+    def _add_done(self, record: Record) -> None:
+        self.done += 1
+        self.failed += record.kind is not None
+        if record.units is not None:
+            self.costs.add(record.units)
+        if record.seconds:
+            self.seconds.add(record.seconds)
+
+    def _add_request(self, request: ChatRequest) -> None:
+        model = request.model or self.terms.model
+        body = encode(model, request.messages, request.parameters)
+        mean = first_guess(model)
+        least = predict_cost(model, body, {}) if is_listed(model) else None
+        most = predict_cost(model, body, request.parameters)
+        bounded = least is not None and most is not None and most > least
+        worst = most if bounded and most is not None else MEANS_TO_WORST * mean + (least or 0.0)
+        self.to_send += 1
+        self.unbounded += not bounded
+        self.garbled += _UNEXPLAINED in body
+        self.input_tokens += len(body) // BYTES_PER_TOKEN
+        self._worst += round(worst)
+        self._expected += round(min(max(mean, least or 0.0), worst))
+
+    def _lasting(self, latency: float) -> float:
+        at_once = min(self.terms.max_in_flight, max(1, self.to_send))
+        paced = self.to_send * 60 / self.terms.requests_per_minute if self.terms.requests_per_minute else 0.0
+        return max(self.to_send * latency / at_once, paced)
+
+    def _of_all(self, mean: float) -> Decimal:
+        return credits_of(math.ceil(mean * self.to_send))
+
+
+_UNEXPLAINED = "\ufffd".encode()
+
+
+async def forecast(
+    rows: Iterator[Row], terms: Terms, journal: Journal | None, options: JobOptions | None = None
+) -> Forecast:
+    """Read all rows and add up what is still to be sent. Takes no more memory for more rows.
+
+    Without a *journal* nothing has been done yet.
+    """
+    result, options = Forecast(terms), options or JobOptions()
+    with closing(_Digests()) as seen:
+        async for known in _known(rows, journal, options.dedupe):
+            again = known.record is not None and options.again(known.record.kind)
+            repeated = known.row.request is not None and seen.had(known.digest)
+            result.add(known, again=again, repeated=repeated, dedupe=options.dedupe)
+    return result
+
+
+async def _known(rows: Iterator[Row], journal: Journal | None, dedupe: bool) -> AsyncIterator[Known]:
+    if journal is not None:
+        async for known in matched(journal, batches_of(rows), dedupe=dedupe):
+            yield known
+        return
+    for row in rows:
+        yield Known(row, "", digest_of(row.request) if row.request else b"", None, None)
+
+
+class _Digests:
+    """Which requests have come by, on the disk: a set of them all would grow with the job."""
+
+    def __init__(self) -> None:
+        # Without a name it is a file that is gone when it is closed.
+        self._database = sqlite3.connect("", isolation_level="DEFERRED")
+        self._database.execute("CREATE TABLE seen (digest BLOB PRIMARY KEY) WITHOUT ROWID")
+
+    def had(self, digest: bytes) -> bool:
+        """Tell whether *digest* has come by before, and remember it."""
+        return not self._database.execute("INSERT OR IGNORE INTO seen VALUES (?)", (digest,)).rowcount
+
+    def close(self) -> None:
+        """Forget all."""
+        self._database.close()

@@ -1,0 +1,171 @@
+"""Data frames as the rows of a job, and its results beside them; needs the extra `dataframe`.
+
+pandas, polars, pyarrow and whatever else narwhals knows: the caller gets back the kind that was given.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from decimal import Decimal
+from importlib import import_module
+from types import ModuleType
+from typing import Any, TypeAlias, TypeVar
+
+from pydantic_core import to_json
+
+from ...errors import ConfigurationError
+from ...models import Outcome
+from .kinds import Kind
+
+Frame = TypeVar("Frame")
+
+Json: TypeAlias = Mapping[str, object]
+
+COLUMNS: Mapping[str, Kind] = {
+    "status": Kind.TEXT,
+    "text": Kind.TEXT,
+    "label": Kind.TEXT,
+    "parsed": Kind.JSON,
+    "error": Kind.TEXT,
+    "attempts": Kind.COUNT,
+    "cost": Kind.AMOUNT,
+    "input_tokens": Kind.COUNT,
+    "output_tokens": Kind.COUNT,
+    "elapsed": Kind.NUMBER,
+}
+"""What a frame gets for each row; a JSON column holds text."""
+
+
+def rows_of(frame: object) -> Iterator[dict[str, object]]:
+    """Yield the rows of *frame*, in order; what it calls missing (null, NaN, NaT, NA) is None.
+
+    Raises ConfigurationError for what is no frame, for one whose rows are still to be computed, and for
+    one with two columns of one name.
+    """
+    taken = _taken(frame)
+    missing = taken.select(_narwhals().all().is_null())
+    # The last argument bounds what is in memory twice.
+    return map(_row, taken.iter_rows(named=True, buffer_size=512), missing.iter_rows(buffer_size=512))
+
+
+def frame_of(results: Iterable[Outcome | Json], like: Frame, prefix: str = "result_") -> Frame:
+    """Return *like* with a column for each of COLUMNS, their names under *prefix*.
+
+    *results* are outcomes or rows of an output, in any order: each stands where its index says. Rows
+    without a result have None. pandas holds counts as floats and amounts as objects, having no integers
+    and no decimals that may be missing.
+
+    Raises ConfigurationError if a column of that name is there already, or an index is not.
+    """
+    taken = _taken(like)
+    names = [prefix + name for name in COLUMNS]
+    there = next((name for name in names if name in taken.columns), None)
+    if there is not None:
+        raise ConfigurationError(
+            f"prefix={prefix!r}: the frame has a column {there!r}; choose another prefix"
+        )
+    columns: list[list[object]] = [[None] * len(taken) for _ in COLUMNS]
+    for result in results:
+        index, values = _flat(result)
+        if not 0 <= index < len(taken):
+            raise ConfigurationError(f"a result has index {index}, and the frame {len(taken)} rows")
+        for column, kind, value in zip(columns, COLUMNS.values(), values, strict=True):
+            column[index] = _cell(kind, value)
+    joined: Frame = _with_columns(taken, dict(zip(names, columns, strict=True))).to_native()
+    return joined
+
+
+def _narwhals() -> ModuleType:
+    try:
+        return import_module("narwhals.stable.v2")
+    except ImportError as error:
+        raise ConfigurationError(
+            "data frames need narwhals: pip install 'segmind-async[dataframe]'"
+        ) from error
+
+
+def _taken(frame: object) -> Any:
+    """Wrap a frame, refusing one that has no rows yet: computed twice, they may come in another order."""
+    nw = _narwhals()
+    try:
+        taken = nw.from_native(frame)
+    except TypeError as error:
+        raise ConfigurationError(
+            f"a {type(frame).__name__} is no data frame; give one of pandas, polars or pyarrow"
+        ) from error
+    except nw.exceptions.NarwhalsError as error:
+        raise ConfigurationError(f"this frame will not do: {' '.join(str(error).split())}") from error
+    if isinstance(taken, nw.LazyFrame):
+        raise ConfigurationError(
+            f"a {type(frame).__module__.split('.')[0]} {type(frame).__name__} is computed when it is read; "
+            f"collect it first (collect(), arrow()), and give what that returns here and to frame_of"
+        )
+    return taken
+
+
+def _row(columns: Mapping[str, object], missing: tuple[bool, ...]) -> dict[str, object]:
+    return {
+        str(name): None if gone else _plain(value)
+        for (name, value), gone in zip(columns.items(), missing, strict=True)
+    }
+
+
+def _plain(value: Any) -> object:
+    """Return Python's own number for one of numpy, which no JSON knows; a NaN is no number at all."""
+    value = value.item() if type(value).__module__ == "numpy" and hasattr(value, "item") else value
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def _flat(result: Outcome | Json) -> tuple[int, list[object]]:
+    """Return where a result belongs, and its values in the order of COLUMNS."""
+    row = _of_outcome(result) if isinstance(result, Outcome) else result
+    usage = row.get("usage")
+    tokens = usage if isinstance(usage, Mapping) else {}
+    index = row.get("index")
+    assert isinstance(index, int)
+    return index, [tokens.get(name) if name.endswith("_tokens") else row.get(name) for name in COLUMNS]
+
+
+def _of_outcome(outcome: Outcome) -> Json:
+    completion, error = outcome.completion, outcome.error
+    row: dict[str, object] = {
+        "index": outcome.index,
+        "status": outcome.status,
+        "text": outcome.text,
+        "error": None if error is None else f"{type(error).__name__}: {error}",
+        "attempts": outcome.attempts,
+        "cost": outcome.cost,
+    }
+    if completion is not None:
+        usage = completion.usage
+        row["usage"] = {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}
+        row["elapsed"] = completion.elapsed
+    return row
+
+
+def _cell(kind: Kind, value: object) -> object:
+    if value is None:
+        return None
+    if kind is Kind.AMOUNT:
+        return Decimal(str(value))
+    if kind is Kind.JSON:
+        return to_json(value).decode()
+    return str(value) if kind is Kind.TEXT else value
+
+
+def _with_columns(taken: Any, columns: Mapping[str, list[object]]) -> Any:
+    nw = _narwhals()
+    pandas = taken.implementation.is_pandas_like()
+    kinds = {
+        Kind.TEXT: nw.String(),
+        Kind.JSON: nw.String(),
+        Kind.NUMBER: nw.Float64(),
+        Kind.COUNT: nw.Float64() if pandas else nw.Int64(),
+        Kind.AMOUNT: nw.Object() if pandas else nw.Decimal(38, 18),
+    }
+    made = [
+        nw.new_series(name, values, kinds[kind], backend=taken.implementation)
+        for (name, values), kind in zip(columns.items(), COLUMNS.values(), strict=True)
+    ]
+    return taken.with_columns(*made)

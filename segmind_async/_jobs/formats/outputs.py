@@ -1,0 +1,134 @@
+"""Results of a job as a file that is there whole or not at all."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from pathlib import Path
+from typing import IO, TypeAlias, cast
+
+from pydantic_core import to_json
+
+from ...errors import ConfigurationError
+from .kinds import (
+    Columns,
+    Format,
+    Kind,
+    format_of,
+)
+from .parquet import arrow, parquet_writer
+
+Put: TypeAlias = Callable[[Mapping[str, object]], None]
+"""Writes one row: the columns it has; those it lacks are empty."""
+
+RESULT_COLUMNS: Columns = {
+    "id": Kind.TEXT,
+    "index": Kind.COUNT,
+    "status": Kind.TEXT,
+    "text": Kind.TEXT,
+    "label": Kind.TEXT,
+    "parsed": Kind.JSON,
+    "error": Kind.TEXT,
+    "attempts": Kind.COUNT,
+    "cost": Kind.AMOUNT,
+    "usage": {"input_tokens": Kind.COUNT, "output_tokens": Kind.COUNT},
+    "elapsed": Kind.NUMBER,
+}
+"""What is known of every row of a job."""
+
+
+def check_output(path: Path) -> None:
+    """Refuse a place that no results can be written to, before anything is paid for.
+
+    Raises ConfigurationError, also where a library that the form needs is not installed.
+    """
+    if path.exists() and not path.is_file():
+        # A device or a pipe would be replaced by a file.
+        raise ConfigurationError(f"output={str(path)!r} is no plain file; name another one")
+    if format_of(path) is Format.PARQUET:
+        if path.name.lower().endswith(".gz"):
+            raise ConfigurationError(f"output={str(path)!r}: Parquet is packed already; leave out .gz")
+        arrow()
+
+
+@contextmanager
+def open_output(path: Path, columns: Columns = RESULT_COLUMNS) -> Iterator[Put]:
+    """Write rows as JSON lines (also .gz), CSV (also .gz) or Parquet, as the name of *path* says.
+
+    *path* appears when the block has ended, on the disk and complete; if it ends with an error, whatever
+    stood there before stays. Memory holds one row, with Parquet one row group.
+    """
+    check_output(path)
+    part = path.with_name(path.name + ".part")
+    try:
+        with ExitStack() as stack:
+            file: IO[bytes] = stack.enter_context(part.open("wb"))
+            stack.callback(_sync, file)
+            if path.name.lower().endswith(".gz"):
+                # Without a time inside, the same rows are the same bytes.
+                packed = stack.enter_context(gzip.GzipFile("", "wb", 6, file, mtime=0))
+                file = cast("IO[bytes]", packed)
+            yield stack.enter_context(_WRITERS[format_of(path)](file, columns))
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def _sync(file: IO[bytes]) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    """Have the new name survive a loss of power, too."""
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+@contextmanager
+def _jsonl_writer(file: IO[bytes], columns: Columns) -> Iterator[Put]:
+    def put(row: Mapping[str, object]) -> None:
+        file.write(to_json({name: row.get(name) for name in columns}) + b"\n")
+
+    yield put
+
+
+@contextmanager
+def _csv_writer(file: IO[bytes], columns: Columns) -> Iterator[Put]:
+    r"""Write CSV with a header. Parts of a column are its JSON text; None is an empty field.
+
+    A text that begins with `=` or `@` stays as it is, though a spreadsheet would take it for a formula: a
+    mark before it would be read back as part of the answer, and programs are what these files are for.
+    """
+    text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
+    # With any other end of line than this, older Pythons leave a lone \r unquoted, and cannot read it back.
+    writer = csv.writer(text, lineterminator="\r\n")
+    writer.writerow(columns)
+
+    def put(row: Mapping[str, object]) -> None:
+        writer.writerow([_cell(kind, row.get(name)) for name, kind in columns.items()])
+
+    yield put
+    text.detach()
+
+
+def _cell(kind: Kind | Mapping[str, Kind], value: object) -> object:
+    nested = kind is Kind.JSON or not isinstance(kind, Kind)
+    return to_json(value).decode() if nested and value is not None else value
+
+
+_WRITERS: Mapping[Format, Callable[[IO[bytes], Columns], AbstractContextManager[Put]]] = {
+    Format.JSONL: _jsonl_writer,
+    Format.CSV: _csv_writer,
+    Format.PARQUET: parquet_writer,
+}

@@ -1,0 +1,40 @@
+"""A stream that can be read once, kept as a file that can be read again."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import IO
+
+from ...errors import ConfigurationError
+from ..journal.journal import JournalError
+from ..journal.lock import Lock
+
+
+def spool_of(journal: Path) -> Path:
+    """Return where the rows of a stream are kept."""
+    return journal.with_name(journal.name + ".input")
+
+
+def spool(stream: IO[bytes], journal: Path) -> Path:
+    """Copy *stream* to a file beside *journal* and return its path: a job reads its rows twice.
+
+    From a terminal nothing is read: what an earlier run has kept is taken up again. Raises JournalError if
+    somebody works on the journal, whose rows these would replace, and ConfigurationError if there is nothing.
+    """
+    path = spool_of(journal)
+    lock = Lock(journal.with_name(journal.name + ".lock"))
+    owner = lock.take()
+    if owner is not None:
+        raise JournalError(f"{owner} is working on {str(journal)!r}; wait for it, or name another journal")
+    try:
+        if not stream.isatty():
+            part = path.with_name(path.name + ".part")
+            with part.open("wb") as file:
+                shutil.copyfileobj(stream, file)
+            part.replace(path)
+        elif not path.exists():
+            raise ConfigurationError("input='-': nothing is piped in; use it as in `… | segmind-async run -`")
+    finally:
+        lock.release()
+    return path

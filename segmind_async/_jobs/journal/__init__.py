@@ -1,0 +1,1 @@
+"""The durable log of a job: SQLite tables, writer thread, lock, readers."""

@@ -1,0 +1,346 @@
+"""What a job has done so far, on disk: each answer is durable before anybody sees it.
+
+One SQLite file, one process that works on it. Finished rows are a log: they are appended, whatever their
+keys, since an index of keys that are hashes would cost three times as much as the rows themselves; the
+index is made anew, in a temporary table, when a run begins and when it ends.
+
+It knows nothing of how rows are sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import NamedTuple, TypeAlias
+
+from ...errors import ConfigurationError
+from . import occurrences, stretches, tables
+from .lock import Lock, is_on_network
+from .record import COLUMNS, Draft, Record
+from .statements import put
+from .stretches import Noted, Stretch
+from .writer import WriterThread
+
+_SAFE_WAL = ((3, 51, 3), (3, 50, 7), (3, 44, 6))
+"""SQLite releases from which WAL no longer loses commits (3.50 and 3.44: the fix was taken back to them)."""
+
+Settings: TypeAlias = Mapping[str, object]
+
+
+class JournalError(ConfigurationError):
+    """The journal cannot be used; the message says why, and the way out."""
+
+
+class Found(NamedTuple):
+    """What is known of a row of the input."""
+
+    key: str
+    """What it is known by, over all runs."""
+    record: Record | None
+    """The last one that was kept of it."""
+    occurrence: int
+    """How often its name has come by, from 1."""
+
+
+_INSERT = f"INSERT INTO rows (number, {', '.join(COLUMNS)}) VALUES"  # names alone
+_FOUND = ", ".join(f"rows.{name}" for name in COLUMNS)
+_FIND = f"SELECT {_FOUND}, NULL, number FROM latest JOIN rows USING (number) WHERE latest.key IN"  # noqa: S608
+_FIND_WHOLE = _FIND.replace("NULL", "raw").replace("WHERE", "LEFT JOIN answers USING (number) WHERE")
+
+
+class Journal:
+    """A job's journal, open and locked. Its methods run in a thread of its own and return futures.
+
+    Raises JournalError for a file that is locked, damaged, foreign, or of a job with other settings;
+    OSError where there is no room to begin. With *wait* off all but the lock is told by `opened`.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        settings: Settings,
+        *,
+        connect: Callable[[Path], sqlite3.Connection] | None = None,
+        wait: bool = True,
+    ) -> None:
+        # By one name, whichever way leads to it: the lock stands beside it.
+        self.path = path = path.resolve()
+        self._last = 0
+        """Number of the last record."""
+        self._passed = 0
+        """How many rows at the beginning of the input this pass over it has left out."""
+        self._drafted = False
+        self._connect = connect or _connected
+        self._lock = Lock(path.with_name(path.name + ".lock"))
+        owner = self._lock.take()
+        if owner is not None:
+            raise JournalError(f"{owner} is working on this journal; wait for it, or name another one")
+        reserve = path.with_name(path.name + ".reserve")
+        self._committer = WriterThread(lambda: self._opened(settings), reserve)
+        try:
+            if wait:
+                self.opened.result()
+        except BaseException:
+            self.close()
+            raise
+
+    def __repr__(self) -> str:
+        return f"Journal({str(self.path)!r})"
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Write what is still to be written, and let go of file and lock. Idempotent."""
+        self._committer.close()
+        self._lock.release()
+
+    @property
+    def opened(self) -> Future[None]:
+        """Ends when it can be worked with, or with the reason why not; then it is still to be closed."""
+        return self._committer.opened
+
+    @property
+    def trouble(self) -> Exception | None:
+        """Why the disk has refused a commit: no more should be sent. None while all is well."""
+        return self._committer.trouble
+
+    def keep(self, record: Record, submission: str | None = None) -> asyncio.Future[None]:
+        """Write one finished row; done when it is on the disk. *submission* has ended with it."""
+        return self._committer.ask_together(self._insert, (record, submission))
+
+    def _insert(self, database: sqlite3.Connection, kept: list[tuple[Record, str | None]]) -> None:
+        first = self._last + 1
+        numbered = list(enumerate((record for record, _ in kept), first))
+        put(database, _INSERT, [(number, *_values(record)) for number, record in numbered])
+        answers = [(number, record.raw) for number, record in numbered if record.raw is not None]
+        put(database, "INSERT INTO answers VALUES", answers)
+        replaced = [(record.replaces,) for record, _ in kept if record.replaces is not None]
+        database.executemany("UPDATE rows SET replaced = 1 WHERE number = ?", replaced)
+        ended = [(submission,) for _, submission in kept if submission is not None]
+        if ended:
+            database.executemany("DELETE FROM submissions WHERE request = ?", ended)
+        if self._drafted:
+            database.executemany("DELETE FROM drafts WHERE key = ?", [(record.key,) for record, _ in kept])
+        for number, record in numbered:
+            record.number = number
+        self._last += len(kept)
+
+    def look_up(self, names: Sequence[str], *, shared: bool = False, raw: bool = True) -> Future[list[Found]]:
+        """Return what is known of each row of *names*, as of the last `index`.
+
+        A name is what kind it is of, and itself, with a space between; the second row of a name in one pass
+        over the input has a key of its own, unless rows of one name share it. Answers are read only if *raw*.
+        """
+        find = _FIND_WHOLE if raw else _FIND
+
+        def looked_up(database: sqlite3.Connection) -> list[Found]:
+            nth = occurrences.count(database, names, self._passed)
+            keys = names if shared else list(map(occurrences.key_of, names, nth))
+            query = f"{find} ({','.join('?' * len(keys))})"
+            records = {row[0]: Record(*row) for row in database.execute(query, keys)}
+            return [Found(key, records.get(key), times) for key, times in zip(keys, nth, strict=True)]
+
+        return self._committer.ask(looked_up)
+
+    def index(self) -> Future[None]:
+        """Take up what was kept since the last time into what `look_up` finds."""
+        return self._committer.ask(lambda database: _run(database, tables.INDEX))
+
+    def begin_pass(self) -> Future[None]:
+        """Count occurrences anew: the input is read from its beginning, once more."""
+
+        def begin(database: sqlite3.Connection) -> None:
+            self._passed = 0
+            database.execute("DELETE FROM seen")
+            database.execute("DELETE FROM taken")
+
+        return self._committer.ask(begin)
+
+    def noted_stretches(self, first: int, at_most: int) -> Future[list[Noted]]:
+        """Read the finished stretches from the row *first* on, as far as they follow one another."""
+        return self._committer.ask(lambda database: stretches.noted(database, first, at_most))
+
+    def pass_over(self, rows: int) -> Future[None]:
+        """Take the first *rows* rows, whose stretches are noted, as come by; those noted after them end."""
+
+        def pass_over(database: sqlite3.Connection) -> None:
+            self._passed = rows
+            stretches.end_at(database, rows)
+
+        return self._committer.ask(pass_over)
+
+    def note_stretch(self, stretch: Stretch) -> Future[None]:
+        """Write a finished stretch down, with the next rows."""
+        return self._committer.ask(lambda database: stretches.note(database, stretch), urgent=False)
+
+    def submitted(self, request: str, digest: bytes, at: float) -> asyncio.Future[None]:
+        """Write down the id under which the service queued a request; *at* is in epoch seconds."""
+        values = (request, digest, at)
+        return self._committer.ask_here(
+            lambda database: _run(database, "INSERT OR REPLACE INTO submissions VALUES (?, ?, ?)", *values),
+            # Until it is on the disk, a crash would have the request paid twice.
+            urgent=True,
+        )
+
+    def draft(self, draft: Draft, submission: str | None = None) -> asyncio.Future[None]:
+        """Write an answer that is still to be read, and perhaps asked for again; the row's record ends it.
+
+        *submission* has ended with it.
+        """
+        self._drafted = True
+
+        def insert(database: sqlite3.Connection) -> None:
+            _run(database, "INSERT INTO drafts VALUES (?, ?, ?, ?)", *draft)
+            if submission is not None:
+                _run(database, "DELETE FROM submissions WHERE request = ?", submission)
+
+        return self._committer.ask_here(insert)
+
+    def drafts(self) -> Future[list[Draft]]:
+        """Return the answers that nobody has come to read, oldest first."""
+        self._drafted = True
+        return self._committer.ask(
+            lambda database: [Draft(*row) for row in database.execute("SELECT * FROM drafts ORDER BY rowid")]
+        )
+
+    def forget_submission(self, request: str) -> Future[None]:
+        """Strike out a submission that ended without an answer."""
+        return self._committer.ask(
+            lambda database: _run(database, "DELETE FROM submissions WHERE request = ?", request)
+        )
+
+    def submissions(self) -> Future[list[tuple[str, bytes, float]]]:
+        """Return the submissions whose answers were never kept: id, digest, and when, oldest first."""
+        return self._committer.ask(
+            lambda database: database.execute("SELECT * FROM submissions ORDER BY at").fetchall()
+        )
+
+    def sample(self, at: float, facts: Mapping[str, object]) -> Future[None]:
+        """Write down how things stood *at* that epoch second, with the next rows."""
+        text = json.dumps(facts)
+        return self._committer.ask(
+            lambda database: _run(database, "INSERT INTO samples (at, facts) VALUES (?, ?)", at, text)
+        )
+
+    def note(self, name: str, value: object) -> Future[None]:
+        """Write down a fact about the job, as JSON, with the next rows."""
+        text = json.dumps(value)
+        return self._committer.ask(
+            lambda database: _run(database, "INSERT OR REPLACE INTO meta VALUES (?, ?)", name, text)
+        )
+
+    def noted(self, name: str) -> Future[object]:
+        """Read a fact about the job; None if it was never written."""
+        return self._committer.ask(lambda database: read_fact(database, name))
+
+    def spent(self) -> Future[int]:
+        """Add up what all finished rows have cost, in units, answers that were asked again included."""
+        return self._committer.ask(
+            lambda database: database.execute("SELECT coalesce(sum(units), 0) FROM rows").fetchone()[0]
+        )
+
+    def _opened(self, settings: Settings) -> sqlite3.Connection:
+        database: sqlite3.Connection | None = None
+        try:
+            database = self._connect(self.path)
+            fresh = _is_empty(database, self.path)
+            if not fresh:
+                check_kind(database, self.path)
+                _check_whole(database, self.path)
+            wal = _wal_is_safe(sqlite3.sqlite_version_info) and not is_on_network(self.path)
+            database.execute(f"PRAGMA journal_mode = {'WAL' if wal else 'TRUNCATE'}")
+            database.execute("PRAGMA synchronous = FULL")
+            if fresh:
+                tables.create(database, settings)
+            else:
+                _check_settings(database, self.path, settings)
+            database.executescript(tables.TEMPORARY)
+            database.execute(tables.INDEX)
+            database.commit()
+            self._last = database.execute("SELECT coalesce(max(number), 0) FROM rows").fetchone()[0]
+        except BaseException as error:
+            if database is not None:
+                database.close()
+            if not isinstance(error, sqlite3.Error):
+                raise
+            raise JournalError(
+                f"the journal {str(self.path)!r} cannot be used ({error}); "
+                "name another one, or delete it to begin anew"
+            ) from error
+        return database
+
+
+def _connected(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(path, isolation_level="DEFERRED", timeout=30)
+
+
+def _is_empty(database: sqlite3.Connection, path: Path) -> bool:
+    """Tell whether nothing was written yet: the making of a journal is one transaction, done or not."""
+    if _is_cut(database, path) or database.execute("PRAGMA application_id").fetchone()[0]:
+        return False
+    return not database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+
+
+def _is_cut(database: sqlite3.Connection, path: Path) -> bool:
+    # SQLite fills a page that was cut with zeros, and finds nothing wrong with it.
+    return bool(path.stat().st_size % database.execute("PRAGMA page_size").fetchone()[0])
+
+
+def check_kind(database: sqlite3.Connection, path: Path) -> None:
+    """Refuse what is no journal, or not of this version; raises JournalError."""
+    found = database.execute("PRAGMA application_id").fetchone()[0]
+    if found != tables.APPLICATION:
+        raise JournalError(f"{str(path)!r} is a database, but no journal of a job; name another file")
+    version = database.execute("PRAGMA user_version").fetchone()[0]
+    if version != tables.VERSION:
+        raise JournalError(
+            f"the journal {str(path)!r} has version {version}, this release writes {tables.VERSION}; "
+            "finish that job with the release it was begun with, or name another journal"
+        )
+
+
+def _check_whole(database: sqlite3.Connection, path: Path) -> None:
+    verdict = database.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if _is_cut(database, path):
+        verdict = "its last page is cut"
+    if verdict != "ok":
+        raise JournalError(f"the journal {str(path)!r} is damaged ({verdict}); restore it or delete it")
+
+
+def read_fact(database: sqlite3.Connection, name: str) -> object:
+    """Read what was noted under *name*; None if nothing was."""
+    found = database.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+    return None if found is None else json.loads(found[0])
+
+
+def _check_settings(database: sqlite3.Connection, path: Path, settings: Settings) -> None:
+    told = database.execute("SELECT name FROM meta WHERE name LIKE 'setting %'").fetchall()
+    for name in sorted(settings.keys() | {row[0].removeprefix("setting ") for row in told}):
+        before, value = read_fact(database, f"setting {name}"), settings.get(name)
+        # What is not there to be set is off.
+        if (before or None) != (json.loads(json.dumps(value)) or None):
+            raise JournalError(
+                f"the journal {str(path)!r} is of a job with {name}={before!r}, and now {name}={value!r}: "
+                f"use the same again, or another journal"
+            )
+
+
+def _values(record: Record) -> tuple[object, ...]:
+    return tuple(getattr(record, name) for name in COLUMNS)
+
+
+def _run(database: sqlite3.Connection, statement: str, *values: object) -> None:
+    database.execute(statement, values)
+
+
+def _wal_is_safe(version: tuple[int, ...]) -> bool:
+    newest, *older = _SAFE_WAL
+    return version >= newest or any(version[:2] == safe[:2] and version >= safe for safe in older)

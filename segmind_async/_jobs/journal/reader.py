@@ -1,0 +1,122 @@
+"""Reads a journal without working on it: also one that another process is writing at this moment.
+
+Every look is short, so that the writer hardly ever waits for it.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+
+from ..._money.units import credits_of
+from .journal import JournalError, check_kind, read_fact
+from .lock import Lock
+from .record import COLUMNS, Record
+
+_AT_ONCE = 4096
+"""Rows of one look."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """How a job stood at one moment."""
+
+    at: float
+    """Epoch seconds."""
+    facts: dict[str, object]
+    """What `runner` wrote: see `Standing`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Sums over all that was ever asked, answers that were asked again included."""
+
+    spent: Decimal
+    attempts: int
+    in_doubt: int
+    unpriced: int
+    """Answers for which the service named no cost."""
+
+
+class JournalReader:
+    """A journal, open for reading. Raises JournalError for what is none, OSError where there is none."""
+
+    def __init__(self, path: Path) -> None:
+        if not path.is_file():
+            raise JournalError(f"there is no journal {str(path)!r}; name the file that ends in .journal")
+        self.path = path = path.resolve()
+        # Open for writing, because a commit that a crash left unfinished is rolled back first.
+        self._database = sqlite3.connect(f"{path.resolve().as_uri()}?mode=rw", uri=True, timeout=30)
+        try:
+            self._database.execute("PRAGMA query_only = 1")
+            check_kind(self._database, path)
+        except sqlite3.Error as error:
+            self._database.close()
+            raise JournalError(f"the journal {str(path)!r} cannot be read ({error})") from error
+        except BaseException:
+            self._database.close()
+            raise
+
+    def __repr__(self) -> str:
+        return f"JournalReader({str(self.path)!r})"
+
+    def __enter__(self) -> JournalReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file. Idempotent."""
+        self._database.close()
+
+    @property
+    def owner(self) -> str | None:
+        """Who works on the journal now, such as "process 4711"; None if nobody does."""
+        lock = Lock(self.path.with_name(self.path.name + ".lock"))
+        owner = lock.take()
+        lock.release()
+        return owner
+
+    def settings(self) -> dict[str, object]:
+        """Return what must be the same whenever the job goes on."""
+        found = self._database.execute("SELECT name, value FROM meta WHERE name LIKE 'setting %'").fetchall()
+        return {name.removeprefix("setting "): json.loads(value) for name, value in found}
+
+    def noted(self, name: str) -> object:
+        """Read a fact about the job; None if it was never written."""
+        return read_fact(self._database, name)
+
+    def counts(self) -> dict[str, int]:
+        """Count the finished rows by status."""
+        query = "SELECT status, count(*) FROM rows WHERE NOT replaced GROUP BY status"
+        return dict(self._database.execute(query).fetchall())
+
+    def totals(self) -> Totals:
+        """Add up what was spent and sent."""
+        spent, attempts, in_doubt, unpriced = self._database.execute(
+            "SELECT coalesce(sum(units), 0), coalesce(sum(attempts), 0), coalesce(sum(in_doubt), 0), "
+            "coalesce(sum(status = 'ok' AND units IS NULL), 0) FROM rows"
+        ).fetchone()
+        return Totals(credits_of(spent), attempts, in_doubt, unpriced)
+
+    def rows(self, *, raw: bool = False) -> Iterator[Record]:
+        """Yield the finished rows in the order in which they ended; their answers only if *raw*."""
+        answer, join = ("raw", "LEFT JOIN answers USING (number)") if raw else ("NULL", "")
+        query = (
+            f"SELECT {', '.join(COLUMNS)}, {answer}, number FROM rows {join} "  # noqa: S608  # names alone
+            "WHERE number > ? AND NOT replaced ORDER BY number LIMIT ?"
+        )
+        last = 0
+        while found := self._database.execute(query, (last, _AT_ONCE)).fetchall():
+            yield from (Record(*row) for row in found)
+            last = found[-1][-1]
+
+    def samples(self) -> list[Sample]:
+        """Return how the job stood over time, oldest first."""
+        found = self._database.execute("SELECT at, facts FROM samples ORDER BY number").fetchall()
+        return [Sample(at, json.loads(facts)) for at, facts in found]

@@ -1,0 +1,111 @@
+"""How a running job stands: seen now and then, written into its journal, and told to who wants to know."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any, TypeAlias
+
+from .._money.units import credits_of
+from .._sending.fan_out import FanOut
+from .._sending.service import Service
+from ..models import FanOutReport
+from .journal.journal import Journal
+from .journal.writer import of
+from .progress import JobProgress
+
+_LOG = logging.getLogger(__name__)
+
+Progress: TypeAlias = Callable[[JobProgress], None]
+
+LOOK_EVERY = 0.5
+"""Seconds between two looks, of which the progress is told."""
+
+_LOOKS = 400.0
+"""What is written are, later, as many of a job's time so far: a job of days has a few thousand."""
+
+
+class ProgressReporter:
+    """Looks at one run of a job."""
+
+    def __init__(self, service: Service, model: str, progress: Progress | None) -> None:
+        self.total: int | None = None
+        """Rows of the input, as soon as somebody knows."""
+        self.slow: float | None = None
+        """Seconds that 99 in 100 calls do not take, as of the last look."""
+        self._service = service
+        self._model = model
+        self._progress = progress
+        self._journal: Journal
+        self._run = 1
+        self._spent_before = Decimal(0)
+        self._written = JobProgress()
+
+    def __repr__(self) -> str:
+        return f"ProgressReporter(run={self._run}, written={self._written.elapsed:.1f})"
+
+    async def begin(self, journal: Journal) -> None:
+        """Take up what earlier runs have left."""
+        self._journal = journal
+        runs = await of(journal.noted("runs"))
+        self._run = runs + 1 if isinstance(runs, int) else 1
+        self._spent_before = credits_of(await of(journal.spent()))
+        journal.note("runs", self._run)
+
+    def look(self, fan_out: FanOut[Any], rows: JobProgress, *, last: bool) -> None:
+        """See how it stands; *rows* says what has become of them. The *last* look of a run is written too."""
+        sent = fan_out.report
+        standing = self._standing(fan_out, sent, rows)
+        self.slow, pause = sent.latency_p99, max(LOOK_EVERY, standing.elapsed / _LOOKS)
+        # Looks come a little early or late: the one that is nearest to its time is taken.
+        if last or standing.elapsed - self._written.elapsed >= pause - LOOK_EVERY / 2:
+            self._written = standing
+            self._journal.sample(time.time(), standing.as_json())  # noqa: TID251  # for people to read
+        if self._progress is not None:
+            self._tell(self._progress, standing)
+
+    def _tell(self, progress: Progress, standing: JobProgress) -> None:
+        try:
+            progress(standing)
+        except Exception:  # noqa: BLE001  # whatever a user wrote
+            # What only looks on must not end a job that is being paid for.
+            _LOG.exception("progress has failed")
+
+    def _standing(self, fan_out: FanOut[Any], sent: FanOutReport, rows: JobProgress) -> JobProgress:
+        now = self._service.admission.statistics(self._service.estimates.of(self._model))
+        budget = fan_out.scope.budget
+        priced = sent.ok + sent.failed - sent.unpriced
+        return JobProgress(
+            run=self._run,
+            elapsed=sent.elapsed,
+            rows=rows.rows,
+            total=self.total,
+            ok=rows.ok,
+            failed=rows.failed,
+            invalid=rows.invalid,
+            resumed=rows.resumed,
+            in_flight=fan_out.scope.in_flight,
+            waiting=len(fan_out.scope.waiting),
+            limit=now.limit,
+            limit_reason=now.limit_reason,
+            requests_per_minute=now.requests_per_minute,
+            pace_reason=now.pace_reason,
+            waiting_for=now.waiting_for,
+            balance=now.balance,
+            held=now.held,
+            spent=sent.spent,
+            spent_before=self._spent_before,
+            floor=credits_of(budget.floor),
+            max_credits=None if budget.cap is None else credits_of(budget.cap),
+            attempts=sent.attempts,
+            rate_limited=sent.rate_limited,
+            in_doubt=sent.maybe_paid_twice,
+            outage=now.outage,
+            latency_p50=sent.latency_p50,
+            latency_p95=sent.latency_p95,
+            latency_p99=sent.latency_p99,
+            mean_cost=sent.spent / priced if priced > 0 else None,
+            stopping=sent.stopped,
+        )

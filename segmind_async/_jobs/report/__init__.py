@@ -1,0 +1,1 @@
+"""What a job came to, read from its journal."""

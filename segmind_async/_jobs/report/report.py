@@ -1,0 +1,272 @@
+"""What a job has done, put together from its journal alone: at any time, also while it runs.
+
+Every row is looked at once and none is kept, so memory does not follow the job.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from decimal import Decimal
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from ..._money.units import credits_of
+from ..._sending.histogram import Histogram
+from ...models import Status
+from ..journal.journal import JournalError
+from ..journal.reader import JournalReader, Sample
+from ..journal.record import Record
+from ..progress import (
+    JobProgress,
+    Recent,
+    seconds_to_end,
+    seconds_to_floor,
+)
+from .samples import ErrorClass, Notable, NotableRow
+from .scores import Judge, Scores
+from .timeline import (
+    Moment,
+    runs_of,
+    timeline,
+    worked,
+)
+
+MOST_BINS = 20
+"""Bars of a histogram."""
+
+_LAST = 200
+"""Standings of which the last minute is among: they are half a second apart, or more."""
+
+_IN_THE_BARS = 0.99
+"""Share of the rows that bars of equal width are made for; the last bar takes the rest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bin:
+    """Rows whose call took from `least` up to `below` seconds; None: whatever longer."""
+
+    least: float
+    below: float | None
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """How long calls took, in seconds from their first slot; quantiles to 1 %."""
+
+    p50: float
+    p95: float
+    p99: float
+    bins: tuple[Bin, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A job as its journal has it. Amounts are in credits; times are in seconds."""
+
+    journal: str
+    owner: str | None
+    """Who is working on it, such as "process 4711"; None if nobody is."""
+    settings: dict[str, object]
+    counts: dict[str, int]
+    """Finished rows by status."""
+    pending: int | None
+    """Rows still to do; None if the input was never read to its end."""
+    standing: JobProgress | None
+    """The last one that was written down; None if there is none yet."""
+    ends_in: float | None
+    """When the last row of a running job will end; None if that cannot be said."""
+    floor_in: float | None
+    """When a running job will have spent what it may; None if that cannot be said."""
+    runs: int
+    worked: float
+    """What the runs took together."""
+    begun_at: float | None
+    """In epoch seconds; None before the first row or sample."""
+    ended_at: float | None
+    """When the last row ended, or the last sample was taken, in epoch seconds."""
+    spent: Decimal
+    """By everything that was ever asked, as far as the service named costs."""
+    mean_cost: Decimal | None
+    """Of a finished row; None if none has a known cost."""
+    attempts: int
+    rate_limited: int
+    """429 answers."""
+    in_doubt: int
+    """Attempts that may have been paid twice."""
+    unpriced: int
+    """Answers for which the service named no cost."""
+    latency: Latency | None
+    errors: tuple[ErrorClass, ...]
+    scores: Scores | None
+    """For a classification of rows with a known label."""
+    failed: tuple[NotableRow, ...]
+    misjudged: tuple[NotableRow, ...]
+    slowest: tuple[NotableRow, ...]
+    dearest: tuple[NotableRow, ...]
+    timeline: tuple[Moment, ...]
+
+    @property
+    def finished(self) -> int:
+        """Rows that were asked and have ended, rightly or not."""
+        return sum(self.counts.values())
+
+    @property
+    def rate(self) -> float | None:
+        """Rows a second over all the time worked; None if none was."""
+        return self.finished / self.worked if self.worked > 0 else None
+
+    @property
+    def state(self) -> str:
+        """Whether it runs, has ended, or why not."""
+        if self.owner is not None:
+            return f"running, by {self.owner}"
+        if self.pending == 0:
+            return "finished"
+        if self.standing is not None and self.standing.stopping is not None:
+            return f"stopped early: {self.standing.stopping}"
+        return "not finished: it was ended from outside"
+
+    def as_json(self) -> dict[str, object]:
+        """Return all of it for programs, with what follows from it."""
+        scores: dict[str, object] | None = None
+        if self.scores is not None:
+            by_label = [
+                {**asdict(score), "precision": score.precision, "recall": score.recall, "f1": score.f1}
+                for score in self.scores.by_label
+            ]
+            scores = {**asdict(self.scores), "accuracy": self.scores.accuracy, "by_label": by_label}
+        derived = {"state": self.state, "finished": self.finished, "rate": self.rate, "scores": scores}
+        return {**asdict(self), **derived}
+
+
+def read_report(path: Path) -> Report:
+    """Read a journal, also one that another process is writing.
+
+    Raises JournalError for a file that is none. Takes time with the rows, and no more memory.
+    """
+    with JournalReader(path) as reader:
+        owner, settings, samples = reader.owner, reader.settings(), reader.samples()
+        tally = _Tally(settings, samples[-1].at if samples else math.inf)
+        for record in reader.rows():
+            tally.look(record)
+        totals = reader.totals()
+    standings = _standings(path, samples)
+    last = standings[-1] if standings else None
+    begun = [sample.at - standing.elapsed for sample, standing in zip(samples[:1], standings, strict=False)]
+    notable = tally.notable
+    ends_in, floor_in = (None, None) if owner is None else _foretold(standings)
+    return Report(
+        journal=str(path),
+        owner=owner,
+        settings=settings,
+        counts=dict(tally.counts),
+        pending=None if last is None or last.pending is None else max(0, last.pending - tally.since),
+        standing=last,
+        ends_in=ends_in,
+        floor_in=floor_in,
+        runs=max((standing.run for standing in standings), default=0),
+        worked=worked(standings),
+        begun_at=min([*tally.times, *begun], default=None),
+        ended_at=max([*tally.times, *(sample.at for sample in samples[-1:])], default=None),
+        spent=totals.spent,
+        mean_cost=credits_of(tally.units // tally.priced) if tally.priced else None,
+        attempts=totals.attempts,
+        rate_limited=sum(run[-1].rate_limited for run in runs_of(standings)),
+        in_doubt=totals.in_doubt,
+        unpriced=totals.unpriced,
+        latency=latency_of(tally.latency),
+        errors=tuple(notable.errors),
+        scores=tally.judge.scores(),
+        failed=tuple(notable.failed),
+        misjudged=tuple(notable.misjudged),
+        slowest=tuple(notable.slowest),
+        dearest=tuple(notable.dearest),
+        timeline=timeline(standings),
+    )
+
+
+class _Tally:
+    """Looks at every row once."""
+
+    def __init__(self, settings: dict[str, object], sampled_at: float) -> None:
+        labels = settings.get("labels")
+        self.judge = Judge([str(label) for label in labels] if isinstance(labels, list) else [])
+        self.notable = Notable()
+        self.counts = Counter({Status.OK.value: 0, Status.FAILED.value: 0})
+        self.latency = Histogram()
+        self.units = 0
+        self.priced = 0
+        self.times: list[float] = []
+        """When the first and the last row ended, by the clock of the machine; empty before."""
+        self.since = 0
+        """Rows that ended after the last sample."""
+        self._sampled_at = sampled_at
+
+    def look(self, record: Record) -> None:
+        self.counts[record.status] += 1
+        self.notable.add(record)
+        self.judge.add(record)
+        self.since += record.at > self._sampled_at
+        self.times = (
+            [min(self.times[0], record.at), max(self.times[1], record.at)] if self.times else [record.at] * 2
+        )
+        if record.units is not None:
+            self.units += record.units
+            self.priced += 1
+        if record.seconds is not None and record.status == Status.OK:
+            self.latency.add(record.seconds)
+
+
+def latency_of(histogram: Histogram) -> Latency | None:
+    """Return quantiles and bars of equal, round width; None if nothing was measured."""
+    p50, p95, p99 = (histogram.quantile(share) for share in (0.5, 0.95, 0.99))
+    longest = histogram.quantile(_IN_THE_BARS)
+    if p50 is None or p95 is None or p99 is None or longest is None:
+        return None
+    # As many bars as the rows can fill (the rule of Rice): a dozen rows in twenty are a comb.
+    most = min(MOST_BINS, math.ceil(2 * histogram.count ** (1 / 3)))
+    buckets = histogram.buckets()
+    shortest = buckets[0][0]
+    # Narrower than two buckets of the histogram they would show its gaps.
+    width = _round_up(max((longest - shortest) / max(1, most - 1), 0.04 * longest))
+    begin = math.floor(shortest / width)
+    bars = max(1, math.ceil(longest / width) - begin)
+    counts = [0] * (bars + 1)
+    for seconds, count in buckets:
+        counts[min(bars, int(seconds // width) - begin)] += count
+    edges = [(begin + n) * width for n in range(bars + 1)]
+    ends: list[float | None] = [*edges[1:], None]
+    bins = [Bin(*one) for one in zip(edges, ends, counts, strict=True)]
+    return Latency(p50, p95, p99, tuple(bins if counts[-1] else bins[:-1]))
+
+
+def _round_up(width: float) -> float:
+    """Return the next of 1, 2, 5, 10, 20, 50, …, at any scale."""
+    scale = 10.0 ** math.floor(math.log10(width))
+    return next(step * scale for step in (1, 2, 5, 10) if step * scale >= width * (1 - 1e-9))
+
+
+def _foretold(standings: Sequence[JobProgress]) -> tuple[float | None, float | None]:
+    """Foretell when the last row ends, and when no more may be spent."""
+    if not standings:
+        return None, None
+    recent = Recent()
+    for standing in standings[-_LAST:]:
+        recent.add(standing)
+    now = standings[-1]
+    return seconds_to_end(now, recent.rate), seconds_to_floor(now, recent.spend_rate)
+
+
+def _standings(path: Path, samples: Sequence[Sample]) -> list[JobProgress]:
+    try:
+        return [JobProgress.from_json(sample.facts) for sample in samples]
+    except ValidationError as error:
+        raise JournalError(
+            f"the journal {str(path)!r} holds a sample that cannot be read ({error.errors()[0]['msg']}); "
+            "report on it with the release that wrote it"
+        ) from error

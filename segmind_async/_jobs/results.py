@@ -1,0 +1,171 @@
+"""What became of a row: into a record of the journal, out of it as an outcome, and as a row of the output."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any, NamedTuple, TypeAlias
+
+from pydantic_core import from_json, to_json
+
+from .. import errors
+from .._money.units import ceil_units, credits_of
+from .._providers.decode import Answer, decode
+from .._structured.shape import Shape
+from ..errors import ErrorDetails, OutputValidationError, SegmindError
+from ..models import ChatCompletion, Outcome, Status
+from .journal.record import Draft, Record
+from .report.tally import INVALID_ROW
+from .row_keys import Known, excerpt_of
+from .rows import Row
+
+Json: TypeAlias = dict[str, object]
+
+FIELDS: tuple[str, ...] = (
+    "id", "index", "status", "text", "label", "parsed", "error", "attempts", "cost", "usage", "elapsed",
+)  # fmt: skip
+"""What a row of the output has."""
+
+
+class Reading(NamedTuple):
+    """What a job reads from an answer; with a *kind* of error, the answered row has failed all the same."""
+
+    label: str | None = None
+    parsed: str | None = None
+    """As JSON."""
+    kind: str | None = None
+    message: str | None = None
+
+
+Read: TypeAlias = Callable[[ChatCompletion], Reading]
+
+
+def record_of(known: Known, outcome: Outcome[Any], reading: Reading, truth: str | None) -> Record:
+    """Return what the journal keeps of an outcome that is ok or failed."""
+    completion, error = outcome.completion, outcome.error
+    kind, message = reading.kind, reading.message
+    if error is not None:
+        kind, message = type(error).__name__, error.message
+    done = error.details if error is not None else completion
+    assert done is not None
+    return Record(
+        key=known.key,
+        digest=known.digest,
+        status=Status.FAILED if kind else Status.OK,
+        kind=kind,
+        message=message,
+        place=known.row.index,
+        units=None if outcome.cost is None else ceil_units(outcome.cost),
+        seconds=done.elapsed,
+        attempts=outcome.attempts,
+        in_doubt=done.in_doubt,
+        at=time.time(),  # noqa: TID251  # for people to read, and for another process
+        label=reading.label,
+        truth=truth,
+        parsed=reading.parsed,
+        raw=None if completion is None else to_json(completion.raw),
+        replaces=known.replaces,
+    )
+
+
+def record_of_draft(known: Known, draft: Draft, parsed: str) -> Record:
+    """Return what the journal keeps of an answer that an earlier run has received and not read."""
+    return Record(
+        key=known.key,
+        digest=known.digest,
+        status=Status.OK,
+        place=known.row.index,
+        units=draft.units,
+        attempts=1,
+        at=time.time(),  # noqa: TID251  # as above
+        parsed=parsed,
+        raw=draft.raw,
+        replaces=known.replaces,
+    )
+
+
+def is_odd(record: Record, slow: float | None) -> bool:
+    """Tell whether a row is worth a look: failed, misjudged, or among the slowest."""
+    misjudged = record.truth is not None and record.label != record.truth
+    return record.kind is not None or misjudged or bool(slow and (record.seconds or 0.0) > slow)
+
+
+def with_excerpt(record: Record, known: Known, slow: float | None) -> None:
+    """Have a record that is worth a look say how its question began."""
+    if known.row.request is not None and is_odd(record, slow):
+        record.excerpt = excerpt_of(known.row.request)
+
+
+def outcome_of(record: Record, row: Row, model: str, shape: Shape[Any] | None) -> Outcome[Any]:
+    """Return the outcome that a record was made of, as far as it was kept; its answer is read anew."""
+    cost = None if record.units is None else credits_of(record.units)
+    ended = (record.attempts, cost)
+    if record.raw is None or record.kind is not None:
+        return Outcome(row.index, row.id, Status(record.status), None, _error(record, cost), *ended)
+    completion = completion_of(record, model, cost)
+    try:
+        parsed = None if shape is None else shape.read(completion.text)
+    except Exception as error:  # noqa: BLE001  # a validator of the user's, perhaps another than before
+        details = ErrorDetails(attempts=record.attempts, elapsed=completion.elapsed, cost=cost)
+        misfit = OutputValidationError(f"the answer does not fit: {error}", details, (completion.text,))
+        return Outcome(row.index, row.id, Status.FAILED, None, misfit, *ended)
+    return Outcome(row.index, row.id, Status.OK, replace(completion, parsed=parsed), None, *ended)
+
+
+def completion_of(record: Record, model: str, cost: Decimal | None) -> ChatCompletion[Any]:
+    """Return the completion of a record with an answer."""
+    assert record.raw is not None
+    answer = decode(record.raw)
+    return ChatCompletion(
+        text=answer.text,
+        finish_reason=answer.finish_reason,
+        usage=answer.usage,
+        tool_calls=answer.tool_calls,
+        model=model,
+        cost=cost,
+        attempts=record.attempts,
+        in_doubt=record.in_doubt,
+        elapsed=record.seconds or 0.0,
+        raw=answer.raw,
+    )
+
+
+def _error(record: Record, cost: Decimal | None) -> SegmindError:
+    details = ErrorDetails(
+        attempts=record.attempts, in_doubt=record.in_doubt, elapsed=record.seconds or 0.0, cost=cost
+    )
+    found = getattr(errors, record.kind or "", None)
+    text = record.message or "failed in an earlier run"
+    if isinstance(found, type) and issubclass(found, SegmindError):
+        return found(text, details)
+    return SegmindError(f"{record.kind}: {text}", details)
+
+
+def row_of(row: Row, record: Record | None) -> Json:
+    """Return a row of the output; without a record, the row was not sent, or cannot be."""
+    result: Json = {name: None for name in FIELDS}  # noqa: C420  # typed as what it will hold
+    result.update(id=row.id, index=row.index, status=Status.UNSENT)
+    if row.request is None:
+        result.update(status=Status.FAILED, error=f"{INVALID_ROW}: {row.problem}", attempts=0)
+    elif record is not None:
+        _fill(result, record)
+    return result
+
+
+def _fill(result: Json, record: Record) -> None:
+    answer: Answer | None = None if record.raw is None else decode(record.raw)
+    result.update(
+        status=record.status,
+        label=record.label,
+        error=None if record.kind is None else f"{record.kind}: {record.message}",
+        attempts=record.attempts,
+        cost=None if record.units is None else credits_of(record.units),
+        parsed=None if record.parsed is None else from_json(record.parsed),
+    )
+    if answer is not None:
+        usage = answer.usage
+        result["text"] = answer.text
+        result["usage"] = {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}
+        result["elapsed"] = None if record.seconds is None else round(record.seconds, 6)

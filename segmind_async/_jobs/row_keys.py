@@ -1,0 +1,151 @@
+"""What a row is known by over all runs, and whether it is still the same."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
+from dataclasses import dataclass, replace
+from itertools import islice
+from operator import attrgetter
+
+from pydantic_core import to_json
+
+from ..models import ChatRequest
+from .journal.journal import Journal
+from .journal.record import Record
+from .journal.stretches import LENGTH
+from .journal.writer import of
+from .rows import Row
+
+_INDEX = attrgetter("index")
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A row, and what the journal knows it by."""
+
+    row: Row
+    key: str
+    digest: bytes
+    record: Record | None
+    """What became of it, if that is known of this very request."""
+    replaces: int | None
+    """Number of the record that a new one replaces."""
+    repeated: bool = False
+    """Whether it shares the answer of a row before it, which asks the same."""
+
+
+def digest_of(request: ChatRequest) -> bytes:
+    """Return what tells one request from another, in whatever place and order of fields it stands."""
+    canonical = to_json([_sorted(request.messages), request.model, _sorted(request.parameters)])
+    return hashlib.sha256(canonical).digest()[:16]
+
+
+def _sorted(value: object) -> object:
+    if isinstance(value, Mapping):
+        return [[name, _sorted(value[name])] for name in sorted(value, key=str)]
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return [_sorted(item) for item in value]
+    return value
+
+
+def fingerprint_of(rows: Sequence[Row], first: int) -> bytes | None:
+    """Return what tells a stretch of the input, from index *first* on, from any other.
+
+    It tells apart what digests do not, such as the order of fields, and is had for a tenth of the work. None
+    if it cannot be told, or the rows are not as many or not where they should be.
+    """
+    if [*map(_INDEX, rows)] != [*range(first, first + LENGTH)]:
+        return None
+    found = hashlib.sha256()
+    try:
+        for row in rows:
+            found.update(to_json((row.id, row.has_id, row.problem, _asked(row.request))))
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        return None
+    return found.digest()[:16]
+
+
+def _asked(request: ChatRequest | None) -> tuple[object, ...] | None:
+    return None if request is None else (request.messages, request.model, request.parameters)
+
+
+def name_of(row: Row, digest: bytes, *, dedupe: bool = False) -> str:
+    """Return what a row is called: its id, else what it asks.
+
+    With *dedupe* it is always what it asks, whatever its id: rows of one name have one answer.
+    """
+    return f"id {row.id}" if row.has_id and not dedupe else f"request {digest.hex()}"
+
+
+async def matched(
+    journal: Journal, batches: AsyncIterator[list[Row]], *, dedupe: bool = False, raw: bool = True
+) -> AsyncGenerator[Known, None]:
+    """Yield every row with its record, its answer only if *raw*; a pass over the input from its beginning."""
+    await of(journal.begin_pass())
+    async with closing(batches):
+        async for batch in batches:
+            for known in await looked_up(journal, batch, dedupe=dedupe, raw=raw):
+                yield known
+
+
+async def looked_up(
+    journal: Journal, batch: Sequence[Row], *, dedupe: bool = False, raw: bool = True
+) -> list[Known]:
+    """Return the next rows of a pass over the input with their records."""
+    rows = [_identified(row) for row in batch]
+    names = [name_of(row, digest, dedupe=dedupe) for row, digest in rows]
+    found = await of(journal.look_up(names, shared=dedupe, raw=raw))
+    known = []
+    for (row, digest), (key, record, occurrence) in zip(rows, found, strict=True):
+        same = record if record is not None and record.digest == digest else None
+        repeated = dedupe and occurrence > 1 and row.request is not None
+        known.append(Known(row, key, digest, same, record.number if record else None, repeated))
+    return known
+
+
+def _identified(row: Row) -> tuple[Row, bytes]:
+    """Return a row with what tells its request from others; one that has no such thing cannot be used."""
+    try:
+        row.id.encode()
+        return row, digest_of(row.request) if row.request else b""
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        invalid = replace(row, request=None, problem=f"line {row.line}: {error}")
+        if isinstance(error, UnicodeEncodeError):
+            invalid = replace(invalid, id=str(row.index), has_id=False)
+        return invalid, b""
+
+
+async def batches_of(rows: Iterable[Row] | AsyncIterable[Row]) -> AsyncIterator[list[Row]]:
+    """Yield rows many at a time, or one at a time if waiting for the next may take long."""
+    if isinstance(rows, AsyncIterable):
+        async with closing(rows):
+            async for row in rows:
+                yield [row]
+        return
+    taken = iter(rows)
+    while batch := list(islice(taken, LENGTH)):
+        yield batch
+
+
+def closing(rows: AsyncIterable[object]) -> AbstractAsyncContextManager[object]:
+    """Have an async generator clean up when nobody reads on, and not at some later time."""
+    return aclosing(rows) if isinstance(rows, AsyncGenerator) else nullcontext()
+
+
+def excerpt_of(request: ChatRequest, length: int = 200) -> str:
+    """Return how the last question of *request* begins."""
+    return " ".join(_last_text(request)[: 2 * length].split())[:length]
+
+
+def _last_text(request: ChatRequest) -> str:
+    messages: object = request.messages
+    if isinstance(messages, str):
+        return messages
+    # Whatever it is: a request that cannot be sent is looked at too.
+    last = messages[-1] if isinstance(messages, Sequence) and messages else None
+    content = last.get("content") if isinstance(last, Mapping) else None
+    parts: Iterable[object] = content if isinstance(content, list | tuple) else [content]
+    texts = [part.get("text") if isinstance(part, Mapping) else part for part in parts]
+    return " ".join(text for text in texts if isinstance(text, str))

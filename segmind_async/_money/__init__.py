@@ -1,0 +1,1 @@
+"""The credit ledger, and what calls cost: predicted, learned, settled. Pure."""

@@ -1,0 +1,106 @@
+"""What a call is expected to cost before it is sent, and what it did cost where the service does not say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from functools import lru_cache
+
+from .._providers.prices import mean_cost
+from ..models import Messages, Usage
+from .cost_model import CostModel
+from .ledger import Listed, Price
+from .price_model import PriceModel
+from .units import UNITS_PER_CREDIT, ceil_units
+
+# Published list prices of gpt-5.4-mini, in units for a token (2026-08). Other models are scaled by their
+# published mean cost: good enough as a predictor, since only its ratio to real costs is used.
+_INPUT = 0.75e-6 * UNITS_PER_CREDIT
+_OUTPUT = 4.5e-6 * UNITS_PER_CREDIT
+
+BYTES_PER_TOKEN = 4
+
+_OUTPUT_BOUNDS = ("max_completion_tokens", "max_tokens")
+
+
+_MOST_TEMPLATES = 256
+"""Templates that have statistics of their own: more are no templates."""
+
+
+@lru_cache(maxsize=256)
+def first_guess(model: str) -> int:
+    """Return the units that a call of *model* costs on average, by the published means."""
+    return ceil_units(mean_cost(model))
+
+
+_REFERENCE = first_guess("gpt-5.4-mini")
+
+
+class Estimates:
+    """One cost model, and one tariff, for each model that is in use, and a cost model for each template."""
+
+    __slots__ = ("_first_cost", "_models", "_tariffs", "_templates")
+
+    def __init__(self, first_cost: Decimal | None) -> None:
+        self._first_cost = first_cost
+        self._models: dict[str, CostModel] = {}
+        self._tariffs: dict[str, PriceModel] = {}
+        self._templates: dict[tuple[str, int], CostModel] = {}
+
+    def of(self, model: str) -> CostModel:
+        """Return the statistics of *model*'s calls."""
+        found = self._models.get(model)
+        if found is None:
+            guess = first_guess(model) if self._first_cost is None else ceil_units(self._first_cost)
+            found = self._models[model] = CostModel(guess, model)
+        return found
+
+    def of_template(self, model: str, template: int | None) -> CostModel:
+        """Return the statistics of *model*'s calls with this template."""
+        if template is None:
+            return self.of(model)
+        found = self._templates.get((model, template))
+        if found is None:
+            whole = self.of(model)
+            if len(self._templates) >= _MOST_TEMPLATES:
+                return whole
+            found = self._templates[model, template] = CostModel(whole.first_guess, model, whole)
+        return found
+
+    def price(self, model: str, told: Decimal | None, usage: Usage) -> Price:
+        """Return what an answered call cost: as told, else by its tokens."""
+        if told is not None:
+            return Price(ceil_units(told))
+        if usage.input_tokens is None and usage.output_tokens is None:
+            return Price()
+        scale = first_guess(model) / _REFERENCE
+        price_model = self._tariffs.setdefault(model, PriceModel())
+        asked, answered = (usage.input_tokens or 0) * _INPUT, (usage.output_tokens or 0) * _OUTPUT
+        return Price(listed=Listed(price_model, scale * asked, scale * answered))
+
+
+def template_of(messages: Messages) -> int | None:
+    """Return what calls of one kind have in common: their system prompt; None without one.
+
+    Subagents of different roles answer at different lengths, whatever they are asked.
+    """
+    first = None if isinstance(messages, str) else messages[0]
+    if first is None or first.get("role") != "system":
+        return None
+    text = first.get("content")
+    return hash(text) if isinstance(text, str) else None
+
+
+def predict_cost(model: str, body: bytes, parameters: Mapping[str, object]) -> float | None:
+    """Predict a call's cost, in units, from its length and its bound on the answer; None for one with images.
+
+    A predictor to be compared with others of the same model, not a price: the cost model learns how real
+    costs relate to it.
+    """
+    if b'"image' in body or b'"inlineData"' in body:
+        return None  # an image's bytes say nothing about its tokens
+    units: float = first_guess(model) / _REFERENCE * (len(body) / BYTES_PER_TOKEN * _INPUT)
+    if parameters:
+        bound = next((parameters[name] for name in _OUTPUT_BOUNDS if name in parameters), 0)
+        units += first_guess(model) / _REFERENCE * (bound if isinstance(bound, int) else 0) * _OUTPUT
+    return units

@@ -1,0 +1,1 @@
+"""What differs between model providers: request and answer shapes, tools, schemas, prices."""

@@ -1,0 +1,420 @@
+"""One call: its attempts, the waits between them, and the one answer or error it ends in.
+
+A wait between attempts holds nothing: neither slot nor money. Whatever way a call ends, its lease has
+ended before.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+
+import anyio
+import backoff
+from pydantic_core import to_json
+
+from .._hooks.trace import current_trace
+from .._images.formats import ImagesNotLoadedError, LazyImage
+from .._images.loading import read_all
+from .._money.estimates import predict_cost, template_of
+from .._money.ledger import Price, Shortfall
+from .._money.units import ceil_units, credits_of, floor_units
+from .._providers.decode import Answer, decode
+from .._providers.dialogue import ignored_tools, must_call
+from .._providers.encode import encode
+from .._providers.families import check_slug
+from .._transport.aiohttp import WireRequest, WireResponse
+from .._wire import response_headers
+from .._wire.failures import (
+    Billing,
+    Failure,
+    Kind,
+    Resend,
+    refusal,
+    unreadable,
+)
+from .._wire.json import UnreadableError
+from ..config import RetryPolicy, Timeouts
+from ..errors import (
+    MAX_BODY,
+    APITimeoutError,
+    BudgetExceededError,
+    ErrorDetails,
+    InsufficientCreditsError,
+    SegmindError,
+    ToolsNotSupportedError,
+)
+from ..events import AttemptEnded, RetryPlanned
+from ..models import ChatCompletion, ChatRequest
+from ..tokens import check_window
+from .admission import (
+    CallScope,
+    Closed,
+    Lease,
+    Ticket,
+)
+from .retry import (
+    GiveUp,
+    Progress,
+    Retry,
+    decide,
+)
+from .service import Service, refresh_balance
+
+_PROBES = 2
+"""Refusals for want of credits, with nothing else of ours in flight, that make it certain."""
+
+
+class NotSentError(SegmindError):
+    """The scope was closed before this call's next attempt; only a fan-out meets it."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallOptions:
+    """What a call does about time and failure, and whose limits it counts in."""
+
+    scope: CallScope
+    timeouts: Timeouts
+    retry: RetryPolicy
+    model: str
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a call came to, also when it failed: a fan-out reports it."""
+
+    attempts: int = 0
+    rate_limited: int = 0
+    in_doubt: int = 0
+    """Attempts that may have been billed although their answer was lost."""
+    maybe_paid_twice: int = 0
+    """Those of them that were followed by another."""
+    cost: Decimal | None = None
+    unpriced: int = 0
+    """Answers for which the service named no cost."""
+    misfits: int = 0
+    """Answers that did not have the shape that was asked for, and were asked for again."""
+    elapsed: float = 0.0
+
+
+class Call:
+    """One chat completion, from its request to its answer or error."""
+
+    __slots__ = (
+        "_model",
+        "_must_call",
+        "_options",
+        "_probes",
+        "_progress",
+        "_service",
+        "_started_at",
+        "_ticket",
+        "_unread",
+        "_wire",
+        "tally",
+    )
+
+    def __init__(
+        self, service: Service, options: CallOptions, request: ChatRequest, tally: Tally | None = None
+    ) -> None:
+        """Check and encode *request*; raises InvalidRequestError before anything is sent.
+
+        Images that are not read yet, and the body that holds them, wait until it runs.
+        """
+        self._model = model = check_slug(request.model) if request.model else options.model
+        self._unread: tuple[ChatRequest, Sequence[LazyImage]] | None = None
+        try:
+            body = self._encoded(request)
+        except ImagesNotLoadedError as error:
+            self._unread, body = (request, error.images), b""
+        self._wire = WireRequest("/" + model, body)
+        self._must_call = "tool_choice" in request.parameters and must_call(request.parameters)
+        self._service = service
+        self._options = options
+        self._ticket = Ticket(
+            options.scope,
+            service.estimates.of_template(model, template_of(request.messages)),
+            None if self._unread else predict_cost(model, body, request.parameters),
+        )
+        total = options.timeouts.total
+        self._progress = Progress(math.inf if total is None else total)
+        self._probes = 0
+        self._started_at: float | None = None
+        self.tally = Tally() if tally is None else tally
+        # A row that is tried anew keeps count of what it may have cost already.
+        self._progress.in_doubt = self.tally.in_doubt
+
+    @property
+    def used(self) -> float:
+        """Seconds of `timeouts.total` that its attempts and the waits between them have taken."""
+        return self._progress.used
+
+    async def run(self) -> ChatCompletion:
+        """Send until there is an answer, or no attempt is left; raises a SegmindError."""
+        if self._unread is not None:
+            await self._read_images(*self._unread)
+        service, tally, progress = self._service, self.tally, self._progress
+        service.retry_budget.called()
+        while True:
+            lease = self._admitted_at_once() or await self._admitted()
+            if self._started_at is None:
+                self._started_at = lease.hold.started_at
+            progress.attempts += 1
+            tally.attempts += 1
+            try:
+                lease.dispatched()
+                got = await service.transport.send(self._wire, progress.left)
+            except BaseException:
+                # Cancelled, or a bug of ours: it may have gone out.
+                lease.cancelled()
+                tally.in_doubt += 1
+                self._elapsed()
+                if service.notify.hears_attempts():
+                    self._tell(None, lease.took)
+                raise
+            answer = self._take(lease, got)
+            progress.used += lease.took
+            if service.notify.hears_attempts():
+                self._tell(answer, lease.took)
+            if isinstance(answer, ChatCompletion):
+                service.retry_budget.succeeded()
+                if self._must_call and ignored_tools(answer):
+                    raise self._no_tools(answer)
+                return answer
+            await self._pause(answer, self._decide(answer))
+
+    def _admitted_at_once(self) -> Lease | None:
+        admission = self._service.admission
+        if admission.ledger.unread and self._options.scope.budget.floor:
+            return None
+        return admission.acquire_nowait(self._ticket)
+
+    async def _read_images(self, request: ChatRequest, images: Sequence[LazyImage]) -> None:
+        """Read what the messages only name, before a slot is taken."""
+        kept = await read_all(images)
+        body = self._encoded(request)
+        del kept  # from here on the body holds them
+        self._wire, self._unread = WireRequest(f"/{self._model}", body), None
+
+    def _encoded(self, request: ChatRequest) -> bytes:
+        body = encode(self._model, request.messages, request.parameters)
+        check_window(self._model, request.messages, len(body))
+        return body
+
+    async def _admitted(self) -> Lease:
+        """Wait for a lease. Queueing is bounded by `timeouts.queue`, until the first one is granted."""
+        bound = self._options.timeouts.queue if self._started_at is None else None
+        if bound is None:
+            return await self._lease()
+        try:
+            with anyio.fail_after(bound):
+                return await self._lease()
+        except TimeoutError as error:
+            message = f"no slot, credits or start time within timeouts.queue={bound:g} s"
+            raise APITimeoutError(message, self._details()) from error
+
+    async def _lease(self) -> Lease:
+        admission = self._service.admission
+        if admission.ledger.unread and self._options.scope.budget.floor:
+            # A floor can only be kept under a balance that is known.
+            await refresh_balance(self._service)
+        got = await admission.acquire(self._ticket)
+        if isinstance(got, Shortfall) and got.budget is None:
+            # What is known may be old, or burdened with doubts: ask before giving up.
+            await self._read_again()
+            got = await admission.acquire(self._ticket)
+        if isinstance(got, Shortfall):
+            raise self._shortfall_error(got)
+        if isinstance(got, Closed):
+            raise NotSentError("its fan-out has stopped", self._details())
+        return got
+
+    async def _read_again(self) -> None:
+        settles_at = self._service.admission.ledger.doubts_settle_at
+        if settles_at is not None:
+            await anyio.sleep(max(0.0, settles_at - self._service.admission.now()))
+        try:
+            await refresh_balance(self._service)
+        except SegmindError:
+            return  # then what is known must do
+
+    def _take(self, lease: Lease, got: WireResponse | Failure) -> ChatCompletion | Failure:
+        """Read what came and end the lease by what it says."""
+        if isinstance(got, Failure):
+            lease.failed(got)
+            return got
+        balance = response_headers.credits_in(got.headers.get(response_headers.BALANCE))
+        reading = None if balance is None else floor_units(balance)
+        answer = self._read(got)
+        cost = (
+            response_headers.credits_in(got.headers.get(response_headers.COST)) if got.status == 200 else None
+        )
+        if isinstance(answer, Failure):
+            if cost is None:
+                lease.failed(answer, reading)
+            else:
+                # Unreadable, but what it cost is no secret.
+                lease.answered(Price(ceil_units(cost)), reading)
+                self._add_cost(cost)
+            return answer
+        lease.answered(self._service.estimates.price(self._model, cost, answer.usage), reading)
+        self._add_cost(cost)
+        return self._completion(got, answer, balance, lease.ended_at)
+
+    def _read(self, response: WireResponse) -> Answer | Failure:
+        if response.status != 200:
+            wait = response_headers.seconds_to_wait(response.headers, self._service.wall_clock())
+            return refusal(response.status, response.headers, response.body, wait)
+        try:
+            return decode(response.body)
+        except UnreadableError as error:
+            return unreadable(str(error), response.headers, response.body)
+
+    def _completion(
+        self, response: WireResponse, answer: Answer, balance: Decimal | None, now: float
+    ) -> ChatCompletion:
+        return ChatCompletion(
+            text=answer.text,
+            finish_reason=answer.finish_reason,
+            usage=answer.usage,
+            tool_calls=answer.tool_calls,
+            model=self._model,
+            cost=self.tally.cost,
+            credits_remaining=balance,
+            request_id=response.headers.get(response_headers.REQUEST_ID),
+            attempts=self.tally.attempts,
+            in_doubt=self._progress.in_doubt,
+            elapsed=self._elapsed(now),
+            raw=answer.raw,
+            headers=response.headers,
+        )
+
+    def _add_cost(self, cost: Decimal | None) -> None:
+        if cost is None:
+            self.tally.unpriced += 1
+        else:
+            self.tally.cost = cost if self.tally.cost is None else self.tally.cost + cost
+
+    def _decide(self, failure: Failure) -> Retry:
+        """Return the wait before the next attempt; raises what the call ends in if there is none."""
+        decision = self._verdict(failure)
+        self._progress.failed(failure)
+        self.tally.in_doubt = self._progress.in_doubt
+        if isinstance(decision, GiveUp):
+            raise self._error(failure, decision.reason)
+        if failure.billing is Billing.IN_DOUBT:
+            self.tally.maybe_paid_twice += 1
+        return decision
+
+    def _verdict(self, failure: Failure) -> Retry | GiveUp:
+        ledger = self._service.admission.ledger
+        if failure.kind is Kind.RATE_LIMITED:
+            self.tally.rate_limited += 1
+        elif failure.kind is Kind.OUT_OF_CREDITS and ledger.in_flight == 0:
+            self._probes += 1
+            if self._probes >= _PROBES:
+                return GiveUp()
+            ledger.forget()
+        return decide(failure, self._progress, self._options.retry, self._service.retry_budget)
+
+    async def _pause(self, failure: Failure, decision: Retry) -> None:
+        if failure.resend is Resend.WHEN_OPEN:
+            # The gate keeps everybody back, this call too; its time counts as a wait between attempts.
+            admission = self._service.admission
+            wait = max(decision.wait, admission.throttle.gate.closed_until - admission.now(), 0.0)
+            self._progress.used += wait
+            self._tell_retry(failure, wait)
+            return
+        wait = decision.wait + (backoff.full_jitter(decision.spread) if decision.spread else 0.0)
+        self._progress.used += wait
+        self._tell_retry(failure, wait)
+        if wait:
+            await anyio.sleep(wait)
+
+    def _tell(self, got: ChatCompletion | Failure | None, seconds: float) -> None:
+        """Tell who listens how an attempt ended; None: it was cancelled. Only reached if somebody does."""
+        headers = {} if got is None else got.headers
+        cost, balance = (
+            response_headers.credits_in(headers.get(response_headers.COST)),
+            response_headers.credits_in(headers.get(response_headers.BALANCE)),
+        )
+        failed = got if isinstance(got, Failure) else None
+        named = headers.get(response_headers.REQUEST_ID)
+        self._service.notify.attempt(
+            AttemptEnded(
+                model=self._model,
+                attempt=self.tally.attempts,
+                outcome="cancelled" if got is None else failed.kind.name.lower() if failed else "answered",
+                status=failed.status if failed else None if got is None else 200,
+                seconds=seconds,
+                cost=cost,
+                in_doubt=got is None or (failed is not None and failed.billing is Billing.IN_DOUBT),
+                request_id=None if named is None else self._service.redactor.text(named),
+                trace=current_trace(),
+            )
+        )
+        if balance is not None:
+            self._service.notify.balance(balance, asked=False)
+
+    def _tell_retry(self, failure: Failure, wait: float) -> None:
+        if self._service.notify.hears_retries():
+            # Not what the service said: that may be a part of a prompt, or of an answer.
+            kind = failure.kind.name.lower().replace("_", " ")
+            reason = kind if failure.status is None else f"{kind}, HTTP {failure.status}"
+            event = RetryPlanned(self._model, self.tally.attempts, wait, reason, current_trace())
+            self._service.notify.retry(event)
+
+    def _elapsed(self, now: float | None = None) -> float:
+        if self._started_at is not None:
+            self.tally.elapsed = (self._service.admission.now() if now is None else now) - self._started_at
+        return self.tally.elapsed
+
+    def _details(self, failure: Failure | None = None) -> ErrorDetails:
+        return ErrorDetails(
+            status=failure.status if failure else None,
+            body=failure.body if failure else b"",
+            headers=failure.headers if failure else {},
+            request_id=failure.request_id if failure else None,
+            model=self._model,
+            attempts=self.tally.attempts,
+            in_doubt=self._progress.in_doubt,
+            elapsed=self._elapsed(),
+            retry_after=failure.retry_after if failure else None,
+            cost=self.tally.cost,
+        )
+
+    def _error(self, failure: Failure, reason: str | None) -> SegmindError:
+        failure = self._service.redactor.failure(failure)
+        if reason:
+            failure = replace(failure, message=f"{failure.message} ({reason})")
+        return failure.error(self._details(failure), credits_of(self._options.scope.budget.floor))
+
+    def _no_tools(self, got: ChatCompletion) -> ToolsNotSupportedError:
+        message = (
+            f"{self._model} had to call a tool and answered in words: tools do not reach it; use another "
+            "model, or an agent with tools_via='schema'"
+        )
+        told = replace(
+            self._details(),
+            status=200,
+            body=self._service.redactor.data(to_json(got.raw)[:MAX_BODY]),
+            headers={name: self._service.redactor.text(value) for name, value in got.headers.items()},
+            request_id=got.request_id,
+        )
+        return ToolsNotSupportedError(message, told)
+
+    def _shortfall_error(self, shortfall: Shortfall) -> SegmindError:
+        available, needed = credits_of(shortfall.available), credits_of(shortfall.needed)
+        budget = shortfall.budget
+        if budget is not None:
+            cap, spent = credits_of(budget.cap or 0), credits_of(budget.spent)
+            message = f"a budget of {cap} credits has {available} left, and this call may need {needed}"
+            return BudgetExceededError(message, self._details(), cap, spent, needed)
+        floor = credits_of(self._options.scope.budget.floor)
+        balance = self._service.admission.ledger.balance
+        kept = f" above the floor of {floor}" if floor else ""
+        message = f"the account has {available} credits{kept}, and this call may need {needed}"
+        known = None if balance is None else credits_of(balance)
+        return InsufficientCreditsError(message, self._details(), known, needed, floor)

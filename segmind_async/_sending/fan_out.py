@@ -1,0 +1,385 @@
+"""Many calls over one iterator: workers pull a row when they are free, and each row ends in one outcome.
+
+No task per row and nothing kept of a row that is done: memory follows what is in flight, not the job.
+A row is pulled only if there is room for its outcome, so a consumer that is slow stops the sending.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections import Counter, deque
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from decimal import Decimal
+from itertools import count
+from types import TracebackType
+from typing import Any, Generic
+
+import anyio
+from anyio.abc import TaskGroup
+
+from .._money.units import credits_of
+from ..config import RetryPolicy
+from ..errors import (
+    AccessError,
+    AuthenticationError,
+    ClientClosedError,
+    CreditsError,
+    InsufficientCreditsError,
+    ModelRetiredError,
+    NotFoundError,
+    SegmindError,
+    ToolsNotSupportedError,
+    TransientError,
+)
+from ..models import (
+    ChatCompletion,
+    ChatRequest,
+    FanOutReport,
+    Outcome,
+    Request,
+    Status,
+    T_co,
+)
+from .admission import CallScope
+from .call import (
+    Call,
+    CallOptions,
+    NotSentError,
+    Tally,
+)
+from .conversation import Conversation
+from .histogram import Histogram
+from .options import FanOutOptions
+from .service import Service, read_balance
+from .source import Rows, Source
+
+_LOOK_AGAIN = 1.0
+"""Seconds between two looks at whether an outage has ended."""
+
+_WATCH_FIRST, _WATCH_LAST = 5.0, 60.0
+"""Seconds between two looks at the balance while waiting for a top-up: at first, and in the end."""
+
+_TRY_EVERY = 20
+"""Looks after which a call is tried although the balance has not risen."""
+
+
+class Settled(ChatRequest):
+    """A row whose outcome is known already: it is handed on in its place, not sent, and not counted."""
+
+    __slots__ = ("outcome",)
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__("", id=outcome.id)
+        self.outcome = outcome
+
+
+class FanOut(AsyncIterator[Outcome[T_co]], Generic[T_co]):
+    """Outcomes of many calls, as they complete; made by `SegmindClient.fan_out`.
+
+    Use it as an async context manager and iterate over what that gives. Leaving the context, for
+    whatever reason, ends what is still in flight.
+    """
+
+    def __init__(self, service: Service, options: FanOutOptions, call: CallOptions, rows: Rows) -> None:
+        self._service = service
+        self._options = options
+        self._call = call
+        self._source = Source(rows)
+        # One permit for each row between being read and being taken by the consumer.
+        self._permits = asyncio.Semaphore(options.workers + options.buffer)
+        self._ready: deque[Outcome[Any]] = deque()
+        self._early: list[tuple[int, Outcome[Any]]] = []
+        self._next_index = 0
+        self._consumer: asyncio.Future[None] | None = None
+        self._tasks: TaskGroup | None = None
+        self._workers = 0
+        self._error: BaseException | None = None
+        self._stopped: str | None = None
+        self._funded: asyncio.Future[None] | None = None
+        self._books = _Books()
+        self._started_at = 0.0
+        self._ended_at: float | None = None
+
+    def __repr__(self) -> str:
+        return f"FanOut({self._books!r}, workers={self._workers}, stopped={self._stopped!r})"
+
+    async def __aenter__(self) -> FanOut[T_co]:
+        if self._tasks is not None:
+            raise RuntimeError("a fan-out runs once; make a new one")
+        self._tasks = anyio.create_task_group()
+        await self._tasks.__aenter__()
+        self._started_at = anyio.current_time()
+        self._hire()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._tasks is not None
+        if self._workers:
+            self._stop("its consumer left")
+        self._tasks.cancel_scope.cancel()
+        # Not told of the error: it would come back wrapped in a group. It goes on by itself after this.
+        await self._tasks.__aexit__(None, None, None)
+        await self._source.aclose()
+        self._ended_at = anyio.current_time()
+
+    def __aiter__(self) -> FanOut[T_co]:
+        return self
+
+    async def __anext__(self) -> Outcome[T_co]:
+        """Wait for the next outcome. If cancelled, none is lost."""
+        if self._tasks is None:
+            raise RuntimeError("enter the fan-out first: async with client.fan_out(…) as outcomes")
+        if self._consumer is not None:
+            raise RuntimeError("only one task may take outcomes at a time")
+        while not self._ready:
+            if not self._workers:
+                if self._error is not None:
+                    error, self._error = self._error, None
+                    raise error
+                raise StopAsyncIteration
+            self._consumer = asyncio.get_running_loop().create_future()
+            try:
+                await self._consumer
+            finally:
+                self._consumer = None
+        self._permits.release()
+        return self._ready.popleft()
+
+    @property
+    def scope(self) -> CallScope:
+        """Whose limits its calls count in."""
+        return self._call.scope
+
+    @property
+    def report(self) -> FanOutReport:
+        """What has become of the rows so far."""
+        balance = self._service.admission.ledger.balance
+        until = anyio.current_time() if self._ended_at is None else self._ended_at
+        return self._books.report(
+            None if balance is None else credits_of(balance), until - self._started_at, self._stopped
+        )
+
+    def stop(self, reason: str) -> None:
+        """Read no more rows and send none of those that wait; what is in flight ends, and is delivered."""
+        self._stop(reason)
+
+    def _hire(self) -> None:
+        assert self._tasks is not None
+        self._workers += 1
+        self._tasks.start_soon(self._work)
+
+    async def _work(self) -> None:
+        """Take rows until there are none, one at a time."""
+        hired, source = False, self._source
+        try:
+            while await self._permits.acquire():
+                row = None if self._stopped else source.pull_nowait() if source.plain else await source.pull()
+                if row is None:
+                    self._permits.release()
+                    break
+                if not hired and self._workers < self._options.workers:
+                    # One worker brings the next as long as there are rows: few rows, few workers.
+                    hired = True
+                    self._hire()
+                outcome = await self._outcome(*row)
+                if self._options.keep is not None:
+                    await self._options.keep(outcome)
+                self._deliver(outcome)
+        except Exception as error:  # noqa: BLE001  # of the user's iterator, or a bug: the consumer gets it
+            self._error = self._error or error
+            self._stop(f"{type(error).__name__}: {error}")
+        finally:
+            self._workers -= 1
+            if not self._workers:
+                self._wake()
+
+    def _deliver(self, outcome: Outcome[Any]) -> None:
+        if self._options.ordered:
+            heapq.heappush(self._early, (outcome.index, outcome))
+            while self._early and self._early[0][0] == self._next_index:
+                self._ready.append(heapq.heappop(self._early)[1])
+                self._next_index += 1
+        else:
+            self._ready.append(outcome)
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._consumer is not None and not self._consumer.done():
+            self._consumer.set_result(None)
+
+    async def _outcome(self, index: int, request: Request) -> Outcome[Any]:
+        """Make one row's call; only a cancellation or a bug raises."""
+        if isinstance(request, Settled):
+            return replace(request.outcome, index=index)
+        row = request if isinstance(request, ChatRequest) else ChatRequest(request)
+        tally = Tally()
+        try:
+            completion = await self._completed(row, tally)
+        except SegmindError as error:
+            status = self._status_after(error, row)
+            if status is Status.UNSENT and tally.misfits:
+                # An answer came and was paid; only to ask again was no longer possible.
+                status = Status.FAILED
+            outcome = Outcome(index, row.id, status, None, error, tally.attempts, tally.cost)
+        except BaseException:
+            # Cancelled: what had not gone out is simply unsent.
+            self._books.count(Status.CANCELLED if tally.attempts else Status.UNSENT, tally)
+            raise
+        else:
+            outcome = Outcome(index, row.id, Status.OK, completion, None, tally.attempts, tally.cost)
+        self._books.count(outcome.status, tally)
+        self._check_failures()
+        return outcome
+
+    async def _completed(self, row: ChatRequest, tally: Tally) -> ChatCompletion[Any]:
+        outage, expected = self._service.admission.outage, self._options.expected
+        # Kept over the tries: one that has an answer already goes on from there.
+        conversation = (
+            None if expected is None else Conversation(self._service, self._call, row, expected, tally)
+        )
+        while True:
+            try:
+                if outage.began_at is not None and self._options.max_outage:
+                    await self._until_it_works()
+                if conversation is not None:
+                    return await conversation.run()
+                return await Call(self._service, self._call, row, tally).run()
+            except InsufficientCreditsError as error:
+                if self._options.on_exhausted != "wait":
+                    raise
+                await self._until_funded(error)
+            except TransientError as error:
+                # In an outage a row does not fail but waits, unless it may have been paid too often already.
+                if tally.in_doubt > self._call.retry.resend_in_doubt or not self._outlives(error):
+                    raise
+
+    def _outlives(self, error: TransientError) -> bool:
+        """Tell whether an outage is the reason for *error*, and may still be waited for."""
+        began_at, most = self._service.admission.outage.began_at, self._options.max_outage
+        if began_at is None or not most or self._stopped:
+            return False
+        if anyio.current_time() - began_at < most:
+            return True
+        self._stop(f"the service has been failing for max_outage={most:g} s: {error}")
+        return False
+
+    async def _until_it_works(self) -> None:
+        """Wait until the service works again, or for this row's turn to try it."""
+        outage = self._service.admission.outage
+        while not outage.take_probe(now := anyio.current_time()):
+            # Looked at now and then, because a success elsewhere ends it without a word.
+            await anyio.sleep(min(outage.probe_at - now, _LOOK_AGAIN))
+            if self._stopped:
+                raise NotSentError("its fan-out has stopped")
+
+    def _status_after(self, error: SegmindError, row: ChatRequest) -> Status:
+        """Say what a row's error makes of it, and stop the fan-out if the others would meet the same."""
+        if isinstance(error, NotSentError | ClientClosedError):
+            return Status.UNSENT
+        if isinstance(error, CreditsError):
+            if self._options.on_exhausted == "raise":
+                self._error = self._error or error
+            # Rows that wait already may be cheaper and still fit: only no new ones are read.
+            self._stopped = self._stopped or f"credits: {error}"
+            return Status.UNSENT
+        of_this_model = (
+            isinstance(error, AccessError | NotFoundError | ModelRetiredError | ToolsNotSupportedError)
+            and row.model is None
+        )
+        if of_this_model or isinstance(error, AuthenticationError):
+            self._stop(str(error))
+        return Status.FAILED
+
+    def _check_failures(self) -> None:
+        most = self._options.max_failures
+        if most is not None and self._books.counts[Status.FAILED] >= most:
+            self._stop(f"{self._books.counts[Status.FAILED]} rows failed (max_failures={most})")
+
+    def _stop(self, reason: str) -> None:
+        """Read no more rows, and send none of those that wait."""
+        self._stopped = self._stopped or reason
+        self._service.admission.close(self._call.scope)
+
+    async def _until_funded(self, error: InsufficientCreditsError) -> None:
+        """Wait until the balance has risen; whoever comes first watches for all."""
+        if self._funded is not None:
+            await asyncio.shield(self._funded)
+            return
+        self._funded = asyncio.get_running_loop().create_future()
+        try:
+            await self._watch(error)
+        finally:
+            self._funded.set_result(None)
+            self._funded = None
+
+    async def _watch(self, error: InsufficientCreditsError) -> None:
+        ledger = self._service.admission.ledger
+        lowest = ledger.balance or 0
+        pause = _WATCH_FIRST
+        for look in count(1):
+            await anyio.sleep(pause)
+            pause = min(pause * 1.5, _WATCH_LAST)
+            if self._stopped:
+                break
+            try:
+                await read_balance(self._service, RetryPolicy())
+            except SegmindError:
+                continue  # the next look may succeed; a key that stopped working shows at the next call
+            balance = ledger.balance or 0
+            # Tried now and then without a rise too: what others have reserved comes back unseen.
+            if balance > lowest or look % _TRY_EVERY == 0:
+                ledger.forget()
+                return
+            lowest = min(lowest, balance)
+        raise error
+
+
+class _Books:
+    """What the report is made of."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[Status] = Counter()
+        self._spent = Decimal(0)
+        self._sums = Tally()
+        self._latency = Histogram()
+
+    def __repr__(self) -> str:
+        return ", ".join(f"{count} {status.value}" for status, count in self.counts.items())
+
+    def count(self, status: Status, tally: Tally) -> None:
+        """Book one row's end."""
+        self.counts[status] += 1
+        sums = self._sums
+        sums.attempts += tally.attempts
+        sums.rate_limited += tally.rate_limited
+        sums.maybe_paid_twice += tally.maybe_paid_twice
+        sums.unpriced += tally.unpriced
+        if tally.cost is not None:
+            self._spent += tally.cost
+        if status is Status.OK:
+            self._latency.add(tally.elapsed)
+
+    def report(self, balance: Decimal | None, elapsed: float, stopped: str | None) -> FanOutReport:
+        """Return the sums."""
+        counts, sums, latency = self.counts, self._sums, self._latency
+        return FanOutReport(
+            ok=counts[Status.OK],
+            failed=counts[Status.FAILED],
+            unsent=counts[Status.UNSENT],
+            cancelled=counts[Status.CANCELLED],
+            spent=self._spent,
+            unpriced=sums.unpriced,
+            credits_remaining=balance,
+            attempts=sums.attempts,
+            rate_limited=sums.rate_limited,
+            maybe_paid_twice=sums.maybe_paid_twice,
+            latency_p50=latency.quantile(0.5),
+            latency_p95=latency.quantile(0.95),
+            latency_p99=latency.quantile(0.99),
+            elapsed=elapsed,
+            stopped=stopped,
+        )

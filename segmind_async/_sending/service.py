@@ -1,0 +1,138 @@
+"""What all calls of a client share, and the one request that is no chat: reading the balance."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import anyio
+
+from .._hooks.dispatch import Notify
+from .._money.estimates import Estimates
+from .._money.units import floor_units
+from .._transport.aiohttp import Transport, WireRequest, WireResponse
+from .._wire import response_headers
+from .._wire.failures import (
+    Failure,
+    Kind,
+    refusal,
+    unreadable,
+)
+from .._wire.json import UnreadableError, read_object
+from .._wire.redaction import Redactor
+from ..config import RetryPolicy
+from ..errors import ErrorDetails
+from ..models import Balance
+from .admission import Admission
+from .retry import (
+    GiveUp,
+    Progress,
+    RetryBudget,
+    decide,
+)
+
+T = TypeVar("T")
+
+_BALANCE = WireRequest("/get-user-credits")
+
+_READ_WITHIN = 30.0
+"""Seconds for a read of the balance, retries included: it runs no model."""
+
+_NO_CREDITS = "no credits found"
+"""What the balance endpoint answers, with a 404, for an account that never had any."""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What all calls of a client share."""
+
+    transport: Transport
+    admission: Admission
+    estimates: Estimates
+    redactor: Redactor
+    retry_budget: RetryBudget = field(default_factory=RetryBudget)
+    reading: anyio.Lock = field(default_factory=anyio.Lock)
+    """Held while the balance is read, so that many who want to know it cause one request."""
+    notify: Notify = field(default_factory=Notify)
+    calls_tools: set[str] = field(default_factory=set)
+    """Models that have been seen to call a tool: tools reach them."""
+    wall_clock: Callable[[], float] = time.time  # noqa: TID251  # what the server says, it says in wall time
+
+
+def refused(service: Service, response: WireResponse) -> Failure:
+    """Say what an answer other than 200 means."""
+    wait = response_headers.seconds_to_wait(response.headers, service.wall_clock())
+    return refusal(response.status, response.headers, response.body, wait)
+
+
+async def refresh_balance(service: Service) -> None:
+    """Have the ledger know a balance that was asked for after this call began; raises as `read_balance`."""
+    asked_at = service.admission.last_read_at
+    async with service.reading:
+        if service.admission.last_read_at == asked_at:
+            await read_balance(service, RetryPolicy())
+
+
+async def read_balance(service: Service, retry: RetryPolicy) -> Balance:
+    """Ask the service for the balance, and tell the ledger. Free of charge; repeats are harmless."""
+    progress = Progress(_READ_WITHIN)
+    while True:
+        got = await _ask(service, progress)
+        if isinstance(got, Balance):
+            return got
+        # Asking twice costs nothing, so nothing is ever in doubt.
+        decision = decide(got, progress, retry, service.retry_budget)
+        progress.failed(got)
+        if isinstance(decision, GiveUp):
+            got = service.redactor.failure(got)
+            raise got.error(ErrorDetails(got.status, got.body, got.headers, attempts=progress.attempts))
+        progress.used += decision.wait
+        await anyio.sleep(decision.wait)
+
+
+async def _ask(service: Service, progress: Progress) -> Balance | Failure:
+    answer, sent_at = await get(service, _BALANCE, progress, lambda response: _read(service, response))
+    if isinstance(answer, Balance):
+        service.admission.observe(floor_units(answer.total), sent_at)
+        service.notify.balance(answer.total, asked=True)
+    return answer
+
+
+async def get(
+    service: Service, request: WireRequest, progress: Progress, read: Callable[[WireResponse], T | Failure]
+) -> tuple[T | Failure, float]:
+    """Send a GET, which takes a start time but no slot and no credits; repeats are harmless.
+
+    Returns what *read* makes of the answer, and the instant at which it was asked for.
+    """
+    admission = service.admission
+    tag = await admission.start_read()
+    sent_at = admission.now()
+    try:
+        got = await service.transport.send(request, progress.left)
+    except BaseException:
+        admission.throttle.abandoned(tag, admission.now())
+        raise
+    progress.attempts += 1
+    progress.used += admission.now() - sent_at
+    answer = read(got) if isinstance(got, WireResponse) else got
+    admission.read_ended(tag, answer if isinstance(answer, Failure) else None)
+    return answer, sent_at
+
+
+def _read(service: Service, response: WireResponse) -> Balance | Failure:
+    if response.status != 200:
+        failure = refused(service, response)
+        nothing = failure.kind is Kind.NOT_FOUND and _NO_CREDITS in failure.message.lower()
+        return Balance(response_headers.NOTHING, response_headers.NOTHING) if nothing else failure
+    try:
+        raw = read_object(response.body)
+    except UnreadableError as error:
+        return unreadable(str(error), response.headers, response.body)
+    paid = response_headers.credits_in(raw.get("credits"))
+    free = response_headers.credits_in(raw.get("free-credits", 0))
+    if paid is None or free is None:
+        return unreadable("the balance is no amount", response.headers, response.body)
+    return Balance(paid, free)

@@ -1,0 +1,1 @@
+"""Answers of a given type: schemas, prompts, and JSON in the text of a model."""

@@ -1,0 +1,1 @@
+"""Sending one HTTP request: aiohttp, its sessions, deadlines, address and key."""

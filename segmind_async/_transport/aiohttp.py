@@ -1,0 +1,237 @@
+"""One wire request out, one wire response or failure back. The only place that knows aiohttp's errors.
+
+A transport never raises for what a network or a server can do: it returns a `Failure` that says
+whether the request may have run, and so may have been billed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import math
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+import aiohttp
+
+from .._wire.failures import (
+    Billing,
+    Failure,
+    Kind,
+    unreadable,
+)
+from ..config import Timeouts
+from .deadlines import Deadline, Deadlines
+from .sessions import SessionPool
+
+if TYPE_CHECKING:
+    from multidict import CIMultiDictProxy
+
+# aiohttp hands smaller bodies to the socket in one piece, and warns about larger ones.
+_IN_ONE_PIECE = 512 * 1024
+
+
+class WireRequest(NamedTuple):
+    """One HTTP request: a POST if it has a body, else a GET."""
+
+    path: str
+    """Below the base URL, as `/gpt-5.4-mini`."""
+    body: bytes | None = None
+    queued: bool = False
+    """Whether the path is of queued inference, `/v2`, beside the base URL's `/v1`."""
+
+
+class WireResponse(NamedTuple):
+    """One HTTP answer, read to its end."""
+
+    status: int
+    headers: Mapping[str, str]
+    """Names in lower case."""
+    body: bytes
+
+
+class Transport(Protocol):
+    """What sends wire requests."""
+
+    async def send(self, request: WireRequest, time_left: float) -> WireResponse | Failure:
+        """Send once and wait for the answer, *time_left* seconds at most (inf: no bound).
+
+        If cancelled, the request may have gone out all the same.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Let go of every connection."""
+        ...
+
+
+class Headers(Mapping[str, str]):
+    """Response headers under their names in lower case, of which most calls look at three.
+
+    To lower the names of all of them takes longer than to read the answer's JSON, so that is done only
+    for who looks at them one by one. A copy, and a pickle, is a plain dictionary.
+    """
+
+    __slots__ = ("_received",)
+
+    def __init__(self, received: CIMultiDictProxy[str]) -> None:
+        self._received = received
+
+    def __getitem__(self, name: str) -> str:
+        # Of repeated ones the last: a proxy adds its own behind the service's.
+        return self._received.getall(name)[-1]
+
+    def get(self, name: str, default: str | None = None) -> str | None:  # type: ignore[override]  # of text alone
+        """Return a header, *default* without one."""
+        values = self._received.getall(name, None)
+        return values[-1] if values else default
+
+    def __iter__(self) -> Iterator[str]:
+        return iter({name.lower(): None for name in self._received})
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __repr__(self) -> str:
+        return repr(dict(self))
+
+    def __reduce__(self) -> tuple[type[dict[str, str]], tuple[dict[str, str]]]:
+        return dict, (dict(self),)
+
+
+class AiohttpTransport:
+    """Sends over the running loop's aiohttp session."""
+
+    def __init__(self, base_url: str, sessions: SessionPool, timeouts: Timeouts, max_bytes: int) -> None:
+        self._base_url = base_url
+        self._queued_url = base_url.removesuffix("/v1") + "/v2"
+        self._sessions = sessions
+        self._deadlines = Deadlines()
+        self._attempt = math.inf if timeouts.attempt is None else timeouts.attempt
+        self._idle = timeouts.idle
+        self._max_bytes = max_bytes
+        # The whole is bounded by our own deadline, which costs a tenth of aiohttp's. It rounds timeouts
+        # above the threshold up to whole seconds; ours mean what they say.
+        self._timeout = aiohttp.ClientTimeout(total=None, connect=timeouts.connect, ceil_threshold=math.inf)
+
+    def __repr__(self) -> str:
+        return f"AiohttpTransport({self._base_url!r}, {self._sessions!r})"
+
+    async def send(self, request: WireRequest, time_left: float) -> WireResponse | Failure:
+        """Send once over a pooled connection. Redirects are not followed: they would carry the key along."""
+        # Asked once for all: in Python 3.11 it is a system call.
+        loop = asyncio.get_running_loop()
+        session = self._sessions.opened(loop) or await self._sessions.session()
+        deadline = self._deadlines.after(loop, min(time_left, self._attempt))
+        body = request.body
+        try:
+            with deadline:
+                response = await session.request(
+                    "GET" if body is None else "POST",
+                    (self._queued_url if request.queued else self._base_url) + request.path,
+                    data=body if body is None or len(body) <= _IN_ONE_PIECE else io.BytesIO(body),
+                    allow_redirects=False,
+                    timeout=self._timeout,
+                )
+        except (aiohttp.ClientError, OSError) as error:
+            return _failure(error)
+        content = response.content
+        if content.is_eof() and content.exception() is None:
+            # Most answers come in one piece with their headers; their connection is free again.
+            return self._answer(response, content.read_nowait(-1))
+        return await self._read(response, deadline)
+
+    async def aclose(self) -> None:
+        """Close the running loop's session."""
+        self._deadlines.close()
+        await self._sessions.aclose()
+
+    async def _read(self, response: aiohttp.ClientResponse, deadline: Deadline) -> WireResponse | Failure:
+        chunks: list[bytes] = []
+        try:
+            with deadline:
+                await self._read_into(chunks, response)
+        except (aiohttp.ClientError, OSError) as error:
+            if response.status == 200:
+                return _failure(error)
+            # The status alone says that nothing was billed; what came of the body is a bonus.
+        finally:
+            if response.content.at_eof():
+                response.release()
+            else:
+                # Cancelled, too long or broken: what is left of the body must not meet the next request.
+                response.close()
+        return self._answer(response, b"".join(chunks))
+
+    async def _read_into(self, chunks: list[bytes], response: aiohttp.ClientResponse) -> None:
+        """Append what comes, and stop as soon as it is more than allowed."""
+        content, left = response.content, self._max_bytes
+        while left >= 0 and not content.at_eof():
+            if content.is_eof():
+                chunk = content.read_nowait(-1)
+            else:
+                async with asyncio.timeout(self._idle):
+                    chunk = await content.readany()
+            chunks.append(chunk)
+            left -= len(chunk)
+
+    def _answer(self, response: aiohttp.ClientResponse, body: bytes) -> WireResponse | Failure:
+        headers = Headers(response.headers)
+        if len(body) > self._max_bytes and response.status == 200:
+            return unreadable(
+                f"the body is longer than {self._max_bytes} bytes", headers, body, Kind.TOO_LARGE
+            )
+        return WireResponse(response.status, headers, body)
+
+
+def _failure(error: aiohttp.ClientError | OSError) -> Failure:
+    """Say what an error of aiohttp's means for the request.
+
+    Only errors of the connector prove that nothing was sent: a connection lost later may have carried
+    the request to a server that runs it to its end.
+    """
+    kind, billing, what = _meaning(error)
+    if isinstance(error, aiohttp.ClientResponseError):
+        # Its text and repr hold the request's headers, and so the key.
+        return Failure(kind, f"{what}: {error.message}", billing)
+    return Failure(kind, f"{what}: {error}" if str(error) else what, billing, cause=_without_frames(error))
+
+
+def _meaning(error: Exception) -> tuple[Kind, Billing, str]:
+    for types, kind, billing, what in _MEANINGS:
+        if isinstance(error, types):
+            return kind, billing, what
+    raise AssertionError(f"no meaning for {type(error).__name__}")
+
+
+# From the special to the general: the first that fits counts.
+_MEANINGS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], Kind, Billing, str], ...] = (
+    (aiohttp.ConnectionTimeoutError, Kind.TIMED_OUT, Billing.NOT_SENT, "no connection in time"),
+    (
+        (aiohttp.ClientConnectorCertificateError, aiohttp.ServerFingerprintMismatch),
+        Kind.CERTIFICATE,
+        Billing.NOT_SENT,
+        "the server's certificate is not trusted",
+    ),
+    (
+        (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError),
+        Kind.UNREACHABLE,
+        Billing.NOT_SENT,
+        "no connection",
+    ),
+    (TimeoutError, Kind.TIMED_OUT, Billing.IN_DOUBT, "no answer in time"),
+    (aiohttp.ClientResponseError, Kind.UNREADABLE, Billing.IN_DOUBT, "the answer is no HTTP"),
+    (aiohttp.ClientPayloadError, Kind.DISCONNECTED, Billing.IN_DOUBT, "the answer was cut or damaged"),
+    ((aiohttp.ClientError, OSError), Kind.DISCONNECTED, Billing.IN_DOUBT, "the connection was lost"),
+)
+
+
+def _without_frames(error: BaseException) -> BaseException:
+    """Cut the tracebacks of a chain: their frames hold the request's headers, and so the key."""
+    link: BaseException | None = error
+    seen: set[int] = set()
+    while link is not None and id(link) not in seen:
+        seen.add(id(link))
+        link.__traceback__ = None
+        link = link.__cause__ or link.__context__
+    return error

@@ -1,0 +1,85 @@
+"""Which aiohttp session serves the running loop, and when it closes. Nothing is said of requests here."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Mapping
+from weakref import WeakKeyDictionary
+
+import aiohttp
+
+from ..errors import ClientClosedError
+
+KEEPALIVE = 12.0
+"""Seconds an idle connection is kept. Load balancers commonly drop theirs after 15 to 60; a POST on a
+connection that the other side is closing fails in doubt, so ours go first."""
+
+
+class SessionPool:
+    """One `aiohttp.ClientSession` for each running loop, opened on first use.
+
+    A session ends with `aclose()` or with its loop, whichever comes first, so that a client may
+    outlive one `asyncio.run()` and serve the next.
+    """
+
+    def __init__(self, headers: Mapping[str, str]) -> None:
+        # Within a function, so that nobody who looks at what this object holds is shown the key.
+        self._make: Callable[[], aiohttp.ClientSession] = lambda: _make_session(headers)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._session: aiohttp.ClientSession | None = None
+        self._owners: WeakKeyDictionary[
+            asyncio.AbstractEventLoop, AsyncGenerator[aiohttp.ClientSession, None]
+        ] = WeakKeyDictionary()
+        self.closed = False
+
+    def __repr__(self) -> str:
+        state = "closed" if self.closed else f"{len(self._owners)} open"
+        return f"SessionPool({state})"
+
+    def opened(self, loop: asyncio.AbstractEventLoop) -> aiohttp.ClientSession | None:
+        """Return *loop*'s session if it is open and was the last one used."""
+        return self._session if loop is self._loop else None
+
+    async def session(self) -> aiohttp.ClientSession:
+        """Return the running loop's session; raises ClientClosedError after `aclose()`."""
+        loop = asyncio.get_running_loop()
+        if loop is self._loop and self._session is not None:
+            return self._session
+        if self.closed:
+            raise ClientClosedError("this client is closed; open a new one")
+        owner = self._own()
+        self._owners[loop] = owner
+        # No other task can come in between: the generator reaches its yield without waiting.
+        self._loop, self._session = loop, await anext(owner)
+        return self._session
+
+    async def aclose(self) -> None:
+        """Close the running loop's session; others close with their loops. Idempotent."""
+        self.closed = True
+        owner = self._owners.pop(asyncio.get_running_loop(), None)
+        if owner is not None:
+            await owner.aclose()
+
+    async def _own(self) -> AsyncGenerator[aiohttp.ClientSession, None]:
+        """Hold one session open.
+
+        A generator, because that is what a loop closes on its way out (`loop.shutdown_asyncgens()`, as
+        `asyncio.run` calls it): the one public moment at which sockets of a loop that nobody told us
+        would end can still be closed.
+        """
+        session = self._make()
+        try:
+            yield session
+        finally:
+            if self._session is session:
+                self._loop = self._session = None
+            await session.close()
+
+
+def _make_session(headers: Mapping[str, str]) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
+        # No limit below the slots: waiting for a connection would count as time on the wire.
+        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        headers=headers,
+    )

@@ -1,0 +1,1 @@
+"""HTTP answers of the service as values: JSON, response headers, failures, redaction of keys."""

@@ -1,0 +1,226 @@
+"""Why an attempt failed: a value, read from status and text in one place, and the error it becomes.
+
+Knows the service's statuses and texts (Segmind's documentation as of 2026-08); knows nothing of
+retries beyond which kinds are worth one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import Enum, auto
+
+from .. import errors
+from ..errors import MAX_BODY, ErrorDetails, SegmindError
+from .json import UnreadableError, read_object
+from .response_headers import credits_in
+
+
+class Kind(Enum):
+    """What went wrong, as far as it decides what to do next."""
+
+    BAD_REQUEST = auto()
+    NOT_FOUND = auto()
+    RETIRED = auto()
+    UNAUTHENTICATED = auto()
+    FORBIDDEN = auto()
+    OUT_OF_CREDITS = auto()
+    SPEND_LIMIT = auto()
+    RATE_LIMITED = auto()
+    SERVER_ERROR = auto()
+    """A 500: after a change of the request usually a bad parameter."""
+    UNAVAILABLE = auto()
+    """A status that a proxy or an overloaded service sends."""
+    REFUSED_FOR_GOOD = auto()
+    """A status that no repetition changes: 3xx, 501, 505."""
+    UNREACHABLE = auto()
+    """No connection."""
+    DISCONNECTED = auto()
+    """The connection was lost before the answer was complete."""
+    TIMED_OUT = auto()
+    CERTIFICATE = auto()
+    UNREADABLE = auto()
+    """A 200 whose body is no answer."""
+    TOO_LARGE = auto()
+    """A body over the limit: the next one would be as long."""
+
+
+class Billing(Enum):
+    """What a failed attempt may have cost. Only status 200 is billed."""
+
+    NOT_SENT = auto()
+    REFUSED = auto()
+    IN_DOUBT = auto()
+    """The body went out and no readable answer came back: it may have run, and been billed."""
+
+
+class Resend(Enum):
+    """Whether another attempt can help."""
+
+    NEVER = auto()
+    YES = auto()
+    RARELY = auto()
+    """At most `RetryPolicy.server_error_retries` times."""
+    WHEN_OPEN = auto()
+    """As soon as the rate gate opens; does not count as a retry."""
+    WHEN_FUNDED = auto()
+    """When a completion or a top-up leaves more on the account."""
+
+
+_RULES: Mapping[Kind, tuple[type[SegmindError], Resend]] = {
+    Kind.BAD_REQUEST: (errors.BadRequestError, Resend.NEVER),
+    Kind.NOT_FOUND: (errors.NotFoundError, Resend.NEVER),
+    Kind.RETIRED: (errors.ModelRetiredError, Resend.NEVER),
+    Kind.UNAUTHENTICATED: (errors.AuthenticationError, Resend.NEVER),
+    Kind.FORBIDDEN: (errors.PermissionDeniedError, Resend.NEVER),
+    Kind.OUT_OF_CREDITS: (errors.InsufficientCreditsError, Resend.WHEN_FUNDED),
+    Kind.SPEND_LIMIT: (errors.SpendLimitError, Resend.NEVER),
+    Kind.RATE_LIMITED: (errors.RateLimitError, Resend.WHEN_OPEN),
+    Kind.SERVER_ERROR: (errors.ServerError, Resend.RARELY),
+    Kind.UNAVAILABLE: (errors.ServerError, Resend.YES),
+    Kind.REFUSED_FOR_GOOD: (errors.InvalidResponseError, Resend.NEVER),
+    Kind.UNREACHABLE: (errors.APIConnectionError, Resend.YES),
+    Kind.DISCONNECTED: (errors.APIConnectionError, Resend.YES),
+    Kind.TIMED_OUT: (errors.APITimeoutError, Resend.YES),
+    Kind.CERTIFICATE: (errors.APIConnectionError, Resend.NEVER),
+    Kind.UNREADABLE: (errors.InvalidResponseError, Resend.YES),
+    Kind.TOO_LARGE: (errors.InvalidResponseError, Resend.NEVER),
+}
+
+_BY_STATUS = {
+    401: Kind.UNAUTHENTICATED,
+    402: Kind.OUT_OF_CREDITS,
+    403: Kind.FORBIDDEN,
+    404: Kind.NOT_FOUND,
+    408: Kind.UNAVAILABLE,
+    410: Kind.RETIRED,
+    425: Kind.UNAVAILABLE,
+    429: Kind.RATE_LIMITED,
+    500: Kind.SERVER_ERROR,
+    **dict.fromkeys((502, 503, 504, 520, 521, 522, 523, 524, 529), Kind.UNAVAILABLE),
+}
+
+# Status 406 has four causes, told apart by nothing but the text. The order decides: the text on a
+# spend limit speaks of credits too. A text that names none of them is about a parameter's value.
+_CAUSES_OF_406 = (
+    (re.compile(r"content[ -]?type", re.I), Kind.BAD_REQUEST),
+    (re.compile(r"spend(ing)? (limit|cap)|(team|member).{0,40} (limit|cap)", re.I), Kind.SPEND_LIMIT),
+    (re.compile(r"credit|balance|insufficient|funds|top[ -]?up|\A\s*\Z", re.I), Kind.OUT_OF_CREDITS),
+)
+
+_AMOUNT = r"\D{0,40}?([0-9][0-9.]*(?:[eE][+-]?[0-9]+)?)"
+_BALANCE = re.compile(rf"(?:balance|have|remaining|available){_AMOUNT}", re.I)
+_NEEDED = re.compile(rf"(?:need|requir|cost|estimate)\w*{_AMOUNT}", re.I)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One failed attempt."""
+
+    kind: Kind
+    message: str
+    billing: Billing
+    status: int | None = None
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    request_id: str | None = None
+    retry_after: float | None = None
+    """Seconds the server asked to wait."""
+    balance: Decimal | None = None
+    """Credits the account holds, as the text of a 406 names them."""
+    needed: Decimal | None = None
+    """Credits this call would need, as the text of a 406 names them."""
+    cause: BaseException | None = None
+
+    @property
+    def resend(self) -> Resend:
+        """Whether another attempt can help."""
+        return _RULES[self.kind][1]
+
+    def error(self, details: ErrorDetails, floor: Decimal = Decimal(0)) -> SegmindError:
+        """Return what the caller of the failed call gets to see."""
+        kind = _RULES[self.kind][0]
+        if kind is errors.InsufficientCreditsError:
+            error: SegmindError = errors.InsufficientCreditsError(
+                self.message, details, self.balance, self.needed, floor
+            )
+        else:
+            error = kind(self.message, details)
+        error.__cause__ = self.cause
+        return error
+
+
+def refusal(status: int, headers: Mapping[str, str], body: bytes, retry_after: float | None) -> Failure:
+    """Read an answer with any status but 200. *headers* have lower-case names."""
+    text = error_text(body)
+    kind = _kind_of(status, text)
+    out_of_credits = kind is Kind.OUT_OF_CREDITS
+    return Failure(
+        kind=kind,
+        message=f"HTTP {status}: {text}" if text else f"HTTP {status}",
+        billing=Billing.REFUSED,
+        status=status,
+        body=body[:MAX_BODY],
+        headers=headers,
+        request_id=headers.get("x-request-id"),
+        retry_after=retry_after,
+        balance=_amount(_BALANCE, text) if out_of_credits else None,
+        needed=_amount(_NEEDED, text) if out_of_credits else None,
+    )
+
+
+def unreadable(reason: str, headers: Mapping[str, str], body: bytes, kind: Kind = Kind.UNREADABLE) -> Failure:
+    """Describe a 200 whose body is no answer: it may have been billed."""
+    return Failure(
+        kind=kind,
+        message=f"HTTP 200, but {reason}",
+        billing=Billing.IN_DOUBT,
+        status=200,
+        body=body[:MAX_BODY],
+        headers=headers,
+        request_id=headers.get("x-request-id"),
+    )
+
+
+def _kind_of(status: int, text: str) -> Kind:
+    if status == 406:
+        return next((kind for pattern, kind in _CAUSES_OF_406 if pattern.search(text)), Kind.BAD_REQUEST)
+    known = _BY_STATUS.get(status)
+    if known is not None:
+        return known
+    return Kind.BAD_REQUEST if 400 <= status < 500 else Kind.REFUSED_FOR_GOOD
+
+
+def error_text(body: bytes) -> str:
+    """Return what an error body says, in one line; empty if it says nothing."""
+    try:
+        raw = read_object(body)
+    except UnreadableError:
+        return _one_line(_without_markup(body[:4096].decode("utf-8", "replace")))
+    for name in ("error", "message", "detail"):
+        said = raw.get(name)
+        if isinstance(said, dict):
+            said = said.get("message")
+        if said:
+            return _one_line(said if isinstance(said, str) else repr(said))
+    return _one_line(repr(raw)) if any(raw.values()) else ""
+
+
+def _without_markup(text: str) -> str:
+    """Reduce an HTML page, as a proxy sends it, to its title or its words."""
+    if "<" not in text:
+        return text
+    title = re.search(r"<title[^>]*>(.*?)</title>", text, re.I | re.S)
+    return title.group(1) if title else re.sub(r"<[^>]*>", " ", text)
+
+
+def _one_line(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= 500 else f"{line[:499]}…"
+
+
+def _amount(pattern: re.Pattern[str], text: str) -> Decimal | None:
+    found = pattern.search(text)
+    return credits_in(found.group(1).rstrip(".")) if found else None

@@ -1,0 +1,122 @@
+"""What is said, and asked, before a job spends: its forecast, and whether the account can pay for it."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from .._jobs.cost_estimate import Forecast
+from ..client import SegmindClient
+from ..errors import ConfigurationError, SegmindError
+from .running import (
+    ClientOptions,
+    has_key,
+    open_client,
+    plain,
+)
+
+
+async def balance_of(options: ClientOptions) -> Decimal | str:
+    """Read what the account holds; why not, where it cannot be read. Free of charge."""
+    if options.emulate:
+        return options.emulated_balance
+    if not has_key():
+        return "no key to ask with"
+    try:
+        async with open_client(options) as client:
+            return (await client.balance()).total
+    except SegmindError as error:
+        return f"{type(error).__name__}: {error}"
+
+
+async def check_affordable(
+    client: SegmindClient, found: Forecast, floor: Decimal, max_credits: Decimal | None
+) -> None:
+    """Refuse a job that the account may not be able to pay to its end.
+
+    Raises ConfigurationError with the numbers and the ways out.
+    """
+    held = (await client.balance()).total
+    worst = _at_most(found, max_credits)
+    if worst > held - floor:
+        kept = f", {floor} of which must stay" if floor else ""
+        raise ConfigurationError(
+            f"the job may cost {rough(worst)} credits ({found.worst_rests_on}), and the account holds "
+            f"{held}{kept}; it is expected to cost {rough(found.expected)}. Top up, bound it with "
+            "--max-credits or --max-tokens, find out more with --sample 20, or give --yes to go on until the "
+            "credits are used up"
+        )
+
+
+def show_forecast(found: Forecast, held: Decimal | str, floor: Decimal, max_credits: Decimal | None) -> None:
+    """Print a forecast for people."""
+    _line("rows", f"{found.rows}, {found.invalid} of them unusable, {found.duplicates} asked before")
+    if found.first_problem is not None:
+        _line("", plain(found.first_problem))
+    if found.garbled:
+        _line("", f"{found.garbled} hold U+FFFD, as text in another encoding than UTF-8 does")
+    if found.done:
+        _line(
+            "done",
+            f"{found.done} rows for {rough(found.spent)} credits, {found.failed} failed{_failing(found)}",
+        )
+    _line("to send", f"{found.to_send} rows, about {found.input_tokens} tokens in")
+    _line("credits", f"about {rough(found.expected)}{_basis(found)}")
+    _line("", f"at worst {rough(found.worst)}: {found.worst_rests_on}")
+    if max_credits is not None and max_credits < found.worst:
+        _line("", f"at most {max_credits} by --max-credits")
+    _line("time", f"about {_minutes(found.duration)}{_lasting(found)}{_pace(found)}")
+    _line("balance", _verdict(found, held, floor, max_credits))
+
+
+def rough(amount: Decimal) -> str:
+    """Write an estimate with the three digits that it may have."""
+    return f"{Decimal(f'{amount:.3g}'):f}"
+
+
+def _line(name: str, text: str) -> None:
+    print(f"{name:<13} {text}")
+
+
+def _at_most(found: Forecast, max_credits: Decimal | None) -> Decimal:
+    return found.worst if max_credits is None else min(found.worst, max_credits)
+
+
+def _failing(found: Forecast) -> str:
+    between = found.failing
+    return "" if between is None else f"; {between.low:.1%} to {between.high:.1%} of all may fail"
+
+
+def _basis(found: Forecast) -> str:
+    between = found.expected_between
+    if between is not None:
+        span, count = f"{rough(between[0])} to {rough(between[1])}", found.costs.count
+        return f", {span} with 95 % confidence, by {count} answered rows"
+    return f" at the published mean of {found.terms.model}"
+
+
+def _lasting(found: Forecast) -> str:
+    between = found.duration_between
+    return "" if between is None else f", {_minutes(between[0])} to {_minutes(between[1])} by the same,"
+
+
+def _minutes(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _pace(found: Forecast) -> str:
+    terms = found.terms
+    rate = "" if terms.requests_per_minute is None else f" and {terms.requests_per_minute:g} a minute"
+    return f" with {terms.max_in_flight} calls at once{rate}"
+
+
+def _verdict(found: Forecast, held: Decimal | str, floor: Decimal, max_credits: Decimal | None) -> str:
+    if isinstance(held, str):
+        return f"unknown ({plain(held)})"
+    spendable, worst = held - floor, _at_most(found, max_credits)
+    if worst <= spendable:
+        return f"{held} credits: enough, also at worst"
+    return (
+        f"{held} credits: {'enough if all goes as expected' if found.expected <= spendable else 'not enough'}"
+    )

@@ -1,0 +1,12 @@
+"""Bulk jobs: rows in, outcomes out, one for each row, and nothing lost in between."""
+
+from __future__ import annotations
+
+from ._jobs.formats.frames import frame_of, rows_of
+from ._jobs.journal.journal import JournalError
+from ._jobs.options import JobOptions
+from ._jobs.progress import JobProgress
+from ._jobs.report.tally import JobReport
+from ._jobs.run import JobRun
+
+__all__ = ["JobOptions", "JobProgress", "JobReport", "JobRun", "JournalError", "frame_of", "rows_of"]

@@ -1,0 +1,200 @@
+"""What hooks and the log are told, whose trace it carries, and that neither costs a call."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from decimal import Decimal
+from typing import Any
+
+import anyio
+import anyio.to_thread
+import pytest
+
+import segmind_async as sa
+from segmind_async._transport.aiohttp import WireResponse
+from segmind_async.testing import Reply, ScriptedTransport, answer
+from tests.support import KEY, lost, status
+
+
+def listening(transport: ScriptedTransport, heard: list[Any], **options: Any) -> sa.SegmindClient:
+    hear = heard.append
+    return sa.SegmindClient(
+        KEY, transport=transport, on_attempt=hear, on_retry=hear, on_balance=hear, **options
+    )
+
+
+async def test_attempts_retries_and_balances_are_told_in_order() -> None:
+    heard: list[Any] = []
+    replies: list[Reply] = [
+        status(503, "busy", retry_after="2"),
+        lost(),
+        answer("hi", cost="0.25", balance="4.5", headers={"x-request-id": "r-1"}),
+    ]
+    async with listening(
+        ScriptedTransport(replies, latency=1.5), heard, retry=sa.RetryPolicy(base=0)
+    ) as client:
+        with sa.trace("planner"), sa.trace("a"):
+            await client.chat("hello")
+    assert [type(event).__name__ for event in heard] == [
+        "AttemptEnded", "RetryPlanned", "AttemptEnded", "RetryPlanned", "AttemptEnded", "BalanceSeen"
+    ]  # fmt: skip
+    first, waits, second, again, last, balance = heard
+    assert first == sa.AttemptEnded(
+        "gpt-5.4-mini", 1, "unavailable", 503, 1.5, None, False, None, "planner/a"
+    )
+    assert (waits.attempt, waits.reason, waits.trace) == (1, "unavailable, HTTP 503", "planner/a")
+    assert 2 <= waits.wait <= 2.2
+    assert (second.attempt, second.outcome, second.status, second.in_doubt) == (2, "disconnected", None, True)
+    assert (again.attempt, again.wait, again.reason) == (2, 0, "disconnected")
+    assert last == sa.AttemptEnded(
+        "gpt-5.4-mini", 3, "answered", 200, 1.5, Decimal("0.25"), False, "r-1", "planner/a"
+    )
+    assert balance == sa.BalanceSeen(Decimal("4.5"), False, "planner/a")
+
+
+async def test_a_429_is_told_with_the_wait_of_the_gate() -> None:
+    heard: list[Any] = []
+    async with listening(ScriptedTransport([status(429, retry_after="7")]), heard) as client:
+        await client.chat("hello")
+    [planned] = [event for event in heard if isinstance(event, sa.RetryPlanned)]
+    assert planned.wait >= 7
+    assert [e.outcome for e in heard if isinstance(e, sa.AttemptEnded)] == ["rate_limited", "answered"]
+
+
+async def test_a_call_that_gives_up_is_told_without_a_retry() -> None:
+    heard: list[Any] = []
+    async with listening(ScriptedTransport([status(400)]), heard) as client:
+        with pytest.raises(sa.BadRequestError):
+            await client.chat("hello")
+    assert [(event.outcome, event.status) for event in heard] == [("bad_request", 400)]
+
+
+async def test_a_cancelled_attempt_is_told_and_is_in_doubt() -> None:
+    heard: list[Any] = []
+    async with listening(ScriptedTransport(latency=10), heard) as client:
+        with anyio.move_on_after(4):
+            await client.chat("hello")
+    [event] = heard
+    assert (event.outcome, event.attempt, event.seconds, event.in_doubt) == ("cancelled", 1, 4, True)
+
+
+async def test_a_balance_that_was_asked_for_is_told_as_such() -> None:
+    heard: list[Any] = []
+    async with listening(ScriptedTransport(), heard) as client:
+        await client.balance()
+    assert heard == [sa.BalanceSeen(Decimal(5), True, "")]
+
+
+@pytest.mark.parametrize("hook", ["on_attempt", "on_retry", "on_balance"])
+async def test_a_hook_that_raises_never_costs_the_call(hook: str, caplog: pytest.LogCaptureFixture) -> None:
+    def broken(_event: object) -> None:
+        raise ValueError("oops")
+
+    options: Any = {hook: broken}
+    transport = ScriptedTransport([status(503)])
+    with caplog.at_level(logging.ERROR):
+        async with sa.SegmindClient(KEY, transport=transport, **options) as client:
+            assert (await client.chat("hello")).text == "echo: hello"
+            assert client.statistics().in_flight == 0
+    assert {(record.getMessage(), record.__dict__["hook"]) for record in caplog.records} == {
+        ("hook failed", hook)
+    }
+
+
+async def test_derived_clients_tell_the_same_hooks() -> None:
+    heard: list[Any] = []
+    async with listening(ScriptedTransport(), heard) as client, client.budget(max_credits=1) as scoped:
+        await scoped.with_options(model="gpt-5").chat("hello")
+        await scoped.chat_many(["a", "b"])
+    assert [event.model for event in heard if isinstance(event, sa.AttemptEnded)] == [
+        "gpt-5", "gpt-5.4-mini", "gpt-5.4-mini"
+    ]  # fmt: skip
+
+
+async def test_tasks_and_threads_inherit_the_trace_and_siblings_do_not() -> None:
+    heard: list[Any] = []
+    in_thread: list[str] = []
+
+    async def subagent(client: sa.SegmindClient, name: str) -> None:
+        with sa.trace(name):
+            await client.chat("hello")
+            await anyio.to_thread.run_sync(lambda: in_thread.append(sa.current_trace()))
+
+    async with listening(ScriptedTransport(latency=1), heard) as client:
+        with sa.trace("planner") as path:
+            assert path == "planner"
+            async with anyio.create_task_group() as tasks:
+                for name in ("a", "b"):
+                    tasks.start_soon(subagent, client, name)
+        await client.chat("after")
+        with sa.trace("bulk"):
+            await client.chat_many(["x"])
+    traces = [event.trace for event in heard if isinstance(event, sa.AttemptEnded)]
+    assert traces == ["planner/a", "planner/b", "", "bulk"]
+    assert sorted(in_thread) == ["planner/a", "planner/b"]
+    assert sa.current_trace() == ""
+
+
+async def test_records_are_constant_names_with_fields(caplog: pytest.LogCaptureFixture) -> None:
+    replies = [status(503, retry_after="1"), answer("hi", cost="0.25", balance="4.5")]
+    with caplog.at_level(logging.DEBUG, "segmind_async"):
+        async with sa.SegmindClient(KEY, transport=ScriptedTransport(replies)) as client:
+            with sa.trace("planner"):
+                await client.chat("a secret prompt")
+    told = [(r.levelname, r.getMessage(), r.args) for r in caplog.records if r.name == "segmind_async"]
+    assert told == [
+        ("DEBUG", "attempt", ()),
+        ("INFO", "retry", ()),
+        ("DEBUG", "attempt", ()),
+        ("DEBUG", "balance", ()),
+    ]
+    fields = caplog.records[2].__dict__
+    assert (fields["model"], fields["attempt"], fields["outcome"], fields["cost"], fields["trace"]) == (
+        "gpt-5.4-mini", 2, "answered", Decimal("0.25"), "planner"
+    )  # fmt: skip
+    assert caplog.records[1].__dict__["reason"] == "unavailable, HTTP 503"
+    assert "a secret prompt" not in str([record.__dict__ for record in caplog.records])
+
+
+async def test_the_key_is_in_no_event_and_no_record(caplog: pytest.LogCaptureFixture) -> None:
+    heard: list[Any] = []
+    echo = {"x-request-id": f"id of {KEY}", "x-cost": "0.1"}
+    replies = [
+        status(503, f"key {KEY} is busy", x_request_id=KEY),
+        WireResponse(200, echo, f"<html>{KEY}".encode()),
+        answer("hi", headers=echo),
+    ]
+    with caplog.at_level(logging.DEBUG):
+        async with listening(ScriptedTransport(replies), heard, retry=sa.RetryPolicy(base=0)) as client:
+            await client.chat("hello")
+    assert len(heard) == 6
+    assert KEY not in str(heard)
+    assert KEY not in str([record.__dict__ for record in caplog.records])
+
+
+async def test_without_listeners_nothing_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    def made(*_: object, **__: object) -> None:
+        raise AssertionError("made for nobody")
+
+    for name in ("AttemptEnded", "RetryPlanned"):
+        monkeypatch.setattr(f"segmind_async._sending.call.{name}", made)
+    monkeypatch.setattr("segmind_async._hooks.dispatch.BalanceSeen", made)
+    logging.getLogger("segmind_async").setLevel(logging.WARNING)
+    try:
+        async with sa.SegmindClient(KEY, transport=ScriptedTransport([status(503)])) as client:
+            await client.chat("hello")
+            await client.balance()
+    finally:
+        logging.getLogger("segmind_async").setLevel(logging.NOTSET)
+
+
+def test_the_library_is_silent_by_itself(capfd: pytest.CaptureFixture[str]) -> None:
+    async def run() -> None:
+        async with sa.SegmindClient(KEY, transport=ScriptedTransport([status(503)])) as client:
+            await client.chat("hello")
+
+    thread = threading.Thread(target=anyio.run, args=(run,))
+    thread.start()
+    thread.join()
+    assert capfd.readouterr() == ("", "")

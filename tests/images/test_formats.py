@@ -1,0 +1,153 @@
+"""What an image is by its bytes."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from segmind_async import InvalidRequestError
+from segmind_async._images import formats as media
+from segmind_async._images.formats import (
+    LazyImage,
+    Look,
+    data_of,
+    look,
+    part_of,
+)
+from tests.pictures import claimed, drawn
+
+PICTURES = {
+    "png": (drawn("PNG"), Look("image/png", 40, 30)),
+    "png-grey": (drawn("PNG", mode="L"), Look("image/png", 40, 30)),
+    "png-moving": (drawn("PNG", frames=3), Look("image/png", 40, 30)),
+    "jpeg": (drawn("JPEG"), Look("image/jpeg", 40, 30)),
+    "jpeg-progressive": (drawn("JPEG", progressive=True), Look("image/jpeg", 40, 30)),
+    "jpeg-with-exif": (drawn("JPEG", exif=b"Exif\0\0" + b"\xff\xd9" * 40), Look("image/jpeg", 40, 30)),
+    "gif": (drawn("GIF"), Look("image/gif", 40, 30)),
+    "gif-with-a-comment": (drawn("GIF", comment=b"a" * 300), Look("image/gif", 40, 30)),
+    "gif-moving": (drawn("GIF", frames=3), Look("image/gif", 40, 30, animated=True)),
+    "webp": (drawn("WEBP"), Look("image/webp", 40, 30)),
+    "webp-lossless": (drawn("WEBP", lossless=True), Look("image/webp", 40, 30)),
+    "webp-large": (drawn("WEBP", (40, 5000), exif=b"Exif\0\0"), Look("image/webp", 40, 5000)),
+    "webp-moving": (drawn("WEBP", frames=3), Look("image/webp", 40, 30, animated=True)),
+}
+EACH = pytest.mark.parametrize(("data", "seen"), PICTURES.values(), ids=PICTURES)
+
+
+@EACH
+def test_type_and_size_stand_in_the_bytes(data: bytes, seen: Look) -> None:
+    assert look(data, "x.bmp") == seen
+    assert look(data + b"rubbish behind it", "x.bmp") == seen
+
+
+@EACH
+def test_no_beginning_of_an_image_passes_for_one(data: bytes, seen: Look) -> None:
+    # All but the trailer of a GIF is a whole GIF, and two frames are enough to know that it moves.
+    ends = len(data) - (seen.media_type == "image/gif")
+    for length in range(0, ends, max(1, ends // 200)):
+        if seen.animated and length > ends // 3:
+            continue
+        with pytest.raises(InvalidRequestError, match=r"that is cut off|is empty|begins with|and is none"):
+            look(data[:length], "x")
+
+
+@EACH
+def test_a_cut_is_called_a_cut(data: bytes, seen: Look) -> None:
+    if not seen.animated:
+        with pytest.raises(InvalidRequestError, match=r"x is a (PNG|JPEG|GIF|WebP) image that is cut off"):
+            look(data[: len(data) * 2 // 3], "x")
+
+
+@given(st.sampled_from([data for data, _ in PICTURES.values()]), st.data())
+def test_damage_raises_nothing_but_a_refusal(data: bytes, draws: st.DataObject) -> None:
+    damaged = bytearray(data)
+    for _ in range(draws.draw(st.integers(1, 8))):
+        damaged[draws.draw(st.integers(0, len(damaged) - 1))] = draws.draw(st.integers(0, 255))
+    with contextlib.suppress(InvalidRequestError):
+        look(bytes(damaged), "x")
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        pytest.param(b"", "x is empty: no PNG", id="empty"),
+        pytest.param(b"BM12", "x begins with 42 4d 31 32: no PNG, JPEG, GIF or WebP image", id="bmp"),
+        pytest.param(b"RIFF\4\0\0\0WAVE", "x begins like a WebP image and is none", id="a-sound"),
+        pytest.param(b"RIFF\4\0\0\0WEBPODD ", "x begins like a WebP image and is none", id="unknown-webp"),
+        pytest.param(b"\x89PNG\r\n\x1a\n" + bytes(40), "x begins like a PNG image and is none", id="png-header-only"),
+        pytest.param(b"\xff\xd8\xff\xff\xff\x01 a text", "x begins like a JPEG image and is none", id="jpeg-header-only"),
+        pytest.param(b"\xff\xd8\xff\xda\0\0\xff\xd9", "x begins like a JPEG image and is none", id="jpeg-without-a-frame"),
+        pytest.param(b"GIF89a\1\0\1\0\0\0\0;", "x begins like a GIF image and is none", id="gif-without-a-frame"),
+        pytest.param(claimed(0, 5), "x begins like a PNG image and is none", id="no-width"),
+    ],
+)  # fmt: skip
+def test_what_is_no_image(data: bytes, says: str) -> None:
+    with pytest.raises(InvalidRequestError, match=says):
+        look(data, "x")
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        pytest.param(claimed(8001, 5), r"x has 8001 × 5 pixels, more than 8000 a side; image\(…, max_side=2000\)", id="wide"),
+        pytest.param(claimed(20_000, 20_000), "x has 20000 × 20000 pixels", id="a-bomb"),
+        pytest.param(drawn("GIF", frames=2), "x is animated, .* send single frames, or the first one", id="gif"),
+        pytest.param(drawn("WEBP", frames=2), "x is animated", id="webp"),
+        pytest.param(bytes(20 * 1024 * 1024 + 1), "x has 20971521 bytes, more than 20971520; image", id="long"),
+    ],
+)  # fmt: skip
+def test_what_providers_do_not_take_is_refused_with_the_way_out(data: bytes, says: str) -> None:
+    with pytest.raises(InvalidRequestError, match=says):
+        part_of(data, "x")
+
+
+def test_an_image_becomes_a_url_that_holds_it() -> None:
+    data = drawn("PNG")
+    url = f"data:image/png;base64,{base64.b64encode(data).decode()}"
+    assert part_of(data, "x") == {"type": "image_url", "image_url": {"url": url}}
+    assert data_of(url) == data
+    assert part_of(claimed(8000, 8000), "x")
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("data:text/plain;base64,AA==", "must begin with data:image"),
+        ("data:image/png,raw", "must begin with"),
+        ("data:", "must begin with"),
+        ("data:image/png;base64,A A=", "holds no base64"),
+        ("data:image/png;base64,AAA", "holds no base64"),
+    ],
+)
+def test_urls_that_hold_no_image(url: str, says: str) -> None:
+    assert media.is_data_url(url)
+    with pytest.raises(InvalidRequestError, match=says):
+        data_of(url)
+
+
+@pytest.mark.parametrize(
+    ("text", "web", "data"),
+    [
+        ("https://a/b", True, False),
+        ("HTTP://a", True, False),
+        ("DATA:image/png;base64,AA==", False, True),
+        ("a.png", False, False),
+        ("/x/https://y", False, False),
+        ("C:\\a.png", False, False),
+        ("ftp://a/b", False, False),
+        ("data.png", False, False),
+    ],
+)
+def test_urls_are_told_from_paths(text: str, web: bool, data: bool) -> None:
+    assert (media.is_web_url(text), media.is_data_url(text)) == (web, data)
+
+
+def test_a_part_that_is_not_read_says_who_reads_it() -> None:
+    unread: Any = LazyImage()
+    with pytest.raises(NotImplementedError):
+        _ = unread.part

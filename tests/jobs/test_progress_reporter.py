@@ -1,0 +1,72 @@
+"""A running job is told often and written down seldom, and somebody counts its rows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import segmind_async as sa
+from segmind_async._jobs.files import run_file
+from segmind_async._jobs.journal.reader import JournalReader
+from segmind_async._jobs.rows import open_rows, own_request
+from segmind_async.jobs import JobOptions
+from segmind_async.testing import ScriptedTransport
+from tests.support import KEY, status
+
+
+async def run(
+    folder: Path, count: int, transport: ScriptedTransport, tell: Callable[[sa.JobProgress], None]
+) -> None:
+    rows = folder / "in.jsonl"
+    rows.write_text("".join(f'{{"prompt": "row {n}"}}\n' for n in range(count)))
+    async with sa.SegmindClient(KEY, transport=transport, limits=sa.Limits(4)) as client:
+        await run_file(
+            lambda given: client.run_job(
+                given, journal=folder / "j", options=JobOptions(hand_on=False), progress=tell
+            ),
+            lambda: open_rows(rows, own_request),
+            folder / "out.jsonl",
+        )
+
+
+async def test_a_long_job_is_told_as_often_as_a_short_one_and_written_down_less(tmp_path: Path) -> None:
+    told: list[sa.JobProgress] = []
+    await run(tmp_path, 80, ScriptedTransport(latency=50.0), told.append)
+    elapsed = told[-1].elapsed
+    assert elapsed >= 1000
+    assert len(told) == pytest.approx(elapsed / 0.5, rel=0.01)
+    with JournalReader(tmp_path / "j") as journal:
+        written = [sa.JobProgress.from_json(each.facts) for each in journal.samples()]
+    assert len(written) == pytest.approx(400 + 400 * math.log(elapsed / 200), rel=0.05)
+    assert written[-1] == told[-1]
+
+
+async def test_rows_are_counted_long_before_the_last_one_is_read(tmp_path: Path) -> None:
+    told: list[sa.JobProgress] = []
+    await run(tmp_path, 600, ScriptedTransport(latency=10.0), told.append)
+    early = next(each for each in told if each.total is not None)
+    assert early.total == 600
+    assert early.rows < 300
+
+
+async def test_a_run_has_the_rows_that_are_worth_a_look(tmp_path: Path) -> None:
+    transport = ScriptedTransport([status(400, "not today")], latency=1.0)
+    async with sa.SegmindClient(KEY, transport=transport, limits=sa.Limits(4)) as client:
+        async with client.run_job(["a", "b", "c"], journal=tmp_path / "j") as outcomes:
+            async for _ in outcomes:
+                pass
+    (one,) = outcomes.notable.errors
+    assert (one.name, one.count, one.example.message) == ("BadRequestError", 1, "HTTP 400: not today")
+    assert [row.place for row in outcomes.notable.slowest] == [0, 1, 2]
+
+
+async def test_a_progress_that_fails_costs_no_row(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    def fail(standing: sa.JobProgress) -> None:
+        raise ValueError(f"at {standing.done}")
+
+    await run(tmp_path, 10, ScriptedTransport(latency=1.0), fail)
+    assert len((tmp_path / "out.jsonl").read_text().splitlines()) == 10
+    assert {record.message for record in caplog.records} == {"progress has failed"}

@@ -1,0 +1,85 @@
+"""What a call will cost, and did cost where nobody says."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from segmind_async import Usage, system, user
+from segmind_async._money.estimates import Estimates, first_guess, predict_cost, template_of
+from segmind_async._money.ledger import Price
+
+
+def test_one_cost_model_for_each_model() -> None:
+    estimates = Estimates(None)
+    mini = estimates.of("gpt-5.4-mini")
+    assert estimates.of("gpt-5.4-mini") is mini
+    assert estimates.of("gpt-5") is not mini
+    assert mini.typical() == first_guess("gpt-5.4-mini")
+
+
+def test_a_first_cost_of_the_user_replaces_the_table() -> None:
+    assert Estimates(Decimal("0.5")).of("gpt-5").typical() == 5 * 10**9
+
+
+def test_length_and_bound_foretell() -> None:
+    short, long = predict_cost("gpt-5.4-mini", b"x" * 100, {}), predict_cost("gpt-5.4-mini", b"x" * 1000, {})
+    assert short is not None
+    assert long == pytest.approx(10 * short)
+    bounded = predict_cost("gpt-5.4-mini", b"x" * 100, {"max_tokens": 1000})
+    assert bounded is not None
+    assert bounded > 20 * short
+    assert bounded == predict_cost("gpt-5.4-mini", b"x" * 100, {"max_completion_tokens": 1000})
+    assert predict_cost("gpt-5.4-mini", b"x" * 100, {"max_tokens": "many"}) == short
+
+
+@pytest.mark.parametrize("body", [b'{"type":"image_url"}', b'{"type":"image"}', b'{"inlineData":1}'])
+def test_images_cannot_be_foretold(body: bytes) -> None:
+    assert predict_cost("gpt-5.4-mini", body, {}) is None
+
+
+def test_prices() -> None:
+    estimates = Estimates(None)
+    assert estimates.price("gpt-5.4-mini", Decimal("0.00000000011"), Usage()) == Price(2)
+    assert estimates.price("gpt-5.4-mini", None, Usage()) == Price()
+    for usage, units in [
+        (Usage(1000, 100, 1100), 12_000_000),
+        (Usage(None, 100, None), 4_500_000),
+        (Usage(100, None, None), 750_000),
+    ]:
+        listed = estimates.price("gpt-5.4-mini", None, usage).listed
+        assert listed is not None
+        assert listed.units == units
+
+
+def test_one_tariff_for_each_model() -> None:
+    estimates = Estimates(None)
+    mini, again, other = (estimates.price(m, None, Usage(1, 1, 2)).listed for m in ("gpt-5", "gpt-5", "o3"))
+    assert mini is not None
+    assert again is not None
+    assert other is not None
+    assert mini.price_model is again.price_model is not other.price_model
+
+
+def test_a_template_speaks_for_itself_once_it_has_been_seen_often_enough() -> None:
+    estimates = Estimates(None)
+    short, long = estimates.of_template("gpt-5", 1), estimates.of_template("gpt-5", 2)
+    whole = estimates.of("gpt-5")
+    assert estimates.of_template("gpt-5", 1) is short is not long
+    assert estimates.of_template("gpt-5", None) is whole is short.whole
+    assert short.speaker is whole
+    for _ in range(8):
+        short.finished(100, 1.0)
+        long.finished(900, 1.0)
+    assert (short.speaker.typical(), long.speaker.typical(), whole.typical()) == (100, 900, 500)
+    for number in range(3, 300):
+        estimates.of_template("gpt-5", number)
+    assert estimates.of_template("gpt-5", 999) is whole
+
+
+def test_the_template_is_the_system_prompt() -> None:
+    brief, thorough = [system("be brief"), user("a")], [system("be thorough"), user("a")]
+    assert template_of(brief) == template_of([system("be brief"), user("b")]) != template_of(thorough)
+    assert template_of("a") is template_of([user("a")]) is None
+    assert template_of([{"role": "system", "content": [{"type": "text", "text": "x"}]}, user("a")]) is None

@@ -1,0 +1,333 @@
+"""Types into strict schemas, and answers into values of them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from enum import Enum
+from typing import Annotated, Any, Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from openai.lib._pydantic import to_strict_json_schema
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    RootModel,
+    TypeAdapter,
+    WithJsonSchema,
+    create_model,
+    field_validator,
+)
+from typing_extensions import TypedDict
+
+from segmind_async import InvalidRequestError
+from segmind_async._structured.shape import MisfitError, Shape, shape_of
+from segmind_async._structured.strict_schema import strict
+from tests.drawn import Drawn, kinds, models
+
+
+class Point(BaseModel):
+    x: int
+    y: int | None = None
+
+
+class Tree(BaseModel):
+    name: str
+    children: list[Tree]
+    mother: Annotated[Tree, Field(description="whence")] | None = None
+
+
+class Cat(BaseModel):
+    kind: Literal["cat"]
+
+
+class Dog(BaseModel):
+    kind: Literal["dog"]
+
+
+class Pet(BaseModel):
+    pet: Annotated[Cat | Dog, Field(discriminator="kind")]
+    nicknames: set[str]
+    home: Point = Field(description="where it lives")
+
+
+class Spam(Enum):
+    YES = "spam"
+    NO = "ham"
+
+
+@dataclass
+class Row:
+    n: int
+
+
+class Loose(TypedDict, total=False):
+    n: int
+
+
+def test_a_schema_names_requires_and_closes_everything() -> None:
+    shape = shape_of(Pet)
+    home = {
+        "type": "object",
+        "title": "Point",
+        "description": "where it lives",
+        "properties": {
+            "x": {"type": "integer", "title": "X"},
+            "y": {"anyOf": [{"type": "integer"}, {"type": "null"}], "title": "Y"},
+        },
+        "required": ["x", "y"],
+        "additionalProperties": False,
+    }
+    assert shape.schema["properties"] == {
+        "pet": {"anyOf": [{"$ref": "#/$defs/Cat"}, {"$ref": "#/$defs/Dog"}], "title": "Pet"},
+        "nicknames": {"type": "array", "items": {"type": "string"}, "title": "Nicknames"},
+        "home": home,
+    }
+    assert shape.schema["required"] == ["pet", "nicknames", "home"]
+    assert shape.schema["additionalProperties"] is False
+    assert shape.response_format == {
+        "type": "json_schema",
+        "json_schema": {"name": "Pet", "strict": True, "schema": shape.schema},
+    }
+
+
+@given(models)
+def test_a_models_schema_is_what_the_vendors_own_converter_makes(drawn: Drawn) -> None:
+    assert shape_of(drawn.kind).schema == to_strict_json_schema(drawn.kind)
+
+
+@pytest.mark.parametrize("kind", [Point, Row, TypeAdapter(Point), TypeAdapter(Row)])
+def test_an_objects_schema_is_not_wrapped(kind: Any) -> None:
+    adapter = kind if isinstance(kind, TypeAdapter) else TypeAdapter(kind)
+    assert shape_of(kind).schema == to_strict_json_schema(adapter)
+
+
+@pytest.mark.parametrize(
+    ("kind", "inner"),
+    [
+        pytest.param(int, {"type": "integer"}, id="int"),
+        pytest.param(Literal["a", "b"], {"enum": ["a", "b"], "type": "string"}, id="literal"),
+        pytest.param(Spam, {"enum": ["spam", "ham"], "title": "Spam", "type": "string"}, id="enum"),
+        pytest.param(list[int], {"type": "array", "items": {"type": "integer"}}, id="list"),
+        pytest.param(int | None, {"anyOf": [{"type": "integer"}, {"type": "null"}]}, id="union"),
+        pytest.param(RootModel[list[int]], {"type": "array", "items": {"type": "integer"}, "title": "RootModel[list[int]]"}, id="root-model"),
+    ],
+)  # fmt: skip
+def test_what_is_no_object_stands_in_one(kind: Any, inner: Any) -> None:
+    assert shape_of(kind).schema == {
+        "type": "object",
+        "properties": {"value": inner},
+        "required": ["value"],
+        "additionalProperties": False,
+    }
+
+
+def test_references_of_a_wrapped_type_lead_from_the_root() -> None:
+    schema: Any = shape_of(list[Point]).schema
+    assert schema["properties"]["value"]["items"] == {"$ref": "#/$defs/Point"}
+    assert schema["$defs"].keys() == {"Point"}
+    assert schema["$defs"]["Point"]["additionalProperties"] is False
+
+
+def test_a_type_that_holds_itself_has_an_end() -> None:
+    schema: Any = shape_of(Tree).schema
+    mother = schema["properties"]["mother"]["anyOf"][0]
+    assert mother == {"description": "whence", "anyOf": [{"$ref": "#/$defs/Tree"}]}
+    assert schema["properties"]["children"]["items"] == {"$ref": "#/$defs/Tree"}
+    tree = Tree(name="a", children=[Tree(name="b", children=[])], mother=Tree(name="c", children=[]))
+    assert shape_of(Tree).read(tree.model_dump_json()) == tree
+
+
+@given(kinds.flatmap(lambda drawn: st.tuples(st.just(drawn), drawn.values)))
+def test_every_value_comes_back_from_its_json(pair: tuple[Drawn, Any]) -> None:
+    (kind, _), value = pair
+    shape = shape_of(kind)
+    text = TypeAdapter(kind).dump_json(value).decode()
+    answer = text if "value" not in shape.schema["properties"] else f'{{"value": {text}}}'  # type: ignore[operator]  # a dict
+    assert shape.read(answer) == value
+    assert shape.read(f"Here you are:\n```json\n{answer}\n```") == value
+    # Without the object around it, a value is as good.
+    assert shape.read(text) == value
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        pytest.param(dict[str, int], "the schema at the root: an object of any keys", id="dict"),
+        pytest.param(dict, "use a list of models with a key and a value", id="bare-dict"),
+        pytest.param(list[dict[str, int]], r"at \[\]: an object of any keys", id="dict-in-a-list"),
+        pytest.param(Any, "anything .* is not supported", id="any"),
+        pytest.param(list, r"at \[\]: anything", id="bare-list"),
+        pytest.param(tuple[int, str], "'prefixItems' .* use a model with named fields", id="tuple"),
+        pytest.param(dict[Annotated[str, Field(pattern="a+")], int], "'patternProperties'", id="keys-by-pattern"),
+        pytest.param(Annotated[int, Field(json_schema_extra={"not": {"const": 1}})], "'not' is not supported", id="not"),
+        pytest.param(Annotated[int, Field(json_schema_extra={"if": {}, "then": {}})], "'if' is not supported", id="if"),
+        pytest.param(Literal[tuple(range(1001))], "has 1001 enum values, .* at most 1000", id="enum"),
+        pytest.param(5, "the type 5 cannot be described", id="no-type"),
+        pytest.param(type(lambda: 1), "cannot be described", id="function"),
+        pytest.param("Nowhere", "cannot be described: .* not fully defined", id="unresolved"),
+    ],
+)  # fmt: skip
+def test_what_no_strict_schema_can_say_is_refused(kind: Any, says: str) -> None:
+    with pytest.raises(InvalidRequestError, match=says):
+        shape_of(kind)
+
+
+def test_the_place_and_the_way_out_are_named() -> None:
+    class Inner(BaseModel):
+        lines: list[int]
+        limit: int = 10
+
+    class Outer(BaseModel):
+        inner: Inner | None
+
+    with pytest.raises(InvalidRequestError, match=r"at Inner.limit: the default 10 .* let it be None"):
+        shape_of(Outer)
+
+
+@pytest.mark.parametrize(
+    ("schema", "says"),
+    [
+        pytest.param({"$ref": "#/$defs/Gone", "title": "x"}, "leads nowhere", id="dangling"),
+        pytest.param(
+            {"type": "object", "properties": {"a": True}}, "at a: True is no schema", id="bare-true"
+        ),
+        pytest.param({"type": "array"}, "a list of anything", id="no-items"),
+    ],
+)
+def test_what_only_a_schema_of_hand_can_hold_is_refused(schema: Any, says: str) -> None:
+    with pytest.raises(InvalidRequestError, match=says):
+        strict(schema)
+
+
+def test_an_intersection_of_one_is_that_one_and_of_several_stays() -> None:
+    a, b = {"type": "object", "properties": {"a": {"type": "string"}}}, {"type": "integer"}
+    assert strict({"allOf": [a], "description": "d"}) == to_strict({"allOf": [a], "description": "d"})
+    assert strict({"allOf": [a, b]}) == to_strict({"allOf": [a, b]})
+
+
+def to_strict(schema: Any) -> Any:
+    given = TypeAdapter(Annotated[int, WithJsonSchema(json.loads(json.dumps(schema)))])
+    return to_strict_json_schema(given)
+
+
+def nested(levels: int) -> Any:
+    kind: Any = int
+    for n in range(levels):
+        kind = type(f"Level{n}", (BaseModel,), {"__annotations__": {"inner": list[kind] | None}})
+    return kind
+
+
+def test_ten_levels_pass_and_eleven_do_not() -> None:
+    assert shape_of(nested(10)).schema["type"] == "object"
+    with pytest.raises(InvalidRequestError, match=r"has 11 levels of objects, .* at most 10; split it up"):
+        shape_of(nested(11))
+
+
+def test_5000_properties_pass_and_5001_do_not() -> None:
+    def wide(count: int) -> Any:
+        fields: Any = {f"p{n}": (int, ...) for n in range(count)}
+        return create_model("Wide", **fields)
+
+    assert len(shape_of(wide(5000)).schema["required"]) == 5000  # type: ignore[arg-type]  # a list
+    with pytest.raises(InvalidRequestError, match="has 5001 properties"):
+        shape_of(wide(5001))
+
+
+def test_a_models_extra_fields_are_not_asked_for() -> None:
+    class Open(BaseModel):
+        model_config = ConfigDict(extra="allow")
+        a: int
+
+    assert shape_of(Open).schema["additionalProperties"] is False
+
+
+def test_a_class_without_fields_is_an_empty_object() -> None:
+    class Empty(BaseModel):
+        pass
+
+    assert shape_of(Empty).schema == to_strict_json_schema(Empty)
+
+
+@pytest.mark.parametrize(
+    ("title", "name"),
+    [("Page[int]", "Page_int"), ("ü", "answer"), ("A" * 100, "A" * 64), ("a-b_c9", "a-b_c9")],
+)
+def test_a_name_is_one_that_providers_take(title: str, name: str) -> None:
+    shape = shape_of(TypeAdapter(Annotated[int, Field(title=title)]))
+    assert shape.name == name
+    assert repr(shape) == f"Shape({name!r})"
+
+
+def test_a_type_is_converted_once() -> None:
+    assert shape_of(Point) is shape_of(Point)
+    assert shape_of(list[Point]) is shape_of(list[Point])
+    adapter = TypeAdapter(int)
+    assert shape_of(adapter) is shape_of(adapter)
+    unhashable = Annotated[int, Field(gt=3), ["a list"]]
+    assert shape_of(unhashable).schema == shape_of(unhashable).schema
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "says"),
+    [
+        pytest.param(Point, "{}", "x: Field required, got {}", id="missing"),
+        pytest.param(Point, '{"x": "a", "y": []}', "x: Input .* got 'a'; y: Input .* got", id="several"),
+        pytest.param(Point, "I cannot", "it is not one JSON value", id="prose"),
+        pytest.param(Point, '{"x": 1} {"x": 2}', "it is not one JSON value", id="two"),
+        pytest.param(Point, 'so: {"x": "a"}', "x: Input should be a valid integer", id="flawed-in-prose"),
+        pytest.param(Point, "[" * 10_000, "it is not one JSON value", id="brackets"),
+        pytest.param(Point, '{"x": 1', "it is not one JSON value", id="cut"),
+        pytest.param(Point, "", "it is not one JSON value", id="empty"),
+        pytest.param(list[Row], '{"value": [{"n": 1}, {"n": "a"}]}', r"\[1\].n: Input should be a valid", id="in-a-list"),
+        pytest.param(Literal["a"], '{"value": "b"}', "the answer: Input should be 'a', got 'b'", id="wrapped"),
+        pytest.param(Literal["a"], '{"valeu": "a"}', "the answer: Input should be 'a'", id="wrapped-otherwise"),
+        pytest.param(float, '{"value": NaN}', "got", id="nan"),
+        pytest.param(list[int], json.dumps({"value": ["a"] * 30}), "and 20 more", id="very-many"),
+        pytest.param(int, json.dumps({"value": "a" * 1000}), "a…", id="very-long"),
+    ],
+)  # fmt: skip
+def test_an_answer_that_does_not_fit_says_where(kind: Any, text: str, says: str) -> None:
+    with pytest.raises(MisfitError, match=says) as caught:
+        shape_of(kind).read(text)
+    assert len(str(caught.value)) < 2500
+
+
+@pytest.mark.parametrize(
+    "text", ['{"x": 1, "y": 2}', '\ufeff {"x": 1, "y": 2}\n', '```json\n{"x": 1, "y": 2}\n```']
+)
+def test_an_answer_that_fits_is_read(text: str) -> None:
+    assert shape_of(Point).read(text) == Point(x=1, y=2)
+
+
+def test_a_value_in_prose_is_read_for_a_wrapped_type_too() -> None:
+    assert shape_of(Spam).read('It is {"value": "ham"}, clearly.') is Spam.NO
+    assert shape_of(list[int]).read("They are [1, 2].") == [1, 2]
+
+
+def test_a_typed_dict_may_leave_out_what_it_need_not_have() -> None:
+    assert shape_of(Loose).schema["required"] == ["n"]
+    assert shape_of(Loose).read("{}") == {}
+
+
+def test_a_validators_own_words_reach_the_model_and_its_bugs_the_caller() -> None:
+    class Even(BaseModel):
+        n: int
+
+        @field_validator("n")
+        @classmethod
+        def even(cls, n: int) -> int:
+            if n == 0:
+                raise ZeroDivisionError("a bug")
+            if n % 2:
+                raise ValueError("must be even")
+            return n
+
+    shape: Shape[Even] = shape_of(Even)
+    with pytest.raises(MisfitError, match="n: Value error, must be even, got 3"):
+        shape.read('{"n": 3}')
+    with pytest.raises(ZeroDivisionError):
+        shape.read('{"n": 0}')

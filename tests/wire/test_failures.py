@@ -1,0 +1,163 @@
+"""Status and text into a kind, and a kind into the error a user sees."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+import segmind_async as sa
+from segmind_async._wire.failures import (
+    Billing,
+    Failure,
+    Kind,
+    Resend,
+    error_text,
+    refusal,
+    unreadable,
+)
+from segmind_async._wire.redaction import Redactor
+
+
+def refused(status: int, text: str = "", **more: Any) -> Failure:
+    return refusal(status, {}, json.dumps({"error": text}).encode(), None, **more)
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "resend"),
+    [
+        (301, sa.InvalidResponseError, Resend.NEVER),
+        (307, sa.InvalidResponseError, Resend.NEVER),
+        (400, sa.BadRequestError, Resend.NEVER),
+        (401, sa.AuthenticationError, Resend.NEVER),
+        (402, sa.InsufficientCreditsError, Resend.WHEN_FUNDED),
+        (403, sa.PermissionDeniedError, Resend.NEVER),
+        (404, sa.NotFoundError, Resend.NEVER),
+        (405, sa.BadRequestError, Resend.NEVER),
+        (407, sa.BadRequestError, Resend.NEVER),
+        (408, sa.ServerError, Resend.YES),
+        (410, sa.ModelRetiredError, Resend.NEVER),
+        (411, sa.BadRequestError, Resend.NEVER),
+        (413, sa.BadRequestError, Resend.NEVER),
+        (415, sa.BadRequestError, Resend.NEVER),
+        (418, sa.BadRequestError, Resend.NEVER),
+        (422, sa.BadRequestError, Resend.NEVER),
+        (425, sa.ServerError, Resend.YES),
+        (429, sa.RateLimitError, Resend.WHEN_OPEN),
+        (500, sa.ServerError, Resend.RARELY),
+        (501, sa.InvalidResponseError, Resend.NEVER),
+        (502, sa.ServerError, Resend.YES),
+        (503, sa.ServerError, Resend.YES),
+        (504, sa.ServerError, Resend.YES),
+        (505, sa.InvalidResponseError, Resend.NEVER),
+        (520, sa.ServerError, Resend.YES),
+        (524, sa.ServerError, Resend.YES),
+        (529, sa.ServerError, Resend.YES),
+        (204, sa.InvalidResponseError, Resend.NEVER),
+    ],
+)
+def test_statuses(status: int, error: type[sa.SegmindError], resend: Resend) -> None:
+    failure = refused(status)
+    assert failure.resend is resend
+    assert failure.billing is Billing.REFUSED
+    assert type(failure.error(sa.ErrorDetails(status=status))) is error
+    assert failure.message
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("Insufficient credits", Kind.OUT_OF_CREDITS),
+        ("insufficient funds in wallet", Kind.OUT_OF_CREDITS),
+        ("Please top up", Kind.OUT_OF_CREDITS),
+        ("Please top-up your account", Kind.OUT_OF_CREDITS),
+        ("", Kind.OUT_OF_CREDITS),
+        ("Invalid content type", Kind.BAD_REQUEST),
+        ("Unsupported Content-Type: your balance is fine", Kind.BAD_REQUEST),
+        ("Team member spend limit reached: monthly cap of 5 credits", Kind.SPEND_LIMIT),
+        ("Member's daily limit of 5 credits is exceeded", Kind.SPEND_LIMIT),
+        ("temperature must be at most 2", Kind.BAD_REQUEST),
+    ],
+)
+def test_the_causes_of_a_406(text: str, kind: Kind) -> None:
+    assert refused(406, text).kind is kind
+
+
+@pytest.mark.parametrize(
+    ("text", "balance", "needed"),
+    [
+        ("Insufficient credits: balance is 0.5, this call needs 0.75", "0.5", "0.75"),
+        ("You have 1.25 credits remaining; 2e-05 more required than 3", "1.25", "3"),
+        ("Insufficient credits. Required: 0.10. Available: 0.05.", "0.05", "0.10"),
+        ("Insufficient credits", None, None),
+    ],
+)
+def test_a_406_may_tell_amounts(text: str, balance: str | None, needed: str | None) -> None:
+    error = refused(406, text).error(sa.ErrorDetails(status=406), Decimal(1))
+    assert isinstance(error, sa.InsufficientCreditsError)
+    assert error.balance == (None if balance is None else Decimal(balance))
+    assert error.needed == (None if needed is None else Decimal(needed))
+    assert error.floor == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        (b'{"error": "a\\n b"}', "a b"),
+        (b'{"error": {"message": "deep", "code": 1}}', "deep"),
+        (b'{"error": {"code": 1}, "message": "beside"}', "beside"),
+        (b'{"detail": [{"loc": ["body"]}]}', "[{'loc': ['body']}]"),
+        (b'{"message": "m"}', "m"),
+        (b'{"code": 5}', "{'code': 5}"),
+        (b"{}", ""),
+        (b"", ""),
+        (b"plain words", "plain words"),
+        (b"<html><head><title>502 Bad\nGateway</title></head><body>x</body></html>", "502 Bad Gateway"),
+        (b"<p>No <b>title</b></p>", "No title"),
+        (b"\xff\xfe", "\ufffd\ufffd"),
+        (b'{"error": "' + b"x" * 9999 + b'"}', "x" * 499 + "…"),
+    ],
+)
+def test_error_texts_are_one_line(body: bytes, text: str) -> None:
+    assert error_text(body) == text
+
+
+def test_an_answer_that_cannot_be_read_is_in_doubt() -> None:
+    failure = unreadable("empty", {"x-request-id": "r"}, b"x" * 100_000)
+    assert (failure.billing, failure.resend, failure.request_id) == (Billing.IN_DOUBT, Resend.YES, "r")
+    assert len(failure.body) == 64 * 1024
+    assert unreadable("long", {}, b"", Kind.TOO_LARGE).resend is Resend.NEVER
+
+
+def test_the_cause_is_kept() -> None:
+    cause = OSError("reset")
+    failure = Failure(Kind.DISCONNECTED, "lost", Billing.IN_DOUBT, cause=cause)
+    error = failure.error(sa.ErrorDetails())
+    assert error.__cause__ is cause
+    assert isinstance(error, ConnectionError)
+
+
+def test_a_redactor_takes_the_key_out_of_everything() -> None:
+    key = "odd-key-without-prefix"
+    redactor = Redactor(key)
+    failure = Failure(
+        Kind.BAD_REQUEST,
+        f"bad {key} and SG_other1",
+        Billing.REFUSED,
+        body=f"{key} SG_other2".encode(),
+        headers={"x-echo": f"{key} SG_other3"},
+    )
+    shown = repr(redactor.failure(failure))
+    assert key not in shown
+    assert "other" not in shown
+    assert shown.count("SG_[redacted]") == 6
+    assert key not in repr(redactor)
+
+
+def test_a_redactor_is_not_pickled() -> None:
+    import pickle
+
+    with pytest.raises(TypeError, match="not pickled"):
+        pickle.dumps(Redactor("k"))
