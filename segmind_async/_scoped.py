@@ -81,8 +81,13 @@ class ScopedClient:
         floor: Decimal | float,
         max_in_flight: int | None,
         priority: Priority | None,
+        *,
+        own_budget: bool = False,
     ) -> CallScope:
-        """Set limits for some calls within this client's; raises ConfigurationError for what is none."""
+        """Return a scope within this client's; raises ConfigurationError for an invalid limit.
+
+        *own_budget*: see `Admission.scope`.
+        """
         if max_credits is not None:
             check_amount("max_credits", max_credits)
         check_amount("floor", floor)
@@ -96,6 +101,7 @@ class ScopedClient:
             floor=ceil_units(to_decimal(floor)),
             max_in_flight=max_in_flight,
             priority=priority,
+            own_budget=own_budget,
         )
 
     def _workers(self, scope: CallScope) -> int:

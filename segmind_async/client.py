@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Unpack, overload
 
 import anyio
 
-from ._agents.agent import Agent, AgentOptions, ToolsVia
+from ._agents.agent import Agent, AgentOptions, Chat, ToolsVia
 from ._hooks.changes import OnChange
 from ._hooks.dispatch import (
     Notify,
@@ -29,7 +29,7 @@ from ._money.units import ceil_units, to_decimal
 from ._providers.families import check_slug
 from ._rate.throttle import Throttle
 from ._scoped import ScopedClient
-from ._sending.admission import Admission
+from ._sending.admission import Admission, CallScope
 from ._sending.call import Call, CallOptions
 from ._sending.conversation import Conversation, expected
 from ._sending.fan_out import FanOut
@@ -422,5 +422,10 @@ class SegmindClient(ScopedClient):
         self._check_open()
         limits = (max_turns, budget, timeout, max_result_chars, max_parallel)
         options = AgentOptions(runnable(tools), tools_via, system, model, *limits)
-        scoped = lambda: ((own := self.budget(max_credits=budget)).chat, own._options.scope)  # noqa: E731
+
+        def scoped() -> tuple[Chat, CallScope]:
+            self._check_open()
+            scope = self._scope(budget, 0, None, None, own_budget=True)
+            return self._derived(replace(self._options, scope=scope)).chat, scope
+
         return Agent(self._service, scoped, options, parameters)

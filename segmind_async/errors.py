@@ -221,7 +221,9 @@ class SpendLimitError(CreditsError):
 class BudgetExceededError(CreditsError):
     """A budget set in this program cannot pay for this call; nothing was sent.
 
-    `max_credits` is the budget, `spent` what its calls have cost, `needed` what this one would need.
+    `max_credits` is the budget's limit, `spent` what its calls have cost, `needed` the upper bound of this
+    call's cost, all in credits. `budget_id` identifies the budget that was exceeded, which may be one around
+    the client's own: two errors of one budget carry the same id, also after pickling.
     """
 
     def __init__(
@@ -231,11 +233,13 @@ class BudgetExceededError(CreditsError):
         max_credits: Decimal = Decimal(0),
         spent: Decimal = Decimal(0),
         needed: Decimal = Decimal(0),
+        budget_id: str = "",
     ) -> None:
-        super().__init__(message, details, max_credits, spent, needed)
+        super().__init__(message, details, max_credits, spent, needed, budget_id)
         self.max_credits = max_credits
         self.spent = spent
         self.needed = needed
+        self.budget_id = budget_id
 
 
 class RateLimitError(SegmindError):

@@ -121,6 +121,8 @@ def test_an_error_survives_pickle_and_copy_with_class_and_fields(kind: type[sa.S
     extra: list[Any] = []
     if kind in (sa.InsufficientCreditsError, sa.BudgetExceededError):
         extra = [Decimal(1), Decimal(2), Decimal(3)]
+    if kind is sa.BudgetExceededError:
+        extra.append("budget-1")
     if kind is sa.AgentLimitError:
         run = sa.ToolRun(1, "f", "{}", "x", False, 0.5)
         extra = [sa.AgentResult("hi", "timeout", 2, Decimal(1), (run,), (sa.user("x"),))]

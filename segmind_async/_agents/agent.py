@@ -158,9 +158,7 @@ class Agent:
         asking = {"model": options.model, **self._parameters, **carrier.parameters()}
         opening = carrier.opening(options.system, task)
         chat, scope = self._scoped()
-        run = _Run(self._service, chat, options, carrier, asking, opening)
-        run.budget = _own_purse(scope)
-        return run
+        return _Run(self._service, chat, scope.budget, options, carrier, asking, opening)
 
 
 @dataclass(slots=True)
@@ -169,6 +167,8 @@ class _Run:
 
     service: Service
     chat: Chat
+    budget: Budget
+    """Pays for all calls of this run, those that end in an error too, and for no other calls."""
     options: AgentOptions
     carrier: Carrier
     asking: Mapping[str, object]
@@ -176,8 +176,6 @@ class _Run:
     messages: list[Message]
     tools: Mapping[str, Tool] = field(init=False)
     deadline: float = field(init=False)
-    budget: Budget = field(init=False)
-    """What all its calls draw on, those that end in an error too, and nobody else's."""
     named: bool | None = None
     """Whether the service named any answer's cost; None before the first answer."""
     turns: int = 0
@@ -205,23 +203,13 @@ class _Run:
                 with anyio.CancelScope(deadline=self.deadline):
                     return await self._step()
         except BudgetExceededError as error:
-            if not self._is_own(error):
-                raise
+            if error.budget_id != self.budget.id:
+                raise  # of a budget around this run: its owner handles it
             raise self._limit("budget", f"its budget is used up: {error}") from error
         except ToolsNotSupportedError as error:
             # Who gives up on the tools has paid for more than the answer that told.
             raise ToolsNotSupportedError(error.message, replace(error.details, cost=self.cost)) from error
         raise self._limit("timeout", f"it had no answer within timeout={self.options.timeout:g} s")
-
-    def _is_own(self, error: BudgetExceededError) -> bool:
-        """Tell this run's budget from one around it, which is for its owner to deal with.
-
-        One of the same size in which nothing else was spent is used up just when this one is.
-        """
-        cap = self.budget.cap
-        if cap is None:
-            return False
-        return (error.max_credits, error.spent) == (credits_of(cap), credits_of(self.budget.spent))
 
     async def _step(self) -> AgentStep:
         carrier, most = self.carrier, self.options.max_turns
@@ -334,13 +322,3 @@ async def _called(function: Callable[..., object], arguments: Mapping[str, objec
         call = functools.partial(function, **arguments)
         value = await anyio.to_thread.run_sync(call, abandon_on_cancel=True)
     return await value if inspect.isawaitable(value) else value
-
-
-def _own_purse(scope: CallScope) -> Budget:
-    """Return a purse of this run alone, where all that its calls cost is booked, whatever becomes of them.
-
-    Without a budget a client draws on the purse of the one it came from, and others may too.
-    """
-    if any(around.budget is scope.budget for around in scope.line[1:]):
-        scope.budget = Budget(scope.budget)
-    return scope.budget

@@ -57,9 +57,11 @@ class Shortfall:
 class Budget:
     """Money that some calls may draw on: the account down to a floor, or a budget within another purse."""
 
-    __slots__ = ("cap", "capped", "doubted", "exposure", "exposures", "floor", "line", "spent")
+    __slots__ = ("cap", "capped", "doubted", "exposure", "exposures", "floor", "id", "line", "spent")
 
-    def __init__(self, parent: Budget | None, cap: int | None = None, floor: int = 0) -> None:
+    def __init__(self, parent: Budget | None, cap: int | None = None, floor: int = 0, id: str = "") -> None:
+        self.id = id
+        """Identifies this budget in errors: unique over processes; empty for the ledger's root."""
         self.line: tuple[Budget, ...] = (self, *parent.line) if parent else (self,)
         """This purse and all it is part of, the account last."""
         self.cap = cap

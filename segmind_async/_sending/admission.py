@@ -13,11 +13,10 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum, auto
-from typing import TypeAlias, TypeGuard
+from typing import TypeAlias
 from uuid import uuid4
 
 from .._hooks.changes import OnChange, Watch
@@ -46,7 +45,7 @@ from .queue import Priority, Queue, Scope
 
 
 class Closed(Enum):
-    """The answer to who asks in a scope that lets nobody in any more."""
+    """Returned instead of a lease by a scope that was closed."""
 
     CLOSED = auto()
 
@@ -140,8 +139,33 @@ CallScope: TypeAlias = Scope[_Waiter]
 """A scope of calls: see `Scope`."""
 
 
-def _no_loop() -> float:
-    raise AssertionError("nothing has run yet")
+@dataclass(frozen=True, slots=True)
+class NoSlot:
+    """As many attempts are in flight in `scope` as it allows; the root scope stands for the whole client."""
+
+    scope: CallScope
+
+
+@dataclass(frozen=True, slots=True)
+class NotBefore:
+    """No start is allowed before the instant `at` (seconds); inf if an answer must come first."""
+
+    at: float
+
+
+Missing: TypeAlias = NoSlot | NotBefore | Shortfall
+"""Why an attempt gets no lease now."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """What a missing resource means for the queue."""
+
+    reason: WaitingFor
+    level: CallScope | None = None
+    """Where something must end before the scope is tried again; None if every other scope is blocked too."""
+    wake_at: float = math.inf
+    """When to try again, seconds; inf if only the end of an attempt or a balance can change it."""
 
 
 class Admission:
@@ -152,16 +176,17 @@ class Admission:
         self.throttle = throttle
         self.outage = CircuitBreaker()
         self.name = uuid4().hex
+        self._budgets = 0
+        """Budgets created so far; numbers them."""
         self._watch = None if on_change is None else Watch(on_change, throttle, self.outage)
         self._short_of: WaitingFor | None = None
         self.queue: Queue[_Waiter] = Queue()
         self.root = Scope[_Waiter](None, ledger.root, None, "interactive")
         self._loop: asyncio.AbstractEventLoop | None = None
-        self.now: Callable[[], float] = _no_loop
-        """Returns the time of the loop that this serves, in seconds."""
         self._last_seen = 0.0
+        """The last instant at which the queue was looked at: the time when no loop runs."""
         self.last_read_at = -math.inf
-        """When the balance was last asked for and told."""
+        """When the balance was last read by a request of its own, seconds; -inf before the first time."""
         self._reads: deque[asyncio.Future[StartTag]] = deque()
         self._timer: asyncio.TimerHandle | None = None
 
@@ -171,6 +196,13 @@ class Admission:
             f"{self.ledger!r}, {self.throttle!r})"
         )
 
+    def now(self) -> float:
+        """Return the time of the loop that this admission serves, in seconds.
+
+        Without a loop, or after it was closed, it is the time at which the queue was last looked at.
+        """
+        return self._last_seen if self._loop is None or self._loop.is_closed() else self._loop.time()
+
     def scope(
         self,
         parent: CallScope,
@@ -179,10 +211,17 @@ class Admission:
         floor: int = 0,
         max_in_flight: int | None = None,
         priority: Priority | None = None,
+        own_budget: bool = False,
     ) -> CallScope:
-        """Set limits of their own for some calls, within *parent*'s. Amounts are units."""
-        own = cap is not None or floor > parent.budget.floor
-        budget = Budget(parent.budget, cap, floor) if own else parent.budget
+        """Return a scope with limits of its own within those of *parent*. Amounts are units.
+
+        It shares the budget of *parent* unless it has a cap or a higher floor. *own_budget* gives it one in
+        any case, for a caller that reads from it what the calls of this scope alone have cost.
+        """
+        budget = parent.budget
+        if own_budget or cap is not None or floor > budget.floor:
+            self._budgets += 1
+            budget = Budget(budget, cap, floor, f"{self.name}-{self._budgets}")
         return Scope(parent, budget, max_in_flight, priority or parent.priority)
 
     def acquire_nowait(self, ticket: Ticket) -> Lease | None:
@@ -281,7 +320,7 @@ class Admission:
     def statistics(self, model: CostModel) -> Statistics:
         """Return a snapshot; the estimate is that of *model*."""
         ledger = self.ledger
-        now = self._last_seen if self._loop is None or self._loop.is_closed() else self._loop.time()
+        now = self.now()
         return Statistics(
             in_flight=ledger.in_flight,
             waiting=self.queue.waiting,
@@ -313,7 +352,7 @@ class Admission:
                 self.ledger.shift(-ahead)
                 self.throttle.shift(-ahead)
                 self.outage.shift(-ahead)
-        self._loop, self.now = loop, loop.time
+        self._loop = loop
 
     def _leave(self, ticket: Ticket, future: asyncio.Future[Lease | Shortfall | Closed]) -> None:
         if not self.queue.remove(ticket.scope, ticket.number) and future.done() and not future.cancelled():
@@ -322,16 +361,16 @@ class Admission:
             if isinstance(got, Lease):
                 got.cancelled()
 
-    def _admit(self, ticket: Ticket, now: float) -> Lease | Shortfall | CallScope | float:
-        """Grant, or say what is missing: money, a slot of that scope, or the time until that instant."""
+    def _admit(self, ticket: Ticket, now: float) -> Lease | Missing:
+        """Grant a lease, or return what is missing; then nothing is held."""
         scope = ticket.scope
         if self.ledger.in_flight >= self.throttle.limit:
-            return self.root
+            return NoSlot(self.root)
         if scope.limited and (full := scope.full()) is not None:
-            return full
+            return NoSlot(full)
         start = self.throttle.next_start(now, self.ledger.in_flight)
         if start > now:
-            return start
+            return NotBefore(start)
         hold = self.ledger.reserve(scope.budget, ticket.model, ticket.predicted, now)
         if isinstance(hold, Shortfall):
             return hold
@@ -341,7 +380,7 @@ class Admission:
         return Lease(self, scope, hold, self.throttle.start(now, hold.others))
 
     def _pump(self) -> None:
-        """Let in whoever may, in order, until something is missing that all of them need."""
+        """Grant leases in the order of the queue, until something is missing that all scopes need."""
         now = self._last_seen = self.now()
         if not self._serve_reads(now):
             return
@@ -353,19 +392,18 @@ class Admission:
                 self.queue.served(scope)
                 continue
             got = self._admit(waiter.ticket, now)
-            if _is_answer(got):
+            if isinstance(got, Lease) or (isinstance(got, Shortfall) and got.final):
                 self.queue.remove(scope, number)
                 waiter.future.set_result(got)
                 self.queue.served(scope)
                 continue
-            self._short_of = self._named(scope, got)
-            level = self._lacking(scope, got)
-            if level is None:
+            block = self._block(scope, got)
+            self._short_of = block.reason
+            if block.level is None:
                 self.queue.serve(scope)
-                if isinstance(got, float):
-                    self._wake_at(got)
+                self._wake_at(block.wake_at)
                 return
-            self.queue.step_aside(scope, level)
+            self.queue.step_aside(scope, block.level)
 
     def _serve_reads(self, now: float) -> bool:
         """Let the reads of the balance start, before all else; False if one has to wait."""
@@ -379,24 +417,18 @@ class Admission:
                 future.set_result(self.throttle.start(now, self.ledger.in_flight))
         return True
 
-    def _lacking(self, scope: CallScope, got: Lease | Shortfall | CallScope | float) -> CallScope | None:
-        """Return the scope in which something must end first; None if all would have to wait behind."""
-        if isinstance(got, Scope):
-            return None if got is self.root else got
-        if not isinstance(got, Shortfall):
-            return None
-        if got.budget is not None:
-            return next(level for level in scope.line if level.budget is got.budget)
-        # A floor of its own holds back this scope alone; the account's floor holds back everybody.
-        return self.root if scope.budget.floor > self.ledger.root.floor else None
-
-    def _named(self, scope: CallScope, got: Lease | Shortfall | CallScope | float) -> WaitingFor:
-        """Say in one word what is missing."""
-        if isinstance(got, float):
-            return "pace" if self.throttle.gate.phase is Phase.OPEN else "gate"
-        if isinstance(got, Shortfall):
-            return "credits" if got.budget is None else "budget"
-        return "slot" if got is self.root else "budget"
+    def _block(self, scope: CallScope, missing: Missing) -> _Block:
+        """Return what *missing* means for *scope* and for the scopes behind it in the queue."""
+        match missing:
+            case NoSlot(full):
+                return _Block("slot") if full is self.root else _Block("budget", full)
+            case NotBefore(at):
+                return _Block("pace" if self.throttle.gate.phase is Phase.OPEN else "gate", wake_at=at)
+            case Shortfall(budget=None):
+                # A floor of its own blocks this scope alone; the floor of the client blocks every scope.
+                return _Block("credits", self.root if scope.budget.floor > self.ledger.root.floor else None)
+            case Shortfall(budget=short):
+                return _Block("budget", next(level for level in scope.line if level.budget is short))
 
     def _wake_at(self, at: float) -> None:
         if self._timer is not None:
@@ -405,7 +437,3 @@ class Admission:
         if at < math.inf:
             assert self._loop is not None
             self._timer = self._loop.call_at(at, self._pump)
-
-
-def _is_answer(got: Lease | Shortfall | CallScope | float) -> TypeGuard[Lease | Shortfall]:
-    return isinstance(got, Lease) or (isinstance(got, Shortfall) and got.final)

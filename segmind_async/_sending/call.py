@@ -411,7 +411,7 @@ class Call:
         if budget is not None:
             cap, spent = credits_of(budget.cap or 0), credits_of(budget.spent)
             message = f"a budget of {cap} credits has {available} left, and this call may need {needed}"
-            return BudgetExceededError(message, self._details(), cap, spent, needed)
+            return BudgetExceededError(message, self._details(), cap, spent, needed, budget.id)
         floor = credits_of(self._options.scope.budget.floor)
         balance = self._service.admission.ledger.balance
         kept = f" above the floor of {floor}" if floor else ""

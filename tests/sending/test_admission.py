@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import pickle
 import sys
 from decimal import Decimal
 
@@ -148,6 +149,34 @@ async def test_budgets_nest_and_closing_one_leaves_its_parent_open() -> None:
         await derived.aclose()
         assert (await c.chat("still open")).text == "echo: still open"
     assert transport.closed
+
+
+async def test_an_error_identifies_the_budget_that_was_exceeded() -> None:
+    """Two budgets with equal limits and equal spending differ by their ids alone."""
+    async with client() as c:
+        exceeded = []
+        for _ in range(2):
+            scoped = c.budget(max_credits=0)
+            for _ in range(2):
+                with pytest.raises(sa.BudgetExceededError) as caught:
+                    await scoped.chat("x")
+                exceeded.append(pickle.loads(pickle.dumps(caught.value)))
+            with pytest.raises(sa.BudgetExceededError) as caught:
+                await scoped.budget(max_credits=1).chat("x")
+            exceeded.append(caught.value)
+    assert len({(error.max_credits, error.spent, error.needed) for error in exceeded}) == 1
+    ids = [error.budget_id for error in exceeded]
+    assert len(set(ids[:3])) == len(set(ids[3:])) == 1
+    assert ids[0] != ids[3]
+    assert all(ids)
+
+
+async def test_a_scope_shares_the_budget_around_it_unless_it_asks_for_its_own() -> None:
+    async with client() as c:
+        admission = c._service.admission
+        assert admission.scope(admission.root, max_in_flight=1).budget is admission.root.budget
+        own = admission.scope(admission.root, own_budget=True).budget
+        assert (own.line, own.cap) == ((own, admission.root.budget), None)
 
 
 async def test_a_budget_that_has_run_dry_does_not_starve_the_others() -> None:
