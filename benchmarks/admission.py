@@ -14,8 +14,9 @@ from collections import deque
 import anyio
 import anyio.lowlevel
 
+from segmind_async._money.base import Price
 from segmind_async._money.cost_model import CostModel
-from segmind_async._money.ledger import Ledger, Price
+from segmind_async._money.ledger import Ledger
 from segmind_async._rate.throttle import Throttle
 from segmind_async._sending.admission import Admission, Lease, Ticket
 
@@ -61,7 +62,7 @@ async def grants(waiting: int, count: int = GRANTS) -> float:
             lease.dispatched()
             lease.answered(Price(COST), reading)
         took = time.process_time() - began
-        while door.ledger.in_flight:
+        while door.in_flight:
             lease = await leases.get()
             lease.dispatched()
             lease.answered(Price(COST), None)

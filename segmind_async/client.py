@@ -23,6 +23,7 @@ from ._jobs.given import JobRows, JobSettings, as_rows
 from ._jobs.options import JobOptions, JobPlan
 from ._jobs.progress_reporter import Progress
 from ._jobs.run import JobRun
+from ._money.base import LedgerProtocol
 from ._money.estimates import Estimates
 from ._money.ledger import Ledger
 from ._money.units import ceil_units, to_decimal
@@ -116,7 +117,7 @@ class SegmindClient(ScopedClient):
         service = Service(
             transport,
             Admission(
-                Ledger(ceil_units(to_decimal(limits.floor))),
+                self._new_ledger(ceil_units(to_decimal(limits.floor))),
                 Throttle(limits.max_in_flight, limits.requests_per_minute),
                 on_change,
             ),
@@ -127,6 +128,10 @@ class SegmindClient(ScopedClient):
         scope = service.admission.root
         options = CallOptions(scope, timeouts, retry or RetryPolicy(), check_slug(model))
         super().__init__(service, limits, url, options)
+
+    def _new_ledger(self, floor: int) -> LedgerProtocol:
+        """Return the ledger for an account of which *floor* units are to be left."""
+        return Ledger(floor)
 
     @overload
     async def chat(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeGuard
 
 import pytest
 
@@ -141,6 +142,19 @@ def test_each_room_knows_only_its_own_libraries(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(filter(is_pure, MODULES)))
 def test_pure_modules_never_wait(name: str) -> None:
     assert not [node for node in ast.walk(TREES[name]) if isinstance(node, ast.Await | ast.AsyncFunctionDef)]
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_only_the_admission_talks_to_a_ledger_and_only_the_client_names_one(name: str) -> None:
+    if name != "client":
+        assert "._money.ledger" not in set(imports(name))
+    if name != "_sending.admission":
+        reached = [node.lineno for node in ast.walk(TREES[name]) if is_ledger(node)]
+        assert not reached, f"{name} reaches into a ledger in lines {reached}: ask the admission"
+
+
+def is_ledger(node: ast.AST) -> TypeGuard[ast.Attribute]:
+    return isinstance(node, ast.Attribute) and node.attr in {"ledger", "_ledger"}
 
 
 def test_there_is_no_import_cycle() -> None:

@@ -21,7 +21,7 @@ import anyio.to_thread
 
 from .._hooks.dispatch import LOG
 from .._hooks.trace import current_trace
-from .._money.ledger import Budget
+from .._money.base import Budget
 from .._money.units import credits_of
 from .._providers.dialogue import ignored_tools
 from .._providers.finish import Finish, finish_of

@@ -22,10 +22,10 @@ OnChange: TypeAlias = Callable[[Change], None]
 class Watch:
     """Compares what is with what was told last."""
 
-    def __init__(self, hook: OnChange, throttle: Throttle, outage: CircuitBreaker) -> None:
+    def __init__(self, hook: OnChange, throttle: Throttle, breaker: CircuitBreaker) -> None:
         self._hook = hook
         self._throttle = throttle
-        self._outage = outage
+        self._breaker = breaker
         self._limit = throttle.limit
         self._rate = throttle.pacer.rate
         self._closed_until = throttle.gate.closed_until
@@ -58,7 +58,7 @@ class Watch:
             self._tell("estimate", credits_of(before), credits_of(now), model.reason, model.name)
 
     def _look_at_outage(self) -> None:
-        failing = self._outage.began_at is not None
+        failing = self._breaker.opened_at is not None
         if failing != self._failing:
             self._failing = failing
             reason = "the service fails for all" if failing else "a call succeeded"

@@ -86,7 +86,7 @@ class CostModel:
         return bool(self._calls)
 
     @property
-    def speaker(self) -> CostModel:
+    def predictor(self) -> CostModel:
         """The statistics that speak for a next call: its own kind's, once there are enough of them."""
         return self if len(self._calls) >= _ENOUGH else self.whole
 
@@ -168,11 +168,11 @@ class CostModel:
         mean, variance, _ = fit.moments(0.0)
         return math.sqrt(variance) / mean
 
-    def bound(self, predicted: float | None = None) -> int:
+    def upper_bound(self, predicted: float | None = None) -> int:
         """Return what a single call hardly ever exceeds, in units."""
         return math.ceil(self.quantile(Z, predicted))
 
-    def most(self, predicted: float | None) -> int:
+    def summand_bound(self, predicted: float | None) -> int:
         """Return the units for a single call that no quantile of a sum counts for one: far from the floor,
         these are enough to tell that all fits.
         """
@@ -217,14 +217,14 @@ class CostModel:
 
 
 @dataclass(slots=True, eq=False)
-class Held:
+class InFlightCall:
     """One call in flight, or about to be."""
 
     model: CostModel
     started_at: float
     predicted: float | None
-    most: int
-    """See `CostModel.most`."""
+    summand_bound: int
+    """See `CostModel.summand_bound`."""
 
 
 class Exposure:
@@ -233,28 +233,28 @@ class Exposure:
     __slots__ = ("_held", "_most")
 
     def __init__(self) -> None:
-        self._held: dict[Held, None] = {}
+        self._held: dict[InFlightCall, None] = {}
         self._most = 0
 
     def __repr__(self) -> str:
         return f"Exposure({len(self._held)} calls)"
 
-    def add(self, held: Held) -> None:
+    def add(self, held: InFlightCall) -> None:
         """Put a call in flight."""
         self._held[held] = None
-        self._most += held.most
+        self._most += held.summand_bound
 
-    def remove(self, held: Held) -> None:
+    def remove(self, held: InFlightCall) -> None:
         """Take it out again."""
         del self._held[held]
-        self._most -= held.most
+        self._most -= held.summand_bound
 
-    def fits(self, room: int, candidate: Held) -> bool:
+    def fits(self, room: int, candidate: InFlightCall) -> bool:
         """Tell whether *room* units cover all in flight and one call more, at its start.
 
         In constant time while there is plenty: the sum over calls is only made where it may decide.
         """
-        if self._most + candidate.most <= room:
+        if self._most + candidate.summand_bound <= room:
             return True
         return self.required(candidate.started_at, candidate.model, candidate.predicted) <= room
 

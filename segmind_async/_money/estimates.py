@@ -8,8 +8,8 @@ from functools import lru_cache
 
 from .._providers.prices import mean_cost
 from ..models import Messages, Usage
+from .base import ListPrice, Price
 from .cost_model import CostModel
-from .ledger import Listed, Price
 from .price_model import PriceModel
 from .units import UNITS_PER_CREDIT, ceil_units
 
@@ -76,7 +76,7 @@ class Estimates:
         scale = first_guess(model) / _REFERENCE
         price_model = self._tariffs.setdefault(model, PriceModel())
         asked, answered = (usage.input_tokens or 0) * _INPUT, (usage.output_tokens or 0) * _OUTPUT
-        return Price(listed=Listed(price_model, scale * asked, scale * answered))
+        return Price(listed=ListPrice(price_model, scale * asked, scale * answered))
 
 
 def template_of(messages: Messages) -> int | None:

@@ -20,14 +20,14 @@ from typing import TypeAlias
 from uuid import uuid4
 
 from .._hooks.changes import OnChange, Watch
-from .._money.cost_model import CostModel
-from .._money.ledger import (
+from .._money.base import (
     Budget,
     Hold,
-    Ledger,
+    LedgerProtocol,
     Price,
     Shortfall,
 )
+from .._money.cost_model import CostModel
 from .._money.units import credits_of, floor_units
 from .._rate.circuit_breaker import CircuitBreaker
 from .._rate.gate import Phase
@@ -90,37 +90,37 @@ class Lease:
     def answered(self, price: Price, reading: int | None) -> None:
         """End it with a 200: what it cost, and the balance in units that came with it."""
         now = self._end(Event.ANSWERED)
-        door = self.admission
-        door.ledger.settle(self.hold, price, reading, now)
-        door.throttle.answered(self.tag, now, well=True)
-        door.outage.succeeded(now)
-        door.ended(self, now)
+        admission = self.admission
+        admission._ledger.settle(self.hold, price, reading, now)
+        admission.throttle.answered(self.tag, now, well=True)
+        admission.breaker.succeeded(now)
+        admission.ended(self, now)
 
     def failed(self, failure: Failure, reading: int | None = None) -> None:
         """End it with a failure, and the balance in units if one came with it."""
         now = self._end(_EVENTS[failure.billing])
-        door = self.admission
+        admission = self.admission
         if self.state is State.IN_DOUBT:
-            door.ledger.doubt(self.hold, now)
+            admission._ledger.doubt(self.hold, now)
         elif failure.kind is Kind.OUT_OF_CREDITS:
-            door.ledger.refuse(self.hold, _units(failure.balance), _units(failure.needed), now)
+            admission._ledger.refuse(self.hold, _units(failure.balance), _units(failure.needed), now)
         else:
-            door.ledger.release(self.hold)
+            admission._ledger.release(self.hold)
         if reading is not None:
-            door.ledger.observe(reading, self.hold.started_at, now)
-        door.learn(self.tag, failure, now)
-        door.ended(self, now)
+            admission._ledger.observe(reading, self.hold.started_at, now)
+        admission.learn(self.tag, failure, now)
+        admission.ended(self, now)
 
     def cancelled(self) -> None:
         """End it because its task is being cancelled, sent or not."""
         now = self._end(Event.CANCELLED)
-        door = self.admission
+        admission = self.admission
         if self.state is State.IN_DOUBT:
-            door.ledger.doubt(self.hold, now)
+            admission._ledger.doubt(self.hold, now)
         else:
-            door.ledger.release(self.hold)
-        door.throttle.abandoned(self.tag, now)
-        door.ended(self, now)
+            admission._ledger.release(self.hold)
+        admission.throttle.abandoned(self.tag, now)
+        admission.ended(self, now)
 
     def _end(self, event: Event) -> float:
         self.state = step(self.state, event)
@@ -171,14 +171,14 @@ class _Block:
 class Admission:
     """The one door that every attempt of a client and all its derived clients goes through."""
 
-    def __init__(self, ledger: Ledger, throttle: Throttle, on_change: OnChange | None = None) -> None:
-        self.ledger = ledger
+    def __init__(self, ledger: LedgerProtocol, throttle: Throttle, on_change: OnChange | None = None) -> None:
+        self._ledger = ledger
         self.throttle = throttle
-        self.outage = CircuitBreaker()
+        self.breaker = CircuitBreaker()
         self.name = uuid4().hex
         self._budgets = 0
         """Budgets created so far; numbers them."""
-        self._watch = None if on_change is None else Watch(on_change, throttle, self.outage)
+        self._watch = None if on_change is None else Watch(on_change, throttle, self.breaker)
         self._short_of: WaitingFor | None = None
         self.queue: Queue[_Waiter] = Queue()
         self.root = Scope[_Waiter](None, ledger.root, None, "interactive")
@@ -192,8 +192,8 @@ class Admission:
 
     def __repr__(self) -> str:
         return (
-            f"Admission({self.ledger.in_flight} in flight, {self.queue.waiting} waiting, "
-            f"{self.ledger!r}, {self.throttle!r})"
+            f"Admission({self._ledger.in_flight} in flight, {self.queue.waiting} waiting, "
+            f"{self._ledger!r}, {self.throttle!r})"
         )
 
     def now(self) -> float:
@@ -202,6 +202,25 @@ class Admission:
         Without a loop, or after it was closed, it is the time at which the queue was last looked at.
         """
         return self._last_seen if self._loop is None or self._loop.is_closed() else self._loop.time()
+
+    @property
+    def in_flight(self) -> int:
+        """Attempts in flight."""
+        return self._ledger.in_flight
+
+    @property
+    def balance(self) -> int | None:
+        """Units on the account as far as known; None before any balance was observed."""
+        return self._ledger.balance
+
+    @property
+    def doubts_settle_at(self) -> float | None:
+        """When a balance will show of every attempt in doubt whether it was billed; None without any."""
+        return self._ledger.doubts_settle_at
+
+    def forget_reservations(self) -> None:
+        """Forget what refusals for lack of credits have taught: the next attempt tries it anew."""
+        self._ledger.forget_reservations()
 
     def scope(
         self,
@@ -287,18 +306,18 @@ class Admission:
     def observe(self, reading: int, sent_at: float) -> None:
         """Take in a balance that was asked for, and look again who may be let in."""
         self.last_read_at = self.now()
-        self.ledger.observe(reading, sent_at, self.last_read_at)
+        self._ledger.observe(reading, sent_at, self.last_read_at)
         self.queue.unblock(self.root)
         self._pump()
 
     def learn(self, tag: StartTag, failure: Failure | None, now: float) -> None:
         """Tell pace, limit and outage what a failure, or a read that went well, says of them."""
         if failure is not None and failure.resend in (Resend.YES, Resend.RARELY):
-            self.outage.failed(now)
+            self.breaker.failed(now)
         if failure is None:
             self.throttle.answered(tag, now, well=True)
         elif failure.kind is Kind.RATE_LIMITED:
-            self.throttle.refused(tag, now, failure.retry_after, self.ledger.in_flight)
+            self.throttle.refused(tag, now, failure.retry_after, self._ledger.in_flight)
         elif failure.status is None:
             self.throttle.abandoned(tag, now)
         else:
@@ -307,35 +326,36 @@ class Admission:
     def state(self) -> tuple[PacerState, int]:
         """Return what a restart must know: the pace, and the units that may still be billed."""
         self._enter()
-        now, root = self.now(), self.ledger.root
-        return self.throttle.pacer.state(now), root.exposure.required(now, None) + self.ledger.in_doubt
+        now = self.now()
+        money = self._ledger.statistics(now)
+        return self.throttle.pacer.state(now), money.held + money.in_doubt
 
     def resume(self, pace: PacerState, in_doubt: int, elapsed: float) -> None:
         """Go on from a state, taken *elapsed* seconds ago, before anything has started here."""
         self._enter()
         self.throttle.pacer.restore(pace, self.now(), elapsed)
         if in_doubt:
-            self.ledger.inherit_doubt(in_doubt, self.now() - elapsed)
+            self._ledger.inherit_doubt(in_doubt, self.now() - elapsed)
 
     def statistics(self, model: CostModel) -> Statistics:
         """Return a snapshot; the estimate is that of *model*."""
-        ledger = self.ledger
         now = self.now()
+        money = self._ledger.statistics(now)
         return Statistics(
-            in_flight=ledger.in_flight,
+            in_flight=money.in_flight,
             waiting=self.queue.waiting,
             limit=self.throttle.limit,
             limit_reason=self.throttle.concurrency_limit.reason,
             requests_per_minute=self.throttle.pacer.rate,
             pace_reason=self.throttle.pacer.reason,
             closed_for=max(0.0, self.throttle.gate.closed_until - now),
-            balance=None if ledger.balance is None else credits_of(ledger.balance),
-            held=credits_of(ledger.root.exposure.required(now, None) + ledger.in_doubt),
-            spent=credits_of(ledger.root.spent),
+            balance=None if money.balance is None else credits_of(money.balance),
+            held=credits_of(money.held + money.in_doubt),
+            spent=credits_of(money.spent),
             estimate=credits_of(model.typical()),
             estimate_reason=model.reason,
             waiting_for=self._short_of if self.queue.waiting else None,
-            outage=None if self.outage.began_at is None else now - self.outage.began_at,
+            outage=None if self.breaker.opened_at is None else now - self.breaker.opened_at,
         )
 
     def _enter(self) -> None:
@@ -344,14 +364,14 @@ class Admission:
         if loop is self._loop:
             return
         if self._loop is not None:
-            if not self._loop.is_closed() and (self.ledger.in_flight or self.queue.waiting):
+            if not self._loop.is_closed() and (self._ledger.in_flight or self.queue.waiting):
                 raise RuntimeError("this client has calls in another event loop that runs; use one a loop")
             self._timer = None
             ahead = self._last_seen - loop.time()
             if ahead > 0:
-                self.ledger.shift(-ahead)
+                self._ledger.shift(-ahead)
                 self.throttle.shift(-ahead)
-                self.outage.shift(-ahead)
+                self.breaker.shift(-ahead)
         self._loop = loop
 
     def _leave(self, ticket: Ticket, future: asyncio.Future[Lease | Shortfall | Closed]) -> None:
@@ -364,14 +384,14 @@ class Admission:
     def _admit(self, ticket: Ticket, now: float) -> Lease | Missing:
         """Grant a lease, or return what is missing; then nothing is held."""
         scope = ticket.scope
-        if self.ledger.in_flight >= self.throttle.limit:
+        if self._ledger.in_flight >= self.throttle.limit:
             return NoSlot(self.root)
         if scope.limited and (full := scope.full()) is not None:
             return NoSlot(full)
-        start = self.throttle.next_start(now, self.ledger.in_flight)
+        start = self.throttle.next_start(now, self._ledger.in_flight)
         if start > now:
             return NotBefore(start)
-        hold = self.ledger.reserve(scope.budget, ticket.model, ticket.predicted, now)
+        hold = self._ledger.reserve(scope.budget, ticket.model, ticket.predicted, now)
         if isinstance(hold, Shortfall):
             return hold
         for level in scope.line:
@@ -408,13 +428,13 @@ class Admission:
     def _serve_reads(self, now: float) -> bool:
         """Let the reads of the balance start, before all else; False if one has to wait."""
         while self._reads:
-            start = self.throttle.next_start(now, self.ledger.in_flight)
+            start = self.throttle.next_start(now, self._ledger.in_flight)
             if start > now:
                 self._wake_at(start)
                 return False
             future = self._reads.popleft()
             if not future.done():
-                future.set_result(self.throttle.start(now, self.ledger.in_flight))
+                future.set_result(self.throttle.start(now, self._ledger.in_flight))
         return True
 
     def _block(self, scope: CallScope, missing: Missing) -> _Block:
@@ -426,7 +446,7 @@ class Admission:
                 return _Block("pace" if self.throttle.gate.phase is Phase.OPEN else "gate", wake_at=at)
             case Shortfall(budget=None):
                 # A floor of its own blocks this scope alone; the floor of the client blocks every scope.
-                return _Block("credits", self.root if scope.budget.floor > self.ledger.root.floor else None)
+                return _Block("credits", self.root if scope.budget.floor > self._ledger.root.floor else None)
             case Shortfall(budget=short):
                 return _Block("budget", next(level for level in scope.line if level.budget is short))
 

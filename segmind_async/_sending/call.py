@@ -18,8 +18,8 @@ from pydantic_core import to_json
 from .._hooks.trace import current_trace
 from .._images.formats import ImagesNotLoadedError, LazyImage
 from .._images.loading import read_all
+from .._money.base import Price, Shortfall
 from .._money.estimates import predict_cost, template_of
-from .._money.ledger import Price, Shortfall
 from .._money.units import ceil_units, credits_of, floor_units
 from .._providers.decode import Answer, decode
 from .._providers.dialogue import ignored_tools, must_call
@@ -187,7 +187,7 @@ class Call:
 
     def _admitted_at_once(self) -> Lease | None:
         admission = self._service.admission
-        if admission.ledger.unread and self._options.scope.budget.floor:
+        if admission.balance is None and self._options.scope.budget.floor:
             return None
         return admission.acquire_nowait(self._ticket)
 
@@ -217,7 +217,7 @@ class Call:
 
     async def _lease(self) -> Lease:
         admission = self._service.admission
-        if admission.ledger.unread and self._options.scope.budget.floor:
+        if admission.balance is None and self._options.scope.budget.floor:
             # A floor can only be kept under a balance that is known.
             await refresh_balance(self._service)
         got = await admission.acquire(self._ticket)
@@ -232,7 +232,7 @@ class Call:
         return got
 
     async def _read_again(self) -> None:
-        settles_at = self._service.admission.ledger.doubts_settle_at
+        settles_at = self._service.admission.doubts_settle_at
         if settles_at is not None:
             await anyio.sleep(max(0.0, settles_at - self._service.admission.now()))
         try:
@@ -309,14 +309,14 @@ class Call:
         return decision
 
     def _verdict(self, failure: Failure) -> Retry | GiveUp:
-        ledger = self._service.admission.ledger
+        admission = self._service.admission
         if failure.kind is Kind.RATE_LIMITED:
             self.tally.rate_limited += 1
-        elif failure.kind is Kind.OUT_OF_CREDITS and ledger.in_flight == 0:
+        elif failure.kind is Kind.OUT_OF_CREDITS and admission.in_flight == 0:
             self._probes += 1
             if self._probes >= _PROBES:
                 return GiveUp()
-            ledger.forget()
+            admission.forget_reservations()
         return decide(failure, self._progress, self._options.retry, self._service.retry_budget)
 
     async def _pause(self, failure: Failure, decision: Retry) -> None:
@@ -413,7 +413,7 @@ class Call:
             message = f"a budget of {cap} credits has {available} left, and this call may need {needed}"
             return BudgetExceededError(message, self._details(), cap, spent, needed, budget.id)
         floor = credits_of(self._options.scope.budget.floor)
-        balance = self._service.admission.ledger.balance
+        balance = self._service.admission.balance
         kept = f" above the floor of {floor}" if floor else ""
         message = f"the account has {available} credits{kept}, and this call may need {needed}"
         known = None if balance is None else credits_of(balance)

@@ -157,7 +157,7 @@ class FanOut(AsyncIterator[Outcome[T_co]], Generic[T_co]):
     @property
     def report(self) -> FanOutReport:
         """What has become of the rows so far."""
-        balance = self._service.admission.ledger.balance
+        balance = self._service.admission.balance
         until = anyio.current_time() if self._ended_at is None else self._ended_at
         return self._books.report(
             None if balance is None else credits_of(balance), until - self._started_at, self._stopped
@@ -236,14 +236,14 @@ class FanOut(AsyncIterator[Outcome[T_co]], Generic[T_co]):
         return outcome
 
     async def _completed(self, row: ChatRequest, tally: Tally) -> ChatCompletion[Any]:
-        outage, expected = self._service.admission.outage, self._options.expected
+        breaker, expected = self._service.admission.breaker, self._options.expected
         # Kept over the tries: one that has an answer already goes on from there.
         conversation = (
             None if expected is None else Conversation(self._service, self._call, row, expected, tally)
         )
         while True:
             try:
-                if outage.began_at is not None and self._options.max_outage:
+                if breaker.opened_at is not None and self._options.max_outage:
                     await self._until_it_works()
                 if conversation is not None:
                     return await conversation.run()
@@ -259,20 +259,20 @@ class FanOut(AsyncIterator[Outcome[T_co]], Generic[T_co]):
 
     def _outlives(self, error: TransientError) -> bool:
         """Tell whether an outage is the reason for *error*, and may still be waited for."""
-        began_at, most = self._service.admission.outage.began_at, self._options.max_outage
-        if began_at is None or not most or self._stopped:
+        opened_at, most = self._service.admission.breaker.opened_at, self._options.max_outage
+        if opened_at is None or not most or self._stopped:
             return False
-        if anyio.current_time() - began_at < most:
+        if anyio.current_time() - opened_at < most:
             return True
         self._stop(f"the service has been failing for max_outage={most:g} s: {error}")
         return False
 
     async def _until_it_works(self) -> None:
         """Wait until the service works again, or for this row's turn to try it."""
-        outage = self._service.admission.outage
-        while not outage.take_probe(now := anyio.current_time()):
+        breaker = self._service.admission.breaker
+        while not breaker.take_probe(now := anyio.current_time()):
             # Looked at now and then, because a success elsewhere ends it without a word.
-            await anyio.sleep(min(outage.probe_at - now, _LOOK_AGAIN))
+            await anyio.sleep(min(breaker.probe_at - now, _LOOK_AGAIN))
             if self._stopped:
                 raise NotSentError("its fan-out has stopped")
 
@@ -317,8 +317,8 @@ class FanOut(AsyncIterator[Outcome[T_co]], Generic[T_co]):
             self._funded = None
 
     async def _watch(self, error: InsufficientCreditsError) -> None:
-        ledger = self._service.admission.ledger
-        lowest = ledger.balance or 0
+        admission = self._service.admission
+        lowest = admission.balance or 0
         pause = _WATCH_FIRST
         for look in count(1):
             await anyio.sleep(pause)
@@ -329,10 +329,10 @@ class FanOut(AsyncIterator[Outcome[T_co]], Generic[T_co]):
                 await read_balance(self._service, RetryPolicy())
             except SegmindError:
                 continue  # the next look may succeed; a key that stopped working shows at the next call
-            balance = ledger.balance or 0
+            balance = admission.balance or 0
             # Tried now and then without a rise too: what others have reserved comes back unseen.
             if balance > lowest or look % _TRY_EVERY == 0:
-                ledger.forget()
+                admission.forget_reservations()
                 return
             lowest = min(lowest, balance)
         raise error

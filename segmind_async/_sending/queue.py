@@ -15,7 +15,7 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Generic, Literal, TypeAlias, TypeVar
 
-from .._money.ledger import Budget
+from .._money.base import Budget
 
 Priority: TypeAlias = Literal["interactive", "bulk"]
 

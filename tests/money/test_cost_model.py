@@ -13,7 +13,7 @@ from segmind_async._money.cost_model import (
     KEPT,
     CostModel,
     Exposure,
-    Held,
+    InFlightCall,
     _Total,
 )
 from segmind_async._money.lognormal import Moments
@@ -35,15 +35,15 @@ def lognormal(seed: int, count: int, sigma: float) -> list[int]:
     return [int(CENT * chance.lognormvariate(0, sigma)) for _ in range(count)]
 
 
-def out(model: CostModel, at: float, predicted: float | None = None) -> Held:
-    return Held(model, at, predicted, model.most(predicted))
+def out(model: CostModel, at: float, predicted: float | None = None) -> InFlightCall:
+    return InFlightCall(model, at, predicted, model.summand_bound(predicted))
 
 
 def test_before_anything_is_known_the_guess_stands_with_a_wide_margin() -> None:
     model = CostModel(CENT)
     assert not model.known
     assert model.typical() == CENT
-    assert model.bound() > 10 * CENT
+    assert model.upper_bound() > 10 * CENT
     exposure = Exposure()
     assert exposure.required(0, None) == 0
     assert exposure.required(0, model) == CENT  # the first of its kind is what teaches
@@ -54,7 +54,7 @@ def test_before_anything_is_known_the_guess_stands_with_a_wide_margin() -> None:
 def test_equal_costs_leave_little_margin() -> None:
     model = taught([CENT] * 400)
     assert model.typical() == CENT
-    assert CENT < model.bound() < 1.2 * CENT
+    assert CENT < model.upper_bound() < 1.2 * CENT
     exposure = Exposure()
     for _ in range(63):
         exposure.add(out(model, 0))
@@ -100,9 +100,9 @@ def test_costs_that_can_be_foretold_are_measured_against_it() -> None:
     predicted = [chance.lognormvariate(0, 1.5) for _ in range(200)]
     costs = [int(3 * CENT * told * chance.lognormvariate(0, 0.05)) for told in predicted]
     model = taught(costs, None, predicted)
-    assert model.bound(0.1) < 0.5 * CENT
-    assert model.bound(10.0) > 29 * CENT
-    assert model.bound() > model.bound(1.0)
+    assert model.upper_bound(0.1) < 0.5 * CENT
+    assert model.upper_bound(10.0) > 29 * CENT
+    assert model.upper_bound() > model.upper_bound(1.0)
     exposure = Exposure()
     exposure.add(out(model, 0, 1.0))
     assert exposure.required(0, model, 1.0) == pytest.approx(6 * CENT, rel=0.25)
@@ -112,13 +112,13 @@ def test_a_predictor_that_says_nothing_is_not_used() -> None:
     chance = random.Random(5)
     predicted = [chance.lognormvariate(0, 1.5) for _ in range(200)]
     model = taught(lognormal(5, 200, 0.1), None, predicted)
-    assert model.bound(100.0) == model.bound(0.01)
+    assert model.upper_bound(100.0) == model.upper_bound(0.01)
 
 
 def test_what_was_foretold_alike_of_all_cannot_make_a_call_cheaper_but_dearer() -> None:
     model = taught([5 * CENT] * 30, None, [1.0 + n % 2 * 1e-6 for n in range(30)])
-    assert model.bound(0.5) == model.bound(1.0) == model.bound()
-    assert model.bound(2.0) == pytest.approx(2 * model.bound(), rel=0.01)
+    assert model.upper_bound(0.5) == model.upper_bound(1.0) == model.upper_bound()
+    assert model.upper_bound(2.0) == pytest.approx(2 * model.upper_bound(), rel=0.01)
     exposure = Exposure()
     for _ in range(9):
         exposure.add(out(model, 0, 0.5))
@@ -127,13 +127,13 @@ def test_what_was_foretold_alike_of_all_cannot_make_a_call_cheaper_but_dearer() 
 
 def test_one_call_without_a_prediction_and_the_ratios_are_incomplete() -> None:
     model = taught([CENT, 2 * CENT, 4 * CENT], None, [1.0, 2.0, 0.0])
-    assert model.bound(9.0) == model.bound()
+    assert model.upper_bound(9.0) == model.upper_bound()
 
 
 def test_the_last_calls_count_alone() -> None:
     model = taught([CENT] * KEPT + [3 * CENT] * (KEPT + 30))
     assert model.typical() == 3 * CENT
-    assert model.bound() < 3.5 * CENT
+    assert model.upper_bound() < 3.5 * CENT
 
 
 def test_what_is_looked_at_now_and_then_is_what_the_last_calls_alone_would_say() -> None:
@@ -146,10 +146,10 @@ def test_what_is_looked_at_now_and_then_is_what_the_last_calls_alone_would_say()
         watched.finished(*call)
         if n % 7 == 0 or n == len(costs) - 1:
             watched._fits_at = 0
-            watched.bound()
+            watched.upper_bound()
     fresh = taught(costs[-KEPT:], latencies[-KEPT:], predicted[-KEPT:])
     assert watched.typical() == fresh.typical()
-    assert watched.bound() == pytest.approx(fresh.bound(), rel=1e-9)
+    assert watched.upper_bound() == pytest.approx(fresh.upper_bound(), rel=1e-9)
     assert watched.latency() == pytest.approx(fresh.latency(), rel=1e-9)
     assert watched.moments(9.0, 2.0) == pytest.approx(fresh.moments(9.0, 2.0), rel=1e-6)
 
@@ -168,7 +168,7 @@ def test_two_models_in_one_purse_add_up() -> None:
 @given(st.lists(st.booleans(), max_size=40), st.integers(0, 30))
 def test_the_cheap_answer_never_contradicts_the_exact_one(steps: list[bool], room: int) -> None:
     model = taught(lognormal(6, 50, 0.8))
-    held: list[Held] = []
+    held: list[InFlightCall] = []
     exposure, now = Exposure(), 0.0
     for add in steps:
         now += 0.3
@@ -210,4 +210,4 @@ def test_a_far_age_does_not_overflow() -> None:
 def test_a_cost_of_nothing_is_possible() -> None:
     model = taught([0] * 20)
     assert model.typical() == 0
-    assert model.bound() <= 10
+    assert model.upper_bound() <= 10

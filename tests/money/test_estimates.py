@@ -7,8 +7,8 @@ from decimal import Decimal
 import pytest
 
 from segmind_async import Usage, system, user
+from segmind_async._money.base import Price
 from segmind_async._money.estimates import Estimates, first_guess, predict_cost, template_of
-from segmind_async._money.ledger import Price
 
 
 def test_one_cost_model_for_each_model() -> None:
@@ -68,11 +68,11 @@ def test_a_template_speaks_for_itself_once_it_has_been_seen_often_enough() -> No
     whole = estimates.of("gpt-5")
     assert estimates.of_template("gpt-5", 1) is short is not long
     assert estimates.of_template("gpt-5", None) is whole is short.whole
-    assert short.speaker is whole
+    assert short.predictor is whole
     for _ in range(8):
         short.finished(100, 1.0)
         long.finished(900, 1.0)
-    assert (short.speaker.typical(), long.speaker.typical(), whole.typical()) == (100, 900, 500)
+    assert (short.predictor.typical(), long.predictor.typical(), whole.typical()) == (100, 900, 500)
     for number in range(3, 300):
         estimates.of_template("gpt-5", number)
     assert estimates.of_template("gpt-5", 999) is whole

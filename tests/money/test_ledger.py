@@ -4,16 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from segmind_async._money.base import Budget, Hold, ListPrice, Price, Shortfall
 from segmind_async._money.cost_model import CostModel
-from segmind_async._money.ledger import (
-    DOUBT_SETTLES_AFTER,
-    Budget,
-    Hold,
-    Ledger,
-    Listed,
-    Price,
-    Shortfall,
-)
+from segmind_async._money.ledger import DOUBT_SETTLES_AFTER, Ledger
 from segmind_async._money.price_model import PriceModel
 
 CENT = 10**8
@@ -58,7 +51,7 @@ class Book:
         price = (
             Price(cost)
             if named
-            else Price(None, None if cost is None else Listed(self.price_model, float(cost), 0.0))
+            else Price(None, None if cost is None else ListPrice(self.price_model, float(cost), 0.0))
         )
         self.ledger.settle(hold, price, reading, self.now)
 
@@ -103,7 +96,7 @@ def test_spent_to_the_floor_is_final() -> None:
 
 def test_an_unknown_balance_lets_one_start_then_one_more_with_every_answer() -> None:
     book = Book(None, calls=0)
-    assert book.ledger.unread
+    assert book.ledger.balance is None
     first = book.grant()
     assert not book.refuse().final
     book.settle(first)
@@ -270,7 +263,7 @@ def test_a_406_with_others_in_flight_holds_back_until_one_of_them_ends() -> None
     fourth = book.grant()
     book.refuse()
     book.settle(fourth, reading=98 * CENT)
-    book.ledger.forget()
+    book.ledger.forget_reservations()
     assert len(book.all_that_fit()) > 50
 
 

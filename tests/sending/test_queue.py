@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from segmind_async._money.ledger import Budget
+from segmind_async._money.base import Budget
 from segmind_async._sending.queue import Priority, Queue, Scope
 
 
