@@ -27,7 +27,7 @@ from ._money.base import LedgerProtocol
 from ._money.estimates import Estimates
 from ._money.ledger import Ledger
 from ._money.units import ceil_units, to_decimal
-from ._providers.families import check_slug
+from ._providers.registry import check_slug
 from ._rate.throttle import Throttle
 from ._scoped import ScopedClient
 from ._sending.admission import Admission, CallScope

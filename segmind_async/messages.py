@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._images import formats as media
 from ._images.loading import Picture, Size
-from ._providers.dialogue import result_of, said
+from ._providers.answers import assistant_message, tool_message
 from .config import check_count
 from .errors import InvalidRequestError
 from .models import ChatCompletion, JsonObject, ToolCall
@@ -34,13 +34,13 @@ def user(*parts: str | JsonObject) -> JsonObject:
 def assistant(text: str | ChatCompletion[Any]) -> JsonObject:
     """Repeat what the model said earlier, its tool calls included, or show it how to answer."""
     if isinstance(text, ChatCompletion):
-        return said(text)
+        return assistant_message(text)
     return {"role": "assistant", "content": text}
 
 
 def tool_result(call: ToolCall, text: str) -> JsonObject:
     """Tell the model what the tool it called gave back; every call of an answer needs a result."""
-    return result_of(call, text)
+    return tool_message(call, text)
 
 
 def image(

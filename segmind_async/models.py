@@ -30,6 +30,10 @@ Messages: TypeAlias = str | Sequence[Message]
 """A conversation; a bare string is one user message."""
 
 JsonObject: TypeAlias = Mapping[str, object]
+"""A JSON object to be read."""
+
+JsonDict: TypeAlias = dict[str, object]
+"""A JSON object that is being built, or that was just parsed."""
 
 
 class ChatRequest:

@@ -9,16 +9,10 @@ from functools import lru_cache
 from importlib import import_module
 from typing import Protocol
 
-from ._providers.context_windows import (
-    WINDOWS,
-    estimated,
-    has_more_than_words,
-    least,
-    uses_o200k,
-    words_of,
-)
-from ._providers.encode import check_messages
-from ._providers.families import check_slug
+from ._providers.catalogue import context_window, tokenizer_of
+from ._providers.prompt_size import estimated_tokens, has_other_parts, min_tokens, texts_in
+from ._providers.registry import check_slug
+from ._providers.requests import check_messages
 from .errors import InvalidRequestError
 from .models import DEFAULT_MODEL, Messages
 
@@ -43,11 +37,11 @@ def count_tokens(messages: Messages, model: str = DEFAULT_MODEL) -> TokenCount:
     """
     check_slug(model)
     check_messages(messages)
-    texts = list(words_of(messages))
+    texts = list(texts_in(messages))
     counted = _counted(texts, model)
     if counted is None:
-        return TokenCount(estimated(texts), exact=False)
-    return TokenCount(counted, exact=not has_more_than_words(messages))
+        return TokenCount(estimated_tokens(texts), exact=False)
+    return TokenCount(counted, exact=not has_other_parts(messages))
 
 
 def check_window(model: str, messages: Messages, size: int) -> None:
@@ -59,12 +53,12 @@ def check_window(model: str, messages: Messages, size: int) -> None:
 
     Raises InvalidRequestError with the numbers.
     """
-    window = WINDOWS.get(model)
+    window = context_window(model)
     if window is None or size <= window:
         return
-    texts = list(words_of(messages))
+    texts = list(texts_in(messages))
     counted = _counted(texts, model)
-    tokens = least(texts) if counted is None else counted
+    tokens = min_tokens(texts) if counted is None else counted
     if tokens > window:
         bound = "at least " if counted is None else ""
         raise InvalidRequestError(
@@ -78,7 +72,7 @@ class _Tokenizer(Protocol):
 
 
 def _counted(texts: Iterable[str], model: str) -> int | None:
-    tokenizer = _tokenizer() if uses_o200k(model) else None
+    tokenizer = _tokenizer() if tokenizer_of(model) == "o200k" else None
     if tokenizer is None:
         return None
     return sum(tokenizer.count(text.encode("utf-8", "replace").decode()) for text in texts)

@@ -23,8 +23,8 @@ from .._hooks.dispatch import LOG
 from .._hooks.trace import current_trace
 from .._money.base import Budget
 from .._money.units import credits_of
-from .._providers.dialogue import ignored_tools
-from .._providers.finish import Finish, finish_of
+from .._providers.answers import finish_of, ignored_tools
+from .._providers.base import Finish
 from .._sending.admission import CallScope
 from .._sending.service import Service
 from ..agent_result import AgentEnd, AgentResult, ToolRun
@@ -218,7 +218,7 @@ class _Run:
         if not calls:
             await self._check_tools(completion)
             self.messages += carrier.told(completion, (), ())
-            cut_off = finish_of(completion.finish_reason, completion.raw) is Finish.CUT
+            cut_off = finish_of(completion.finish_reason, completion.raw) is Finish.TRUNCATED
             result = self._result("length" if cut_off else "answered", carrier.answer_in(completion))
             return AgentStep(self.turns, completion, (), result)
         if self.turns == most:

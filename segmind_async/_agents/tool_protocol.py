@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol
 
 from pydantic_core import to_json
 
-from .._providers.dialogue import result_of, said
+from .._providers.answers import assistant_message, tool_message
 from ..errors import InvalidRequestError
 from ..models import (
     ChatCompletion,
@@ -17,8 +17,6 @@ from ..models import (
     ToolCall,
 )
 from ..tools import BadArgumentsError, Tool, tool
-
-Json: TypeAlias = dict[str, object]
 
 
 def _ready() -> None:
@@ -91,7 +89,10 @@ class Native:
         self, completion: ChatCompletion[Any], calls: Sequence[ToolCall], results: Sequence[str]
     ) -> list[Message]:
         """Return the answer, and one message for each result."""
-        return [said(completion), *(result_of(call, text) for call, text in zip(calls, results, strict=True))]
+        return [
+            assistant_message(completion),
+            *(tool_message(call, text) for call, text in zip(calls, results, strict=True)),
+        ]
 
 
 def begun(system: str | None, task: Messages) -> list[Message]:

@@ -15,8 +15,8 @@ from decimal import Decimal
 
 from .._money.estimates import BYTES_PER_TOKEN, first_guess, predict_cost
 from .._money.units import credits_of
-from .._providers.encode import encode
-from .._providers.prices import is_listed, mean_seconds
+from .._providers.catalogue import list_price, mean_seconds
+from .._providers.requests import encode
 from ..errors import InvalidRequestError
 from ..models import ChatRequest
 from .extrapolation import (
@@ -197,7 +197,7 @@ class Forecast:
         model = request.model or self.terms.model
         body = encode(model, request.messages, request.parameters)
         mean = first_guess(model)
-        least = predict_cost(model, body, {}) if is_listed(model) else None
+        least = predict_cost(model, body, {}) if list_price(model) is not None else None
         most = predict_cost(model, body, request.parameters)
         bounded = least is not None and most is not None and most > least
         worst = most if bounded and most is not None else MEANS_TO_WORST * mean + (least or 0.0)

@@ -12,16 +12,15 @@ from pydantic_core import from_json, to_json
 
 from .. import errors
 from .._money.units import ceil_units, credits_of
-from .._providers.decode import Answer, decode
+from .._providers.answers import decode
+from .._providers.base import Answer
 from .._structured.shape import Shape
 from ..errors import ErrorDetails, OutputValidationError, SegmindError
-from ..models import ChatCompletion, Outcome, Status
+from ..models import ChatCompletion, JsonDict, Outcome, Status
 from .journal.record import Draft, Record
 from .report.tally import INVALID_ROW
 from .row_keys import Known, excerpt_of
 from .rows import Row
-
-Json: TypeAlias = dict[str, object]
 
 FIELDS: tuple[str, ...] = (
     "id", "index", "status", "text", "label", "parsed", "error", "attempts", "cost", "usage", "elapsed",
@@ -143,9 +142,9 @@ def _error(record: Record, cost: Decimal | None) -> SegmindError:
     return SegmindError(f"{record.kind}: {text}", details)
 
 
-def row_of(row: Row, record: Record | None) -> Json:
+def row_of(row: Row, record: Record | None) -> JsonDict:
     """Return a row of the output; without a record, the row was not sent, or cannot be."""
-    result: Json = {name: None for name in FIELDS}  # noqa: C420  # typed as what it will hold
+    result: JsonDict = {name: None for name in FIELDS}  # noqa: C420  # typed as what it will hold
     result.update(id=row.id, index=row.index, status=Status.UNSENT)
     if row.request is None:
         result.update(status=Status.FAILED, error=f"{INVALID_ROW}: {row.problem}", attempts=0)
@@ -154,7 +153,7 @@ def row_of(row: Row, record: Record | None) -> Json:
     return result
 
 
-def _fill(result: Json, record: Record) -> None:
+def _fill(result: JsonDict, record: Record) -> None:
     answer: Answer | None = None if record.raw is None else decode(record.raw)
     result.update(
         status=record.status,

@@ -18,8 +18,8 @@ from anyio.abc import TaskGroup
 from pydantic_core import to_json
 
 from .._money.units import ceil_units
-from .._providers.decode import decode
-from .._providers.finish import Finish, finish_of
+from .._providers.answers import decode, finish_of
+from .._providers.base import Finish
 from .._sending.conversation import Expected
 from .._sending.fan_out import FanOut, Settled
 from .._sending.queued import QueuedTransport

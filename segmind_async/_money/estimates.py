@@ -6,17 +6,19 @@ from collections.abc import Mapping
 from decimal import Decimal
 from functools import lru_cache
 
-from .._providers.prices import mean_cost
+from .._providers.catalogue import MODELS, REFERENCE, mean_cost
 from ..models import Messages, Usage
 from .base import ListPrice, Price
 from .cost_model import CostModel
 from .price_model import PriceModel
 from .units import UNITS_PER_CREDIT, ceil_units
 
-# Published list prices of gpt-5.4-mini, in units for a token (2026-08). Other models are scaled by their
-# published mean cost: good enough as a predictor, since only its ratio to real costs is used.
-_INPUT = 0.75e-6 * UNITS_PER_CREDIT
-_OUTPUT = 4.5e-6 * UNITS_PER_CREDIT
+# List prices of the reference model, in units for a token. Other models are scaled by their published mean
+# cost: good enough as a predictor, since only its ratio to real costs is used.
+_LIST_PRICE = MODELS[REFERENCE].list_price
+assert _LIST_PRICE is not None
+_INPUT = float(_LIST_PRICE.input) * 1e-6 * UNITS_PER_CREDIT
+_OUTPUT = float(_LIST_PRICE.output) * 1e-6 * UNITS_PER_CREDIT
 
 BYTES_PER_TOKEN = 4
 
@@ -33,7 +35,7 @@ def first_guess(model: str) -> int:
     return ceil_units(mean_cost(model))
 
 
-_REFERENCE = first_guess("gpt-5.4-mini")
+_REFERENCE = first_guess(REFERENCE)
 
 
 class Estimates:

@@ -1,1 +1,1 @@
-"""What differs between model providers: request and answer shapes, tools, schemas, prices."""
+"""Model providers: request and answer forms, tools, schemas, prices; one file each, listed in `registry`."""

@@ -1,8 +1,8 @@
-"""A JSON schema in the part of it that Gemini's `parameters` understands.
+"""Translate a JSON schema into the dialect of Gemini's `parameters`.
 
 Gemini takes a subset of OpenAPI's schema objects (Google's API reference, `Schema`, 2026-08): no `$ref`,
-no `const`, enums of strings only, and null as a mark. What it has no word for is left out: it narrows
-what the model may send, and that is checked when it comes.
+no `const`, enums of strings only, `nullable` in place of a null type. Keywords outside it are dropped: they
+only narrow the model's arguments, which are validated when they arrive.
 """
 
 from __future__ import annotations
@@ -10,9 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ..errors import InvalidRequestError
-from ..models import JsonObject
-
-Json = dict[str, object]
+from ..models import JsonDict, JsonObject
 
 _KEPT = frozenset(
     {
@@ -25,18 +23,19 @@ _KEPT = frozenset(
         "maximum",
         "minLength",
         "maxLength",
+        "pattern",
+        "nullable",
     }
-    | {"pattern", "nullable"}
 )
 
 
-def gemini_schema(schema: JsonObject) -> Json:
+def gemini_schema(schema: JsonObject) -> JsonDict:
     """Translate *schema*; raises InvalidRequestError for one that contains itself."""
     definitions = schema.get("$defs")
     return _translated(schema, definitions if isinstance(definitions, Mapping) else {}, ())
 
 
-def _translated(schema: JsonObject, definitions: JsonObject, inside: tuple[str, ...]) -> Json:
+def _translated(schema: JsonObject, definitions: JsonObject, inside: tuple[str, ...]) -> JsonDict:
     reference = schema.get("$ref")
     if isinstance(reference, str):
         name = reference.rpartition("/")[2]
@@ -48,12 +47,12 @@ def _translated(schema: JsonObject, definitions: JsonObject, inside: tuple[str, 
         beside = {key: value for key, value in schema.items() if key != "$ref"}
         merged = {**target, **beside} if isinstance(target, Mapping) else beside
         return _translated(merged, definitions, (*inside, name))
-    found: Json = {key: value for key, value in schema.items() if key in _KEPT}
+    found: JsonDict = {key: value for key, value in schema.items() if key in _KEPT}
     found.update(_values(schema))
     for key in ("anyOf", "oneOf", "allOf"):
         options = schema.get(key)
         if isinstance(options, Sequence):
-            found.update(_either([_translated(one, definitions, inside) for one in options], "null"))
+            found.update(_either([_translated(one, definitions, inside) for one in options]))
     items = schema.get("items")
     if isinstance(items, Mapping):
         found["items"] = _translated(items, definitions, inside)
@@ -65,16 +64,16 @@ def _translated(schema: JsonObject, definitions: JsonObject, inside: tuple[str, 
     return found
 
 
-def _values(schema: JsonObject) -> Json:
-    """Carry over the values that are allowed, if they are all strings."""
+def _values(schema: JsonObject) -> JsonDict:
+    """Return `const` or `enum` as an enum of strings; empty if a value is not a string."""
     allowed = [schema["const"]] if "const" in schema else schema.get("enum")
     if not isinstance(allowed, Sequence) or not all(isinstance(value, str) for value in allowed):
         return {}
     return {"type": "string", "enum": list(allowed)}
 
 
-def _either(options: list[Json], null: str) -> Json:
-    """Return what stands for "one of these": null is a mark of the others."""
-    real = [one for one in options if one.get("type") != null]
-    mark: Json = {"nullable": True} if len(real) < len(options) else {}
-    return {**real[0], **mark} if len(real) == 1 else {"anyOf": real, **mark}
+def _either(options: list[JsonDict]) -> JsonDict:
+    """Return the schema for "one of these"; a null type becomes `nullable`."""
+    real = [one for one in options if one.get("type") != "null"]
+    nullable: JsonDict = {"nullable": True} if len(real) < len(options) else {}
+    return {**real[0], **nullable} if len(real) == 1 else {"anyOf": real, **nullable}

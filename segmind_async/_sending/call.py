@@ -21,10 +21,10 @@ from .._images.loading import read_all
 from .._money.base import Price, Shortfall
 from .._money.estimates import predict_cost, template_of
 from .._money.units import ceil_units, credits_of, floor_units
-from .._providers.decode import Answer, decode
-from .._providers.dialogue import ignored_tools, must_call
-from .._providers.encode import encode
-from .._providers.families import check_slug
+from .._providers.answers import decode, ignored_tools
+from .._providers.base import Answer
+from .._providers.registry import check_slug
+from .._providers.requests import encode, must_call
 from .._transport.aiohttp import WireRequest, WireResponse
 from .._wire import response_headers
 from .._wire.failures import (

@@ -13,8 +13,10 @@ from typing import Any, Generic, TypeAlias, TypeVar, cast
 
 from pydantic_core import to_json
 
-from .._providers.finish import Finish, finish_of, refusal_of
-from .._structured.prompting import asked_again, asked_for
+from .._providers.answers import finish_of, refusal_of
+from .._providers.base import Finish
+from .._providers.registry import provider_of
+from .._structured.prompting import request_after_invalid, request_with_shape
 from .._structured.shape import MisfitError, Shape, shape_of
 from ..config import check_count
 from ..errors import (
@@ -74,7 +76,9 @@ class Conversation(Generic[T]):
         self._options = options
         self._expected = expected
         self._given = request
-        self._request = asked_for(expected.shape, request.model or options.model, request)
+        self._request = request_with_shape(
+            request, expected.shape, provider_of(request.model or options.model).schema_support
+        )
         self._tally = Tally() if tally is None else tally
         self._answers: list[str] = []
         self._began_at: float | None = None
@@ -122,7 +126,7 @@ class Conversation(Generic[T]):
             raise self._error(
                 RefusalError, completion, f"the model refused to answer: {words[:_LONGEST_REFUSAL]}"
             )
-        if ending is Finish.CUT:
+        if ending is Finish.TRUNCATED:
             bound = f"the answer was cut off (finish_reason={completion.finish_reason!r})"
             raise self._error(
                 OutputTruncatedError, completion, f"{bound}; allow more tokens, or ask for less"
@@ -155,7 +159,7 @@ class Conversation(Generic[T]):
         self._options = replace(self._options, timeouts=timeouts)
         self._used = 0.0
         self._tally.misfits += 1
-        self._request = asked_again(self._request, completion.text, problem)
+        self._request = request_after_invalid(self._request, completion.text, problem)
 
     def _error(self, kind: type[OutputError], completion: ChatCompletion, message: str) -> OutputError:
         redactor = self._service.redactor

@@ -1,13 +1,14 @@
-"""How an answer of a shape is asked for, and asked for again, in each provider's way.
+"""Ask for structured output, and ask again after an invalid answer.
 
-OpenAI, Claude and Gemini models take the same word, `json_schema`. DeepSeek's take `json_object` alone,
-which neither tells the model the schema nor works unless the messages say "JSON": there the shape is
-told in words.
+Most providers take a JSON schema as `response_format`. For models that take `json_object` only, which neither
+tells the model the schema nor works unless the messages contain the word "JSON", the schema stands in the
+messages.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import Enum, auto
 from typing import Any
 
 from pydantic_core import to_json
@@ -17,47 +18,52 @@ from .shape import Shape
 
 _FORMAT = "response_format"
 
-_WITHOUT_SCHEMAS = ("deepseek-",)
-"""Beginnings of slugs whose models take `json_object` only. Source: DeepSeek's API reference (2026-08)."""
+
+class SchemaSupport(Enum):
+    """The `response_format` that a provider's models take for structured output."""
+
+    JSON_SCHEMA = auto()
+    JSON_OBJECT = auto()
+    """Any JSON object; the schema must stand in the messages."""
 
 
-def asked_for(shape: Shape[Any], model: str, request: ChatRequest) -> ChatRequest:
-    """Return *request* so that *model* answers in *shape*.
+def request_with_shape(request: ChatRequest, shape: Shape[Any], support: SchemaSupport) -> ChatRequest:
+    """Return *request* with *shape* asked for in the way the model supports.
 
-    Who names a `response_format` of their own (None: none at all) gets that one, and the shape told in
-    words: for models that take no schema.
+    A `response_format` among the request's own parameters wins (None: none is sent), and the schema is put
+    into the messages: for models that take no schema.
     """
     given = request.parameters
     if _FORMAT in given:
         own = {name: value for name, value in given.items() if name != _FORMAT or value is not None}
-        return ChatRequest.of(_told(shape, request.messages), request.model, own)
-    if model.startswith(_WITHOUT_SCHEMAS):
+        return ChatRequest.of(_with_schema_text(request.messages, shape), request.model, own)
+    if support is SchemaSupport.JSON_OBJECT:
         plain = {**given, _FORMAT: {"type": "json_object"}}
-        return ChatRequest.of(_told(shape, request.messages), request.model, plain)
+        return ChatRequest.of(_with_schema_text(request.messages, shape), request.model, plain)
     return ChatRequest.of(request.messages, request.model, {**given, _FORMAT: shape.response_format})
 
 
-def asked_again(request: ChatRequest, answer: str, problem: str) -> ChatRequest:
-    """Return *request* with the answer it got, and what is wrong with that."""
-    said = [{"role": "assistant", "content": answer}] if answer else []  # empty ones are refused
+def request_after_invalid(request: ChatRequest, answer: str, problem: str) -> ChatRequest:
+    """Return *request* followed by the invalid answer and a message that names the problem."""
+    turn = [{"role": "assistant", "content": answer}] if answer else []  # empty messages are refused
     complaint = (
         f"Your answer does not fit: {problem}. "
         "Answer again with one JSON object that fits the schema, and nothing else."
     )
-    messages = [*_listed(request.messages), *said, {"role": "user", "content": complaint}]
+    messages = [*_listed(request.messages), *turn, {"role": "user", "content": complaint}]
     return ChatRequest.of(messages, request.model, request.parameters)
 
 
-def _told(shape: Shape[Any], messages: Messages) -> Messages:
-    """Put the schema behind the messages; what is none, or empty, is left for encoding to refuse."""
+def _with_schema_text(messages: Messages, shape: Shape[Any]) -> Messages:
+    """Append the schema as a system message; invalid or empty messages pass, for encoding to refuse."""
     given: object = messages
     if not isinstance(given, Sequence) or not given:
         return messages
-    words = (
+    text = (
         "Answer with one JSON object that fits this JSON schema, and nothing else:\n"
         + to_json(shape.schema).decode()
     )
-    return [*_listed(messages), {"role": "system", "content": words}]
+    return [*_listed(messages), {"role": "system", "content": text}]
 
 
 def _listed(messages: Messages) -> Sequence[Message]:

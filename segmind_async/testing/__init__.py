@@ -5,6 +5,7 @@ For the whole service on loopback, with money, limits and faults, see `segmind_a
 
 from __future__ import annotations
 
+from ._provider import FakeProvider
 from ._scripted import Reply, ScriptedTransport, answer
 
-__all__ = ["Reply", "ScriptedTransport", "answer"]
+__all__ = ["FakeProvider", "Reply", "ScriptedTransport", "answer"]

@@ -29,7 +29,7 @@ from segmind_async._agents.tool_protocol import (
     unknown_tool,
     written,
 )
-from segmind_async._providers.encode import encode
+from segmind_async._providers.requests import encode
 
 
 class Place(BaseModel):

@@ -106,7 +106,7 @@ async def test_rows_of_several_kinds_are_added_up_and_named_apart() -> None:
         pytest.param(terms(at_once=10, rpm=60), 100, 100.0, id="by-rate"),
         pytest.param(terms(at_once=64), 3, 5.1, id="fewer-rows-than-slots"),
         pytest.param(terms(at_once=64), 0, 0.0, id="none"),
-        pytest.param(terms("nobody-knows", 1), 1, 67.2, id="unknown-model"),
+        pytest.param(terms("nobody-knows", 1), 1, 7.1, id="unknown-model"),
     ],
 )
 async def test_the_slower_of_latency_and_rate_decides_how_long_it_takes(

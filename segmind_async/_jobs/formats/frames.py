@@ -10,17 +10,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from importlib import import_module
 from types import ModuleType
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 from pydantic_core import to_json
 
 from ...errors import ConfigurationError
-from ...models import Outcome
+from ...models import JsonObject, Outcome
 from .kinds import Kind
 
 Frame = TypeVar("Frame")
 
-Json: TypeAlias = Mapping[str, object]
 
 COLUMNS: Mapping[str, Kind] = {
     "status": Kind.TEXT,
@@ -49,7 +48,7 @@ def rows_of(frame: object) -> Iterator[dict[str, object]]:
     return map(_row, taken.iter_rows(named=True, buffer_size=512), missing.iter_rows(buffer_size=512))
 
 
-def frame_of(results: Iterable[Outcome | Json], like: Frame, prefix: str = "result_") -> Frame:
+def frame_of(results: Iterable[Outcome | JsonObject], like: Frame, prefix: str = "result_") -> Frame:
     """Return *like* with a column for each of COLUMNS, their names under *prefix*.
 
     *results* are outcomes or rows of an output, in any order: each stands where its index says. Rows
@@ -117,7 +116,7 @@ def _plain(value: Any) -> object:
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
-def _flat(result: Outcome | Json) -> tuple[int, list[object]]:
+def _flat(result: Outcome | JsonObject) -> tuple[int, list[object]]:
     """Return where a result belongs, and its values in the order of COLUMNS."""
     row = _of_outcome(result) if isinstance(result, Outcome) else result
     usage = row.get("usage")
@@ -127,7 +126,7 @@ def _flat(result: Outcome | Json) -> tuple[int, list[object]]:
     return index, [tokens.get(name) if name.endswith("_tokens") else row.get(name) for name in COLUMNS]
 
 
-def _of_outcome(outcome: Outcome) -> Json:
+def _of_outcome(outcome: Outcome) -> JsonObject:
     completion, error = outcome.completion, outcome.error
     row: dict[str, object] = {
         "index": outcome.index,

@@ -1,4 +1,4 @@
-"""Each provider's answer into one shape; whole or unreadable, never half."""
+"""Answers of each provider, read into one type: whole or unreadable, never half."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from segmind_async import ToolCall, Usage
-from segmind_async._providers.decode import Answer, decode
+from segmind_async._providers.answers import decode
+from segmind_async._providers.base import Answer
 from segmind_async._wire.json import UnreadableError
 
 
@@ -99,13 +100,13 @@ def test_tool_calls_of_gemini_have_no_id() -> None:
         pytest.param({"candidates": [{"content": {"role": "model"}}]}, "", None, id="gemini thought only"),
     ],
 )  # fmt: skip
-def test_what_is_odd_but_whole_passes(answer: Any, text: str, finish: str | None) -> None:
+def test_an_unusual_but_whole_answer_passes(answer: Any, text: str, finish: str | None) -> None:
     got = read(answer)
     assert (got.text, got.finish_reason) == (text, finish)
 
 
 @pytest.mark.parametrize("count", [-1, True, "12", 1.5, None])
-def test_a_count_that_is_none_is_unknown(count: Any) -> None:
+def test_an_invalid_token_count_is_unknown(count: Any) -> None:
     assert read(openai({"content": "x"}, usage={"prompt_tokens": count})).usage == Usage(None, None, None)
     got = read(
         {"content": [{"type": "text", "text": "x"}], "usage": {"input_tokens": count, "output_tokens": 1}}
@@ -145,24 +146,24 @@ def test_a_count_that_is_none_is_unknown(count: Any) -> None:
         (b"[" * 100_000 + b'"\\ud800"' + b"]" * 100_000, "no JSON"),
     ],
 )
-def test_what_is_no_answer(body: bytes, says: str) -> None:
+def test_a_body_that_is_no_answer_is_unreadable(body: bytes, says: str) -> None:
     with pytest.raises(UnreadableError, match=says):
         decode(body)
 
 
-def test_a_long_excerpt_is_cut() -> None:
+def test_a_long_excerpt_is_shortened() -> None:
     with pytest.raises(UnreadableError) as caught:
         decode(json.dumps({"error": "x" * 10_000}).encode())
     assert len(str(caught.value)) < 300
 
 
-def test_half_a_character_becomes_a_replacement_and_the_answer_is_kept() -> None:
+def test_half_a_character_is_replaced_and_the_answer_is_kept() -> None:
     got = decode(b'{"choices":[{"message":{"content":"ab\\ud83d"}}],"x":[1,"\\ud83d\\ude00"],"y":null}')
     assert got.text == "ab\ufffd"
     assert got.raw["x"] == [1, "\U0001f600"]
 
 
-def test_a_bom_is_no_obstacle() -> None:
+def test_a_byte_order_mark_is_skipped() -> None:
     assert decode(b"\xef\xbb\xbf" + json.dumps(openai({"content": "x"})).encode()).text == "x"
 
 
@@ -186,6 +187,6 @@ def test_no_body_raises_anything_else(body: bytes) -> None:
         assert isinstance(answer.text, str)
 
 
-def test_many_byte_order_marks_are_no_json_and_no_trap() -> None:
+def test_many_byte_order_marks_are_unreadable() -> None:
     with pytest.raises(UnreadableError):
         decode(b"\xef\xbb\xbf" * 2000 + b"<")

@@ -1,4 +1,4 @@
-"""Messages into each provider's body."""
+"""Request bodies in each provider's form, and input that is refused."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from segmind_async import (
 )
 from segmind_async._images.formats import ImagesNotLoadedError
 from segmind_async._images.loading import Picture
-from segmind_async._providers.encode import encode
-from segmind_async._providers.families import Family, check_slug, family_of
+from segmind_async._providers.registry import check_slug, provider_of
+from segmind_async._providers.requests import encode
 from tests.pictures import claimed
 
 PNG = claimed(2, 3)
@@ -32,17 +32,18 @@ def body(model: str, messages: Any, **parameters: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("model", "family"),
+    ("model", "provider"),
     [
-        ("gpt-5.4-mini", Family.OPENAI),
-        ("claude-4-sonnet", Family.ANTHROPIC),
-        ("gemini-2.5-flash", Family.GEMINI),
-        ("deepseek-chat", Family.OPENAI),
-        ("unheard-of", Family.OPENAI),
+        ("gpt-5.4-mini", "openai"),
+        ("claude-4-sonnet", "anthropic"),
+        ("gemini-2.5-flash", "gemini"),
+        ("deepseek-chat", "deepseek"),
+        ("qwen3-max", "openai"),
+        ("unheard-of", "openai"),
     ],
 )
-def test_families(model: str, family: Family) -> None:
-    assert family_of(model) is family
+def test_the_provider_of_a_slug(model: str, provider: str) -> None:
+    assert provider_of(model).name == provider
 
 
 @pytest.mark.parametrize("slug", ["gpt-5.4-mini", "a", "A_b.c-1", "llama-v3p1-8b-instruct"])
@@ -53,8 +54,8 @@ def test_slugs(slug: str) -> None:
 @pytest.mark.parametrize(
     "slug", ["", ".", "..", "../admin", "a/b", "a?b", "a b", "-a", "ä", "a\n", None, 5, "a%2f"]
 )
-def test_what_could_leave_its_path_is_no_slug(slug: object) -> None:
-    with pytest.raises(InvalidRequestError, match="is no slug"):
+def test_a_slug_that_could_leave_its_path_is_refused(slug: object) -> None:
+    with pytest.raises(InvalidRequestError, match="is not a slug"):
         check_slug(slug)
 
 
@@ -69,7 +70,7 @@ def test_a_string_is_one_user_message() -> None:
     assert body("gpt-5.4-mini", "hi") == {"messages": [{"role": "user", "content": "hi"}]}
 
 
-def test_claude_takes_the_system_prompt_apart() -> None:
+def test_claude_takes_the_system_prompt_as_instruction() -> None:
     got = body("claude-4-sonnet", [system("one"), *TALK], max_tokens=5)
     assert got["instruction"] == "one\n\nbe brief"
     assert [row["role"] for row in got["messages"]] == ["user", "assistant", "user"]
@@ -109,7 +110,7 @@ def test_an_image_takes_each_providers_form() -> None:
 
 
 @pytest.mark.parametrize("model", ["gpt-5.4-mini", "claude-4-sonnet", "gemini-2.5-flash"])
-def test_an_image_that_is_to_be_read_is_asked_for_and_then_sent_like_any_other(
+def test_a_lazy_image_is_reported_until_it_is_loaded_and_then_sent_like_any_other(
     model: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "a.png"
@@ -130,7 +131,7 @@ def test_an_image_on_the_web_goes_to_claude_by_url_and_not_to_gemini() -> None:
         "type": "image",
         "source": {"type": "url", "url": "https://example.com/a.png"},
     }
-    with pytest.raises(InvalidRequestError, match="Gemini models take the image itself"):
+    with pytest.raises(InvalidRequestError, match="Gemini models take only the image itself"):
         body("gemini-2.5-flash", [row])
 
 
@@ -193,7 +194,7 @@ def test_messages_that_cannot_be_sent(messages: Any, says: str) -> None:
 
 
 @pytest.mark.parametrize("model", ["claude-4-sonnet", "gemini-2.5-flash"])
-def test_system_prompts_alone_are_no_conversation(model: str) -> None:
+def test_a_conversation_of_system_prompts_alone_is_refused(model: str) -> None:
     with pytest.raises(InvalidRequestError, match="add one from the user"):
         encode(model, [system("be brief")], {})
 
@@ -202,7 +203,7 @@ def test_system_prompts_alone_are_no_conversation(model: str) -> None:
     ("parameters", "says"),
     [
         ({"stream": True}, "does not stream"),
-        ({"temperature": float("nan")}, "temperature=nan is no JSON number"),
+        ({"temperature": float("nan")}, "temperature=nan is not a JSON number"),
         ({"temperature": float("inf")}, "temperature=inf"),
         ({"messages": []}, "parameter 'messages' is made from the messages"),
         ({"stop": object()}, "parameter 'stop' of type object cannot be written as JSON"),
@@ -220,7 +221,7 @@ def test_parameters_pass_as_they_are() -> None:
 
 
 @pytest.mark.parametrize("model", ["gpt-5.4-mini", "claude-4-sonnet", "gemini-2.5-pro"])
-def test_a_url_that_nobody_could_fetch_is_refused_before_it_is_paid(model: str) -> None:
+def test_an_image_url_that_cannot_be_fetched_is_refused(model: str) -> None:
     part = {"type": "image_url", "image_url": {"url": "file:///home/me/cat.png"}}
     with pytest.raises(InvalidRequestError, match=r"messages\[0\].content\[0\] has the image URL 'file:"):
         encode(model, [{"role": "user", "content": [part]}], {})

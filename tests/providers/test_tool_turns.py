@@ -19,9 +19,8 @@ from segmind_async import (
     tool_result,
     user,
 )
-from segmind_async._providers.decode import decode
-from segmind_async._providers.dialogue import ignored_tools, must_call
-from segmind_async._providers.encode import encode
+from segmind_async._providers.answers import decode, ignored_tools
+from segmind_async._providers.requests import encode, must_call
 
 GPT, CLAUDE, GEMINI = "gpt-5.4-mini", "claude-4-sonnet", "gemini-2.5-flash"
 
@@ -113,7 +112,7 @@ def visit(place: Place, notes: list[Place | str], other: Place | None = None) ->
 def grow(tree: Tree) -> None: ...
 
 
-def test_geminis_schemas_are_written_out_and_keep_only_what_it_knows() -> None:
+def test_geminis_schemas_have_no_references_and_only_known_keywords() -> None:
     [functions] = body(GEMINI, tools=[visit])["tools"]
     place = {
         "type": "object",
@@ -137,13 +136,13 @@ def test_geminis_schemas_are_written_out_and_keep_only_what_it_knows() -> None:
     }
 
 
-def test_gemini_takes_no_schema_that_contains_itself() -> None:
+def test_a_recursive_schema_is_refused_for_gemini() -> None:
     with pytest.raises(InvalidRequestError, match="'Tree' contains itself"):
         body(GEMINI, tools=[grow])
     assert "$ref" in json.dumps(body(GPT, tools=[grow]))
 
 
-def test_a_schema_by_hand_may_be_odd() -> None:
+def test_an_invalid_schema_by_hand_is_translated_as_far_as_possible() -> None:
     function = {
         "name": "f",
         "parameters": {"properties": {"a": {"$ref": "#/nowhere"}, "b": {"anyOf": 5}, "c": {"enum": 5}}},
@@ -173,12 +172,12 @@ def test_the_choice_of_a_tool(model: str, choice: str, form: dict[str, Any]) -> 
     assert got == form
 
 
-def test_a_choice_by_hand_passes_as_it_is() -> None:
+def test_a_choice_by_hand_passes_unchanged() -> None:
     assert body(CLAUDE, tools=[BY_HAND], tool_choice={"type": "any"})["tool_choice"] == {"type": "any"}
     assert body(GPT, tool_choice={"type": "x"})["tool_choice"] == {"type": "x"}
 
 
-def test_no_tools_are_no_tools() -> None:
+def test_empty_tools_are_left_out() -> None:
     assert set(body(GPT, tools=[])) == {"messages"}
     assert set(body(GPT, tools=None)) == {"messages"}
 
@@ -192,7 +191,7 @@ def test_no_tools_are_no_tools() -> None:
         ({"tools": add}, "tools is a function"),
     ],
 )  # fmt: skip
-def test_a_choice_that_cannot_be_made_is_refused(parameters: dict[str, Any], says: str) -> None:
+def test_a_choice_without_its_tool_is_refused(parameters: dict[str, Any], says: str) -> None:
     with pytest.raises(InvalidRequestError, match=says):
         body(GPT, **parameters)
 
@@ -214,7 +213,7 @@ TALK = [
 ]
 
 
-def test_openai_takes_calls_and_results_as_they_are() -> None:
+def test_openai_takes_calls_and_results_unchanged() -> None:
     assert body(GPT, TALK)["messages"] == TALK
     assert TALK[3] == {"role": "tool", "tool_call_id": "c1", "content": "3"}
 
@@ -270,7 +269,7 @@ def test_the_results_of_two_turns_stay_apart(model: str) -> None:
     assert parts[1:] == [3, 2, 3, 2]
 
 
-def test_a_result_may_be_made_of_parts() -> None:
+def test_a_result_may_consist_of_parts() -> None:
     picture = image("https://example.com/a.png")
     row = {"role": "tool", "tool_call_id": "c1", "content": [{"type": "text", "text": "a"}, picture]}
     claude = body(CLAUDE, [*TALK[1:3], row])["messages"][2]["content"][0]["content"]
@@ -365,7 +364,9 @@ def test_whether_an_answer_must_call_a_tool(parameters: dict[str, Any], must: bo
         ("stop", 1, False),
     ],
 )
-def test_what_shows_that_no_tool_reached_the_model(finish: str | None, calls: int, ignored: bool) -> None:
+def test_which_answers_show_that_no_tool_reached_the_model(
+    finish: str | None, calls: int, ignored: bool
+) -> None:
     called = (ToolCall("c", "f", "{}"),) * calls
     assert ignored_tools(ChatCompletion("x", finish, tool_calls=called)) is ignored
 

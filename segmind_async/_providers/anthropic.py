@@ -1,0 +1,151 @@
+"""Claude's form: the system prompt as `instruction`, typed content parts, tool calls among them.
+
+Source: Anthropic's Messages API reference; `instruction` from Segmind's model pages (2026-08).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import ClassVar
+
+from .._wire.json import UnreadableError
+from ..models import JsonDict, JsonObject, Message, ToolCall, Usage
+from .base import Answer, Finish, Provider
+from .json_fields import arguments_text, count_in, joined_text, object_in, objects_in, string_in
+from .openai_messages import (
+    arguments_of,
+    calls_of,
+    function_in,
+    function_name_of,
+    image_url_of,
+    inline_image,
+    parts_of,
+    result_id_of,
+    split_system,
+)
+
+_CHOICES = {"auto": "auto", "required": "any", "none": "none"}
+
+
+class Anthropic(Provider):
+    """Claude models."""
+
+    name = "anthropic"
+    slug_prefixes = ("claude-",)
+    finish_words: ClassVar[Mapping[str, Finish]] = {
+        "end_turn": Finish.WHOLE,
+        "stop_sequence": Finish.WHOLE,
+        "tool_use": Finish.WHOLE,
+        "pause_turn": Finish.WHOLE,
+        "max_tokens": Finish.TRUNCATED,
+        "model_context_window_exceeded": Finish.TRUNCATED,
+        "refusal": Finish.REFUSED,
+    }
+
+    def body(self, messages: Sequence[Message]) -> JsonDict:
+        """Move the system prompts into `instruction`, images into typed sources, tool turns into parts."""
+        system, rest = split_system(messages)
+        body: JsonDict = {"messages": _turns(rest)}
+        if system:
+            body["instruction"] = system
+        return body
+
+    def tool_parameters(self, tools: Sequence[JsonObject]) -> JsonDict:
+        """Call `parameters` `input_schema`."""
+        return {"tools": [_written_tool(function_in(one)) for one in tools]}
+
+    def tool_choice(self, choice: str) -> JsonDict:
+        """Return the choice as an object with a type."""
+        named = {"type": "tool", "name": choice}
+        return {"tool_choice": {"type": _CHOICES[choice]} if choice in _CHOICES else named}
+
+    def recognises(self, raw: JsonObject) -> bool:
+        """Return whether the content is a list, at the top."""
+        return isinstance(raw.get("content"), list)
+
+    def read_answer(self, raw: JsonDict) -> Answer:
+        """Join the parts of type `text`; parts of other types are kept in `raw`."""
+        parts = objects_in(raw["content"])
+        if not parts and raw.get("stop_reason") is None:
+            raise UnreadableError("content without parts and without a stop_reason")
+        usage = object_in(raw.get("usage"))
+        asked, answered = count_in(usage.get("input_tokens")), count_in(usage.get("output_tokens"))
+        return Answer(
+            text=joined_text(part for part in parts if part.get("type") == "text"),
+            finish_reason=string_in(raw.get("stop_reason")),
+            usage=Usage(asked, answered, None if asked is None or answered is None else asked + answered),
+            tool_calls=tuple(
+                ToolCall(string_in(part.get("id")), str(part.get("name")), arguments_text(part.get("input")))
+                for part in parts
+                if part.get("type") == "tool_use"
+            ),
+            raw=raw,
+        )
+
+    def parts_to_return(self, raw: JsonObject) -> list[object] | None:
+        """Return thinking and the parts around it: Claude refuses tool calls without the thinking before."""
+        parts = [part for part in objects_in(raw.get("content")) if part.get("type") != "tool_use"]
+        return [*parts] if any(part.get("type") != "text" for part in parts) else None
+
+
+def _turns(rows: Iterable[Message]) -> list[JsonDict]:
+    """Translate messages; all tool results between two turns of the model go into one message."""
+    turns: list[JsonDict] = []
+    results: list[JsonDict] | None = None
+    for row in rows:
+        content = _content_of(row)
+        if row["role"] == "tool":
+            if results is None:
+                results = []
+                turns.append({"role": "user", "content": results})
+            results.append({"type": "tool_result", "tool_use_id": result_id_of(row), "content": content})
+            continue
+        results = None
+        if calls := calls_of(row):
+            turns.append({"role": row["role"], "content": _with_calls(content, calls)})
+        else:
+            turns.append({**row, "content": content})
+    return turns
+
+
+def _with_calls(content: object, calls: list[JsonObject]) -> list[object]:
+    before: list[object] = [{"type": "text", "text": content}] if isinstance(content, str) and content else []
+    if isinstance(content, list):
+        before = content
+    return [
+        *before,
+        *(
+            {
+                "type": "tool_use",
+                "id": call.get("id"),
+                "name": function_name_of(call),
+                "input": arguments_of(call),
+            }
+            for call in calls
+        ),
+    ]
+
+
+def _content_of(row: Message) -> object:
+    parts = parts_of(row)
+    return row.get("content") if parts is None else [_written_part(part) for part in parts]
+
+
+def _written_part(part: JsonObject) -> JsonObject:
+    url = image_url_of(part)
+    if url is None:
+        return part
+    inline = inline_image(url)
+    if inline is None:
+        return {"type": "image", "source": {"type": "url", "url": url}}
+    return {
+        "type": "image",
+        "source": {"type": "base64", "media_type": inline.media_type, "data": inline.data},
+    }
+
+
+def _written_tool(description: JsonObject) -> JsonObject:
+    if "parameters" not in description:
+        return description  # a built-in tool of Claude's, or one in its form already
+    rest = {key: value for key, value in description.items() if key in {"name", "description"}}
+    return {**rest, "input_schema": description["parameters"]}

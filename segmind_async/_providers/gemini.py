@@ -1,0 +1,179 @@
+"""Gemini's form: `messages` is an object, the assistant is `model`, tool calls and results are parts.
+
+Source: Google's Gemini API reference, `generateContent`; the outer object is in Segmind's model pages
+(2026-08).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import ClassVar
+
+from .._wire.json import UnreadableError, shortened
+from ..errors import InvalidRequestError
+from ..models import JsonDict, JsonObject, Message, ToolCall, Usage
+from .base import Answer, Finish, Provider
+from .gemini_schema import gemini_schema
+from .json_fields import (
+    arguments_text,
+    count_in,
+    first_object,
+    joined_text,
+    object_in,
+    objects_in,
+    string_in,
+)
+from .openai_messages import (
+    arguments_of,
+    calls_of,
+    function_in,
+    function_name_of,
+    image_url_of,
+    inline_image,
+    parts_of,
+    result_id_of,
+    split_system,
+    texts_of,
+)
+
+_MODES = {"auto": "AUTO", "required": "ANY", "none": "NONE"}
+
+
+class Gemini(Provider):
+    """Gemini models."""
+
+    name = "gemini"
+    slug_prefixes = ("gemini-",)
+    finish_words: ClassVar[Mapping[str, Finish]] = {
+        "stop": Finish.WHOLE,
+        "max_tokens": Finish.TRUNCATED,
+        "safety": Finish.REFUSED,
+        "recitation": Finish.REFUSED,
+        "blocklist": Finish.REFUSED,
+        "prohibited_content": Finish.REFUSED,
+        "spii": Finish.REFUSED,
+    }
+
+    def body(self, messages: Sequence[Message]) -> JsonDict:
+        """Put contents and system prompts into the object that `messages` is."""
+        system, rest = split_system(messages)
+        inner: JsonDict = {"contents": _turns(rest)}
+        if system:
+            inner["system_instruction"] = {"parts": {"text": system}}
+        return {"messages": inner}
+
+    def tool_parameters(self, tools: Sequence[JsonObject]) -> JsonDict:
+        """Collect functions into one declaration; built-in tools stand beside it."""
+        functions, builtin = [], []
+        for one in map(function_in, tools):
+            if "name" in one:
+                functions.append(_written_function(one))
+            else:
+                builtin.append(one)
+        return {"tools": [*([{"functionDeclarations": functions}] if functions else []), *builtin]}
+
+    def tool_choice(self, choice: str) -> JsonDict:
+        """Return the choice as a mode; a tool's name restricts ANY to it."""
+        config: JsonDict = {"mode": _MODES.get(choice, "ANY")}
+        if choice not in _MODES:
+            config["allowedFunctionNames"] = [choice]
+        return {"toolConfig": {"functionCallingConfig": config}}
+
+    def recognises(self, raw: JsonObject) -> bool:
+        """Return whether there are candidates, or a prompt that was blocked."""
+        return "candidates" in raw or "promptFeedback" in raw
+
+    def read_answer(self, raw: JsonDict) -> Answer:
+        """Join the texts of the first candidate; a blocked prompt is an empty answer with that reason."""
+        blocked = string_in(object_in(raw.get("promptFeedback")).get("blockReason"))
+        missing = blocked and not raw.get("candidates")
+        candidate = {} if missing else first_object(raw.get("candidates"), "candidates")
+        content = object_in(candidate.get("content"))
+        finish = string_in(candidate.get("finishReason")) or blocked
+        if not content and finish is None:
+            raise UnreadableError(f"candidates[0] without content: {shortened(candidate)}")
+        # Thinking is a marked part among the others; it is not part of the answer.
+        parts = [part for part in objects_in(content.get("parts")) if not part.get("thought")]
+        usage = object_in(raw.get("usageMetadata"))
+        return Answer(
+            text=joined_text(parts),
+            finish_reason=finish,
+            usage=Usage(
+                count_in(usage.get("promptTokenCount")),
+                count_in(usage.get("candidatesTokenCount")),
+                count_in(usage.get("totalTokenCount")),
+            ),
+            tool_calls=tuple(_read_call(part) for part in parts if object_in(part.get("functionCall"))),
+            raw=raw,
+        )
+
+
+def _read_call(part: JsonDict) -> ToolCall:
+    call = object_in(part["functionCall"])
+    return ToolCall(
+        string_in(call.get("id")),
+        str(call.get("name")),
+        arguments_text(call.get("args")),
+        # Newer models refuse a conversation in which a call has lost its signature.
+        string_in(part.get("thoughtSignature")),
+    )
+
+
+def _turns(rows: Iterable[Message]) -> list[JsonDict]:
+    """Translate messages; results are matched to calls by name, in order, so ids are looked up."""
+    turns: list[JsonDict] = []
+    results: list[JsonDict] | None = None
+    names: dict[str, str] = {}
+    for row in rows:
+        if row["role"] == "tool":
+            if results is None:
+                results = []
+                turns.append({"role": "user", "parts": results})
+            key = result_id_of(row)
+            response = {"result": "".join(texts_of(row))}
+            results.append({"functionResponse": {"name": names.get(key, key), "response": response}})
+            continue
+        results = None
+        calls = calls_of(row)
+        names.update({str(call.get("id")): function_name_of(call) for call in calls})
+        before = _written_parts(row) if row.get("content") or not calls else []
+        role = "model" if row["role"] == "assistant" else "user"
+        turns.append({"role": role, "parts": [*before, *map(_written_call, calls)]})
+    return turns
+
+
+def _written_call(call: JsonObject) -> JsonDict:
+    part: JsonDict = {"functionCall": {"name": function_name_of(call), "args": arguments_of(call)}}
+    extra = call.get("extra_content")
+    google = extra.get("google") if isinstance(extra, Mapping) else None
+    if isinstance(google, Mapping) and "thought_signature" in google:
+        part["thoughtSignature"] = google["thought_signature"]
+    return part
+
+
+def _written_parts(row: Message) -> list[JsonObject]:
+    parts = parts_of(row)
+    return [{"text": row.get("content") or ""}] if parts is None else [_written_part(part) for part in parts]
+
+
+def _written_part(part: JsonObject) -> JsonObject:
+    if part.get("type") == "text":
+        return {"text": part.get("text", "")}
+    url = image_url_of(part)
+    if url is None:
+        return part
+    inline = inline_image(url)
+    if inline is None:
+        raise InvalidRequestError(
+            f"the image URL {url[:80]!r}: Gemini models take only the image itself; pass its bytes to image()"
+        )
+    return {"inlineData": {"mimeType": inline.media_type, "data": inline.data}}
+
+
+def _written_function(description: JsonObject) -> JsonObject:
+    rest = {key: value for key, value in description.items() if key in {"name", "description"}}
+    schema = description.get("parameters")
+    if not isinstance(schema, Mapping) or not schema.get("properties"):
+        # An object without properties is refused: a function without arguments has no parameters at all.
+        return rest
+    return {**rest, "parameters": gemini_schema(schema)}

@@ -1,0 +1,116 @@
+"""Read messages in OpenAI's form: texts, images, tool calls and their results.
+
+All conversations have this form until a provider translates them. A provider's marks that must come back
+with a tool call (Gemini's thought signature) travel in `extra_content`, where Google's OpenAI-compatible
+interface puts them (Google's documentation, 2026-08).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from pydantic_core import from_json
+
+from ..errors import InvalidRequestError
+from ..models import JsonObject, Message
+
+_DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+);base64,", re.ASCII)
+
+
+class InlineImage(NamedTuple):
+    """An image inside a data URL."""
+
+    media_type: str
+    data: str
+    """Base64."""
+
+
+def split_system(messages: Sequence[Message]) -> tuple[str, list[Message]]:
+    """Split a conversation into its system prompts, joined by blank lines, and the rest.
+
+    Raises InvalidRequestError if nothing but system prompts is there.
+    """
+    system = [row for row in messages if row["role"] in {"system", "developer"}]
+    rest = [row for row in messages if row["role"] not in {"system", "developer"}]
+    if not rest:
+        raise InvalidRequestError("messages holds only system prompts; add one from the user")
+    return "\n\n".join(text for row in system for text in texts_of(row)), rest
+
+
+def texts_of(message: Message) -> list[str]:
+    """Return the texts of a message."""
+    content = message.get("content")
+    if isinstance(content, str):
+        return [content]
+    parts = content if isinstance(content, Sequence) else ()
+    return [text for part in parts if isinstance(part, Mapping) and isinstance(text := part.get("text"), str)]
+
+
+def parts_of(message: Message) -> Sequence[JsonObject] | None:
+    """Return a message's content parts; None if its content is a string or missing."""
+    content = message.get("content")
+    return content if isinstance(content, Sequence) and not isinstance(content, str) else None
+
+
+def image_url_of(part: JsonObject) -> str | None:
+    """Return the URL of an image part; None for any other part."""
+    image = part.get("image_url") if part.get("type") == "image_url" else None
+    url = image.get("url") if isinstance(image, Mapping) else image
+    return url if isinstance(url, str) else None
+
+
+def inline_image(url: str) -> InlineImage | None:
+    """Return the image that a data URL holds; None for a URL of another kind."""
+    found = _DATA_URL.match(url)
+    return None if found is None else InlineImage(found.group(1), url[found.end() :])
+
+
+def calls_of(message: Message) -> list[JsonObject]:
+    """Return the tool calls of a message."""
+    calls = message.get("tool_calls")
+    return [call for call in calls if isinstance(call, Mapping)] if isinstance(calls, Sequence) else []
+
+
+def function_name_of(call: JsonObject) -> str:
+    """Return the name of the function a tool call names; raises InvalidRequestError without one."""
+    name = _function_of(call).get("name")
+    if not isinstance(name, str):
+        raise InvalidRequestError(f"a tool call names no function: {call!r:.200}")
+    return name
+
+
+def arguments_of(call: JsonObject) -> JsonObject:
+    """Return a tool call's arguments as an object.
+
+    Empty if they are not one, as in a truncated answer: the conversation goes on without them.
+    """
+    text = _function_of(call).get("arguments")
+    try:
+        found = from_json(text) if isinstance(text, str) else text
+    except ValueError:
+        return {}
+    return found if isinstance(found, Mapping) else {}
+
+
+def result_id_of(message: Message) -> str:
+    """Return the id of the tool call that a message of the role `tool` answers.
+
+    Raises InvalidRequestError without one.
+    """
+    key = message.get("tool_call_id")
+    if not isinstance(key, str):
+        raise InvalidRequestError(f"a message of the role 'tool' has tool_call_id={key!r}; use tool_result()")
+    return key
+
+
+def function_in(description: JsonObject) -> JsonObject:
+    """Return a tool's description without OpenAI's wrapper; one without the wrapper unchanged."""
+    function = description.get("function")
+    return function if isinstance(function, Mapping) else description
+
+
+def _function_of(call: JsonObject) -> JsonObject:
+    function = call.get("function")
+    return function if isinstance(function, Mapping) else {}

@@ -1,0 +1,195 @@
+"""The bytes of a request: checks that hold for every provider, then the provider's own form.
+
+Messages come in OpenAI's form, whatever the model. Unknown parts and parameters pass unchanged: the gateway
+forwards them, and the provider judges them. Input that is certain to be refused, or is not JSON, is refused
+here, before it costs a round trip.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+
+from pydantic_core import PydanticSerializationError, to_json
+
+from .._images.formats import ImagesNotLoadedError, LazyImage
+from ..errors import InvalidRequestError
+from ..models import JsonDict, JsonObject, Message, Messages
+from ..tools import Tool, name_in, tools_of
+from .base import TOOL_CHOICES, Provider
+from .openai_messages import image_url_of, parts_of, texts_of
+from .registry import provider_of
+
+ROLES = frozenset({"system", "developer", "user", "assistant", "tool"})
+
+_SENDABLE = re.compile(r"https?://|data:", re.I)
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def encode(model: str, messages: Messages, parameters: JsonObject) -> bytes:
+    """Return the request body for *model* as UTF-8 JSON.
+
+    Raises InvalidRequestError naming the message or parameter that cannot be sent, ImagesNotLoadedError for
+    images that must be loaded first.
+    """
+    rows = _checked(messages)
+    provider = provider_of(model)
+    body = provider.body(rows)
+    if parameters:
+        _check_parameters(parameters)
+        if "tools" in parameters or "tool_choice" in parameters:
+            parameters = _with_tools(provider, parameters)
+        for name in parameters:
+            if name in body:
+                raise InvalidRequestError(f"parameter {name!r} is made from the messages; leave it out")
+        body.update(parameters)
+    try:
+        return to_json(body)
+    except (PydanticSerializationError, UnicodeEncodeError) as error:
+        raise InvalidRequestError(_why_not_json(rows, parameters, error)) from error
+
+
+def must_call(parameters: JsonObject) -> bool:
+    """Return whether the parameters oblige the model to call a tool."""
+    choice = parameters.get("tool_choice")
+    return isinstance(choice, str) and choice not in {"auto", "none"}
+
+
+def check_messages(messages: object) -> None:
+    """Check that *messages* is a conversation; raises InvalidRequestError naming the first mistake."""
+    if isinstance(messages, str):
+        return
+    for index, message in enumerate(_check_sequence(messages)):
+        _check_message(f"messages[{index}]", message)
+
+
+def _check_sequence(messages: object) -> Sequence[object]:
+    if not isinstance(messages, Sequence) or isinstance(messages, bytes | bytearray):
+        raise InvalidRequestError(
+            f"messages is a {type(messages).__name__}; give a string or a list of messages"
+        )
+    return messages
+
+
+def _checked(messages: Messages) -> Sequence[Message]:
+    if isinstance(messages, str):
+        return ({"role": "user", "content": messages},)
+    if type(messages) is not list:
+        _check_sequence(messages)
+    if not messages:
+        raise InvalidRequestError("messages is empty; give at least one message")
+    for message in messages:
+        # Most are plain dictionaries of a role and a text: the full check would cost more than encoding.
+        plain = type(message) is dict and type(message.get("content")) is str
+        role = message.get("role") if plain else None
+        if type(role) is not str or role not in ROLES:
+            check_messages(messages)
+            return _with_loaded_images(messages)
+    return messages
+
+
+def _with_loaded_images(messages: Sequence[Message]) -> Sequence[Message]:
+    """Replace lazy images by the parts to be sent; raises ImagesNotLoadedError if one is not loaded."""
+    lazy = [part for row in messages for part in parts_of(row) or () if isinstance(part, LazyImage)]
+    if not lazy:
+        return messages
+    if any(image.part is None for image in lazy):
+        # All of them: those that are loaded now may have been dropped when the others are.
+        raise ImagesNotLoadedError(lazy)
+    return [
+        {**row, "content": [_loaded(part) for part in parts]} if (parts := parts_of(row)) else row
+        for row in messages
+    ]
+
+
+def _loaded(part: object) -> object:
+    return part.part if isinstance(part, LazyImage) else part
+
+
+def _check_message(place: str, message: object) -> None:
+    if not isinstance(message, Mapping):
+        raise InvalidRequestError(
+            f"{place} is a {type(message).__name__}; give {{'role': …, 'content': …}}, or use user()"
+        )
+    role = message.get("role")
+    if not isinstance(role, str) or role not in ROLES:
+        raise InvalidRequestError(f"{place} has role={role!r}; use one of {', '.join(sorted(ROLES))}")
+    content = message.get("content")
+    if isinstance(content, str) or (content is None and "tool_calls" in message):
+        return
+    if not isinstance(content, Sequence) or isinstance(content, bytes | bytearray) or not content:
+        raise InvalidRequestError(
+            f"{place} has content of type {type(content).__name__}; give a string or a list of parts"
+        )
+    for number, part in enumerate(content):
+        if not isinstance(part, Mapping):
+            raise InvalidRequestError(f"{place}.content[{number}] is a {type(part).__name__}; give a part")
+        url = None if isinstance(part, LazyImage) else image_url_of(part)
+        if url is not None and not _SENDABLE.match(url):
+            # A copy of an image() part for a file holds the file's name only: the call would be billed, the
+            # image never seen.
+            raise InvalidRequestError(
+                f"{place}.content[{number}] has the image URL {url[:60]!r}, which cannot be fetched; "
+                "give https://… or data:…, and put what image() returns into the message as it is"
+            )
+
+
+def _check_parameters(parameters: JsonObject) -> None:
+    if parameters.get("stream"):
+        raise InvalidRequestError("stream=True: the service does not stream; leave it out")
+    for name, value in parameters.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise InvalidRequestError(f"{name}={value!r} is not a JSON number")
+
+
+def _why_not_json(messages: Sequence[Message], parameters: JsonObject, error: Exception) -> str:
+    """Return which message or parameter could not be encoded, after encoding has failed."""
+    for index, message in enumerate(messages):
+        for text in texts_of(message):
+            found = _SURROGATE.search(text)
+            if found:
+                return (
+                    f"messages[{index}] holds half a character ({found.group()!a}) at position "
+                    f"{found.start()}; clean it with text.encode('utf-8', 'replace').decode()"
+                )
+    for name, value in parameters.items():
+        try:
+            to_json(value)
+        except (PydanticSerializationError, UnicodeEncodeError):
+            return f"parameter {name!r} of type {type(value).__name__} cannot be written as JSON"
+    return f"messages cannot be written as JSON: {error}"
+
+
+def _with_tools(provider: Provider, parameters: JsonObject) -> JsonDict:
+    """Return *parameters* with `tools` and `tool_choice` in the provider's form.
+
+    Raises InvalidRequestError for tools that cannot be described, and for a choice that names none of them.
+    """
+    rest = {name: value for name, value in parameters.items() if name not in {"tools", "tool_choice"}}
+    given = parameters.get("tools")
+    tools = [] if given is None else tools_of(given)  # type: ignore[arg-type]  # tools_of checks the type
+    choice = parameters.get("tool_choice")
+    if isinstance(choice, str):
+        _check_choice(choice, [one.name if isinstance(one, Tool) else name_in(one) for one in tools])
+    if tools:
+        rest.update(provider.tool_parameters([_described(one) for one in tools]))
+    if choice is not None:
+        rest.update(provider.tool_choice(choice) if isinstance(choice, str) else {"tool_choice": choice})
+    return rest
+
+
+def _check_choice(choice: str, names: list[str | None]) -> None:
+    if not names:
+        raise InvalidRequestError(f"tool_choice={choice!r} without tools; pass tools=[…], or leave it out")
+    if choice not in TOOL_CHOICES and choice not in names:
+        known = ", ".join(repr(name) for name in (*TOOL_CHOICES, *names) if name)
+        raise InvalidRequestError(f"tool_choice={choice!r} is none of {known}")
+
+
+def _described(one: Tool | JsonObject) -> JsonObject:
+    """Return a tool in OpenAI's form; a description by hand unchanged."""
+    if not isinstance(one, Tool):
+        return one
+    function = {"name": one.name, "description": one.description, "parameters": one.parameters}
+    return {"type": "function", "function": function}
