@@ -248,9 +248,9 @@ def test_a_client_is_not_pickled() -> None:
 
 
 def test_a_model_that_is_no_slug_is_refused_at_once() -> None:
-    with pytest.raises(sa.InvalidRequestError, match="is no slug"):
+    with pytest.raises(sa.InvalidRequestError, match="is not a slug"):
         sa.SegmindClient("k", model="../x")
-    with pytest.raises(sa.InvalidRequestError, match="is no slug"):
+    with pytest.raises(sa.InvalidRequestError, match="is not a slug"):
         sa.SegmindClient("k").with_options(model="a b")
 
 

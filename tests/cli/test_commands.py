@@ -462,7 +462,7 @@ def test_classify_with_examples(tmp_path: Path) -> None:
         (["run", "ROWS", "-o", "out", "--max-in-flight", "0"], "greater than or equal to 1"),
         (["run", "ROWS", "-o", "out", "--prompt", "{", "--emulate"], "write {{ and }}"),
         (["run", "ROWS", "-o", "out", "--rpm", "-5", "--emulate"], "requests_per_minute=-5"),
-        (["run", "ROWS", "-o", "out", "--model", "a b", "--emulate"], "is no slug"),
+        (["run", "ROWS", "-o", "out", "--model", "a b", "--emulate"], "is not a slug"),
         (["run", "ROWS", "-o", "out.parquet.gz", "--emulate"], "Parquet is packed already"),
         (["classify", "ROWS", "-o", "out", "--labels", "one", "--emulate"], "at least two different"),
         (["nonsense"], "No such command"),
