@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ._images import formats as media
-from ._images.loading import Picture, Size
+from ._images.loading import SizeLimit, SourceImage
 from ._providers.answers import assistant_message, tool_message
 from .config import check_count
 from .errors import InvalidRequestError
@@ -63,21 +63,21 @@ def image(
     for name, value in (("max_side", max_side), ("max_pixels", max_pixels)):
         if value is not None:
             check_count(name, value, at_least=1)
-    size = Size(max_side, max_pixels)
+    size = SizeLimit(max_side, max_pixels)
     if isinstance(source, str) and media.is_web_url(source):
         if size:
             raise InvalidRequestError(
                 f"the image {source[:80]!r} is on the web, and cannot be made smaller here"
             )
-        return media.part_of_url(source)
+        return media.url_part(source)
     if isinstance(source, str) and media.is_data_url(source):
-        source = media.data_of(source)
+        source = media.data_in_url(source)
     if isinstance(source, bytes) and not size:
-        return media.part_of(source, "the image")
+        return media.image_part(source, "the image")
     if isinstance(source, str):
-        return Picture(Path(source), size)
+        return SourceImage(Path(source), size)
     if isinstance(source, bytes | Path) or hasattr(source, "thumbnail"):
-        return Picture(source, size)
+        return SourceImage(source, size)
     raise InvalidRequestError(
         f"the image is a {type(source).__name__}; give a path, bytes, a Pillow image or a URL"
     )

@@ -44,7 +44,7 @@ def count_tokens(messages: Messages, model: str = DEFAULT_MODEL) -> TokenCount:
     return TokenCount(counted, exact=not has_other_parts(messages))
 
 
-def check_window(model: str, messages: Messages, size: int) -> None:
+def check_context_window(model: str, messages: Messages, size: int) -> None:
     """Refuse a prompt that *model* certainly cannot take; *size* is that of its body in bytes.
 
     A token is at least a byte, so short bodies need no look. Without the counter only a text is refused

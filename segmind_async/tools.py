@@ -95,7 +95,7 @@ def tool(function: Callable[..., object], *, name: str | None = None, descriptio
     return Tool(called, description or summary_of(docstring), schema, function, model)
 
 
-def tools_of(given: Iterable[AnyTool]) -> list[Tool | JsonObject]:
+def as_tools(given: Iterable[AnyTool]) -> list[Tool | JsonObject]:
     """Describe what is a function and pass on the rest; raises InvalidRequestError, also for equal names."""
     if isinstance(given, str | bytes | Mapping) or not isinstance(given, Iterable):
         raise InvalidRequestError(f"tools is a {type(given).__name__}; give a list of functions")
@@ -116,7 +116,7 @@ def tools_of(given: Iterable[AnyTool]) -> list[Tool | JsonObject]:
 
 def runnable(given: Iterable[AnyTool]) -> list[Tool]:
     """Describe functions that are going to be run; raises InvalidRequestError, also for mere descriptions."""
-    found = tools_of(given)
+    found = as_tools(given)
     for one in found:
         if not isinstance(one, Tool):
             raise InvalidRequestError(

@@ -16,7 +16,7 @@ from segmind_async import (
     Timeouts,
 )
 from segmind_async._transport.aiohttp import WireRequest, WireResponse
-from segmind_async._wire.failures import Billing, Failure, Kind
+from segmind_async._wire.failures import Billing, Failure, FailureKind
 from segmind_async.emulator import Emulator
 from segmind_async.testing import Reply, ScriptedTransport
 
@@ -41,11 +41,11 @@ def status(code: int, text: str = "no", **headers: str) -> WireResponse:
 
 
 def lost() -> Failure:
-    return Failure(Kind.DISCONNECTED, "the connection was lost", Billing.IN_DOUBT)
+    return Failure(FailureKind.DISCONNECTED, "the connection was lost", Billing.IN_DOUBT)
 
 
 def unreachable() -> Failure:
-    return Failure(Kind.UNREACHABLE, "no connection", Billing.NOT_SENT)
+    return Failure(FailureKind.UNREACHABLE, "no connection", Billing.NOT_SENT)
 
 
 def always(reply: Reply) -> Callable[[WireRequest], Reply]:

@@ -14,9 +14,9 @@ from pydantic import BaseModel, Field
 from segmind_async import InvalidRequestError, Tool, tool
 from segmind_async.tools import (
     BadArgumentsError,
+    as_tools,
     is_async,
     runnable,
-    tools_of,
 )
 
 
@@ -209,7 +209,7 @@ def test_functions_tools_and_descriptions_stand_side_by_side() -> None:
     by_hand = {"type": "function", "function": {"name": "f", "parameters": {}}}
     own = {"type": "web_search"}
     made = tool(search, name="s")
-    got = tools_of([weather, made, by_hand, own, {"function": 5}])
+    got = as_tools([weather, made, by_hand, own, {"function": 5}])
     assert [one.name if isinstance(one, Tool) else one for one in got] == [
         "weather", "s", by_hand, own, {"function": 5}
     ]  # fmt: skip
@@ -236,7 +236,7 @@ def test_what_is_to_be_run_must_be_a_function() -> None:
 )
 def test_what_is_no_list_of_tools_is_refused(given: Any, says: str) -> None:
     with pytest.raises(InvalidRequestError, match=says):
-        tools_of(given)
+        as_tools(given)
 
 
 @pytest.mark.parametrize(

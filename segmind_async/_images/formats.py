@@ -28,7 +28,7 @@ _WEB = re.compile(r"https?://", re.I)
 _DATA = re.compile(r"data:image/[\w.+-]+;base64,", re.I | re.ASCII)
 
 
-class Look(NamedTuple):
+class ImageInfo(NamedTuple):
     """What the bytes of an image say of it."""
 
     media_type: str
@@ -66,7 +66,7 @@ def is_data_url(text: str) -> bool:
     return text[:5].lower() == "data:"
 
 
-def data_of(url: str) -> bytes:
+def data_in_url(url: str) -> bytes:
     """Return the bytes that a data URL holds; raises InvalidRequestError if it holds no base64 image."""
     begins = _DATA.match(url)
     if begins is None:
@@ -77,15 +77,15 @@ def data_of(url: str) -> bytes:
         raise InvalidRequestError(f"the image URL {url[:60]!r} holds no base64: {error}") from error
 
 
-def part_of_url(url: str) -> JsonObject:
+def url_part(url: str) -> JsonObject:
     """Return a URL as a part of a message, in OpenAI's form."""
     return {"type": "image_url", "image_url": {"url": url}}
 
 
-def part_of(data: bytes, name: str) -> JsonObject:
+def image_part(data: bytes, name: str) -> JsonObject:
     """Return an image whole, as a part of a message; raises InvalidRequestError for what is not taken."""
     check_size(len(data), name)
-    seen = look(data, name)
+    seen = inspect_image(data, name)
     if seen.animated:
         # OpenAI refuses them, Anthropic looks at the first frame only: paid, and not what was meant.
         raise InvalidRequestError(
@@ -96,16 +96,16 @@ def part_of(data: bytes, name: str) -> JsonObject:
         raise InvalidRequestError(
             f"{name} has {seen.width} × {seen.height} pixels, more than {MAX_IMAGE_SIDE} a side; {_SMALLER}"
         )
-    return part_of_url(f"data:{seen.media_type};base64,{base64.b64encode(data).decode('ascii')}")
+    return url_part(f"data:{seen.media_type};base64,{base64.b64encode(data).decode('ascii')}")
 
 
-def check_size(size: int, name: str, most: int = MAX_IMAGE_BYTES) -> None:
+def check_size(size: int, name: str, max_bytes: int = MAX_IMAGE_BYTES) -> None:
     """Refuse what is too long to be sent, or to be made smaller."""
-    if size > most:
-        raise InvalidRequestError(f"{name} has {size} bytes, more than {most}; {_SMALLER}")
+    if size > max_bytes:
+        raise InvalidRequestError(f"{name} has {size} bytes, more than {max_bytes}; {_SMALLER}")
 
 
-def look(data: bytes, name: str) -> Look:
+def inspect_image(data: bytes, name: str) -> ImageInfo:
     """Tell what an image is by its first bytes, whatever its name says, and whether all of it is there.
 
     Source: the formats' own specifications; PNG, JPEG, GIF and WebP are what providers take.
@@ -127,7 +127,7 @@ def look(data: bytes, name: str) -> Look:
 # The readers below return None for what is no such image, and run over the end of one that is cut off.
 
 
-def _png(data: bytes) -> Look | None:
+def _png(data: bytes) -> ImageInfo | None:
     if data[12:16] not in (b"IHDR", b""):
         return None
     width, height = struct.unpack_from(">II", data, 16)
@@ -135,7 +135,7 @@ def _png(data: bytes) -> Look | None:
     while kind != b"IEND":
         length, kind = struct.unpack_from(">I4s", data, at)
         at += 12 + length
-    return Look("image/png", width, height) if at <= len(data) else _cut_off()
+    return ImageInfo("image/png", width, height) if at <= len(data) else _cut_off()
 
 
 # Frame headers: the "start of frame" markers, among whose numbers three others stand.
@@ -144,8 +144,8 @@ _WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xD8)})
 _SOS, _EOI = 0xDA, b"\xff\xd9"
 
 
-def _jpeg(data: bytes) -> Look | None:
-    seen: Look | None = None
+def _jpeg(data: bytes) -> ImageInfo | None:
+    seen: ImageInfo | None = None
     at = 2
     while data[at] == 0xFF:
         marker = data[at + 1]
@@ -154,7 +154,7 @@ def _jpeg(data: bytes) -> Look | None:
             return seen if data.find(_EOI, at) >= 0 else _cut_off()
         if marker in _SOF:
             height, width = struct.unpack_from(">HH", data, at + 5)
-            seen = Look("image/jpeg", width, height)
+            seen = ImageInfo("image/jpeg", width, height)
         if marker == 0xFF:
             at += 1  # a fill byte
         elif marker in _WITHOUT_LENGTH:
@@ -171,14 +171,14 @@ def _cut_off() -> NoReturn:
 _FRAME, _EXTENSION, _TRAILER = 0x2C, 0x21, 0x3B
 
 
-def _gif(data: bytes) -> Look | None:
+def _gif(data: bytes) -> ImageInfo | None:
     width, height, flags = struct.unpack_from("<HHB", data, 6)
     frames = 0
     for kind in _gif_blocks(data, 13 + _colours(flags)):
         frames += kind == _FRAME
         if frames > 1:
             break
-    return Look("image/gif", width, height, frames > 1) if frames else None
+    return ImageInfo("image/gif", width, height, frames > 1) if frames else None
 
 
 def _gif_blocks(data: bytes, at: int) -> Iterator[int]:
@@ -197,7 +197,7 @@ def _colours(flags: int) -> int:
     return 3 << ((flags & 7) + 1) if flags & 0x80 else 0
 
 
-def _webp(data: bytes) -> Look | None:
+def _webp(data: bytes) -> ImageInfo | None:
     (size,) = struct.unpack_from("<I", data, 4)
     kind = data[8:16]
     if not kind.startswith(b"WEBP"):
@@ -207,13 +207,13 @@ def _webp(data: bytes) -> Look | None:
     if kind == b"WEBPVP8X":
         flags, *sides = struct.unpack_from("<B3xHBHB", data, 20)
         width, height = (low + (high << 16) + 1 for low, high in (sides[:2], sides[2:]))
-        return Look("image/webp", width, height, bool(flags & 0x02))
+        return ImageInfo("image/webp", width, height, bool(flags & 0x02))
     if kind == b"WEBPVP8L":
         (bits,) = struct.unpack_from("<I", data, 21)
-        return Look("image/webp", (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1)
+        return ImageInfo("image/webp", (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1)
     if kind == b"WEBPVP8 ":
         width, height = struct.unpack_from("<HH", data, 26)
-        return Look("image/webp", width & 0x3FFF, height & 0x3FFF)
+        return ImageInfo("image/webp", width & 0x3FFF, height & 0x3FFF)
     return None
 
 

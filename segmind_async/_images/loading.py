@@ -26,9 +26,9 @@ from .formats import (
     MAX_IMAGE_BYTES,
     LazyImage,
     check_size,
-    look,
-    part_of,
-    part_of_url,
+    image_part,
+    inspect_image,
+    url_part,
 )
 
 if TYPE_CHECKING:
@@ -46,11 +46,11 @@ MOST_KEPT = 64 * 1024 * 1024
 _JPEG_QUALITY = 90
 """Text in a photograph stays legible; files are about half as long as at 95."""
 
-PictureSource: TypeAlias = "Path | bytes | Image"
+ImageSource: TypeAlias = "Path | bytes | Image"
 
 
 @dataclass(frozen=True, slots=True)
-class Size:
+class SizeLimit:
     """How large an image may be at most; larger ones are made smaller. None: as large as it is."""
 
     side: int | None = None
@@ -66,7 +66,7 @@ class Size:
         return min(1.0, by_side, by_pixels)
 
 
-class _Bytes:
+class _CacheEntry:
     """The part that a source becomes, made once by whoever comes first."""
 
     __slots__ = ("__weakref__", "lock", "part")
@@ -76,21 +76,21 @@ class _Bytes:
         self.part: JsonObject | None = None
 
 
-class _Shelf:
+class _ImageCache:
     """What was read lately: kept a while for calls to come, and shared by pictures of one file."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._known: WeakValueDictionary[tuple[object, ...], _Bytes] = WeakValueDictionary()
-        self._kept: deque[tuple[_Bytes, int]] = deque()
+        self._known: WeakValueDictionary[tuple[object, ...], _CacheEntry] = WeakValueDictionary()
+        self._kept: deque[tuple[_CacheEntry, int]] = deque()
         self._size = 0
 
-    def of(self, key: tuple[object, ...]) -> _Bytes:
+    def of(self, key: tuple[object, ...]) -> _CacheEntry:
         """Return what all that are known by *key* share, as long as anybody holds it."""
         with self._lock:
-            return self._known.setdefault(key, _Bytes())
+            return self._known.setdefault(key, _CacheEntry())
 
-    def keep(self, held: _Bytes, size: int) -> None:
+    def keep(self, held: _CacheEntry, size: int) -> None:
         """Hold what was just read, and let go of the oldest as room is needed."""
         with self._lock:
             self._kept.append((held, size))
@@ -105,23 +105,23 @@ class _Shelf:
             self._size = 0
 
 
-shelf = _Shelf()
+cache = _ImageCache()
 
 
-class Picture(LazyImage):
+class SourceImage(LazyImage):
     """An image part that reads itself. Meanwhile it holds a URL that names its source."""
 
     __slots__ = ("_address", "_bytes", "_size", "_source")
 
-    def __init__(self, source: PictureSource, size: Size) -> None:
+    def __init__(self, source: ImageSource, size: SizeLimit) -> None:
         self._address = _address(source, size)
-        super().__init__(part_of_url(self._address))
+        super().__init__(url_part(self._address))
         self._source = source
         self._size = size
-        self._bytes: ref[_Bytes] | None = None
+        self._bytes: ref[_CacheEntry] | None = None
 
-    def __reduce__(self) -> tuple[type[Picture], tuple[PictureSource, Size]]:
-        return Picture, (self._source, self._size)
+    def __reduce__(self) -> tuple[type[SourceImage], tuple[ImageSource, SizeLimit]]:
+        return SourceImage, (self._source, self._size)
 
     @property
     def part(self) -> JsonObject | None:
@@ -129,16 +129,16 @@ class Picture(LazyImage):
         held = None if self._bytes is None else self._bytes()
         return None if held is None else held.part
 
-    def read(self) -> object:
+    def load(self) -> object:
         """Read, check and encode; blocks. The part is there at least as long as what is returned is held.
 
         Raises InvalidRequestError for what cannot be sent.
         """
-        held = (None if self._bytes is None else self._bytes()) or shelf.of(self._key())
+        held = (None if self._bytes is None else self._bytes()) or cache.of(self._key())
         with held.lock:
             if held.part is None:
                 held.part, size = self._made()
-                shelf.keep(held, size)
+                cache.keep(held, size)
         self._bytes = ref(held)
         return held
 
@@ -158,22 +158,22 @@ class Picture(LazyImage):
             source = _drawn(source, name, size)
         elif size:
             source = _shrunk(source, name, size)
-        return part_of(source, name), len(source) * 4 // 3
+        return image_part(source, name), len(source) * 4 // 3
 
 
-async def read_all(images: Sequence[LazyImage]) -> Sequence[object]:
+async def load_images(images: Sequence[LazyImage]) -> Sequence[object]:
     """Read images in a thread, one after the other; they are there as long as what is returned is held.
 
     If cancelled, the thread ends by itself: a disk that does not answer keeps no call from ending.
     """
     return [
-        await to_thread.run_sync(picture.read, abandon_on_cancel=True)
+        await to_thread.run_sync(picture.load, abandon_on_cancel=True)
         for picture in images
-        if isinstance(picture, Picture)
+        if isinstance(picture, SourceImage)
     ]
 
 
-def _address(source: PictureSource, size: Size) -> str:
+def _address(source: ImageSource, size: SizeLimit) -> str:
     """Return a URL that tells sources apart where requests are compared; it is never sent.
 
     A job knows its rows by what they ask, also after a restart: what is in memory is named by its content.
@@ -187,7 +187,7 @@ def _address(source: PictureSource, size: Size) -> str:
     return f"memory:{source.mode}-{source.width}-{blake2b(content, digest_size=16).hexdigest()}{wanted}"
 
 
-def _name(source: PictureSource) -> str:
+def _name(source: ImageSource) -> str:
     return f"the image {str(source)!r}" if isinstance(source, Path) else "the image"
 
 
@@ -202,20 +202,20 @@ def _stat(path: Path) -> Any:
     return about
 
 
-def _contents(path: Path, most: int) -> bytes:
-    check_size(_stat(path).st_size, _name(path), most)
+def _contents(path: Path, max_bytes: int) -> bytes:
+    check_size(_stat(path).st_size, _name(path), max_bytes)
     try:
         with path.open("rb") as file:
-            data = file.read(most + 1)
+            data = file.read(max_bytes + 1)
     except OSError as error:
         raise InvalidRequestError(f"{_name(path)} cannot be read: {error}") from error
-    check_size(len(data), _name(path), most)  # it may have grown meanwhile
+    check_size(len(data), _name(path), max_bytes)  # it may have grown meanwhile
     return data
 
 
-def _shrunk(data: bytes, name: str, size: Size) -> bytes:
+def _shrunk(data: bytes, name: str, size: SizeLimit) -> bytes:
     """Return an image that fits: the same bytes if it does already, else its first frame, made smaller."""
-    seen = look(data, name)
+    seen = inspect_image(data, name)
     if size.scale(seen.width, seen.height) == 1.0 and not seen.animated:
         return data
     pixels = seen.width * seen.height
@@ -233,7 +233,7 @@ def _shrunk(data: bytes, name: str, size: Size) -> bytes:
     return _by_pillow(name, decoded)
 
 
-def _drawn(frame: Image, name: str, size: Size) -> bytes:
+def _drawn(frame: Image, name: str, size: SizeLimit) -> bytes:
     """Return a picture that a program holds; a copy of it is used, so that it stays as it is."""
     return _by_pillow(name, lambda: _encoded(frame.copy(), frame.format, size))
 
@@ -249,7 +249,7 @@ def _by_pillow(name: str, work: Callable[[], bytes]) -> bytes:
         raise InvalidRequestError(f"{name} cannot be decoded: {error}") from error
 
 
-def _encoded(frame: Image, form: str | None, size: Size) -> bytes:
+def _encoded(frame: Image, form: str | None, size: SizeLimit) -> bytes:
     """Return a picture, small enough and upright, as JPEG if it was one, else as PNG. *frame* is used up."""
     from PIL import ImageOps  # noqa: PLC0415  # an extra
 

@@ -16,7 +16,7 @@ from pydantic_core import PydanticSerializationError, to_json
 from .._images.formats import ImagesNotLoadedError, LazyImage
 from ..errors import InvalidRequestError
 from ..models import JsonDict, JsonObject, Message, Messages
-from ..tools import Tool, name_in, tools_of
+from ..tools import Tool, as_tools, name_in
 from .base import TOOL_CHOICES, Provider
 from .openai_messages import image_url_of, parts_of, texts_of
 from .registry import provider_of
@@ -168,7 +168,7 @@ def _with_tools(provider: Provider, parameters: JsonObject) -> JsonDict:
     """
     rest = {name: value for name, value in parameters.items() if name not in {"tools", "tool_choice"}}
     given = parameters.get("tools")
-    tools = [] if given is None else tools_of(given)  # type: ignore[arg-type]  # tools_of checks the type
+    tools = [] if given is None else as_tools(given)  # type: ignore[arg-type]  # as_tools checks the type
     choice = parameters.get("tool_choice")
     if isinstance(choice, str):
         _check_choice(choice, [one.name if isinstance(one, Tool) else name_in(one) for one in tools])

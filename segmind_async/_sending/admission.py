@@ -36,7 +36,7 @@ from .._rate.throttle import StartTag, Throttle
 from .._wire.failures import (
     Billing,
     Failure,
-    Kind,
+    FailureKind,
     Resend,
 )
 from ..models import Statistics, WaitingFor
@@ -102,7 +102,7 @@ class Lease:
         admission = self.admission
         if self.state is State.IN_DOUBT:
             admission._ledger.doubt(self.hold, now)
-        elif failure.kind is Kind.OUT_OF_CREDITS:
+        elif failure.kind is FailureKind.OUT_OF_CREDITS:
             admission._ledger.refuse(self.hold, _units(failure.balance), _units(failure.needed), now)
         else:
             admission._ledger.release(self.hold)
@@ -316,7 +316,7 @@ class Admission:
             self.breaker.failed(now)
         if failure is None:
             self.throttle.answered(tag, now, well=True)
-        elif failure.kind is Kind.RATE_LIMITED:
+        elif failure.kind is FailureKind.RATE_LIMITED:
             self.throttle.refused(tag, now, failure.retry_after, self._ledger.in_flight)
         elif failure.status is None:
             self.throttle.abandoned(tag, now)

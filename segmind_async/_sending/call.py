@@ -17,7 +17,7 @@ from pydantic_core import to_json
 
 from .._hooks.trace import current_trace
 from .._images.formats import ImagesNotLoadedError, LazyImage
-from .._images.loading import read_all
+from .._images.loading import load_images
 from .._money.base import Price, Shortfall
 from .._money.estimates import predict_cost, template_of
 from .._money.units import ceil_units, credits_of, floor_units
@@ -30,7 +30,7 @@ from .._wire import response_headers
 from .._wire.failures import (
     Billing,
     Failure,
-    Kind,
+    FailureKind,
     Resend,
     refusal,
     unreadable,
@@ -48,7 +48,7 @@ from ..errors import (
 )
 from ..events import AttemptEnded, RetryPlanned
 from ..models import ChatCompletion, ChatRequest
-from ..tokens import check_window
+from ..tokens import check_context_window
 from .admission import (
     CallScope,
     Closed,
@@ -193,14 +193,14 @@ class Call:
 
     async def _read_images(self, request: ChatRequest, images: Sequence[LazyImage]) -> None:
         """Read what the messages only name, before a slot is taken."""
-        kept = await read_all(images)
+        kept = await load_images(images)
         body = self._encoded(request)
         del kept  # from here on the body holds them
         self._wire, self._unread = WireRequest(f"/{self._model}", body), None
 
     def _encoded(self, request: ChatRequest) -> bytes:
         body = encode(self._model, request.messages, request.parameters)
-        check_window(self._model, request.messages, len(body))
+        check_context_window(self._model, request.messages, len(body))
         return body
 
     async def _admitted(self) -> Lease:
@@ -310,9 +310,9 @@ class Call:
 
     def _verdict(self, failure: Failure) -> Retry | GiveUp:
         admission = self._service.admission
-        if failure.kind is Kind.RATE_LIMITED:
+        if failure.kind is FailureKind.RATE_LIMITED:
             self.tally.rate_limited += 1
-        elif failure.kind is Kind.OUT_OF_CREDITS and admission.in_flight == 0:
+        elif failure.kind is FailureKind.OUT_OF_CREDITS and admission.in_flight == 0:
             self._probes += 1
             if self._probes >= _PROBES:
                 return GiveUp()

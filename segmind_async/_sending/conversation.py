@@ -17,7 +17,7 @@ from .._providers.answers import finish_of, refusal_of
 from .._providers.base import Finish
 from .._providers.registry import provider_of
 from .._structured.prompting import request_after_invalid, request_with_shape
-from .._structured.shape import MisfitError, Shape, shape_of
+from .._structured.shape import Shape, ShapeMismatchError, shape_of
 from ..config import check_count
 from ..errors import (
     MAX_BODY,
@@ -100,7 +100,7 @@ class Conversation(Generic[T]):
             completion = await self._ask()
             try:
                 return self._fitting(completion)
-            except MisfitError as misfit:
+            except ShapeMismatchError as misfit:
                 problem = str(misfit)
             self._prepare_again(completion, problem)
 
@@ -119,7 +119,7 @@ class Conversation(Generic[T]):
         return completion
 
     def _fitting(self, completion: ChatCompletion) -> ChatCompletion[T]:
-        """Return the answer with its value; raises MisfitError if another one may fit."""
+        """Return the answer with its value; raises ShapeMismatchError if another one may fit."""
         ending = finish_of(completion.finish_reason, completion.raw)
         if ending is Finish.REFUSED:
             words = refusal_of(completion.raw) or completion.text or str(completion.finish_reason)
@@ -133,7 +133,7 @@ class Conversation(Generic[T]):
             )
         try:
             value = self._expected.shape.read(completion.text)
-        except MisfitError:
+        except ShapeMismatchError:
             raise
         except Exception as error:
             # A validator of the user's that fails by accident: no other answer repairs it.

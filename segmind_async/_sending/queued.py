@@ -24,7 +24,7 @@ from .._wire import response_headers
 from .._wire.failures import (
     Billing,
     Failure,
-    Kind,
+    FailureKind,
     Resend,
     unreadable,
 )
@@ -103,7 +103,7 @@ class QueuedTransport:
         got = await self._awaited(request, submitted, deadline, fresh=True)
         if got is None:
             lost = f"the service no longer knows the request it has queued as {submitted}"
-            return Failure(Kind.DISCONNECTED, lost, Billing.IN_DOUBT, request_id=submitted)
+            return Failure(FailureKind.DISCONNECTED, lost, Billing.IN_DOUBT, request_id=submitted)
         return got
 
     async def _awaited(
@@ -169,7 +169,7 @@ class QueuedTransport:
                 return got
             if clock() >= deadline:
                 late = f"no result of the queued request {id} in time; it may still be fetched"
-                return Failure(Kind.TIMED_OUT, late, Billing.IN_DOUBT, request_id=id)
+                return Failure(FailureKind.TIMED_OUT, late, Billing.IN_DOUBT, request_id=id)
             looks += 1
             pause = self._next_pause(looks, got)
 
@@ -197,7 +197,7 @@ class QueuedTransport:
         left = max(0.0, deadline - anyio.current_time())
         with anyio.move_on_after(left):
             return (await get(self._service, WireRequest(path, queued=True), Progress(left), self._read))[0]
-        return Failure(Kind.TIMED_OUT, "no look at a queued request in time", Billing.REFUSED)
+        return Failure(FailureKind.TIMED_OUT, "no look at a queued request in time", Billing.REFUSED)
 
     def _read(self, response: WireResponse) -> dict[str, object] | Failure:
         # A failed request answers with 422 and tells the rest in its body.

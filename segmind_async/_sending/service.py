@@ -16,7 +16,7 @@ from .._transport.aiohttp import Transport, WireRequest, WireResponse
 from .._wire import response_headers
 from .._wire.failures import (
     Failure,
-    Kind,
+    FailureKind,
     refusal,
     unreadable,
 )
@@ -125,7 +125,7 @@ async def get(
 def _read(service: Service, response: WireResponse) -> Balance | Failure:
     if response.status != 200:
         failure = refused(service, response)
-        nothing = failure.kind is Kind.NOT_FOUND and _NO_CREDITS in failure.message.lower()
+        nothing = failure.kind is FailureKind.NOT_FOUND and _NO_CREDITS in failure.message.lower()
         return Balance(response_headers.NOTHING, response_headers.NOTHING) if nothing else failure
     try:
         raw = read_object(response.body)

@@ -34,7 +34,7 @@ _MOST_FLAWS = 10
 _LONGEST_INPUT = 80
 
 
-class MisfitError(ValueError):
+class ShapeMismatchError(ValueError):
     """An answer does not have its shape; the message says where, in words made for the model."""
 
 
@@ -66,7 +66,7 @@ class Shape(Generic[T]):
     def read(self, text: str) -> T:
         """Return the value that a model's words stand for.
 
-        A code fence, or prose, around exactly one JSON value is tolerated. Raises MisfitError for what
+        A code fence, or prose, around exactly one JSON value is tolerated. Raises ShapeMismatchError for what
         does not fit, and whatever the type's own validators raise beyond ValueError.
         """
         text = text.strip().removeprefix("\ufeff")
@@ -77,12 +77,12 @@ class Shape(Generic[T]):
         if flaws[0]["type"] == "json_invalid":
             found = only_value(text)
             if found is None:
-                raise MisfitError(f"it is not one JSON value ({flaws[0]['msg']})")
+                raise ShapeMismatchError(f"it is not one JSON value ({flaws[0]['msg']})")
             try:
                 return self._validated(found)
             except ValidationError as error:
                 flaws = error.errors(include_url=False, include_context=False)
-        raise MisfitError(_told(flaws))
+        raise ShapeMismatchError(_told(flaws))
 
     def write(self, value: T) -> str:
         """Return a value as JSON."""

@@ -17,7 +17,7 @@ import aiohttp
 from .._wire.failures import (
     Billing,
     Failure,
-    Kind,
+    FailureKind,
     unreadable,
 )
 from ..config import Timeouts
@@ -179,7 +179,7 @@ class AiohttpTransport:
         headers = Headers(response.headers)
         if len(body) > self._max_bytes and response.status == 200:
             return unreadable(
-                f"the body is longer than {self._max_bytes} bytes", headers, body, Kind.TOO_LARGE
+                f"the body is longer than {self._max_bytes} bytes", headers, body, FailureKind.TOO_LARGE
             )
         return WireResponse(response.status, headers, body)
 
@@ -197,7 +197,7 @@ def _failure(error: aiohttp.ClientError | OSError) -> Failure:
     return Failure(kind, f"{what}: {error}" if str(error) else what, billing, cause=_without_frames(error))
 
 
-def _meaning(error: Exception) -> tuple[Kind, Billing, str]:
+def _meaning(error: Exception) -> tuple[FailureKind, Billing, str]:
     for types, kind, billing, what in _MEANINGS:
         if isinstance(error, types):
             return kind, billing, what
@@ -205,24 +205,24 @@ def _meaning(error: Exception) -> tuple[Kind, Billing, str]:
 
 
 # From the special to the general: the first that fits counts.
-_MEANINGS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], Kind, Billing, str], ...] = (
-    (aiohttp.ConnectionTimeoutError, Kind.TIMED_OUT, Billing.NOT_SENT, "no connection in time"),
+_MEANINGS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], FailureKind, Billing, str], ...] = (
+    (aiohttp.ConnectionTimeoutError, FailureKind.TIMED_OUT, Billing.NOT_SENT, "no connection in time"),
     (
         (aiohttp.ClientConnectorCertificateError, aiohttp.ServerFingerprintMismatch),
-        Kind.CERTIFICATE,
+        FailureKind.CERTIFICATE,
         Billing.NOT_SENT,
         "the server's certificate is not trusted",
     ),
     (
         (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError),
-        Kind.UNREACHABLE,
+        FailureKind.UNREACHABLE,
         Billing.NOT_SENT,
         "no connection",
     ),
-    (TimeoutError, Kind.TIMED_OUT, Billing.IN_DOUBT, "no answer in time"),
-    (aiohttp.ClientResponseError, Kind.UNREADABLE, Billing.IN_DOUBT, "the answer is no HTTP"),
-    (aiohttp.ClientPayloadError, Kind.DISCONNECTED, Billing.IN_DOUBT, "the answer was cut or damaged"),
-    ((aiohttp.ClientError, OSError), Kind.DISCONNECTED, Billing.IN_DOUBT, "the connection was lost"),
+    (TimeoutError, FailureKind.TIMED_OUT, Billing.IN_DOUBT, "no answer in time"),
+    (aiohttp.ClientResponseError, FailureKind.UNREADABLE, Billing.IN_DOUBT, "the answer is no HTTP"),
+    (aiohttp.ClientPayloadError, FailureKind.DISCONNECTED, Billing.IN_DOUBT, "the answer was cut or damaged"),
+    ((aiohttp.ClientError, OSError), FailureKind.DISCONNECTED, Billing.IN_DOUBT, "the connection was lost"),
 )
 
 

@@ -18,7 +18,7 @@ from .json import UnreadableError, read_object
 from .response_headers import credits_in
 
 
-class Kind(Enum):
+class FailureKind(Enum):
     """What went wrong, as far as it decides what to do next."""
 
     BAD_REQUEST = auto()
@@ -69,45 +69,45 @@ class Resend(Enum):
     """When a completion or a top-up leaves more on the account."""
 
 
-_RULES: Mapping[Kind, tuple[type[SegmindError], Resend]] = {
-    Kind.BAD_REQUEST: (errors.BadRequestError, Resend.NEVER),
-    Kind.NOT_FOUND: (errors.NotFoundError, Resend.NEVER),
-    Kind.RETIRED: (errors.ModelRetiredError, Resend.NEVER),
-    Kind.UNAUTHENTICATED: (errors.AuthenticationError, Resend.NEVER),
-    Kind.FORBIDDEN: (errors.PermissionDeniedError, Resend.NEVER),
-    Kind.OUT_OF_CREDITS: (errors.InsufficientCreditsError, Resend.WHEN_FUNDED),
-    Kind.SPEND_LIMIT: (errors.SpendLimitError, Resend.NEVER),
-    Kind.RATE_LIMITED: (errors.RateLimitError, Resend.WHEN_OPEN),
-    Kind.SERVER_ERROR: (errors.ServerError, Resend.RARELY),
-    Kind.UNAVAILABLE: (errors.ServerError, Resend.YES),
-    Kind.REFUSED_FOR_GOOD: (errors.InvalidResponseError, Resend.NEVER),
-    Kind.UNREACHABLE: (errors.APIConnectionError, Resend.YES),
-    Kind.DISCONNECTED: (errors.APIConnectionError, Resend.YES),
-    Kind.TIMED_OUT: (errors.APITimeoutError, Resend.YES),
-    Kind.CERTIFICATE: (errors.APIConnectionError, Resend.NEVER),
-    Kind.UNREADABLE: (errors.InvalidResponseError, Resend.YES),
-    Kind.TOO_LARGE: (errors.InvalidResponseError, Resend.NEVER),
+_RULES: Mapping[FailureKind, tuple[type[SegmindError], Resend]] = {
+    FailureKind.BAD_REQUEST: (errors.BadRequestError, Resend.NEVER),
+    FailureKind.NOT_FOUND: (errors.NotFoundError, Resend.NEVER),
+    FailureKind.RETIRED: (errors.ModelRetiredError, Resend.NEVER),
+    FailureKind.UNAUTHENTICATED: (errors.AuthenticationError, Resend.NEVER),
+    FailureKind.FORBIDDEN: (errors.PermissionDeniedError, Resend.NEVER),
+    FailureKind.OUT_OF_CREDITS: (errors.InsufficientCreditsError, Resend.WHEN_FUNDED),
+    FailureKind.SPEND_LIMIT: (errors.SpendLimitError, Resend.NEVER),
+    FailureKind.RATE_LIMITED: (errors.RateLimitError, Resend.WHEN_OPEN),
+    FailureKind.SERVER_ERROR: (errors.ServerError, Resend.RARELY),
+    FailureKind.UNAVAILABLE: (errors.ServerError, Resend.YES),
+    FailureKind.REFUSED_FOR_GOOD: (errors.InvalidResponseError, Resend.NEVER),
+    FailureKind.UNREACHABLE: (errors.APIConnectionError, Resend.YES),
+    FailureKind.DISCONNECTED: (errors.APIConnectionError, Resend.YES),
+    FailureKind.TIMED_OUT: (errors.APITimeoutError, Resend.YES),
+    FailureKind.CERTIFICATE: (errors.APIConnectionError, Resend.NEVER),
+    FailureKind.UNREADABLE: (errors.InvalidResponseError, Resend.YES),
+    FailureKind.TOO_LARGE: (errors.InvalidResponseError, Resend.NEVER),
 }
 
 _BY_STATUS = {
-    401: Kind.UNAUTHENTICATED,
-    402: Kind.OUT_OF_CREDITS,
-    403: Kind.FORBIDDEN,
-    404: Kind.NOT_FOUND,
-    408: Kind.UNAVAILABLE,
-    410: Kind.RETIRED,
-    425: Kind.UNAVAILABLE,
-    429: Kind.RATE_LIMITED,
-    500: Kind.SERVER_ERROR,
-    **dict.fromkeys((502, 503, 504, 520, 521, 522, 523, 524, 529), Kind.UNAVAILABLE),
+    401: FailureKind.UNAUTHENTICATED,
+    402: FailureKind.OUT_OF_CREDITS,
+    403: FailureKind.FORBIDDEN,
+    404: FailureKind.NOT_FOUND,
+    408: FailureKind.UNAVAILABLE,
+    410: FailureKind.RETIRED,
+    425: FailureKind.UNAVAILABLE,
+    429: FailureKind.RATE_LIMITED,
+    500: FailureKind.SERVER_ERROR,
+    **dict.fromkeys((502, 503, 504, 520, 521, 522, 523, 524, 529), FailureKind.UNAVAILABLE),
 }
 
 # Status 406 has four causes, told apart by nothing but the text. The order decides: the text on a
 # spend limit speaks of credits too. A text that names none of them is about a parameter's value.
 _CAUSES_OF_406 = (
-    (re.compile(r"content[ -]?type", re.I), Kind.BAD_REQUEST),
-    (re.compile(r"spend(ing)? (limit|cap)|(team|member).{0,40} (limit|cap)", re.I), Kind.SPEND_LIMIT),
-    (re.compile(r"credit|balance|insufficient|funds|top[ -]?up|\A\s*\Z", re.I), Kind.OUT_OF_CREDITS),
+    (re.compile(r"content[ -]?type", re.I), FailureKind.BAD_REQUEST),
+    (re.compile(r"spend(ing)? (limit|cap)|(team|member).{0,40} (limit|cap)", re.I), FailureKind.SPEND_LIMIT),
+    (re.compile(r"credit|balance|insufficient|funds|top[ -]?up|\A\s*\Z", re.I), FailureKind.OUT_OF_CREDITS),
 )
 
 _AMOUNT = r"\D{0,40}?([0-9][0-9.]*(?:[eE][+-]?[0-9]+)?)"
@@ -119,7 +119,7 @@ _NEEDED = re.compile(rf"(?:need|requir|cost|estimate)\w*{_AMOUNT}", re.I)
 class Failure:
     """One failed attempt."""
 
-    kind: Kind
+    kind: FailureKind
     message: str
     billing: Billing
     status: int | None = None
@@ -156,7 +156,7 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes, retry_after: f
     """Read an answer with any status but 200. *headers* have lower-case names."""
     text = error_text(body)
     kind = _kind_of(status, text)
-    out_of_credits = kind is Kind.OUT_OF_CREDITS
+    out_of_credits = kind is FailureKind.OUT_OF_CREDITS
     return Failure(
         kind=kind,
         message=f"HTTP {status}: {text}" if text else f"HTTP {status}",
@@ -171,7 +171,9 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes, retry_after: f
     )
 
 
-def unreadable(reason: str, headers: Mapping[str, str], body: bytes, kind: Kind = Kind.UNREADABLE) -> Failure:
+def unreadable(
+    reason: str, headers: Mapping[str, str], body: bytes, kind: FailureKind = FailureKind.UNREADABLE
+) -> Failure:
     """Describe a 200 whose body is no answer: it may have been billed."""
     return Failure(
         kind=kind,
@@ -184,13 +186,15 @@ def unreadable(reason: str, headers: Mapping[str, str], body: bytes, kind: Kind 
     )
 
 
-def _kind_of(status: int, text: str) -> Kind:
+def _kind_of(status: int, text: str) -> FailureKind:
     if status == 406:
-        return next((kind for pattern, kind in _CAUSES_OF_406 if pattern.search(text)), Kind.BAD_REQUEST)
+        return next(
+            (kind for pattern, kind in _CAUSES_OF_406 if pattern.search(text)), FailureKind.BAD_REQUEST
+        )
     known = _BY_STATUS.get(status)
     if known is not None:
         return known
-    return Kind.BAD_REQUEST if 400 <= status < 500 else Kind.REFUSED_FOR_GOOD
+    return FailureKind.BAD_REQUEST if 400 <= status < 500 else FailureKind.REFUSED_FOR_GOOD
 
 
 def error_text(body: bytes) -> str:

@@ -18,7 +18,7 @@ from segmind_async import (
     user,
 )
 from segmind_async._agents.schema_tools import ViaSchema
-from segmind_async._structured.shape import MisfitError, shape_of
+from segmind_async._structured.shape import ShapeMismatchError, shape_of
 
 
 class Place(BaseModel):
@@ -107,7 +107,7 @@ def test_an_answer_calls_nothing() -> None:
     ],
 )  # fmt: skip
 def test_what_fits_no_turn_is_told(turn: dict[str, Any], says: str) -> None:
-    with pytest.raises(MisfitError, match=says):
+    with pytest.raises(ShapeMismatchError, match=says):
         answered(**turn)
 
 

@@ -13,54 +13,54 @@ from hypothesis import strategies as st
 from segmind_async import InvalidRequestError
 from segmind_async._images import formats as media
 from segmind_async._images.formats import (
+    ImageInfo,
     LazyImage,
-    Look,
-    data_of,
-    look,
-    part_of,
+    data_in_url,
+    image_part,
+    inspect_image,
 )
 from tests.pictures import claimed, drawn
 
 PICTURES = {
-    "png": (drawn("PNG"), Look("image/png", 40, 30)),
-    "png-grey": (drawn("PNG", mode="L"), Look("image/png", 40, 30)),
-    "png-moving": (drawn("PNG", frames=3), Look("image/png", 40, 30)),
-    "jpeg": (drawn("JPEG"), Look("image/jpeg", 40, 30)),
-    "jpeg-progressive": (drawn("JPEG", progressive=True), Look("image/jpeg", 40, 30)),
-    "jpeg-with-exif": (drawn("JPEG", exif=b"Exif\0\0" + b"\xff\xd9" * 40), Look("image/jpeg", 40, 30)),
-    "gif": (drawn("GIF"), Look("image/gif", 40, 30)),
-    "gif-with-a-comment": (drawn("GIF", comment=b"a" * 300), Look("image/gif", 40, 30)),
-    "gif-moving": (drawn("GIF", frames=3), Look("image/gif", 40, 30, animated=True)),
-    "webp": (drawn("WEBP"), Look("image/webp", 40, 30)),
-    "webp-lossless": (drawn("WEBP", lossless=True), Look("image/webp", 40, 30)),
-    "webp-large": (drawn("WEBP", (40, 5000), exif=b"Exif\0\0"), Look("image/webp", 40, 5000)),
-    "webp-moving": (drawn("WEBP", frames=3), Look("image/webp", 40, 30, animated=True)),
+    "png": (drawn("PNG"), ImageInfo("image/png", 40, 30)),
+    "png-grey": (drawn("PNG", mode="L"), ImageInfo("image/png", 40, 30)),
+    "png-moving": (drawn("PNG", frames=3), ImageInfo("image/png", 40, 30)),
+    "jpeg": (drawn("JPEG"), ImageInfo("image/jpeg", 40, 30)),
+    "jpeg-progressive": (drawn("JPEG", progressive=True), ImageInfo("image/jpeg", 40, 30)),
+    "jpeg-with-exif": (drawn("JPEG", exif=b"Exif\0\0" + b"\xff\xd9" * 40), ImageInfo("image/jpeg", 40, 30)),
+    "gif": (drawn("GIF"), ImageInfo("image/gif", 40, 30)),
+    "gif-with-a-comment": (drawn("GIF", comment=b"a" * 300), ImageInfo("image/gif", 40, 30)),
+    "gif-moving": (drawn("GIF", frames=3), ImageInfo("image/gif", 40, 30, animated=True)),
+    "webp": (drawn("WEBP"), ImageInfo("image/webp", 40, 30)),
+    "webp-lossless": (drawn("WEBP", lossless=True), ImageInfo("image/webp", 40, 30)),
+    "webp-large": (drawn("WEBP", (40, 5000), exif=b"Exif\0\0"), ImageInfo("image/webp", 40, 5000)),
+    "webp-moving": (drawn("WEBP", frames=3), ImageInfo("image/webp", 40, 30, animated=True)),
 }
 EACH = pytest.mark.parametrize(("data", "seen"), PICTURES.values(), ids=PICTURES)
 
 
 @EACH
-def test_type_and_size_stand_in_the_bytes(data: bytes, seen: Look) -> None:
-    assert look(data, "x.bmp") == seen
-    assert look(data + b"rubbish behind it", "x.bmp") == seen
+def test_type_and_size_stand_in_the_bytes(data: bytes, seen: ImageInfo) -> None:
+    assert inspect_image(data, "x.bmp") == seen
+    assert inspect_image(data + b"rubbish behind it", "x.bmp") == seen
 
 
 @EACH
-def test_no_beginning_of_an_image_passes_for_one(data: bytes, seen: Look) -> None:
+def test_no_beginning_of_an_image_passes_for_one(data: bytes, seen: ImageInfo) -> None:
     # All but the trailer of a GIF is a whole GIF, and two frames are enough to know that it moves.
     ends = len(data) - (seen.media_type == "image/gif")
     for length in range(0, ends, max(1, ends // 200)):
         if seen.animated and length > ends // 3:
             continue
         with pytest.raises(InvalidRequestError, match=r"that is cut off|is empty|begins with|and is none"):
-            look(data[:length], "x")
+            inspect_image(data[:length], "x")
 
 
 @EACH
-def test_a_cut_is_called_a_cut(data: bytes, seen: Look) -> None:
+def test_a_cut_is_called_a_cut(data: bytes, seen: ImageInfo) -> None:
     if not seen.animated:
         with pytest.raises(InvalidRequestError, match=r"x is a (PNG|JPEG|GIF|WebP) image that is cut off"):
-            look(data[: len(data) * 2 // 3], "x")
+            inspect_image(data[: len(data) * 2 // 3], "x")
 
 
 @given(st.sampled_from([data for data, _ in PICTURES.values()]), st.data())
@@ -69,7 +69,7 @@ def test_damage_raises_nothing_but_a_refusal(data: bytes, draws: st.DataObject) 
     for _ in range(draws.draw(st.integers(1, 8))):
         damaged[draws.draw(st.integers(0, len(damaged) - 1))] = draws.draw(st.integers(0, 255))
     with contextlib.suppress(InvalidRequestError):
-        look(bytes(damaged), "x")
+        inspect_image(bytes(damaged), "x")
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_damage_raises_nothing_but_a_refusal(data: bytes, draws: st.DataObject) 
 )  # fmt: skip
 def test_what_is_no_image(data: bytes, says: str) -> None:
     with pytest.raises(InvalidRequestError, match=says):
-        look(data, "x")
+        inspect_image(data, "x")
 
 
 @pytest.mark.parametrize(
@@ -103,15 +103,15 @@ def test_what_is_no_image(data: bytes, says: str) -> None:
 )  # fmt: skip
 def test_what_providers_do_not_take_is_refused_with_the_way_out(data: bytes, says: str) -> None:
     with pytest.raises(InvalidRequestError, match=says):
-        part_of(data, "x")
+        image_part(data, "x")
 
 
 def test_an_image_becomes_a_url_that_holds_it() -> None:
     data = drawn("PNG")
     url = f"data:image/png;base64,{base64.b64encode(data).decode()}"
-    assert part_of(data, "x") == {"type": "image_url", "image_url": {"url": url}}
-    assert data_of(url) == data
-    assert part_of(claimed(8000, 8000), "x")
+    assert image_part(data, "x") == {"type": "image_url", "image_url": {"url": url}}
+    assert data_in_url(url) == data
+    assert image_part(claimed(8000, 8000), "x")
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_an_image_becomes_a_url_that_holds_it() -> None:
 def test_urls_that_hold_no_image(url: str, says: str) -> None:
     assert media.is_data_url(url)
     with pytest.raises(InvalidRequestError, match=says):
-        data_of(url)
+        data_in_url(url)
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,8 @@ from pydantic_core import from_json
 
 import segmind_async as sa
 from segmind_async._images import loading as _pictures
-from segmind_async._images.formats import part_of
-from segmind_async._images.loading import Picture
+from segmind_async._images.formats import image_part
+from segmind_async._images.loading import SourceImage
 from segmind_async.testing import ScriptedTransport, answer
 from tests.pictures import claimed, drawn, opened
 from tests.support import client
@@ -28,7 +28,7 @@ from tests.support import client
 
 @pytest.fixture(autouse=True)
 def _nothing_kept_from_before() -> None:
-    _pictures.shelf.clear()
+    _pictures.cache.clear()
 
 
 def sent(transport: ScriptedTransport, number: int = -1) -> str:
@@ -38,8 +38,8 @@ def sent(transport: ScriptedTransport, number: int = -1) -> str:
 
 def shown(part: Any) -> str:
     """Return the URL of an image's part, read if it has to be."""
-    if isinstance(part, Picture):
-        part.read()
+    if isinstance(part, SourceImage):
+        part.load()
         part = part.part
     return str(part["image_url"]["url"])
 
@@ -238,9 +238,9 @@ async def test_a_thousand_calls_read_and_encode_one_picture_once(
 
     def counted(data: bytes, name: str) -> Any:
         made.append(name)
-        return part_of(data, name)
+        return image_part(data, name)
 
-    monkeypatch.setattr(_pictures, "part_of", counted)
+    monkeypatch.setattr(_pictures, "image_part", counted)
     message = sa.user("?", sa.image(path))
     transport = ScriptedTransport(otherwise=lambda _request: answer("a dot"))
     async with client(transport) as c:
@@ -277,7 +277,7 @@ async def test_very_many_pictures_do_not_stay_in_memory(
         # Each message holds two: one may be let go of while the other is read.
         rows = await c.chat_many([sa.user("?", one, two)] for one, two in itertools.pairwise(pictures))
         assert [row.status for row in rows] == ["ok"] * 49
-        assert sum(isinstance(one, Picture) and one.part is not None for one in pictures) == 3
+        assert sum(isinstance(one, SourceImage) and one.part is not None for one in pictures) == 3
         sizes = {opened(sent(transport, n)).size for n in range(49)}
         assert sizes == {(40, 30 + n) for n in range(49)}
         await c.chat([sa.user("again", pictures[0])])
@@ -340,16 +340,16 @@ async def test_an_image_takes_no_slot_while_it_is_read(tmp_path: Path) -> None:
     path = written(tmp_path / "a.png", drawn("PNG"))
     seen: list[int] = []
     picture = sa.image(path)
-    assert isinstance(picture, Picture)
+    assert isinstance(picture, SourceImage)
     async with client(limits=sa.Limits(max_in_flight=1)) as c:
-        read = Picture.read
+        read = SourceImage.load
 
-        def watched(self: Picture) -> None:
+        def watched(self: SourceImage) -> None:
             seen.append(c.statistics().in_flight)
             read(self)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(Picture, "read", watched)
+            patch.setattr(SourceImage, "load", watched)
             await c.chat([sa.user("?", picture)])
     assert seen == [0]
 

@@ -17,7 +17,7 @@ from segmind_async import (
     user,
 )
 from segmind_async._images.formats import ImagesNotLoadedError
-from segmind_async._images.loading import Picture
+from segmind_async._images.loading import SourceImage
 from segmind_async._providers.registry import check_slug, provider_of
 from segmind_async._providers.requests import encode
 from tests.pictures import claimed
@@ -116,12 +116,12 @@ def test_a_lazy_image_is_reported_until_it_is_loaded_and_then_sent_like_any_othe
     path = tmp_path / "a.png"
     path.write_bytes(PNG)
     picture = image(path)
-    assert isinstance(picture, Picture)
+    assert isinstance(picture, SourceImage)
     talk = [user("hi"), user("what is it?", picture, image(PNG)), assistant("a dot")]
     with pytest.raises(ImagesNotLoadedError) as caught:
         encode(model, talk, {})
     assert caught.value.images == [picture]
-    picture.read()
+    picture.load()
     assert body(model, talk) == body(model, [talk[0], user("what is it?", image(PNG), image(PNG)), talk[2]])
 
 

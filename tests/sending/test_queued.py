@@ -12,7 +12,7 @@ from pydantic_core import to_json
 import segmind_async as sa
 from segmind_async._sending.queued import QueuedTransport
 from segmind_async._transport.aiohttp import WireRequest, WireResponse
-from segmind_async._wire.failures import Billing, Failure, Kind
+from segmind_async._wire.failures import Billing, Failure, FailureKind
 from segmind_async.emulator import Emulator, faults
 from segmind_async.testing import ScriptedTransport
 from tests.support import KEY, client
@@ -151,7 +151,7 @@ async def test_out_of_time_the_id_is_kept_and_nothing_is_asked_again() -> None:
         kept = Kept()
         got = await queued(opened, kept).send(REQUEST, 30.0)
         assert isinstance(got, Failure)
-        assert (got.kind, got.billing) == (Kind.TIMED_OUT, Billing.IN_DOUBT)
+        assert (got.kind, got.billing) == (FailureKind.TIMED_OUT, Billing.IN_DOUBT)
         assert kept.ids[0] in got.message
         assert 30.0 <= anyio.current_time() < 31.0
         assert kept.gone == []
@@ -180,7 +180,7 @@ async def test_an_id_that_vanishes_is_in_doubt() -> None:
         emulator.script_looks(*[404] * 30)
         got = await queued(opened, Kept()).send(REQUEST, 600.0)
         assert isinstance(got, Failure)
-        assert (got.kind, got.billing) == (Kind.DISCONNECTED, Billing.IN_DOUBT)
+        assert (got.kind, got.billing) == (FailureKind.DISCONNECTED, Billing.IN_DOUBT)
         assert "no longer knows" in got.message
 
 
@@ -193,7 +193,7 @@ async def test_a_receipt_without_a_usable_id_is_in_doubt(body: bytes) -> None:
     async with client(ScriptedTransport([WireResponse(200, {}, body)])) as scripted:
         got = await queued(scripted, kept).send(REQUEST, 600.0)
     assert isinstance(got, Failure)
-    assert (got.kind, got.billing, kept.ids) == (Kind.UNREADABLE, Billing.IN_DOUBT, [])
+    assert (got.kind, got.billing, kept.ids) == (FailureKind.UNREADABLE, Billing.IN_DOUBT, [])
 
 
 async def test_an_id_is_kept_although_the_waiting_for_it_is_cancelled() -> None:
@@ -239,7 +239,7 @@ async def test_a_deadline_holds_while_the_gate_is_closed() -> None:
         emulator.script_looks(*[429] * 10)
         got = await queued(opened, Kept()).send(REQUEST, 10.0)
         assert isinstance(got, Failure)
-        assert got.kind is Kind.TIMED_OUT
+        assert got.kind is FailureKind.TIMED_OUT
         assert 10.0 <= anyio.current_time() < 10.5
 
 

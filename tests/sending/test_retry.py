@@ -14,12 +14,12 @@ from segmind_async._sending.retry import (
     RetryBudget,
     decide,
 )
-from segmind_async._wire.failures import Billing, Failure, Kind
+from segmind_async._wire.failures import Billing, Failure, FailureKind
 
 POLICY = RetryPolicy()
 
 
-def failure(kind: Kind, *, doubt: bool = False, told: float | None = None) -> Failure:
+def failure(kind: FailureKind, *, doubt: bool = False, told: float | None = None) -> Failure:
     return Failure(kind, "x", Billing.IN_DOUBT if doubt else Billing.REFUSED, retry_after=told)
 
 
@@ -30,53 +30,61 @@ def progress(**fields: float) -> Progress:
 @pytest.mark.parametrize(
     ("failed", "so_far", "expected"),
     [
-        pytest.param(failure(Kind.BAD_REQUEST), progress(), GiveUp(), id="never"),
-        pytest.param(failure(Kind.CERTIFICATE), progress(), GiveUp(), id="certificate"),
-        pytest.param(failure(Kind.UNAVAILABLE), progress(), Retry(0, 0.5), id="first wait"),
-        pytest.param(failure(Kind.UNAVAILABLE), progress(retries=1), Retry(0, 1), id="doubled"),
-        pytest.param(failure(Kind.UNAVAILABLE), progress(retries=2), Retry(0, 2), id="doubled again"),
-        pytest.param(failure(Kind.UNAVAILABLE, told=7), progress(), Retry(7, 0.1 * 7), id="told"),
+        pytest.param(failure(FailureKind.BAD_REQUEST), progress(), GiveUp(), id="never"),
+        pytest.param(failure(FailureKind.CERTIFICATE), progress(), GiveUp(), id="certificate"),
+        pytest.param(failure(FailureKind.UNAVAILABLE), progress(), Retry(0, 0.5), id="first wait"),
+        pytest.param(failure(FailureKind.UNAVAILABLE), progress(retries=1), Retry(0, 1), id="doubled"),
+        pytest.param(failure(FailureKind.UNAVAILABLE), progress(retries=2), Retry(0, 2), id="doubled again"),
+        pytest.param(failure(FailureKind.UNAVAILABLE, told=7), progress(), Retry(7, 0.1 * 7), id="told"),
         pytest.param(
-            failure(Kind.UNAVAILABLE, told=70), progress(), Retry(70, 1), id="at most a second on top"
+            failure(FailureKind.UNAVAILABLE, told=70), progress(), Retry(70, 1), id="at most a second on top"
         ),
         pytest.param(
-            failure(Kind.RATE_LIMITED), progress(retries=99), Retry(0, 0), id="429 uses up no retries"
+            failure(FailureKind.RATE_LIMITED), progress(retries=99), Retry(0, 0), id="429 uses up no retries"
         ),
-        pytest.param(failure(Kind.RATE_LIMITED, told=9), progress(), Retry(9, 0.9), id="429 told"),
+        pytest.param(failure(FailureKind.RATE_LIMITED, told=9), progress(), Retry(9, 0.9), id="429 told"),
         pytest.param(
-            failure(Kind.OUT_OF_CREDITS), progress(retries=99), Retry(0, 0), id="the ledger says when"
+            failure(FailureKind.OUT_OF_CREDITS), progress(retries=99), Retry(0, 0), id="the ledger says when"
         ),
-        pytest.param(failure(Kind.SERVER_ERROR), progress(), Retry(0, 0.5), id="500 once"),
-        pytest.param(failure(Kind.TIMED_OUT, doubt=True), progress(), Retry(0, 0.5), id="in doubt once"),
+        pytest.param(failure(FailureKind.SERVER_ERROR), progress(), Retry(0, 0.5), id="500 once"),
         pytest.param(
-            failure(Kind.SERVER_ERROR),
+            failure(FailureKind.TIMED_OUT, doubt=True), progress(), Retry(0, 0.5), id="in doubt once"
+        ),
+        pytest.param(
+            failure(FailureKind.SERVER_ERROR),
             progress(server_errors=1, retries=1),
             GiveUp("a repeated 500 usually is a bad parameter"),
             id="500 twice",
         ),
         pytest.param(
-            failure(Kind.TIMED_OUT, doubt=True),
+            failure(FailureKind.TIMED_OUT, doubt=True),
             progress(in_doubt=1, retries=1),
             GiveUp("it may have been billed, and resend_in_doubt=1"),
             id="in doubt twice",
         ),
         pytest.param(
-            failure(Kind.UNAVAILABLE), progress(retries=3), GiveUp("retries=3 are used up"), id="used up"
+            failure(FailureKind.UNAVAILABLE),
+            progress(retries=3),
+            GiveUp("retries=3 are used up"),
+            id="used up",
         ),
         pytest.param(
-            failure(Kind.RATE_LIMITED, told=121),
+            failure(FailureKind.RATE_LIMITED, told=121),
             progress(),
             GiveUp("the server asks to wait 121 s, more than max_retry_after=120"),
             id="asks too much",
         ),
         pytest.param(
-            failure(Kind.UNAVAILABLE, told=10),
+            failure(FailureKind.UNAVAILABLE, told=10),
             progress(total=12, used=2),
             GiveUp("timeouts.total=12 leaves no time for another attempt"),
             id="no time",
         ),
         pytest.param(
-            failure(Kind.UNAVAILABLE, told=10), progress(total=12.1, used=2), Retry(10, 1), id="just in time"
+            failure(FailureKind.UNAVAILABLE, told=10),
+            progress(total=12.1, used=2),
+            Retry(10, 1),
+            id="just in time",
         ),
     ],
 )
@@ -88,7 +96,7 @@ def test_waits_grow_to_the_cap_and_never_overflow() -> None:
     policy = RetryPolicy(retries=10_000)
     waits = []
     for retries in (0, 1, 4, 5, 60, 9_999):
-        decision = decide(failure(Kind.UNAVAILABLE), progress(retries=retries), policy, RetryBudget())
+        decision = decide(failure(FailureKind.UNAVAILABLE), progress(retries=retries), policy, RetryBudget())
         assert isinstance(decision, Retry)
         waits.append(decision.spread)
     assert waits == [0.5, 1, 8, 8, 8, 8]
@@ -97,10 +105,10 @@ def test_waits_grow_to_the_cap_and_never_overflow() -> None:
 def test_what_each_kind_uses_up() -> None:
     so_far = progress()
     for failed in (
-        failure(Kind.RATE_LIMITED),
-        failure(Kind.OUT_OF_CREDITS),
-        failure(Kind.SERVER_ERROR),
-        failure(Kind.TIMED_OUT, doubt=True),
+        failure(FailureKind.RATE_LIMITED),
+        failure(FailureKind.OUT_OF_CREDITS),
+        failure(FailureKind.SERVER_ERROR),
+        failure(FailureKind.TIMED_OUT, doubt=True),
     ):
         so_far.failed(failed)
     assert (so_far.retries, so_far.server_errors, so_far.in_doubt) == (2, 1, 1)
@@ -112,14 +120,14 @@ def test_the_budget_bounds_retries_of_a_dead_service() -> None:
     for _ in range(1000):
         budget.called()
     granted = 0
-    while not isinstance(decide(failure(Kind.UNAVAILABLE), progress(), POLICY, budget), GiveUp):
+    while not isinstance(decide(failure(FailureKind.UNAVAILABLE), progress(), POLICY, budget), GiveUp):
         granted += 1
     assert granted == 10
     assert budget.capacity == 110
-    reason = decide(failure(Kind.UNAVAILABLE), progress(), POLICY, budget)
+    reason = decide(failure(FailureKind.UNAVAILABLE), progress(), POLICY, budget)
     assert reason == GiveUp("too many calls of this client are failing: its retry budget is used up")
     # A 429 is no failure of the service.
-    assert isinstance(decide(failure(Kind.RATE_LIMITED), progress(), POLICY, budget), Retry)
+    assert isinstance(decide(failure(FailureKind.RATE_LIMITED), progress(), POLICY, budget), Retry)
 
 
 def test_ten_successes_pay_for_one_retry_and_saving_ends_at_the_capacity() -> None:

@@ -24,7 +24,7 @@ from pydantic import (
 from typing_extensions import TypedDict
 
 from segmind_async import InvalidRequestError
-from segmind_async._structured.shape import MisfitError, Shape, shape_of
+from segmind_async._structured.shape import Shape, ShapeMismatchError, shape_of
 from segmind_async._structured.strict_schema import strict
 from tests.drawn import Drawn, kinds, models
 
@@ -291,7 +291,7 @@ def test_a_type_is_converted_once() -> None:
     ],
 )  # fmt: skip
 def test_an_answer_that_does_not_fit_says_where(kind: Any, text: str, says: str) -> None:
-    with pytest.raises(MisfitError, match=says) as caught:
+    with pytest.raises(ShapeMismatchError, match=says) as caught:
         shape_of(kind).read(text)
     assert len(str(caught.value)) < 2500
 
@@ -327,7 +327,7 @@ def test_a_validators_own_words_reach_the_model_and_its_bugs_the_caller() -> Non
             return n
 
     shape: Shape[Even] = shape_of(Even)
-    with pytest.raises(MisfitError, match="n: Value error, must be even, got 3"):
+    with pytest.raises(ShapeMismatchError, match="n: Value error, must be even, got 3"):
         shape.read('{"n": 3}')
     with pytest.raises(ZeroDivisionError):
         shape.read('{"n": 0}')

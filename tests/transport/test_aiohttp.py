@@ -23,7 +23,7 @@ from yarl import URL
 import segmind_async as sa
 from segmind_async._transport.aiohttp import Headers, WireRequest, _failure
 from segmind_async._transport.deadlines import Deadlines
-from segmind_async._wire.failures import Billing, Kind
+from segmind_async._wire.failures import Billing, FailureKind
 from segmind_async.emulator import Emulator, faults
 from segmind_async.testing import Reply, ScriptedTransport, answer
 from tests.pictures import drawn
@@ -384,19 +384,23 @@ _request = aiohttp.RequestInfo(URL("http://x"), "POST", {"x-api-key": "SG_secret
 @pytest.mark.parametrize(
     ("error", "kind", "billing"),
     [
-        (aiohttp.ConnectionTimeoutError("slow"), Kind.TIMED_OUT, Billing.NOT_SENT),
-        (aiohttp.ServerFingerprintMismatch(b"a", b"b", "h", 1), Kind.CERTIFICATE, Billing.NOT_SENT),
-        (aiohttp.SocketTimeoutError("slow"), Kind.TIMED_OUT, Billing.IN_DOUBT),
-        (TimeoutError(), Kind.TIMED_OUT, Billing.IN_DOUBT),
-        (aiohttp.ClientResponseError(_request, (), message="bad"), Kind.UNREADABLE, Billing.IN_DOUBT),
-        (aiohttp.ClientPayloadError("cut"), Kind.DISCONNECTED, Billing.IN_DOUBT),
-        (aiohttp.ServerDisconnectedError(), Kind.DISCONNECTED, Billing.IN_DOUBT),
-        (aiohttp.ClientOSError(104, "reset"), Kind.DISCONNECTED, Billing.IN_DOUBT),
-        (OSError("broken pipe"), Kind.DISCONNECTED, Billing.IN_DOUBT),
-        (aiohttp.ClientHttpProxyError(_request, (), message="proxy"), Kind.UNREACHABLE, Billing.NOT_SENT),
+        (aiohttp.ConnectionTimeoutError("slow"), FailureKind.TIMED_OUT, Billing.NOT_SENT),
+        (aiohttp.ServerFingerprintMismatch(b"a", b"b", "h", 1), FailureKind.CERTIFICATE, Billing.NOT_SENT),
+        (aiohttp.SocketTimeoutError("slow"), FailureKind.TIMED_OUT, Billing.IN_DOUBT),
+        (TimeoutError(), FailureKind.TIMED_OUT, Billing.IN_DOUBT),
+        (aiohttp.ClientResponseError(_request, (), message="bad"), FailureKind.UNREADABLE, Billing.IN_DOUBT),
+        (aiohttp.ClientPayloadError("cut"), FailureKind.DISCONNECTED, Billing.IN_DOUBT),
+        (aiohttp.ServerDisconnectedError(), FailureKind.DISCONNECTED, Billing.IN_DOUBT),
+        (aiohttp.ClientOSError(104, "reset"), FailureKind.DISCONNECTED, Billing.IN_DOUBT),
+        (OSError("broken pipe"), FailureKind.DISCONNECTED, Billing.IN_DOUBT),
+        (
+            aiohttp.ClientHttpProxyError(_request, (), message="proxy"),
+            FailureKind.UNREACHABLE,
+            Billing.NOT_SENT,
+        ),
     ],
 )
-def test_what_aiohttps_errors_mean(error: OSError, kind: Kind, billing: Billing) -> None:
+def test_what_aiohttps_errors_mean(error: OSError, kind: FailureKind, billing: Billing) -> None:
     failure = _failure(error)
     assert (failure.kind, failure.billing) == (kind, billing)
     assert failure.message

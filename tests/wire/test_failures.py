@@ -12,7 +12,7 @@ import segmind_async as sa
 from segmind_async._wire.failures import (
     Billing,
     Failure,
-    Kind,
+    FailureKind,
     Resend,
     error_text,
     refusal,
@@ -69,19 +69,19 @@ def test_statuses(status: int, error: type[sa.SegmindError], resend: Resend) -> 
 @pytest.mark.parametrize(
     ("text", "kind"),
     [
-        ("Insufficient credits", Kind.OUT_OF_CREDITS),
-        ("insufficient funds in wallet", Kind.OUT_OF_CREDITS),
-        ("Please top up", Kind.OUT_OF_CREDITS),
-        ("Please top-up your account", Kind.OUT_OF_CREDITS),
-        ("", Kind.OUT_OF_CREDITS),
-        ("Invalid content type", Kind.BAD_REQUEST),
-        ("Unsupported Content-Type: your balance is fine", Kind.BAD_REQUEST),
-        ("Team member spend limit reached: monthly cap of 5 credits", Kind.SPEND_LIMIT),
-        ("Member's daily limit of 5 credits is exceeded", Kind.SPEND_LIMIT),
-        ("temperature must be at most 2", Kind.BAD_REQUEST),
+        ("Insufficient credits", FailureKind.OUT_OF_CREDITS),
+        ("insufficient funds in wallet", FailureKind.OUT_OF_CREDITS),
+        ("Please top up", FailureKind.OUT_OF_CREDITS),
+        ("Please top-up your account", FailureKind.OUT_OF_CREDITS),
+        ("", FailureKind.OUT_OF_CREDITS),
+        ("Invalid content type", FailureKind.BAD_REQUEST),
+        ("Unsupported Content-Type: your balance is fine", FailureKind.BAD_REQUEST),
+        ("Team member spend limit reached: monthly cap of 5 credits", FailureKind.SPEND_LIMIT),
+        ("Member's daily limit of 5 credits is exceeded", FailureKind.SPEND_LIMIT),
+        ("temperature must be at most 2", FailureKind.BAD_REQUEST),
     ],
 )
-def test_the_causes_of_a_406(text: str, kind: Kind) -> None:
+def test_the_causes_of_a_406(text: str, kind: FailureKind) -> None:
     assert refused(406, text).kind is kind
 
 
@@ -128,12 +128,12 @@ def test_an_answer_that_cannot_be_read_is_in_doubt() -> None:
     failure = unreadable("empty", {"x-request-id": "r"}, b"x" * 100_000)
     assert (failure.billing, failure.resend, failure.request_id) == (Billing.IN_DOUBT, Resend.YES, "r")
     assert len(failure.body) == 64 * 1024
-    assert unreadable("long", {}, b"", Kind.TOO_LARGE).resend is Resend.NEVER
+    assert unreadable("long", {}, b"", FailureKind.TOO_LARGE).resend is Resend.NEVER
 
 
 def test_the_cause_is_kept() -> None:
     cause = OSError("reset")
-    failure = Failure(Kind.DISCONNECTED, "lost", Billing.IN_DOUBT, cause=cause)
+    failure = Failure(FailureKind.DISCONNECTED, "lost", Billing.IN_DOUBT, cause=cause)
     error = failure.error(sa.ErrorDetails())
     assert error.__cause__ is cause
     assert isinstance(error, ConnectionError)
@@ -143,7 +143,7 @@ def test_a_redactor_takes_the_key_out_of_everything() -> None:
     key = "odd-key-without-prefix"
     redactor = Redactor(key)
     failure = Failure(
-        Kind.BAD_REQUEST,
+        FailureKind.BAD_REQUEST,
         f"bad {key} and SG_other1",
         Billing.REFUSED,
         body=f"{key} SG_other2".encode(),
