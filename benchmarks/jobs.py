@@ -52,25 +52,33 @@ _RESUME = """
 import asyncio, sys, time
 from pathlib import Path
 from benchmarks.jobs import client, rows
-from segmind_async import JobOptions
+from segmind_async import ChatRequest
 
 async def main():
-    count = int(sys.argv[2])
+    count, changed = int(sys.argv[2]), int(sys.argv[3])
+    def given():
+        # The last row is new in each of the two runs over one journal.
+        for number, row in enumerate(rows(count + changed + 1)):
+            yield ChatRequest(f"changed {number}", id=row.id) if number < changed else row
     async with client() as opened:
         began = time.perf_counter()
-        run = opened.run_job(
-            rows(count + 1), journal=Path(sys.argv[1]) / f"{count}", options=JobOptions(hand_on=False)
-        )
+        run = opened.run_job(given(), journal=Path(sys.argv[1]) / f"{count}")
+        run.skip_finished = True
         async with run as outcomes:
             opened_after = time.perf_counter() - began
-            await anext(outcomes)
-            print(opened_after, time.perf_counter() - began)
+            async for outcome in outcomes:
+                if outcome.id == f"r{count + changed}":
+                    print(opened_after, time.perf_counter() - began)
+                    return
 
 asyncio.run(main())
 """
 
 
-_RESUMED = ("finished rows", "journal, MB", "s until it is open", "s until a new row has its answer")
+_RESUMED = (
+    "finished rows", "journal, MB", "s until it is open", "s until a new row after them has its answer",
+    "the same with a changed row in front",
+)  # fmt: skip
 
 
 def rows(count: int) -> Iterator[ChatRequest]:
@@ -151,9 +159,11 @@ def memory_and_resume(counts: list[int]) -> list[Table]:
         peaks = [int(peak) / 1024 for peak in told[1::2]]
         resumes = []
         for count in counts:
-            opened, first = map(float, script(_RESUME, folder, str(count)).split())
+            opened, same = map(float, script(_RESUME, folder, str(count), "0").split())
+            _, changed = map(float, script(_RESUME, folder, str(count), "1").split())
             size = (Path(folder) / f"{count}").stat().st_size / 1e6
-            resumes.append([_spaced(count), f"{size:.0f}", f"{opened:.2f}", f"{first:.2f}"])
+            seconds = [f"{value:.2f}" for value in (opened, same, changed)]
+            resumes.append([_spaced(count), f"{size:.0f}", *seconds])
     memory = [
         [_spaced(count), f"{peak:.1f}", f"{peak - peaks[0]:+.1f}"]
         for count, peak in zip(counts, peaks, strict=True)

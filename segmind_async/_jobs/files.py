@@ -42,7 +42,9 @@ async def run_file(
     Raises OSError or sqlite3.Error if the disk does not take it; what was written before is kept.
     """
     with open_rows() as rows:
-        async with make_run(rows) as run:
+        run = make_run(rows)
+        run.skip_finished = True  # the output reads them all, with what has ended by then
+        async with run:
             await _drained(run, open_rows)
             await run.end()
             report = await _written(run, open_rows, output)

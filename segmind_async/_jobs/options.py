@@ -40,20 +40,11 @@ class JobOptions:
     retry_failed: bool | frozenset[str] = False
     """Whether rows that failed in an earlier run are asked again; or the classes of errors that are."""
     dedupe: bool = False
-    """Whether equal requests are asked once. `JobRun.matched` gives each of their rows the answer, and the
-    first of them its cost and attempts. As no outcome is theirs alone, it needs *hand_on* to be off."""
-    hand_on: bool = True
-    """Whether outcomes of an earlier run are handed out too. If not, what the input begins with as before is
-    passed over as a whole, a million finished rows in a second or two; rows that come from an async iterable
-    are looked at one by one in any case."""
+    """Whether equal requests are sent once. The first of their rows has the outcome, the others have none;
+    `JobRun.matched` gives each of them the answer, and the first its cost and attempts."""
 
     def __post_init__(self) -> None:
         check_choice("delivery", self.delivery, ("direct", "queued"))
-        if self.dedupe and self.hand_on:
-            raise ConfigurationError(
-                "dedupe=True: rows that share an answer have no outcome of their own; set hand_on=False, "
-                "and read what became of each row with matched()"
-            )
 
     @property
     def settings(self) -> Settings:

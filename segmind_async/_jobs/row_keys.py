@@ -7,18 +7,16 @@ from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterab
 from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 from dataclasses import dataclass, replace
 from itertools import islice
-from operator import attrgetter
 
 from pydantic_core import to_json
 
 from ..models import ChatRequest
-from .journal.journal import Journal
+from .journal.finished import FinishedRows
 from .journal.record import Record
-from .journal.stretches import LENGTH
-from .journal.writer import of
 from .rows import Row
 
-_INDEX = attrgetter("index")
+_BATCH = 64
+"""Rows that are read and looked up together: each look-up takes a turn of a thread, 0.1 ms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,27 +48,6 @@ def _sorted(value: object) -> object:
     return value
 
 
-def fingerprint_of(rows: Sequence[Row], first: int) -> bytes | None:
-    """Return what tells a stretch of the input, from index *first* on, from any other.
-
-    It tells apart what digests do not, such as the order of fields, and is had for a tenth of the work. None
-    if it cannot be told, or the rows are not as many or not where they should be.
-    """
-    if [*map(_INDEX, rows)] != [*range(first, first + LENGTH)]:
-        return None
-    found = hashlib.sha256()
-    try:
-        for row in rows:
-            found.update(to_json((row.id, row.has_id, row.problem, _asked(row.request))))
-    except (ValueError, TypeError, AttributeError, RecursionError):
-        return None
-    return found.digest()[:16]
-
-
-def _asked(request: ChatRequest | None) -> tuple[object, ...] | None:
-    return None if request is None else (request.messages, request.model, request.parameters)
-
-
 def name_of(row: Row, digest: bytes, *, dedupe: bool = False) -> str:
     """Return what a row is called: its id, else what it asks.
 
@@ -80,23 +57,23 @@ def name_of(row: Row, digest: bytes, *, dedupe: bool = False) -> str:
 
 
 async def matched(
-    journal: Journal, batches: AsyncIterator[list[Row]], *, dedupe: bool = False, raw: bool = True
+    finished: FinishedRows, batches: AsyncIterator[list[Row]], *, dedupe: bool = False, answers: bool = False
 ) -> AsyncGenerator[Known, None]:
-    """Yield every row with its record, its answer only if *raw*; a pass over the input from its beginning."""
-    await of(journal.begin_pass())
+    """Yield every row of the input, read from its beginning, with its record; its answer if *answers*."""
+    await finished.begin_pass()
     async with closing(batches):
         async for batch in batches:
-            for known in await looked_up(journal, batch, dedupe=dedupe, raw=raw):
+            for known in await looked_up(finished, batch, dedupe=dedupe, answers=answers):
                 yield known
 
 
 async def looked_up(
-    journal: Journal, batch: Sequence[Row], *, dedupe: bool = False, raw: bool = True
+    finished: FinishedRows, batch: Sequence[Row], *, dedupe: bool = False, answers: bool = False
 ) -> list[Known]:
     """Return the next rows of a pass over the input with their records."""
     rows = [_identified(row) for row in batch]
     names = [name_of(row, digest, dedupe=dedupe) for row, digest in rows]
-    found = await of(journal.look_up(names, shared=dedupe, raw=raw))
+    found = await finished.look_up(names, shared=dedupe, answers=answers)
     known = []
     for (row, digest), (key, record, occurrence) in zip(rows, found, strict=True):
         same = record if record is not None and record.digest == digest else None
@@ -125,7 +102,7 @@ async def batches_of(rows: Iterable[Row] | AsyncIterable[Row]) -> AsyncIterator[
                 yield [row]
         return
     taken = iter(rows)
-    while batch := list(islice(taken, LENGTH)):
+    while batch := list(islice(taken, _BATCH)):
         yield batch
 
 

@@ -7,11 +7,11 @@ that an earlier run has finished are handed out from the journal.
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import aclosing
 from dataclasses import replace
 from types import TracebackType
-from typing import Any, Generic, Literal, TypeAlias
+from typing import Any, Generic, TypeAlias
 
 import anyio
 from anyio.abc import TaskGroup
@@ -40,13 +40,12 @@ from ..models import (
     T_co,
 )
 from .journal import restart
+from .journal.finished import FinishedRows
 from .journal.journal import Journal
 from .journal.record import Draft, Record
-from .journal.stretches import Noted, Stretch
 from .journal.submissions import JournaledSubmissions
 from .journal.writer import of
 from .options import JobPlan
-from .passing import Passing
 from .progress import JobProgress
 from .progress_reporter import LOOK_EVERY, ProgressReporter
 from .report.samples import Notable
@@ -61,13 +60,10 @@ from .results import (
 from .row_keys import (
     Known,
     batches_of,
-    closing,
-    looked_up,
     matched,
 )
 from .rows import Row
 
-Delivery: TypeAlias = Literal["direct", "queued"]
 Keep: TypeAlias = Callable[[Outcome[Any]], Awaitable[None]]
 MakeFanOut: TypeAlias = Callable[
     [Service, AsyncIterable[ChatRequest], Keep, Expected[Any] | None], FanOut[Any]
@@ -131,7 +127,11 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
         self._model = str(plan.settings["model"])
         self._shape = None if plan.expected is None else plan.expected.shape
         self._drafts: dict[str, Draft] = {}
-        self._under_way: dict[int, tuple[Known, Stretch]] = {}
+        self.skip_finished = False
+        """Whether rows that an earlier run finished yield no outcome, which saves reading their answers; for
+        a caller that reads `matched` afterwards. Set before entering."""
+        self._finished_rows: FinishedRows
+        self._under_way: dict[int, Known] = {}
         self.sights = ProgressReporter(service, self._model, plan.progress)
         self._read = 0
         self._failed_earlier = 0
@@ -156,6 +156,7 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
             expected = await self._expected()
             self._fan_out = self._make_fan_out(await self._delivery(), self._requests(), self._keep, expected)
             await self.sights.begin(self.journal)
+            self._finished_rows = await FinishedRows.open(self.path)
         except BaseException:
             self.journal.close()
             raise
@@ -172,7 +173,11 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
         finally:
             # Whatever is still to be written is written before the lock is let go.
             with anyio.CancelScope(shield=True):
-                await anyio.to_thread.run_sync(self.journal.close)
+                await anyio.to_thread.run_sync(self._close)
+
+    def _close(self) -> None:
+        self._finished_rows.close()
+        self.journal.close()
 
     async def end(self) -> None:
         """End what is in flight; the journal stays open. Idempotent."""
@@ -205,8 +210,10 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
         """Yield all rows of the input, read anew, with what has become of them; after `end`."""
         if not self._ended:
             raise RuntimeError("the job is still sending; call end() first")
-        await of(self.journal.index())
-        async for known in matched(self.journal, batches_of(rows), dedupe=self._options.dedupe):
+        await of(self.journal.flush())
+        await self._finished_rows.refresh()
+        batches = batches_of(rows)
+        async for known in matched(self._finished_rows, batches, dedupe=self._options.dedupe, answers=True):
             record = known.record or self.for_now.get(known.key)
             if record is not None and known.repeated:
                 record = replace(record, units=0, attempts=0)
@@ -238,48 +245,31 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
     async def _requests(self) -> AsyncIterator[ChatRequest]:
         """Yield what is still to be sent, and remember every row until its outcome comes."""
         index = 0
-        async with aclosing(self._looked_at()) as rows:
-            async for known, stretch in rows:
-                request = self._to_do(known, stretch)
+        found = matched(
+            self._finished_rows,
+            batches_of(self._rows),
+            dedupe=self._options.dedupe,
+            answers=not self.skip_finished,
+        )
+        async with aclosing(found):
+            async for known in found:
+                request = self._to_do(known)
                 if request is None:
                     continue
                 if isinstance(request, _Asked):
-                    self._under_way[index] = known, stretch
+                    self._under_way[index] = known
                 index += 1
                 yield request
         self.sights.total = self._read
 
-    async def _looked_at(self) -> AsyncGenerator[tuple[Known, Stretch], None]:
-        """Yield the rows of the input, without what is known to be finished as a whole."""
-        options = self._options
-        passing = Passing(self.journal, options.again, look=options.hand_on)
-        await of(self.journal.begin_pass())
-        async with closing(batches := batches_of(self._rows)):
-            async for batch in batches:
-                stretch = await passing.stretch_of(batch)
-                if isinstance(stretch, Noted):
-                    self._book_passed(stretch)
-                    continue
-                found = await looked_up(self.journal, batch, dedupe=options.dedupe, raw=options.hand_on)
-                for known in found:
-                    yield known, stretch
-
-    def _book_passed(self, stretch: Noted) -> None:
-        self.report.add(stretch.tally)
-        self.report.resumed += stretch.asked
-        self._failed_earlier += stretch.failed
-        self._read += stretch.tally.counts.total()
-
-    def _to_do(self, known: Known, stretch: Stretch) -> ChatRequest | None:
-        """Return what to do for a row: a call, or an outcome to hand on; None for neither."""
+    def _to_do(self, known: Known) -> ChatRequest | None:
+        """Return what to do for a row: a call, or an outcome to yield; None for neither."""
         if known.repeated:
             self.report.repeated += 1
-            stretch.end_repeated()
-            self._note_if_finished(stretch)
             return None
         self._read += 1
         if known.row.request is None:
-            return self._unusable(known, stretch)
+            return self._unusable(known.row)
         record = known.record
         if record is None:
             record = self._read_draft(known)
@@ -287,33 +277,22 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
             record = None
         if record is None:
             return _Asked(known.row.request, known)
-        return self._finished(known, record, stretch)
+        return self._finished(known.row, record)
 
-    def _unusable(self, known: Known, stretch: Stretch) -> ChatRequest | None:
-        row = known.row
+    def _unusable(self, row: Row) -> ChatRequest | None:
         self.report.count(Status.FAILED, INVALID_ROW, row.problem)
-        stretch.end_unusable(known.key if row.has_id else None, row.problem)
-        self._note_if_finished(stretch)
         error = InvalidRequestError(row.problem or "the row cannot be used")
         outcome: Outcome[Any] = Outcome(row.index, row.id, Status.FAILED, None, error)
-        return Settled(outcome) if self._options.hand_on else None
+        return None if self.skip_finished else Settled(outcome)
 
-    def _finished(self, known: Known, record: Record, stretch: Stretch) -> ChatRequest | None:
-        row = known.row
+    def _finished(self, row: Row, record: Record) -> ChatRequest | None:
         self.report.resumed += 1
         self._failed_earlier += record.kind is not None
         self.report.book(record)
-        if known.record is not None:  # else it was read from a draft, and is on its way to the disk
-            stretch.end(row.index, record)
-            self._note_if_finished(stretch)
-        if not self._options.hand_on:
+        if self.skip_finished:
             return None
         assert row.request is not None
         return Settled(outcome_of(record, row, row.request.model or self._model, self._shape))
-
-    def _note_if_finished(self, stretch: Stretch) -> None:
-        if stretch.is_finished:
-            self.journal.note_stretch(stretch)
 
     def _read_draft(self, known: Known) -> Record | None:
         """Read an answer that an earlier run has received and not read; None if there is none that fits."""
@@ -333,10 +312,9 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
 
     async def _keep(self, outcome: Outcome[Any]) -> None:
         """Put an outcome on the disk; rows that were not sent are simply still to do."""
-        under_way = self._under_way.pop(outcome.index, None)
-        if under_way is None or outcome.status not in {Status.OK, Status.FAILED}:
+        known = self._under_way.pop(outcome.index, None)
+        if known is None or outcome.status not in {Status.OK, Status.FAILED}:
             return
-        known, stretch = under_way
         record = record_of(known, outcome, *self._reading(known.row, outcome))
         with_excerpt(record, known, self.sights.slow)
         draft = self._drafts.pop(known.key, None)
@@ -353,8 +331,6 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
             self._note()
         # If this is cancelled, it is written all the same.
         await kept
-        stretch.end(known.row.index, record)
-        self._note_if_finished(stretch)
         if self.journal.trouble is not None:
             self.stop(f"{DISK}: {self.journal.trouble}")
 

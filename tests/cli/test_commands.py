@@ -561,7 +561,7 @@ def test_progress_is_told_every_ten_seconds(
     async def main() -> Any:
         async with Emulator(latency=5) as emulator:
             emulator.script(*[faults.status(400)] * 3)
-            client, options = running.ClientOptions(max_in_flight=8), JobOptions(hand_on=False)
+            client, options = running.ClientOptions(max_in_flight=8), JobOptions()
             with pytest.MonkeyPatch.context() as patch:
                 patch.setenv("SEGMIND_BASE_URL", emulator.url)
                 patch.setenv("SEGMIND_API_KEY", emulator.key)

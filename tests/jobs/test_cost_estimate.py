@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections import Counter
 from decimal import Decimal
@@ -15,8 +16,11 @@ import segmind_async as sa
 from segmind_async._jobs.cost_estimate import (
     MEANS_TO_WORST,
     Forecast,
+    Moments,
     Terms,
     forecast,
+    mean_of_rest,
+    share,
 )
 from segmind_async._jobs.journal.journal import Journal
 from segmind_async._jobs.journal.record import Record
@@ -129,7 +133,7 @@ async def test_rows_that_are_done_take_the_place_of_published_means(tmp_path: Pa
                     units=None if failed else units, seconds=2.0, attempts=1,
                 )
             )  # fmt: skip
-        await asyncio.wrap_future(journal.index())
+        await asyncio.wrap_future(journal.flush())
         got = await of(rows, where=terms(at_once=8), journal=journal)
         with open_mappings(rows, own_request) as opened:
             again = await forecast(opened, terms(), journal, JobOptions(retry_failed=True))
@@ -192,3 +196,68 @@ def test_no_more_is_read_than_the_last_one_wanted() -> None:
     assert [row.index for row in only(rows(), [2, 5])] == [2, 5]
     assert read == [0, 1, 2, 3, 4, 5]
     assert list(only(rows(), [])) == []
+
+
+def moments(*values: float) -> Moments:
+    result = Moments()
+    for value in values:
+        result.add(value)
+    return result
+
+
+def test_moments() -> None:
+    got = moments(1, 2, 3, 10)
+    assert (got.count, got.total, got.mean) == (4, 16, 4)
+    assert got.deviation == pytest.approx(4.08248, abs=1e-5)
+    assert (Moments().mean, moments(5).deviation) == (0, 0)
+
+
+def test_few_values_or_no_rest_give_no_interval() -> None:
+    assert mean_of_rest(moments(*range(9)), 100) is None
+    assert mean_of_rest(moments(*range(10)), 0) is None
+
+
+def test_a_fixed_price_gives_an_interval_of_no_width() -> None:
+    assert mean_of_rest(moments(*[0.1] * 20), 1000) == pytest.approx((0.1, 0.1))
+
+
+def test_a_small_rest_widens_the_interval() -> None:
+    values = moments(*range(10))
+    few, many = mean_of_rest(values, 5), mean_of_rest(values, 10**6)
+    assert few is not None
+    assert many is not None
+    assert few.high - few.low > 1.5 * (many.high - many.low)
+
+
+def test_more_confidence_widens_the_interval_and_no_cost_is_negative() -> None:
+    values = moments(*[0] * 9, 1)
+    wide, narrow = mean_of_rest(values, 100, 0.99), mean_of_rest(values, 100, 0.5)
+    assert wide is not None
+    assert narrow is not None
+    assert wide.low == 0 <= narrow.low < narrow.high < wide.high
+
+
+@pytest.mark.parametrize(("sigma", "least"), [(0.3, 0.92), (0.8, 0.87), (1.2, 0.81)])
+def test_the_interval_holds_the_mean_of_costs_with_a_long_tail_nearly_as_often_as_its_confidence(
+    sigma: float, least: float
+) -> None:
+    chance, truth = random.Random(1), math.exp(sigma**2 / 2)
+    hits = 0
+    for _ in range(1000):
+        got = mean_of_rest(moments(*[chance.lognormvariate(0, sigma) for _ in range(20)]), 10**6)
+        assert got is not None
+        hits += got.low <= truth <= got.high
+    assert least <= hits / 1000 <= 0.98
+
+
+@pytest.mark.parametrize(
+    ("hits", "count", "expected"),
+    [
+        pytest.param(0, 20, (0.0, 0.161), id="none-seen-is-not-none-there"),
+        pytest.param(20, 20, (0.839, 1.0), id="all"),
+        pytest.param(5, 50, (0.043, 0.214), id="some"),
+    ],
+)
+def test_shares(hits: int, count: int, expected: tuple[float, float]) -> None:
+    assert share(hits, count) == pytest.approx(expected, abs=1e-3)
+    assert share(0, 0) is None

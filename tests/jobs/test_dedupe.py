@@ -14,6 +14,7 @@ from segmind_async._jobs.cost_estimate import Terms, forecast
 from segmind_async._jobs.files import run_file
 from segmind_async._jobs.journal.journal import JournalError
 from segmind_async._jobs.rows import open_mappings, own_request
+from segmind_async.models import Request
 from segmind_async.testing import ScriptedTransport
 from tests.support import always, client, status
 
@@ -27,7 +28,7 @@ ROWS: list[dict[str, object]] = [
     {"no": "prompt"},
 ]
 
-ONCE = sa.JobOptions(dedupe=True, hand_on=False)
+ONCE = sa.JobOptions(dedupe=True)
 
 
 async def run(
@@ -82,7 +83,7 @@ async def test_what_failed_has_failed_for_all_who_ask_it_and_is_asked_again_once
     fine = ScriptedTransport()
     report, got = await run(tmp_path, fine, ROWS)
     assert {row["status"] for row in got} == {"failed"}
-    again = sa.JobOptions(dedupe=True, hand_on=False, retry_failed=True)
+    again = sa.JobOptions(dedupe=True, retry_failed=True)
     report, got = await run(tmp_path, fine, ROWS, again)
     assert asked(fine) == {"x": 1, "y": 1, "z": 1}
     assert report.counts == {"ok": 5, "failed": 2}
@@ -90,7 +91,7 @@ async def test_what_failed_has_failed_for_all_who_ask_it_and_is_asked_again_once
 
 async def test_unless_it_is_wanted_every_row_is_asked(tmp_path: Path) -> None:
     transport = ScriptedTransport()
-    report, _ = await run(tmp_path, transport, ROWS, sa.JobOptions(hand_on=False))
+    report, _ = await run(tmp_path, transport, ROWS, sa.JobOptions())
     assert asked(transport) == {"x": 3, "y": 1, "z": 1}
     assert report.repeated == 0
     # By other keys all of it would be asked anew.
@@ -98,9 +99,17 @@ async def test_unless_it_is_wanted_every_row_is_asked(tmp_path: Path) -> None:
         await run(tmp_path, transport, ROWS)
 
 
-def test_outcomes_are_not_handed_on_for_rows_that_have_none_of_their_own() -> None:
-    with pytest.raises(sa.ConfigurationError, match="dedupe=True: rows that share an answer"):
-        sa.JobOptions(dedupe=True)
+async def test_a_row_that_shares_an_answer_has_no_outcome_of_its_own_in_any_run(tmp_path: Path) -> None:
+    transport = ScriptedTransport()
+    given: list[Request] = ["x", "y", "x", "z"]
+    for _ in range(2):
+        async with (
+            client(transport) as opened,
+            opened.run_job(given, journal=tmp_path / "j", options=ONCE, ordered=True) as outcomes,
+        ):
+            got = [(outcome.id, outcome.text) async for outcome in outcomes]
+        assert got == [("0", "echo: x"), ("1", "echo: y"), ("3", "echo: z")]
+    assert asked(transport).total() == 3
 
 
 async def test_a_forecast_does_not_reckon_with_what_is_not_asked() -> None:

@@ -12,7 +12,6 @@ import segmind_async as sa
 from segmind_async._jobs.files import run_file
 from segmind_async._jobs.journal.reader import JournalReader
 from segmind_async._jobs.rows import open_rows, own_request
-from segmind_async.jobs import JobOptions
 from segmind_async.testing import ScriptedTransport
 from tests.support import KEY, status
 
@@ -24,9 +23,7 @@ async def run(
     rows.write_text("".join(f'{{"prompt": "row {n}"}}\n' for n in range(count)))
     async with sa.SegmindClient(KEY, transport=transport, limits=sa.Limits(4)) as client:
         await run_file(
-            lambda given: client.run_job(
-                given, journal=folder / "j", options=JobOptions(hand_on=False), progress=tell
-            ),
+            lambda given: client.run_job(given, journal=folder / "j", progress=tell),
             lambda: open_rows(rows, own_request),
             folder / "out.jsonl",
         )

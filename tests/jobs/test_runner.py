@@ -60,7 +60,7 @@ async def on_file(
     limit: int | None = None,
     progress: Progress | None = None,
 ) -> JobReport:
-    options = options or JobOptions(hand_on=False)
+    options = options or JobOptions()
     return await run_file(
         lambda given: client.run_job(
             given, journal=rows.with_name("journal"), options=options, progress=progress
@@ -126,7 +126,7 @@ async def test_failed_rows_stay_failed_unless_asked_again(tmp_path: Path) -> Non
     fine = ScriptedTransport()
     assert (await run(rows, fine))[0].counts == {"failed": 10}
     assert asked(fine).total() == 0
-    report, got = await run(rows, fine, JobOptions(retry_failed=True, hand_on=False))
+    report, got = await run(rows, fine, JobOptions(retry_failed=True))
     assert (report.counts, report.errors) == ({"ok": 10}, {})
 
 

@@ -1,8 +1,8 @@
 """What a job has done so far, on disk: each answer is durable before anybody sees it.
 
 One SQLite file, one process that works on it. Finished rows are a log: they are appended, whatever their
-keys, since an index of keys that are hashes would cost three times as much as the rows themselves; the
-index is made anew, in a temporary table, when a run begins and when it ends.
+keys, since an index of keys that are hashes would cost three times as much as the rows themselves; see
+`finished` for the look-up by key.
 
 It knows nothing of how rows are sent.
 """
@@ -12,17 +12,16 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 from ...errors import ConfigurationError
-from . import occurrences, stretches, tables
+from . import tables
 from .lock import Lock, is_on_network
 from .record import COLUMNS, Draft, Record
 from .statements import put
-from .stretches import Noted, Stretch
 from .writer import WriterThread
 
 _SAFE_WAL = ((3, 51, 3), (3, 50, 7), (3, 44, 6))
@@ -35,21 +34,7 @@ class JournalError(ConfigurationError):
     """The journal cannot be used; the message says why, and the way out."""
 
 
-class Found(NamedTuple):
-    """What is known of a row of the input."""
-
-    key: str
-    """What it is known by, over all runs."""
-    record: Record | None
-    """The last one that was kept of it."""
-    occurrence: int
-    """How often its name has come by, from 1."""
-
-
 _INSERT = f"INSERT INTO rows (number, {', '.join(COLUMNS)}) VALUES"  # names alone
-_FOUND = ", ".join(f"rows.{name}" for name in COLUMNS)
-_FIND = f"SELECT {_FOUND}, NULL, number FROM latest JOIN rows USING (number) WHERE latest.key IN"  # noqa: S608
-_FIND_WHOLE = _FIND.replace("NULL", "raw").replace("WHERE", "LEFT JOIN answers USING (number) WHERE")
 
 
 class Journal:
@@ -71,8 +56,6 @@ class Journal:
         self.path = path = path.resolve()
         self._last = 0
         """Number of the last record."""
-        self._passed = 0
-        """How many rows at the beginning of the input this pass over it has left out."""
         self._drafted = False
         self._connect = connect or _connected
         self._lock = Lock(path.with_name(path.name + ".lock"))
@@ -133,53 +116,9 @@ class Journal:
             record.number = number
         self._last += len(kept)
 
-    def look_up(self, names: Sequence[str], *, shared: bool = False, raw: bool = True) -> Future[list[Found]]:
-        """Return what is known of each row of *names*, as of the last `index`.
-
-        A name is what kind it is of, and itself, with a space between; the second row of a name in one pass
-        over the input has a key of its own, unless rows of one name share it. Answers are read only if *raw*.
-        """
-        find = _FIND_WHOLE if raw else _FIND
-
-        def looked_up(database: sqlite3.Connection) -> list[Found]:
-            nth = occurrences.count(database, names, self._passed)
-            keys = names if shared else list(map(occurrences.key_of, names, nth))
-            query = f"{find} ({','.join('?' * len(keys))})"
-            records = {row[0]: Record(*row) for row in database.execute(query, keys)}
-            return [Found(key, records.get(key), times) for key, times in zip(keys, nth, strict=True)]
-
-        return self._committer.ask(looked_up)
-
-    def index(self) -> Future[None]:
-        """Take up what was kept since the last time into what `look_up` finds."""
-        return self._committer.ask(lambda database: _run(database, tables.INDEX))
-
-    def begin_pass(self) -> Future[None]:
-        """Count occurrences anew: the input is read from its beginning, once more."""
-
-        def begin(database: sqlite3.Connection) -> None:
-            self._passed = 0
-            database.execute("DELETE FROM seen")
-            database.execute("DELETE FROM taken")
-
-        return self._committer.ask(begin)
-
-    def noted_stretches(self, first: int, at_most: int) -> Future[list[Noted]]:
-        """Read the finished stretches from the row *first* on, as far as they follow one another."""
-        return self._committer.ask(lambda database: stretches.noted(database, first, at_most))
-
-    def pass_over(self, rows: int) -> Future[None]:
-        """Take the first *rows* rows, whose stretches are noted, as come by; those noted after them end."""
-
-        def pass_over(database: sqlite3.Connection) -> None:
-            self._passed = rows
-            stretches.end_at(database, rows)
-
-        return self._committer.ask(pass_over)
-
-    def note_stretch(self, stretch: Stretch) -> Future[None]:
-        """Write a finished stretch down, with the next rows."""
-        return self._committer.ask(lambda database: stretches.note(database, stretch), urgent=False)
+    def flush(self) -> Future[None]:
+        """Commit what was asked for so far; done when it is on the disk."""
+        return self._committer.ask(lambda _database: None)
 
     def submitted(self, request: str, digest: bytes, at: float) -> asyncio.Future[None]:
         """Write down the id under which the service queued a request; *at* is in epoch seconds."""
@@ -262,9 +201,6 @@ class Journal:
                 tables.create(database, settings)
             else:
                 _check_settings(database, self.path, settings)
-            database.executescript(tables.TEMPORARY)
-            database.execute(tables.INDEX)
-            database.commit()
             self._last = database.execute("SELECT coalesce(max(number), 0) FROM rows").fetchone()[0]
         except BaseException as error:
             if database is not None:

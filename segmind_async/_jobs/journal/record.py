@@ -20,7 +20,7 @@ class Record:
     message: str | None = None
     """What its error says."""
     place: int | None = None
-    """Its index in the input when it was asked, or when it was passed with all the rows around it."""
+    """Its index in the input when it was sent."""
     units: int | None = None
     """What it cost, in units of 10⁻¹⁰ credit; None if the service did not say."""
     seconds: float | None = None

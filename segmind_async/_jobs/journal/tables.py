@@ -9,7 +9,7 @@ from collections.abc import Mapping
 APPLICATION = 0x5E6D1D
 """Marks the file as ours (`PRAGMA application_id`)."""
 
-VERSION = 3
+VERSION = 4
 
 _TABLES = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -25,22 +25,7 @@ CREATE TABLE submissions (
     request TEXT PRIMARY KEY, digest BLOB NOT NULL, at REAL NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE drafts (key TEXT NOT NULL, digest BLOB NOT NULL, units INTEGER, raw BLOB NOT NULL);
-CREATE TABLE stretches (
-    first INTEGER PRIMARY KEY,
-    fingerprint BLOB NOT NULL, tally TEXT NOT NULL, numbers TEXT NOT NULL, taken TEXT
-);
 CREATE TABLE samples (number INTEGER PRIMARY KEY, at REAL NOT NULL, facts TEXT NOT NULL);
-"""
-
-TEMPORARY = """
-CREATE TEMP TABLE seen (key TEXT PRIMARY KEY, count INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TEMP TABLE taken (key TEXT PRIMARY KEY) WITHOUT ROWID;
-CREATE TEMP TABLE latest (key TEXT PRIMARY KEY, number INTEGER NOT NULL) WITHOUT ROWID;
-"""
-
-INDEX = """
-INSERT OR REPLACE INTO latest SELECT key, number FROM rows
-WHERE number > (SELECT coalesce(max(number), 0) FROM latest) AND NOT replaced ORDER BY key, number
 """
 
 

@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ import segmind_async as sa
 from segmind_async._jobs.journal import journal as module
 from segmind_async._jobs.journal import lock, tables
 from segmind_async._jobs.journal import writer as committer
+from segmind_async._jobs.journal.finished import FinishedRows
 from segmind_async._jobs.journal.journal import Journal, JournalError
 from segmind_async._jobs.journal.reader import JournalReader
 from segmind_async._jobs.journal.record import Record
@@ -42,9 +44,9 @@ def counts(journal: Journal) -> Future[dict[str, int]]:
 
 
 async def found(journal: Journal, *numbers: int) -> dict[int, Record]:
-    await of(journal.index())
-    await of(journal.begin_pass())
-    looked_up = await of(journal.look_up(names(*numbers)))
+    await of(journal.flush())
+    with closing(await FinishedRows.open(journal.path)) as finished:
+        looked_up = await finished.look_up(names(*numbers), answers=True)
     return {n: record for n, (_, record, _) in zip(numbers, looked_up, strict=True) if record is not None}
 
 
@@ -55,7 +57,6 @@ async def test_what_is_kept_is_found_again(tmp_path: Path) -> None:
             await kept
         journal.note("state", {"rate": 5.5})
         assert repr(journal) == f"Journal({str(path)!r})"
-        assert await of(journal.look_up(names(3))) == [("id 3", None, 1)], "not before it is indexed"
         assert await found(journal, 3, 999) == {3: replace(record(3), number=4)}
     with Journal(path, SETTINGS) as journal:
         assert await of(counts(journal)) == {"ok": 200}
@@ -86,17 +87,6 @@ async def test_the_last_record_of_a_row_counts_and_what_it_cost_before_is_not_fo
     with JournalReader(tmp_path / "j") as reader:
         assert [each.status for each in reader.rows()] == ["ok"]
         assert str(reader.totals().spent) == "1.4E-9"
-
-
-async def test_the_second_row_of_a_name_has_a_key_of_its_own(tmp_path: Path) -> None:
-    with Journal(tmp_path / "j", SETTINGS) as journal:
-        asked = ["id a", "id a", "id a (2)", "id #2 a", "request a", "id a"]
-        keys = [key for key, _, _ in await of(journal.look_up(asked))]
-        assert keys == ["id a", "id#2 a", "id a (2)", "id #2 a", "request a", "id#3 a"]
-        shared = await of(journal.look_up(["id a", "x", "x"], shared=True))
-        assert [(key, times) for key, _, times in shared] == [("id a", 4), ("x", 1), ("x", 2)]
-        await of(journal.begin_pass())
-        assert await of(journal.look_up(["id a"])) == [("id a", None, 1)]
 
 
 async def test_submissions_end_with_the_row_that_they_were_made_for(tmp_path: Path) -> None:
@@ -171,7 +161,7 @@ def test_another_version_is_refused(
     monkeypatch.setattr(tables, "VERSION", 99)
     Journal(tmp_path / "j", SETTINGS).close()
     monkeypatch.undo()
-    with pytest.raises(JournalError, match="has version 99, this release writes 3"):
+    with pytest.raises(JournalError, match="has version 99, this release writes 4"):
         use(tmp_path / "j")
 
 
@@ -379,7 +369,7 @@ async def test_a_disk_that_takes_nothing_at_all_is_told_and_nobody_waits_for_eve
     def read_only(_path: Path, **_: object) -> None:
         raise OSError(30, "Read-only file system")
 
-    Failing.at, Failing.plan, Failing.seen = "commit", range(3, 10_000), 0
+    Failing.at, Failing.plan, Failing.seen = "commit", range(2, 10_000), 0
     with monkeypatch.context() as patch:
         patch.setattr(Path, "unlink", read_only)
         with Journal(tmp_path / "j", SETTINGS, connect=failing) as journal:

@@ -1,0 +1,169 @@
+"""Finished rows of a journal, looked up by key on a connection of their own.
+
+The rows are copied once into an indexed temporary table, so a look-up waits for no commit of the writer
+thread. The table is a temporary file: a million rows take about 150 MB of disk and no more memory than the
+cache. Raw answers are read from the journal itself, which may wait for one commit.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import anyio.to_thread
+
+from .record import COLUMNS, Record
+from .statements import put
+
+_CACHE = 32 * 1024
+"""KiB of memory for the temporary tables; what does not fit is written to their file."""
+
+_COPIED = ("key", "number", "digest", "status", "kind", "message", "units", "seconds", "label", "truth")
+"""Columns of `rows` that say whether a row is to be sent again, and count it in a report or an estimate."""
+
+_TABLES = f"""
+PRAGMA temp.journal_mode = MEMORY;
+PRAGMA temp.cache_size = -{_CACHE};
+CREATE TEMP TABLE finished ({", ".join(_COPIED)}, PRIMARY KEY (key)) WITHOUT ROWID;
+CREATE TEMP TABLE seen (key TEXT PRIMARY KEY, count INTEGER NOT NULL) WITHOUT ROWID;
+"""
+
+# Sorted, because the index is built several times as fast from keys that arrive in order.
+_COPY = (
+    f"INSERT OR REPLACE INTO finished SELECT {', '.join(_COPIED)} FROM rows "  # noqa: S608  # names alone
+    "WHERE number > ? AND NOT replaced ORDER BY key, number"
+)
+_FIND = f"SELECT {', '.join(_COPIED)} FROM finished WHERE key IN"  # noqa: S608  # names alone
+_FIND_WITH_ANSWER = (
+    f"SELECT {', '.join(f'rows.{name}' for name in COLUMNS)}, raw, number "  # noqa: S608  # names alone
+    "FROM finished JOIN rows USING (number) LEFT JOIN answers USING (number) WHERE finished.key IN"
+)
+_COUNT = "INSERT INTO seen VALUES"
+_COUNTED = "ON CONFLICT DO UPDATE SET count = count + 1 RETURNING key, count"
+
+
+class Found(NamedTuple):
+    """A row of the input, and what the journal holds of it."""
+
+    key: str
+    """Identifies the row over all runs."""
+    record: Record | None
+    """The latest record of that key; None if there was none at the last `refresh`."""
+    occurrence: int
+    """How many rows of this name were looked up in this pass, this one included."""
+
+
+class FinishedRows:
+    """Finished rows as of the last `refresh`, and the names that were looked up since `begin_pass`.
+
+    Made by `open`. Its methods work in a thread; only one of them runs at a time.
+    """
+
+    def __init__(self, path: Path) -> None:
+        # The connection writes only to its temporary tables, but a file opened read-only allows no WAL.
+        uri = f"{path.resolve().as_uri()}?mode=rw"
+        self._database = sqlite3.connect(
+            uri, uri=True, timeout=30, isolation_level=None, check_same_thread=False
+        )
+        self._lock = threading.Lock()
+        self._last = 0
+        """Number of the last record that was copied."""
+        self._database.executescript(_TABLES)
+
+    def __repr__(self) -> str:
+        return f"FinishedRows(last={self._last})"
+
+    @classmethod
+    async def open(cls, path: Path) -> FinishedRows:
+        """Open the journal *path*, which must exist, and copy its finished rows: 3 s for a million."""
+        finished = cls(path)
+        try:
+            await finished.refresh()
+        except BaseException:
+            finished.close()
+            raise
+        return finished
+
+    def close(self) -> None:
+        """Delete the temporary tables and close the file, after the look-up in progress. Idempotent."""
+        with self._lock:
+            self._database.close()
+
+    async def refresh(self) -> None:
+        """Copy the rows that were committed since the last time."""
+        await anyio.to_thread.run_sync(self._refresh)
+
+    async def begin_pass(self) -> None:
+        """Forget which names were looked up: the input is read from its beginning."""
+        await anyio.to_thread.run_sync(self._begin_pass)
+
+    async def look_up(
+        self, names: Sequence[str], *, shared: bool = False, answers: bool = False
+    ) -> list[Found]:
+        """Return what is known of the next rows of this pass, by name.
+
+        A name is its namespace (`id` or `request`) and a value, with a space between. The second row of a
+        name gets a key of its own, unless rows of one name share one (*shared*). Without *answers* records
+        have only the columns that were copied.
+        """
+        return await anyio.to_thread.run_sync(self._look_up, names, shared, answers)
+
+    def _refresh(self) -> None:
+        with self._lock:
+            self._database.execute("BEGIN")
+            try:
+                (last,) = self._database.execute("SELECT coalesce(max(number), 0) FROM rows").fetchone()
+                self._database.execute(_COPY, (self._last,))
+            finally:
+                self._database.execute("COMMIT")
+            self._last = last
+
+    def _begin_pass(self) -> None:
+        with self._lock:
+            self._database.execute("DELETE FROM seen")
+
+    def _look_up(self, names: Sequence[str], shared: bool, answers: bool) -> list[Found]:
+        with self._lock:
+            occurrences = self._count(names)
+            keys = names if shared else list(map(key_of, names, occurrences))
+            records = {record.key: record for record in self._records(keys, answers)}
+        return [
+            Found(key, records.get(key), occurrence)
+            for key, occurrence in zip(keys, occurrences, strict=True)
+        ]
+
+    def _count(self, names: Sequence[str]) -> list[int]:
+        """Count each of *names* once more and return the counts."""
+        counts: dict[str, list[int]] = {}
+        # The order of what RETURNING gives is not defined.
+        for name, count in put(self._database, _COUNT, [(name, 1) for name in names], _COUNTED):
+            counts.setdefault(name, []).append(count)
+        for each in counts.values():
+            each.sort(reverse=True)
+        return [counts[name].pop() for name in names]
+
+    def _records(self, keys: Sequence[str], answers: bool) -> list[Record]:
+        marks = f"({','.join('?' * len(keys))})"
+        if answers:
+            return [Record(*row) for row in self._database.execute(f"{_FIND_WITH_ANSWER} {marks}", keys)]
+        return [
+            Record(
+                key, digest, status, kind, message,
+                units=units, seconds=seconds, label=label, truth=truth, number=number,
+            )
+            for key, number, digest, status, kind, message, units, seconds, label, truth in (
+                self._database.execute(f"{_FIND} {marks}", keys)
+            )
+        ]  # fmt: skip
+
+
+def key_of(name: str, occurrence: int) -> str:
+    """Return the key of the *occurrence*-th row (from 1) of a name."""
+    if occurrence == 1:
+        return name
+    namespace, _, value = name.partition(" ")
+    # The count stands in front, where no name can be taken for it.
+    return f"{namespace}#{occurrence} {value}"

@@ -1,0 +1,87 @@
+"""Look-ups of finished rows: what they find, under which key, and that no commit delays them."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from segmind_async._jobs.journal.finished import FinishedRows
+from segmind_async._jobs.journal.journal import Journal
+from segmind_async._jobs.journal.record import Record
+from segmind_async._jobs.journal.writer import of
+
+
+def record(n: int, status: str = "ok", **more: Any) -> Record:
+    return Record(f"id {n}", b"d%d" % n, status, units=n, seconds=0.5, raw=b"raw %d" % n, **more)
+
+
+async def test_a_row_is_found_once_it_was_committed_and_refreshed(tmp_path: Path) -> None:
+    with Journal(tmp_path / "j", {}) as journal, closing(await FinishedRows.open(tmp_path / "j")) as finished:
+        assert repr(finished) == "FinishedRows(last=0)"
+        await journal.keep(record(1))
+        assert await finished.look_up(["id 1"]) == [("id 1", None, 1)]
+        await finished.refresh()
+        await finished.begin_pass()
+        ((_, found, occurrence),) = await finished.look_up(["id 1"], answers=True)
+        assert found is not None
+        assert (found.raw, found.number, occurrence) == (b"raw 1", 1, 1)
+        assert repr(finished) == "FinishedRows(last=1)"
+
+
+async def test_without_answers_a_record_has_what_a_report_and_an_estimate_need(tmp_path: Path) -> None:
+    with Journal(tmp_path / "j", {}) as journal:
+        await journal.keep(record(1, "failed", kind="ServerError", message="m", label="a", truth="b"))
+        with closing(await FinishedRows.open(tmp_path / "j")) as finished:
+            ((_, found, _),) = await finished.look_up(["id 1"])
+    assert found == Record(
+        "id 1", b"d1", "failed", "ServerError", "m", units=1, seconds=0.5, label="a", truth="b", number=1
+    )
+
+
+async def test_the_latest_record_of_a_key_counts(tmp_path: Path) -> None:
+    with Journal(tmp_path / "j", {}) as journal, closing(await FinishedRows.open(tmp_path / "j")) as finished:
+        await journal.keep(record(1, "failed"))
+        await finished.refresh()
+        await journal.keep(record(1, replaces=1))
+        await finished.refresh()
+        ((_, found, _),) = await finished.look_up(["id 1"])
+    assert found is not None
+    assert (found.status, found.number) == ("ok", 2)
+
+
+async def test_the_second_row_of_a_name_has_a_key_of_its_own(tmp_path: Path) -> None:
+    Journal(tmp_path / "j", {}).close()
+    with closing(await FinishedRows.open(tmp_path / "j")) as finished:
+        names = ["id a", "id a", "id a (2)", "id #2 a", "request a", "id a"]
+        keys = [key for key, _, _ in await finished.look_up(names)]
+        assert keys == ["id a", "id#2 a", "id a (2)", "id #2 a", "request a", "id#3 a"]
+        shared = await finished.look_up(["id a", "x", "x"], shared=True)
+        assert [(key, occurrence) for key, _, occurrence in shared] == [("id a", 4), ("x", 1), ("x", 2)]
+        await finished.begin_pass()
+        assert await finished.look_up(["id a"]) == [("id a", None, 1)]
+
+
+async def test_no_commit_delays_a_look_up(tmp_path: Path) -> None:
+    with Journal(tmp_path / "j", {}) as journal:
+        await journal.keep(record(1))
+        await of(journal.flush())
+    with (
+        closing(await FinishedRows.open(tmp_path / "j")) as finished,
+        closing(sqlite3.connect(tmp_path / "j", isolation_level=None)) as writer,
+    ):
+        writer.execute("BEGIN EXCLUSIVE")  # as during a commit, for as long as the disk takes
+        ((_, found, _),) = await finished.look_up(["id 1"])
+        assert found is not None
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            sqlite3.connect(tmp_path / "j", timeout=0).execute("SELECT * FROM rows")
+        writer.execute("ROLLBACK")
+
+
+async def test_a_journal_that_is_not_there_is_not_made(tmp_path: Path) -> None:
+    with pytest.raises(sqlite3.OperationalError):
+        await FinishedRows.open(tmp_path / "j")
+    assert not (tmp_path / "j").exists()
