@@ -41,6 +41,7 @@ _FIND_WITH_ANSWER = (
     f"SELECT {', '.join(f'rows.{name}' for name in COLUMNS)}, raw, number "  # noqa: S608  # names alone
     "FROM finished JOIN rows USING (number) LEFT JOIN answers USING (number) WHERE finished.key IN"
 )
+_ADD = "INSERT OR IGNORE INTO seen VALUES"
 _COUNT = "INSERT INTO seen VALUES"
 _COUNTED = "ON CONFLICT DO UPDATE SET count = count + 1 RETURNING key, count"
 
@@ -137,6 +138,8 @@ class FinishedRows:
 
     def _count(self, names: Sequence[str]) -> list[int]:
         """Count each of *names* once more and return the counts."""
+        if self._are_new(names):
+            return [1] * len(names)
         counts: dict[str, list[int]] = {}
         # The order of what RETURNING gives is not defined.
         for name, count in put(self._database, _COUNT, [(name, 1) for name in names], _COUNTED):
@@ -144,6 +147,14 @@ class FinishedRows:
         for each in counts.values():
             each.sort(reverse=True)
         return [counts[name].pop() for name in names]
+
+    def _are_new(self, names: Sequence[str]) -> bool:
+        """Return whether none of *names* came before; if so, count them. Takes a third of a full count."""
+        marks = ",".join(["(?, 1)"] * len(names))
+        self._database.execute("BEGIN")
+        added = self._database.execute(f"{_ADD} {marks}", names).rowcount
+        self._database.execute("COMMIT" if added == len(names) else "ROLLBACK")
+        return added == len(names)
 
     def _records(self, keys: Sequence[str], answers: bool) -> list[Record]:
         marks = f"({','.join('?' * len(keys))})"
