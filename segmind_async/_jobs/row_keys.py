@@ -105,8 +105,19 @@ async def batches_of(rows: Iterable[Row] | AsyncIterable[Row]) -> AsyncIterator[
                 yield [row]
         return
     taken = iter(rows)
-    while batch := list(islice(taken, _BATCH)):
-        yield batch
+    while True:
+        batch: list[Row] = []
+        error: Exception | None = None
+        try:
+            batch.extend(islice(taken, _BATCH))
+        except Exception as raised:  # noqa: BLE001  # of the user's iterable; the rows before it are whole
+            error = raised
+        if batch:
+            yield batch
+        if error is not None:
+            raise error
+        if len(batch) < _BATCH:
+            return
 
 
 def closing(rows: AsyncIterable[object]) -> AbstractAsyncContextManager[object]:

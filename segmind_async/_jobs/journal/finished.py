@@ -110,7 +110,7 @@ class FinishedRows:
         name gets a key of its own, unless rows of one name share one (*shared*). Without *answers* records
         have only the columns that were copied.
         """
-        return await anyio.to_thread.run_sync(self._look_up, names, shared, answers)
+        return await anyio.to_thread.run_sync(self._look_up, names, shared, answers) if names else []
 
     def _refresh(self) -> None:
         with self._lock:
