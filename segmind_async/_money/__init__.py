@@ -1,1 +1,1 @@
-"""The credit ledger, and what calls cost: predicted, learned, settled. Pure."""
+"""The credit ledger and the cost of calls: predicted, held, settled and learnt. Pure."""

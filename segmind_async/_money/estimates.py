@@ -1,4 +1,4 @@
-"""What a call is expected to cost before it is sent, and what it did cost where the service does not say."""
+"""Predicts a call's cost before it is sent, and prices an answered call that came without a cost."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ BYTES_PER_TOKEN = 4
 _OUTPUT_BOUNDS = ("max_completion_tokens", "max_tokens")
 
 
-_MOST_TEMPLATES = 256
-"""Templates that have statistics of their own: more are no templates."""
+_MAX_TEMPLATES = 256
+"""Templates with a cost model of their own; with more of them, system prompts are not templates."""
 
 
 @lru_cache(maxsize=256)
 def first_guess(model: str) -> int:
-    """Return the units that a call of *model* costs on average, by the published means."""
+    """Return the mean cost of a call of *model* in units, as published."""
     return ceil_units(mean_cost(model))
 
 
@@ -39,18 +39,18 @@ _REFERENCE = first_guess(REFERENCE)
 
 
 class Estimates:
-    """One cost model, and one tariff, for each model that is in use, and a cost model for each template."""
+    """A cost model and a price model for each model in use, and a cost model for each template."""
 
-    __slots__ = ("_first_cost", "_models", "_tariffs", "_templates")
+    __slots__ = ("_first_cost", "_models", "_price_models", "_templates")
 
     def __init__(self, first_cost: Decimal | None) -> None:
         self._first_cost = first_cost
         self._models: dict[str, CostModel] = {}
-        self._tariffs: dict[str, PriceModel] = {}
+        self._price_models: dict[str, PriceModel] = {}
         self._templates: dict[tuple[str, int], CostModel] = {}
 
     def of(self, model: str) -> CostModel:
-        """Return the statistics of *model*'s calls."""
+        """Return the cost model of all calls of *model*."""
         found = self._models.get(model)
         if found is None:
             guess = first_guess(model) if self._first_cost is None else ceil_units(self._first_cost)
@@ -58,33 +58,33 @@ class Estimates:
         return found
 
     def of_template(self, model: str, template: int | None) -> CostModel:
-        """Return the statistics of *model*'s calls with this template."""
+        """Return the cost model of the calls of *model* with this template; None: of all its calls."""
         if template is None:
             return self.of(model)
         found = self._templates.get((model, template))
         if found is None:
             whole = self.of(model)
-            if len(self._templates) >= _MOST_TEMPLATES:
+            if len(self._templates) >= _MAX_TEMPLATES:
                 return whole
             found = self._templates[model, template] = CostModel(whole.first_guess, model, whole)
         return found
 
-    def price(self, model: str, told: Decimal | None, usage: Usage) -> Price:
-        """Return what an answered call cost: as told, else by its tokens."""
-        if told is not None:
-            return Price(ceil_units(told))
+    def price(self, model: str, named: Decimal | None, usage: Usage) -> Price:
+        """Return the price of an answered call: the cost that the service *named*, else by its tokens."""
+        if named is not None:
+            return Price(ceil_units(named))
         if usage.input_tokens is None and usage.output_tokens is None:
             return Price()
         scale = first_guess(model) / _REFERENCE
-        price_model = self._tariffs.setdefault(model, PriceModel())
-        asked, answered = (usage.input_tokens or 0) * _INPUT, (usage.output_tokens or 0) * _OUTPUT
-        return Price(listed=ListPrice(price_model, scale * asked, scale * answered))
+        price_model = self._price_models.setdefault(model, PriceModel())
+        inputs, outputs = (usage.input_tokens or 0) * _INPUT, (usage.output_tokens or 0) * _OUTPUT
+        return Price(listed=ListPrice(price_model, scale * inputs, scale * outputs))
 
 
 def template_of(messages: Messages) -> int | None:
-    """Return what calls of one kind have in common: their system prompt; None without one.
+    """Return a hash of the system prompt, which calls of one template have in common; None without one.
 
-    Subagents of different roles answer at different lengths, whatever they are asked.
+    Subagents of different roles answer at different lengths, whatever the question.
     """
     first = None if isinstance(messages, str) else messages[0]
     if first is None or first.get("role") != "system":
@@ -94,10 +94,10 @@ def template_of(messages: Messages) -> int | None:
 
 
 def predict_cost(model: str, body: bytes, parameters: Mapping[str, object]) -> float | None:
-    """Predict a call's cost, in units, from its length and its bound on the answer; None for one with images.
+    """Predict a call's cost, in units, from its length and its limit on the answer; None for one with images.
 
-    A predictor to be compared with others of the same model, not a price: the cost model learns how real
-    costs relate to it.
+    A predictor to compare with those of other calls of the model, not a price: the cost model learns how
+    real costs relate to it.
     """
     if b'"image' in body or b'"inlineData"' in body:
         return None  # an image's bytes say nothing about its tokens

@@ -1,6 +1,6 @@
-"""A joint lognormal of cost and latency, fitted to calls that have finished: a call's cost, given its age.
+"""A joint lognormal of cost and latency, fitted to finished calls: the distribution of a cost given the age.
 
-Pure arithmetic: sums go in, moments and quantiles come out, in the units of the costs and in seconds.
+Pure arithmetic: sums in, moments and quantiles out, in the units of the costs and in seconds.
 
 Source of the moments: truncation of a bivariate normal, E[cᵗ | latency > a] =
 exp(tμ + t²σ²/2) · Φ(tρσ − h) / Φ(−h), with h = (ln a − μ_l) / σ_l.
@@ -13,17 +13,17 @@ from collections.abc import Iterable
 from typing import NamedTuple, TypeAlias
 
 Z_ALONE = 4.0
-"""Quantile of a single call that no sum of quantiles exceeds: the cheap bound far from the floor."""
+"""Quantile of a single call, in standard deviations, that exceeds its part of any quantile of a sum."""
 
 _PRIOR_SIGMA = 0.5
 _PRIOR_WEIGHT = 2.0
-"""What is believed of the spread of ln(cost) before anything is known, and as how many calls that counts."""
+"""Prior of the standard deviation of ln(cost), and the number of calls that it counts as."""
 
 _OLDEST = 8.0
-"""Standard deviations of ln(latency) beyond which a call's age tells nothing more."""
+"""Standard deviations of ln(latency) beyond which a greater age changes nothing."""
 
 _BUCKETS = 4
-"""Buckets of age to a standard deviation of ln(latency)."""
+"""Buckets of age per standard deviation of ln(latency)."""
 
 
 class Moments(NamedTuple):
@@ -35,7 +35,7 @@ class Moments(NamedTuple):
 
 
 Finished: TypeAlias = tuple[int, float, float, float, bool]
-"""What is kept of a finished call: its cost, ln(cost), ln(latency), ln(foretold), whether it was foretold."""
+"""A finished call: its cost, ln(cost), ln(latency), ln(predicted), whether a cost was predicted."""
 
 
 class Sums:
@@ -48,7 +48,7 @@ class Sums:
         self.x = self.y = self.t = self.xx = self.yy = self.tt = self.xy = self.xt = self.yt = 0.0
 
     def add(self, calls: Iterable[Finished], sign: int = 1) -> None:
-        """Take calls in, or out again with *sign* -1: many at once, for one by one they cost twice that."""
+        """Add calls, or subtract them with *sign* -1. Many at once: one by one takes twice the time."""
         n = predicted = 0
         sx = sy = st = sxx = syy = stt = sxy = sxt = syt = 0.0
         for _, x, y, t, was_predicted in calls:
@@ -80,12 +80,12 @@ class Sums:
         return Pairs(self.n, self.x, self.y, self.xx, self.yy, self.xy)
 
     def ratios(self) -> Pairs:
-        """Return the same with the cost measured against what was foretold."""
+        """Return the same with cost over predicted cost in the place of the cost."""
         xx = self.xx - 2 * self.xt + self.tt
         return Pairs(self.n, self.x - self.t, self.y, xx, self.yy, self.xy - self.yt)
 
     def predictions(self) -> Pairs:
-        """Return the same with what was foretold in the place of the cost."""
+        """Return the same with the predicted cost in the place of the cost."""
         return Pairs(self.n, self.t, self.y, self.tt, self.yy, self.yt)
 
 
@@ -101,14 +101,14 @@ class Pairs(NamedTuple):
 
     @property
     def spread(self) -> float:
-        """Variance of x, without the prior; of two pairs at least."""
+        """Variance of x without the prior; needs at least two pairs."""
         return max(0.0, self.xx - self.x * self.x / self.n) / (self.n - 1)
 
 
 class Fit:
     """A joint lognormal of (cost, latency), and the moments by age that follow from it."""
 
-    __slots__ = ("_by_age", "_cov", "_mu", "_sigma", "_tau", "latency", "most", "nu", "uncertainty")
+    __slots__ = ("_by_age", "_cov", "_mu", "_sigma", "_tau", "latency", "nu", "summand_bound", "uncertainty")
 
     def __init__(self, sums: Pairs) -> None:
         n = sums.n
@@ -116,7 +116,7 @@ class Fit:
         self.nu = sums.y / n
         squares = max(0.0, sums.xx - n * self._mu * self._mu)
         variance = (_PRIOR_WEIGHT * _PRIOR_SIGMA**2 + squares) / (_PRIOR_WEIGHT + n - 1)
-        # Few calls say little of the tail: widened, as a predictive distribution is.
+        # Few calls say little of the tail: wider, as a predictive distribution is.
         self._sigma = math.sqrt(variance) * (1 + 1 / math.sqrt(n))
         latency = max(0.0, sums.yy - n * self.nu * self.nu) / n
         self._tau = math.sqrt(latency)
@@ -125,14 +125,15 @@ class Fit:
             rho = (sums.xy - n * self._mu * self.nu) / math.sqrt(squares * latency * n)
         self._cov = max(-1.0, min(1.0, rho)) * self._sigma
         self.uncertainty = variance / n
-        """Relative variance of the mean itself: all calls share it, so it does not average out."""
-        self.most = self.quantile(Z_ALONE)
+        """Relative variance of the mean itself: common to all calls, so it does not average out."""
+        self.summand_bound = self.quantile(Z_ALONE)
+        """See `CostModel.summand_bound`."""
         self.latency = math.exp(self.nu)
-        """Seconds a call typically takes."""
+        """Typical latency in seconds: the median."""
         self._by_age: dict[int, Moments] = {}
 
     def moments(self, age: float) -> Moments:
-        """Return the moments of a call that has been out for *age* seconds."""
+        """Return the moments of the cost of a call that has been in flight for *age* seconds."""
         if age <= 0 or self._tau <= 0:
             bucket = -_BUCKETS * 8
         else:
@@ -154,7 +155,7 @@ class Fit:
         return math.exp(t * self._mu + t * t * self._sigma**2 / 2) * ratio
 
     def quantile(self, z: float) -> float:
-        """Return the quantile of a fresh call's cost."""
+        """Return the quantile of a fresh call's cost at *z* standard deviations."""
         return math.exp(self._mu + z * self._sigma)
 
 

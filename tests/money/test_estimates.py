@@ -1,4 +1,4 @@
-"""What a call will cost, and did cost where nobody says."""
+"""Predicted costs, and prices of calls whose cost the service does not name."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ def test_one_cost_model_for_each_model() -> None:
     assert mini.typical() == first_guess("gpt-5.4-mini")
 
 
-def test_a_first_cost_of_the_user_replaces_the_table() -> None:
+def test_first_cost_replaces_the_published_means() -> None:
     assert Estimates(Decimal("0.5")).of("gpt-5").typical() == 5 * 10**9
 
 
-def test_length_and_bound_foretell() -> None:
+def test_length_and_limit_on_the_answer_predict() -> None:
     short, long = predict_cost("gpt-5.4-mini", b"x" * 100, {}), predict_cost("gpt-5.4-mini", b"x" * 1000, {})
     assert short is not None
     assert long == pytest.approx(10 * short)
@@ -35,11 +35,11 @@ def test_length_and_bound_foretell() -> None:
 
 
 @pytest.mark.parametrize("body", [b'{"type":"image_url"}', b'{"type":"image"}', b'{"inlineData":1}'])
-def test_images_cannot_be_foretold(body: bytes) -> None:
+def test_a_call_with_images_has_no_prediction(body: bytes) -> None:
     assert predict_cost("gpt-5.4-mini", body, {}) is None
 
 
-def test_prices() -> None:
+def test_a_price_is_named_or_listed_by_tokens_or_unknown() -> None:
     estimates = Estimates(None)
     assert estimates.price("gpt-5.4-mini", Decimal("0.00000000011"), Usage()) == Price(2)
     assert estimates.price("gpt-5.4-mini", None, Usage()) == Price()
@@ -53,7 +53,7 @@ def test_prices() -> None:
         assert listed.units == units
 
 
-def test_one_tariff_for_each_model() -> None:
+def test_one_price_model_for_each_model() -> None:
     estimates = Estimates(None)
     mini, again, other = (estimates.price(m, None, Usage(1, 1, 2)).listed for m in ("gpt-5", "gpt-5", "o3"))
     assert mini is not None
@@ -62,7 +62,7 @@ def test_one_tariff_for_each_model() -> None:
     assert mini.price_model is again.price_model is not other.price_model
 
 
-def test_a_template_speaks_for_itself_once_it_has_been_seen_often_enough() -> None:
+def test_a_template_is_predicted_from_its_own_calls_once_there_are_eight() -> None:
     estimates = Estimates(None)
     short, long = estimates.of_template("gpt-5", 1), estimates.of_template("gpt-5", 2)
     whole = estimates.of("gpt-5")

@@ -1,4 +1,4 @@
-"""The ledger: grants, readings out of order, doubts, refusals, budgets."""
+"""The ledger: holds, balances out of order, doubts, refusals, budgets."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def model(calls: int = 100, cost: int = CENT) -> CostModel:
 
 
 class Book:
-    """An account, and one model of calls that cost a cent."""
+    """A ledger, and the cost model of calls that cost a cent."""
 
     def __init__(self, balance: int | None = 100 * CENT, floor: int = 0, calls: int = 100) -> None:
         self.ledger = Ledger(floor)
@@ -45,7 +45,7 @@ class Book:
         return self.ledger.reserve(budget or self.ledger.root, self.model, None, self.now)
 
     def settle(
-        self, hold: Hold, cost: int | None = CENT, reading: int | None = None, *, named: bool = True
+        self, hold: Hold, cost: int | None = CENT, balance: int | None = None, *, named: bool = True
     ) -> None:
         self.now += 1
         price = (
@@ -53,7 +53,7 @@ class Book:
             if named
             else Price(None, None if cost is None else ListPrice(self.price_model, float(cost), 0.0))
         )
-        self.ledger.settle(hold, price, reading, self.now)
+        self.ledger.settle(hold, price, balance, self.now)
 
     def all_that_fit(self) -> list[Hold]:
         held = []
@@ -68,7 +68,7 @@ class Book:
         return count
 
 
-def test_no_more_than_the_balance_is_put_in_flight() -> None:
+def test_calls_in_flight_never_exceed_the_balance() -> None:
     book = Book(50 * CENT)
     held = book.all_that_fit()
     assert 40 <= len(held) <= 50
@@ -86,7 +86,7 @@ def test_the_floor_is_kept() -> None:
     assert 10 <= len(book.all_that_fit()) <= 20
 
 
-def test_spent_to_the_floor_is_final() -> None:
+def test_a_shortfall_at_the_floor_is_final() -> None:
     book = Book(30 * CENT, floor=30 * CENT)
     shortfall = book.refuse()
     assert shortfall.final
@@ -94,7 +94,7 @@ def test_spent_to_the_floor_is_final() -> None:
     assert shortfall.needed >= CENT
 
 
-def test_an_unknown_balance_lets_one_start_then_one_more_with_every_answer() -> None:
+def test_under_an_unknown_balance_one_call_starts_then_one_more_with_every_answer() -> None:
     book = Book(None, calls=0)
     assert book.ledger.balance is None
     first = book.grant()
@@ -106,7 +106,7 @@ def test_an_unknown_balance_lets_one_start_then_one_more_with_every_answer() -> 
 
 
 @pytest.mark.parametrize(
-    ("reading", "sent_at", "now", "believed"),
+    ("balance", "sent_at", "now", "believed"),
     [
         pytest.param(40, 5, 30, True, id="lower counts at once"),
         pytest.param(60, 5, 30, False, id="higher, sent before the lower one arrived"),
@@ -115,26 +115,26 @@ def test_an_unknown_balance_lets_one_start_then_one_more_with_every_answer() -> 
         pytest.param(50, 5, 30, True, id="the same"),
     ],
 )
-def test_readings_by_the_causal_rule(reading: int, sent_at: float, now: float, believed: bool) -> None:
+def test_which_balances_are_believed(balance: int, sent_at: float, now: float, believed: bool) -> None:
     ledger = Ledger()
     ledger.observe(80 * CENT, 0, 1)
     ledger.observe(50 * CENT, 10, 20)
-    ledger.observe(reading * CENT, sent_at, now)
-    assert ledger.balance == (reading if believed else 50) * CENT
+    ledger.observe(balance * CENT, sent_at, now)
+    assert ledger.balance == (balance if believed else 50) * CENT
 
 
-def test_a_reading_covers_what_ended_before_it_was_asked_for() -> None:
+def test_a_balance_includes_calls_that_ended_before_it_was_requested() -> None:
     book = Book(100 * CENT)
     early, late = book.grant(), book.grant()
     book.settle(early)  # at 3
     book.settle(late)  # at 4
     assert book.ledger.balance == 98 * CENT
-    # Sent between the two: the first is in it, the second may or may not be.
+    # Requested between the two ends: the first cost is in it, the second may or may not be.
     book.ledger.observe(99 * CENT, sent_at=3.5, now=10)
     assert book.ledger.balance == 98 * CENT
 
 
-def test_in_doubt_the_money_stays_aside_until_a_later_balance_covers_it() -> None:
+def test_a_call_in_doubt_stays_held_until_a_late_enough_balance() -> None:
     book = Book(10 * CENT)
     hold = book.grant()
     book.ledger.doubt(hold, 5)
@@ -148,7 +148,7 @@ def test_in_doubt_the_money_stays_aside_until_a_later_balance_covers_it() -> Non
     assert book.ledger.doubts_settle_at is None
 
 
-def test_what_an_earlier_run_had_in_flight_stays_aside_until_a_balance_covers_it() -> None:
+def test_an_inherited_doubt_stays_held_until_a_late_enough_balance() -> None:
     book = Book(10 * CENT)
     book.ledger.inherit_doubt(8 * CENT, -20)
     assert book.ledger.in_doubt == 8 * CENT
@@ -157,13 +157,13 @@ def test_what_an_earlier_run_had_in_flight_stays_aside_until_a_balance_covers_it
     assert book.ledger.in_doubt == 0
 
 
-def test_with_doubts_alone_in_the_way_nothing_can_be_waited_for() -> None:
+def test_a_shortfall_by_doubts_alone_is_final() -> None:
     book = Book(int(1.5 * CENT))
     book.ledger.doubt(book.grant(), 5)
     assert book.refuse().final
 
 
-def test_a_released_hold_costs_nothing() -> None:
+def test_a_released_hold_is_free_again() -> None:
     book = Book(50 * CENT)
     count = len(held := book.all_that_fit())
     for hold in held:
@@ -171,7 +171,7 @@ def test_a_released_hold_costs_nothing() -> None:
     assert len(book.all_that_fit()) == count
 
 
-def test_costs_without_a_name_come_from_what_the_balance_fell_by() -> None:
+def test_unnamed_costs_are_learnt_from_falls_of_the_balance() -> None:
     book = Book(1000 * CENT, calls=0)
     for n in range(20):
         book.settle(book.grant(), 10, named=False)
@@ -181,7 +181,7 @@ def test_costs_without_a_name_come_from_what_the_balance_fell_by() -> None:
     assert book.ledger.root.spent == 60 * CENT
 
 
-def test_named_costs_are_taken_from_the_fall_first() -> None:
+def test_named_costs_are_subtracted_from_the_fall_first() -> None:
     book = Book(1000 * CENT)
     book.settle(book.grant(), 2 * CENT)
     book.settle(book.grant(), 1, named=False)
@@ -194,7 +194,7 @@ def test_named_costs_are_taken_from_the_fall_first() -> None:
     assert book.ledger.root.spent - before == 6 * CENT - 1
 
 
-def test_where_no_balance_ever_comes_guesses_must_do() -> None:
+def test_without_any_balance_calls_keep_their_guessed_cost() -> None:
     book = Book(1000 * CENT, calls=0)
     for _ in range(300):
         book.settle(book.grant(), 2 * CENT, named=False)
@@ -202,7 +202,7 @@ def test_where_no_balance_ever_comes_guesses_must_do() -> None:
     assert book.ledger.root.spent == 600 * CENT
 
 
-def test_a_top_up_hides_what_was_spent_meanwhile() -> None:
+def test_a_top_up_leaves_unpriced_calls_at_their_guess() -> None:
     book = Book(1000 * CENT, calls=0)
     book.settle(book.grant(), 2 * CENT, named=False)
     book.ledger.observe(5000 * CENT, 50, 51)
@@ -222,80 +222,80 @@ def test_later_calls_without_a_cost_are_priced_together() -> None:
     assert book.model.typical() == pytest.approx(6 * CENT, rel=0.1)
 
 
-def test_what_others_spend_is_kept_free_for_as_long_as_a_call_takes() -> None:
+def test_external_spend_is_kept_free_for_the_latency_of_a_call() -> None:
     book = Book(1000 * CENT)
     balance = 1000
     for _ in range(10):
         book.settle(book.grant())
         balance -= 26
         book.ledger.observe(balance * CENT, book.now, book.now)
-    # They spend 25 in two seconds, and a call takes one.
+    # Others spend 25 cents in two seconds, and a call takes one second.
     with_others, alone = book, Book(balance * CENT)
     alone.now = book.now
     fewer = alone.fit_now() - with_others.fit_now()
     assert 8 <= fewer <= 16
 
 
-def test_without_any_price_the_typical_cost_is_booked() -> None:
+def test_a_call_without_any_price_is_booked_at_the_typical_cost() -> None:
     book = Book(1000 * CENT)
     book.settle(book.grant(), None, named=False)
     assert book.ledger.root.spent == CENT
     assert book.ledger.balance == 999 * CENT
     book.settle(book.grant(), None, named=False)
     book.ledger.observe(992 * CENT, 50, 51)
-    assert book.ledger.root.spent == 8 * CENT  # what the balance fell by, shared
+    assert book.ledger.root.spent == 8 * CENT  # the fall of the balance, shared
 
 
-def test_free_of_charge_and_unpriced() -> None:
+def test_a_listed_price_of_zero_never_books_less_than_zero() -> None:
     book = Book(1000 * CENT)
     book.settle(book.grant(), 0, named=False)
     book.ledger.observe(999 * CENT, 50, 51)
     assert book.ledger.root.spent >= 0
 
 
-def test_a_406_with_others_in_flight_holds_back_until_one_of_them_ends() -> None:
+def test_a_406_with_others_in_flight_blocks_until_one_of_them_ends() -> None:
     book = Book(100 * CENT)
     others = [book.grant() for _ in range(4)]
     book.ledger.refuse(book.grant(), balance=100 * CENT, needed=20 * CENT, now=50)
     assert not book.refuse().final
-    book.settle(others[0], reading=99 * CENT)
-    # Three at 20 are withheld, and a fourth fits in 99.
+    book.settle(others[0], balance=99 * CENT)
+    # The service reserves 20 for each of three; a fourth fits in 99.
     fourth = book.grant()
     book.refuse()
-    book.settle(fourth, reading=98 * CENT)
+    book.settle(fourth, balance=98 * CENT)
     book.ledger.forget_reservations()
     assert len(book.all_that_fit()) > 50
 
 
-def test_calls_of_a_kind_are_held_at_their_own_cost_and_count_in_the_whole() -> None:
+def test_calls_of_a_template_are_held_at_their_own_cost_and_count_in_the_whole_model() -> None:
     book = Book(100 * CENT)
-    dear = CostModel(CENT, "", book.model)
+    expensive = CostModel(CENT, "", book.model)
     for _ in range(10):
-        dear.finished(10 * CENT, 1.0)
+        expensive.finished(10 * CENT, 1.0)
     cheap = book.ledger.reserve(book.ledger.root, book.model, None, 0)
-    held = [book.ledger.reserve(book.ledger.root, dear, None, 0) for _ in range(12)]
+    held = [book.ledger.reserve(book.ledger.root, expensive, None, 0) for _ in range(12)]
     granted = [hold for hold in held if isinstance(hold, Hold)]
     assert isinstance(cheap, Hold)
     assert 5 <= len(granted) <= 9
     book.ledger.refuse(granted.pop(), 100 * CENT, 20 * CENT, 5)
-    assert not book.refuse().final  # what the service reserves is asked of all kinds
+    assert not book.refuse().final  # the service's reservations count for all templates
     for hold in granted:
         book.settle(hold, 10 * CENT)
-    assert dear.typical() == 10 * CENT
+    assert expensive.typical() == 10 * CENT
     assert book.model.typical() > CENT
 
 
-def test_a_406_is_not_asked_for_again_before_one_of_ours_ends() -> None:
-    """Somebody else's reservations may fill the balance: by what is known here, the next call would fit."""
+def test_a_406_is_not_provoked_again_before_one_of_our_calls_ends() -> None:
+    """Reservations for another client may fill the balance: by the books, the next call would fit."""
     book = Book(100 * CENT)
     others = [book.grant() for _ in range(4)]
     book.ledger.refuse(book.grant(), balance=100 * CENT, needed=2 * CENT, now=50)
     assert not book.refuse().final
-    book.settle(others[0], reading=99 * CENT)
+    book.settle(others[0], balance=99 * CENT)
     book.grant()
 
 
-def test_a_406_that_names_nothing_says_that_one_more_did_not_fit() -> None:
+def test_a_406_without_amounts_means_that_one_more_call_did_not_fit() -> None:
     book = Book(100 * CENT)
     others = [book.grant() for _ in range(9)]
     book.ledger.refuse(book.grant(), None, None, 50)
@@ -305,17 +305,17 @@ def test_a_406_that_names_nothing_says_that_one_more_did_not_fit() -> None:
     assert len(others) - 1 + len(held) == 9
 
 
-def test_a_406_before_any_balance_means_there_is_nothing() -> None:
+def test_a_406_before_any_balance_means_a_balance_of_zero() -> None:
     book = Book(None)
     book.ledger.refuse(book.grant(), None, None, 5)
     assert book.ledger.balance == 0
     assert book.refuse().final
-    # A read of the balance may tell better.
+    # A read of the balance corrects it.
     book.ledger.observe(50 * CENT, 6, 7)
     book.grant()
 
 
-def test_a_budget_holds_and_spends_in_itself_and_in_its_parents() -> None:
+def test_holds_and_costs_count_in_a_budget_and_in_those_around_it() -> None:
     book = Book(1000 * CENT)
     outer = Budget(book.ledger.root, 20 * CENT)
     inner = Budget(outer, 10 * CENT)
@@ -332,7 +332,7 @@ def test_a_budget_holds_and_spends_in_itself_and_in_its_parents() -> None:
     book.grant(outer)
 
 
-def test_a_parents_cap_binds_its_children() -> None:
+def test_a_cap_bounds_the_budgets_within_it() -> None:
     book = Book(1000 * CENT)
     outer = Budget(book.ledger.root, 5 * CENT)
     children = [Budget(outer, 4 * CENT) for _ in range(3)]
@@ -346,7 +346,7 @@ def test_a_parents_cap_binds_its_children() -> None:
     assert not got.final
 
 
-def test_for_a_budget_a_doubt_never_clears() -> None:
+def test_a_budget_never_gets_a_doubt_back() -> None:
     book = Book(1000 * CENT)
     budget = Budget(book.ledger.root, 10 * CENT)
     book.ledger.doubt(book.grant(budget), 5)
@@ -357,7 +357,7 @@ def test_for_a_budget_a_doubt_never_clears() -> None:
     assert budget.left == left
 
 
-def test_a_floor_of_its_own_is_never_below_its_parents() -> None:
+def test_a_floor_is_never_below_that_of_the_budget_around_it() -> None:
     root = Budget(None, None, 5)
     assert Budget(root, None, 3).floor == 5
     assert Budget(root, None, 7).floor == 7

@@ -29,13 +29,13 @@ from segmind_async._money.units import (
         ),
     ],
 )
-def test_rounding_is_against_us(credits: str, floor: int, ceil: int) -> None:
+def test_balances_round_down_and_costs_up(credits: str, floor: int, ceil: int) -> None:
     assert floor_units(Decimal(credits)) == floor
     assert ceil_units(Decimal(credits)) == ceil
 
 
 @given(st.integers(0, 10**25))
-def test_there_and_back_is_exact(units: int) -> None:
+def test_units_to_credits_and_back_is_exact(units: int) -> None:
     amount = credits_of(units)
     assert floor_units(amount) == ceil_units(amount) == units
     assert "E" not in str(amount) or units < 10**4
@@ -46,6 +46,6 @@ def test_amounts_read_as_people_write_them(units: int, text: str) -> None:
     assert str(credits_of(units)) == text
 
 
-def test_a_tenth_means_a_tenth() -> None:
+def test_a_float_is_taken_by_its_written_form() -> None:
     assert to_decimal(0.1) == Decimal("0.1")
     assert to_decimal(Decimal("0.30")) == Decimal("0.30")
