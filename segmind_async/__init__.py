@@ -71,6 +71,7 @@ from .models import (
     Outcome,
     Statistics,
     Status,
+    StopReason,
     ToolCall,
     Usage,
 )
@@ -127,6 +128,7 @@ __all__ = [
     "SpendLimitError",
     "Statistics",
     "Status",
+    "StopReason",
     "Timeouts",
     "TokenCount",
     "Tool",

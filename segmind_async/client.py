@@ -35,6 +35,7 @@ from ._sending.call import Call, CallOptions
 from ._sending.conversation import Conversation, expected
 from ._sending.fan_out import FanOut
 from ._sending.options import (
+    MAX_OUTAGE,
     FanOutOptions,
     FanOutSettings,
     JobSending,
@@ -242,7 +243,7 @@ class SegmindClient(ScopedClient):
         ordered: bool = False,
         fail_fast: bool = False,
         max_failures: int | None = None,
-        max_outage: float = 600.0,
+        max_outage: float = MAX_OUTAGE,
         buffer: int | None = None,
         keep: Callable[[Outcome[Any]], Awaitable[None]] | None = None,
     ) -> FanOut[Any]:
@@ -328,7 +329,7 @@ class SegmindClient(ScopedClient):
             ordered=sending.get("ordered", False),
             on_exhausted=sending.get("on_exhausted", "stop"),
             max_failures=sending.get("max_failures"),
-            max_outage=sending.get("max_outage", 600.0),
+            max_outage=sending.get("max_outage", MAX_OUTAGE),
         )
         call = replace(self._options, scope=scope)
         wanted = None if parse is None else expected(parse, sending.get("max_reasks", 1))

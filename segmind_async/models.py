@@ -153,6 +153,29 @@ class Status(StrEnum):
     CANCELLED = "cancelled"
 
 
+class StopReason(StrEnum):
+    """Why a fan-out or a job ended before its rows did."""
+
+    CREDITS = "credits"
+    """The account or the budget cannot pay for the next call."""
+    INTERRUPTED = "interrupted"
+    """The process received SIGINT or SIGTERM."""
+    MAX_FAILURES = "max_failures"
+    """As many rows failed as `max_failures` (or `fail_fast`) allows."""
+    OUTAGE = "outage"
+    """The service failed for longer than `max_outage`."""
+    REFUSED = "refused"
+    """The service refused the key or the model, which every row would meet."""
+    DISK = "disk"
+    """The journal of a job could not be written."""
+    ERROR = "error"
+    """The iterator of rows raised, or the library has a bug; the consumer receives the error."""
+    STOPPED = "stopped"
+    """The caller called `stop()`."""
+    CONSUMER_LEFT = "consumer_left"
+    """The consumer left the context while rows were in flight."""
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome(Generic[T_co]):
     """What became of one row of a fan-out. `index` counts rows from 0 in the order they were read."""
@@ -201,8 +224,10 @@ class FanOutReport:
     latency_p99: float | None
     elapsed: float
     """Seconds since the fan-out began."""
-    stopped: str | None
+    stop_reason: StopReason | None
     """Why it ended before its rows did; None if it did not."""
+    stop_message: str | None
+    """The details of `stop_reason`, for people to read; None if it did not stop early."""
 
     @property
     def rows(self) -> int:

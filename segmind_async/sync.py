@@ -41,6 +41,7 @@ from .models import (
     Messages,
     Outcome,
     Statistics,
+    StopReason,
     T_co,
 )
 
@@ -286,9 +287,9 @@ class _Outcomes(Generic[Inner, T_co]):
             with self:
                 yield from iter(self._next, None)
 
-    def stop(self, reason: str) -> None:
-        """Read no more rows and send none of those that wait; what is in flight ends, and is delivered."""
-        self._bridge.call_soon(functools.partial(self._inner.stop, reason))
+    def stop(self, message: str = "stopped by the caller", reason: StopReason = StopReason.STOPPED) -> None:
+        """Read no more rows and send none of those that wait; calls in flight end and are delivered."""
+        self._bridge.call_soon(functools.partial(self._inner.stop, message, reason))
 
     def _next(self) -> Outcome[T_co] | None:
         return self._bridge.call(self._advance)

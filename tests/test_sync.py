@@ -77,7 +77,7 @@ def test_a_fan_out_can_be_left_and_looked_at_meanwhile(client: sync.SegmindClien
             assert outcomes.report.ok >= 1
             if number == 20:
                 break
-    assert outcomes.report.stopped == "its consumer left"
+    assert outcomes.report.stop_reason is sa.StopReason.CONSUMER_LEFT
     for _ in client.fan_out(endless(), max_in_flight=4):
         break
     gc.collect()
@@ -89,7 +89,7 @@ def test_a_fan_out_can_be_stopped(client: sync.SegmindClient) -> None:
         for outcome in outcomes:
             if outcome.index == 5:
                 outcomes.stop("enough")
-    assert (outcomes.report.stopped, outcomes.report.rows < 20) == ("enough", True)
+    assert (outcomes.report.stop_message, outcomes.report.rows < 20) == ("enough", True)
 
 
 def test_a_budget_shares_the_thread_and_closing_it_closes_it_alone(client: sync.SegmindClient) -> None:

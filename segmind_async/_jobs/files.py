@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 import anyio
 
-from ..models import Status
+from ..models import Status, StopReason
 from .formats.outputs import open_output
 from .journal.record import Record
 from .report.tally import INVALID_ROW, JobReport
@@ -21,8 +21,6 @@ from .rows import Row
 from .run import JobRun
 
 OpenRows: TypeAlias = Callable[[], AbstractContextManager[Iterator[Row]]]
-
-INTERRUPTED = "interrupted"
 
 _GRACE = 60.0
 """Seconds that calls in flight get to end after a first Ctrl-C."""
@@ -81,7 +79,7 @@ async def _listen(run: JobRun, consuming: anyio.CancelScope) -> None:
         return  # signals come to the main thread alone
     with suppress(NotImplementedError), anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         await anext(signals)
-        run.stop(INTERRUPTED)
+        run.stop("interrupted", StopReason.INTERRUPTED)
         with anyio.move_on_after(_GRACE):
             await anext(signals)
         consuming.cancel()

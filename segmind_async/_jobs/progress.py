@@ -14,7 +14,7 @@ from typing import Final
 
 from pydantic import TypeAdapter
 
-from ..models import WaitingFor
+from ..models import StopReason, WaitingFor
 
 RECENT = 60.0
 """Seconds over which a rate is taken: long enough for slow answers, short enough to see a change."""
@@ -76,8 +76,10 @@ class JobProgress:
     latency_p99: float | None = None
     mean_cost: Decimal | None = None
     """Of a row, as far as the service named costs."""
-    stopping: str | None = None
-    """Why no more is sent, such as "interrupted"; None while it goes on."""
+    stop_reason: StopReason | None = None
+    """Why no more rows are sent; None while the job goes on."""
+    stop_message: str | None = None
+    """The details of `stop_reason`, for people to read."""
 
     @property
     def ended(self) -> int:

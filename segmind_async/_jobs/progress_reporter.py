@@ -107,5 +107,6 @@ class ProgressReporter:
             latency_p95=sent.latency_p95,
             latency_p99=sent.latency_p99,
             mean_cost=sent.spent / priced if priced > 0 else None,
-            stopping=sent.stopped,
+            stop_reason=sent.stop_reason,
+            stop_message=sent.stop_message,
         )

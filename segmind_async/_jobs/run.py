@@ -37,6 +37,7 @@ from ..models import (
     ChatRequest,
     Outcome,
     Status,
+    StopReason,
     T_co,
 )
 from .journal import restart
@@ -71,9 +72,6 @@ MakeFanOut: TypeAlias = Callable[
 
 _OF_ALL = (AccessError, NotFoundError, ModelRetiredError)
 """What every row would meet; it stops the job."""
-
-DISK = "the disk refuses"
-"""How the reason begins for which a job stops when its journal cannot be written."""
 
 _NOTE_EVERY = 1.0
 """Seconds between two notes of pace and money for a restart."""
@@ -200,10 +198,10 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
             raise RuntimeError("enter the job first: async with client.run_job(…) as outcomes")
         return await anext(self._fan_out)
 
-    def stop(self, reason: str) -> None:
-        """Send no more; what is in flight ends, and is delivered."""
+    def stop(self, message: str = "stopped by the caller", reason: StopReason = StopReason.STOPPED) -> None:
+        """Send no more; calls in flight end and are delivered. See `FanOut.stop`."""
         assert self._fan_out is not None
-        self._fan_out.stop(reason)
+        self._fan_out.stop(message, reason)
         self._look()
 
     async def matched(self, rows: Iterable[Row]) -> AsyncIterator[tuple[Row, Record | None]]:
@@ -332,7 +330,7 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
         # If this is cancelled, it is written all the same.
         await kept
         if self.journal.trouble is not None:
-            self.stop(f"{DISK}: {self.journal.trouble}")
+            self.stop(f"the journal cannot be written: {self.journal.trouble}", StopReason.DISK)
 
     def _reading(self, row: Row, outcome: Outcome[Any]) -> tuple[Reading, str | None]:
         """Return what is read from an answer, and what is right; user code that fails costs no answer."""

@@ -40,6 +40,7 @@ from ..models import (
     Outcome,
     Request,
     Status,
+    StopReason,
     T_co,
 )
 from .admission import CallScope
@@ -96,14 +97,15 @@ class FanOut(AsyncIterator[Outcome[T_co]], Generic[T_co]):
         self._tasks: TaskGroup | None = None
         self._workers = 0
         self._error: BaseException | None = None
-        self._stopped: str | None = None
+        self._stop_reason: StopReason | None = None
+        self._stop_message: str | None = None
         self._funded: asyncio.Future[None] | None = None
         self._books = _Books()
         self._started_at = 0.0
         self._ended_at: float | None = None
 
     def __repr__(self) -> str:
-        return f"FanOut({self._books!r}, workers={self._workers}, stopped={self._stopped!r})"
+        return f"FanOut({self._books!r}, workers={self._workers}, stop_reason={self._stop_reason!r})"
 
     async def __aenter__(self) -> FanOut[T_co]:
         if self._tasks is not None:
@@ -119,7 +121,7 @@ class FanOut(AsyncIterator[Outcome[T_co]], Generic[T_co]):
     ) -> None:
         assert self._tasks is not None
         if self._workers:
-            self._stop("its consumer left")
+            self.stop("its consumer left", StopReason.CONSUMER_LEFT)
         self._tasks.cancel_scope.cancel()
         # Not told of the error: it would come back wrapped in a group. It goes on by itself after this.
         await self._tasks.__aexit__(None, None, None)
@@ -160,12 +162,19 @@ class FanOut(AsyncIterator[Outcome[T_co]], Generic[T_co]):
         balance = self._service.admission.balance
         until = anyio.current_time() if self._ended_at is None else self._ended_at
         return self._books.report(
-            None if balance is None else credits_of(balance), until - self._started_at, self._stopped
+            None if balance is None else credits_of(balance),
+            until - self._started_at,
+            self._stop_reason,
+            self._stop_message,
         )
 
-    def stop(self, reason: str) -> None:
-        """Read no more rows and send none of those that wait; what is in flight ends, and is delivered."""
-        self._stop(reason)
+    def stop(self, message: str = "stopped by the caller", reason: StopReason = StopReason.STOPPED) -> None:
+        """Read no more rows and send none of those that wait; calls in flight end and are delivered.
+
+        The first stop decides the reason and the message of the report; later ones change neither.
+        """
+        self._read_no_more(reason, message)
+        self._service.admission.close(self._call.scope)
 
     def _hire(self) -> None:
         assert self._tasks is not None
@@ -177,7 +186,13 @@ class FanOut(AsyncIterator[Outcome[T_co]], Generic[T_co]):
         hired, source = False, self._source
         try:
             while await self._permits.acquire():
-                row = None if self._stopped else source.pull_nowait() if source.plain else await source.pull()
+                row = (
+                    None
+                    if self._stop_reason
+                    else source.pull_nowait()
+                    if source.plain
+                    else await source.pull()
+                )
                 if row is None:
                     self._permits.release()
                     break
@@ -191,7 +206,7 @@ class FanOut(AsyncIterator[Outcome[T_co]], Generic[T_co]):
                 self._deliver(outcome)
         except Exception as error:  # noqa: BLE001  # of the user's iterator, or a bug: the consumer gets it
             self._error = self._error or error
-            self._stop(f"{type(error).__name__}: {error}")
+            self.stop(f"{type(error).__name__}: {error}", StopReason.ERROR)
         finally:
             self._workers -= 1
             if not self._workers:
@@ -260,11 +275,11 @@ class FanOut(AsyncIterator[Outcome[T_co]], Generic[T_co]):
     def _outlives(self, error: TransientError) -> bool:
         """Tell whether an outage is the reason for *error*, and may still be waited for."""
         opened_at, most = self._service.admission.breaker.opened_at, self._options.max_outage
-        if opened_at is None or not most or self._stopped:
+        if opened_at is None or not most or self._stop_reason:
             return False
         if anyio.current_time() - opened_at < most:
             return True
-        self._stop(f"the service has been failing for max_outage={most:g} s: {error}")
+        self.stop(f"the service has been failing for max_outage={most:g} s: {error}", StopReason.OUTAGE)
         return False
 
     async def _until_it_works(self) -> None:
@@ -273,7 +288,7 @@ class FanOut(AsyncIterator[Outcome[T_co]], Generic[T_co]):
         while not breaker.take_probe(now := anyio.current_time()):
             # Looked at now and then, because a success elsewhere ends it without a word.
             await anyio.sleep(min(breaker.probe_at - now, _LOOK_AGAIN))
-            if self._stopped:
+            if self._stop_reason:
                 raise NotSentError("its fan-out has stopped")
 
     def _status_after(self, error: SegmindError, row: ChatRequest) -> Status:
@@ -284,25 +299,26 @@ class FanOut(AsyncIterator[Outcome[T_co]], Generic[T_co]):
             if self._options.on_exhausted == "raise":
                 self._error = self._error or error
             # Rows that wait already may be cheaper and still fit: only no new ones are read.
-            self._stopped = self._stopped or f"credits: {error}"
+            self._read_no_more(StopReason.CREDITS, f"credits: {error}")
             return Status.UNSENT
         of_this_model = (
             isinstance(error, AccessError | NotFoundError | ModelRetiredError | ToolsNotSupportedError)
             and row.model is None
         )
         if of_this_model or isinstance(error, AuthenticationError):
-            self._stop(str(error))
+            self.stop(str(error), StopReason.REFUSED)
         return Status.FAILED
 
     def _check_failures(self) -> None:
         most = self._options.max_failures
         if most is not None and self._books.counts[Status.FAILED] >= most:
-            self._stop(f"{self._books.counts[Status.FAILED]} rows failed (max_failures={most})")
+            failed = self._books.counts[Status.FAILED]
+            self.stop(f"{failed} rows failed (max_failures={most})", StopReason.MAX_FAILURES)
 
-    def _stop(self, reason: str) -> None:
-        """Read no more rows, and send none of those that wait."""
-        self._stopped = self._stopped or reason
-        self._service.admission.close(self._call.scope)
+    def _read_no_more(self, reason: StopReason, message: str) -> None:
+        """Read no more rows; those that wait may still be sent."""
+        if self._stop_reason is None:
+            self._stop_reason, self._stop_message = reason, message
 
     async def _until_funded(self, error: InsufficientCreditsError) -> None:
         """Wait until the balance has risen; whoever comes first watches for all."""
@@ -323,7 +339,7 @@ class FanOut(AsyncIterator[Outcome[T_co]], Generic[T_co]):
         for look in count(1):
             await anyio.sleep(pause)
             pause = min(pause * 1.5, _WATCH_LAST)
-            if self._stopped:
+            if self._stop_reason:
                 break
             try:
                 await read_balance(self._service, RetryPolicy())
@@ -363,7 +379,13 @@ class _Books:
         if status is Status.OK:
             self._latency.add(tally.elapsed)
 
-    def report(self, balance: Decimal | None, elapsed: float, stopped: str | None) -> FanOutReport:
+    def report(
+        self,
+        balance: Decimal | None,
+        elapsed: float,
+        stop_reason: StopReason | None,
+        stop_message: str | None,
+    ) -> FanOutReport:
         """Return the sums."""
         counts, sums, latency = self.counts, self._sums, self._latency
         return FanOutReport(
@@ -381,5 +403,6 @@ class _Books:
             latency_p95=latency.quantile(0.95),
             latency_p99=latency.quantile(0.99),
             elapsed=elapsed,
-            stopped=stopped,
+            stop_reason=stop_reason,
+            stop_message=stop_message,
         )

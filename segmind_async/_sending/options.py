@@ -14,6 +14,9 @@ from .queue import Priority
 
 OnExhausted: TypeAlias = Literal["stop", "wait", "raise"]
 
+MAX_OUTAGE = 600.0
+"""Seconds of an outage after which a fan-out stops, by default: restarts and short incidents pass sooner."""
+
 
 class ManySettings(TypedDict, total=False):
     """What `SegmindClient.chat_many` can be told."""

@@ -25,15 +25,16 @@ from .._jobs.rows import (
     under,
     with_parameters,
 )
+from .._sending.options import MAX_OUTAGE
 from .._version import __version__
 from ..messages import system, user
 from ..models import DEFAULT_MODEL
 from . import job as bulk
 from . import report
+from .exit_codes import Exit
 from .retry_failed import JobCommand, again
 from .running import (
     ClientOptions,
-    Exit,
     open_client,
     plain,
     run,
@@ -124,6 +125,11 @@ MaxCredits = Annotated[
     Decimal | None, typer.Option(parser=_amount, metavar="CREDITS", help="Credits this job may spend.")
 ]
 WhenExhausted = Annotated[OnExhausted, typer.Option(help="What to do when the credits are used up.")]
+MaxFailures = Annotated[int | None, typer.Option(min=1, help="Stop when so many rows have failed.")]
+MaxOutage = Annotated[
+    float,
+    typer.Option(min=0, help="Stop when the service has failed for all for so many seconds (0: never wait)."),
+]
 HowDelivered = Annotated[
     Delivery, typer.Option(help="queued: an answer that a crash cut off is fetched, not paid for again.")
 ]
@@ -222,6 +228,8 @@ def run_rows(
     floor: Floor = NOTHING,
     max_credits: MaxCredits = None,
     on_exhausted: WhenExhausted = OnExhausted.STOP,
+    max_failures: MaxFailures = None,
+    max_outage: MaxOutage = MAX_OUTAGE,
     delivery: HowDelivered = Delivery.DIRECT,
     limit: Limit = None,
     journal: JournalPath = None,
@@ -247,7 +255,7 @@ def run_rows(
             rows,
             output,
             bounded(max_tokens, make),
-            bulk.Spending(floor, max_credits, on_exhausted.value),
+            bulk.Spending(floor, max_credits, on_exhausted.value, max_failures, max_outage),
             JobOptions(
                 delivery.value,
                 retry_failed=again(retry_failed, retry_only),
@@ -290,6 +298,8 @@ def classify(
     floor: Floor = NOTHING,
     max_credits: MaxCredits = None,
     on_exhausted: WhenExhausted = OnExhausted.STOP,
+    max_failures: MaxFailures = None,
+    max_outage: MaxOutage = MAX_OUTAGE,
     delivery: HowDelivered = Delivery.DIRECT,
     limit: Limit = None,
     journal: JournalPath = None,
@@ -319,7 +329,7 @@ def classify(
             rows,
             output,
             bounded(max_tokens, make),
-            bulk.Spending(floor, max_credits, on_exhausted.value),
+            bulk.Spending(floor, max_credits, on_exhausted.value, max_failures, max_outage),
             JobOptions(
                 delivery.value,
                 chosen.read,

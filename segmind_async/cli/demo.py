@@ -17,8 +17,8 @@ from ..emulator import Emulator
 from ..messages import system, user
 from ..models import ChatRequest, FanOutReport, Status
 from .demo_classifier import BayesBrain, NaiveBayes, fragments
+from .exit_codes import Exit
 from .running import (
-    Exit,
     plain,
     say,
     show_json,
@@ -47,7 +47,7 @@ class Summary:
     balance: Decimal
     refused: int
     """Calls refused with 406 for want of credits."""
-    stopped: str | None
+    stop_message: str | None
 
 
 def messages() -> list[Message]:
@@ -91,7 +91,7 @@ async def run(*, as_json: bool) -> Exit:
         floor=_FLOOR,
         balance=service.world.account.balance,
         refused=service.world.account.refused.get(406, 0),
-        stopped=second.stopped,
+        stop_message=second.stop_message,
     )
     if as_json:
         show_json(asdict(summary))
@@ -142,4 +142,4 @@ def _tell(summary: Summary) -> None:
     print(f"credits           {_BALANCE} at the start, {summary.balance} at the end")
     print(f"floor             {summary.floor}, {kept}")
     print(f"refused (406)     {summary.refused}")
-    print(f"stopped because   {summary.stopped}")
+    print(f"stopped because   {summary.stop_message}")

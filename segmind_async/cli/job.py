@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from .._jobs.classify import Labels
 from .._jobs.cost_estimate import Forecast, Terms, forecast
-from .._jobs.files import INTERRUPTED, OpenRows, run_file
+from .._jobs.files import OpenRows, run_file
 from .._jobs.formats.kinds import Format
 from .._jobs.formats.outputs import check_output
 from .._jobs.formats.spool import spool, spool_of
@@ -24,16 +24,16 @@ from .._jobs.journal.writer import of
 from .._jobs.options import JobOptions, settings_of
 from .._jobs.report.tally import JobReport
 from .._jobs.rows import MakeRequest, Row, open_rows
-from .._jobs.run import DISK, JobRun
+from .._jobs.run import JobRun
 from .._jobs.sampling import chosen, only
-from .._sending.options import OnExhausted
+from .._sending.options import MAX_OUTAGE, OnExhausted
 from ..errors import ConfigurationError
-from ..models import FanOutReport, Status
+from ..models import FanOutReport
 from .confirmation import balance_of, check_affordable, show_forecast
+from .exit_codes import Exit, exit_for_report
 from .live import Live
 from .running import (
     ClientOptions,
-    Exit,
     open_client,
     say,
     show_json,
@@ -47,11 +47,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Spending:
-    """How much a job may spend; None means no bound of its own."""
+    """When a job stops early; None means no bound of its own."""
 
     floor: Decimal = Decimal(0)
     max_credits: Decimal | None = None
     on_exhausted: OnExhausted = "stop"
+    max_failures: int | None = None
+    """How many rows may fail before the job stops; None: any number."""
+    max_outage: float = MAX_OUTAGE
+    """Seconds for which the service may fail for all before the job stops."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +143,7 @@ async def _whole(job: Job, client: SegmindClient, *, as_json: bool) -> Exit:
         show_json(_as_json(report))
     else:
         _tell_end(report, job.output, job.place)
-    return exit_code(report)
+    return exit_for_report(report)
 
 
 async def _sample(job: Job, client: SegmindClient, *, as_json: bool) -> Exit:
@@ -157,13 +161,13 @@ async def _sample(job: Job, client: SegmindClient, *, as_json: bool) -> Exit:
     found = await _forecast(job)
     if as_json:
         show_json({**_as_json(report), "forecast": found.as_json()})
-        return exit_code(report)
+        return exit_for_report(report)
     _tell_end(report, job.output, job.place)
     say(f"these were {len(indices)} of {whole.rows} rows; without --sample the same command does the rest")
     assert report.fan_out is not None
     held = report.fan_out.credits_remaining
     show_forecast(found, "not told" if held is None else held, job.spending.floor, job.spending.max_credits)
-    return exit_code(report)
+    return exit_for_report(report)
 
 
 async def _sent(job: Job, client: SegmindClient, open_rows: OpenRows) -> JobReport:
@@ -181,6 +185,8 @@ async def _sent(job: Job, client: SegmindClient, open_rows: OpenRows) -> JobRepo
                 floor=spending.floor,
                 max_credits=spending.max_credits,
                 on_exhausted=spending.on_exhausted,
+                max_failures=spending.max_failures,
+                max_outage=spending.max_outage,
             )
             live.notable = run.notable
             return run
@@ -251,21 +257,6 @@ async def _tell_forecast(job: Job, *, as_json: bool) -> None:
         show_forecast(found, held, job.spending.floor, job.spending.max_credits)
 
 
-def exit_code(report: JobReport) -> Exit:
-    """Return what a finished job means for the caller."""
-    assert report.fan_out is not None
-    stopped = report.fan_out.stopped or ""
-    if stopped.startswith("credits"):
-        return Exit.CREDITS
-    if stopped == INTERRUPTED:
-        return Exit.INTERRUPTED
-    if stopped.startswith(DISK):
-        return Exit.LOCAL_IO
-    if stopped:
-        return Exit.REFUSED
-    return Exit.SOME_FAILED if report.counts[Status.FAILED] else Exit.OK
-
-
 def _rate(fan_out: FanOutReport) -> str:
     return f"{fan_out.ok / fan_out.elapsed if fan_out.elapsed else 0.0:.1f} a second"
 
@@ -287,8 +278,8 @@ def _tell_end(report: JobReport, output: Path, journal: Path) -> None:
         say(f"accuracy {report.accuracy:.1%} of {report.judged} rows with a known label")
     if fan_out.maybe_paid_twice:
         say(f"{fan_out.maybe_paid_twice} attempts may have been paid twice: their answers were lost")
-    if fan_out.stopped:
-        say(f"stopped early: {fan_out.stopped}")
+    if fan_out.stop_reason is not None:
+        say(f"stopped early: {fan_out.stop_message}")
         say(f"the same command goes on; what is done stands in {journal}")
     say(f"results in {output}; segmind-async report {journal} says more")
 

@@ -13,7 +13,6 @@ from types import TracebackType
 from rich.console import Console, Group
 from rich.text import Text
 
-from .._jobs.files import INTERRUPTED
 from .._jobs.progress import (
     JobProgress,
     Recent,
@@ -21,6 +20,7 @@ from .._jobs.progress import (
     seconds_to_floor,
 )
 from .._jobs.report.samples import Notable, NotableRow
+from ..models import StopReason
 from .wording import (
     WAITING_FOR,
     count,
@@ -80,7 +80,7 @@ class Live:
         """Show how a job stands, unless that was just done."""
         self._recent.add(standing)
         before = self._shown
-        has_turned = standing.stopping != (before.stopping if before else None)
+        has_turned = standing.stop_reason != (before.stop_reason if before else None)
         pause = DRAW_EVERY if self._draws else LINE_EVERY
         if not has_turned and standing.elapsed - (before.elapsed if before else 0.0) < pause:
             return
@@ -127,7 +127,7 @@ def can_draw(console: Console) -> bool:
 
 def line(standing: JobProgress, recent: Recent) -> str:
     """Return how a job stands, in one line without colours."""
-    if standing.stopping == INTERRUPTED:
+    if standing.stop_reason is StopReason.INTERRUPTED:
         return ON_INTERRUPT
     of_all = f" of {count(standing.total)}" if standing.total is not None else ""
     parts = [f"{count(standing.done)}{of_all} rows done, {count(standing.failed)} failed"]
@@ -151,10 +151,10 @@ def line(standing: JobProgress, recent: Recent) -> str:
 
 def state_of(standing: JobProgress) -> str | None:
     """Say what a job waits for, or why it ends; None while nothing is remarkable."""
-    if standing.stopping == INTERRUPTED:
+    if standing.stop_reason is StopReason.INTERRUPTED:
         return ON_INTERRUPT
-    if standing.stopping is not None:
-        return one_line(f"no more is sent, what is in flight ends: {standing.stopping}")
+    if standing.stop_reason is not None:
+        return one_line(f"no more is sent, what is in flight ends: {standing.stop_message}")
     if standing.outage is not None:
         return f"the service fails for all, for {duration(standing.outage)} now; one call at a time tries it"
     if standing.waiting_for is not None and not standing.in_flight:
@@ -273,7 +273,7 @@ def _money(standing: JobProgress) -> Text:
 
 def _time(standing: JobProgress, recent: Recent) -> Text:
     parts: list[str | tuple[str, str]] = [f"{duration(standing.elapsed)} so far"]
-    if standing.stopping is not None:
+    if standing.stop_reason is not None:
         return _about("time", *parts)  # it ends sooner than its rows do
     ends_in = seconds_to_end(standing, recent.rate)
     floor_in = seconds_to_floor(standing, recent.spend_rate)

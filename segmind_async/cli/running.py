@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
-from enum import IntEnum
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, NoReturn
 
@@ -18,30 +17,12 @@ import typer
 
 from ..client import SegmindClient
 from ..config import Limits
-from ..errors import (
-    AccessError,
-    ConfigurationError,
-    CreditsError,
-    NotFoundError,
-    RequestError,
-    SegmindError,
-)
+from ..errors import SegmindError
 from ..models import DEFAULT_MODEL
+from .exit_codes import Exit, exit_for_error
 
 if TYPE_CHECKING:
     from ..emulator import Brain
-
-
-class Exit(IntEnum):
-    """What the process tells its caller."""
-
-    OK = 0
-    SOME_FAILED = 1
-    USAGE = 2
-    CREDITS = 3
-    REFUSED = 4
-    LOCAL_IO = 5
-    INTERRUPTED = 130
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,23 +73,12 @@ def run(main: Callable[[], Awaitable[Exit]]) -> NoReturn:
         code = Exit.INTERRUPTED
         say("interrupted")
     except SegmindError as error:
-        code = exit_for(error)
+        code = exit_for_error(error)
         say(f"{type(error).__name__}: {error}")
     except (OSError, sqlite3.Error) as error:
         code = Exit.LOCAL_IO
         say(f"{type(error).__name__}: {error}")
     raise typer.Exit(code)
-
-
-def exit_for(error: SegmindError) -> Exit:
-    """Return the exit code that an error means."""
-    if isinstance(error, ConfigurationError):
-        return Exit.USAGE
-    if isinstance(error, CreditsError):
-        return Exit.CREDITS
-    if isinstance(error, AccessError | NotFoundError | RequestError):
-        return Exit.REFUSED
-    return Exit.SOME_FAILED
 
 
 def say(text: str) -> None:

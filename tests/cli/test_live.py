@@ -21,6 +21,7 @@ from segmind_async.cli.live import (
     line,
     state_of,
 )
+from segmind_async.models import StopReason
 
 STANDING = JobProgress(
     elapsed=312.0,
@@ -149,7 +150,7 @@ def test_text_of_a_model_or_server_is_neither_markup_nor_control() -> None:
     assert "[bold red]x[/]\\x1b]0;owned\\x07\\x1b[2J" in shown
     for steering in ("\x1b]", "\x07", "\x1b[2J", "\r", "\u202e"):
         assert steering not in shown
-    assert state_of(replace(STANDING, stopping=f"credits: {EVIL}")) == (
+    assert state_of(replace(STANDING, stop_reason=StopReason.CREDITS, stop_message=f"credits: {EVIL}")) == (
         "no more is sent, what is in flight ends: credits: "
         "[bold red]x[/]\\x1b]0;owned\\x07\\x1b[2J [link=http://a]\\u202e"
     )
@@ -159,8 +160,11 @@ def test_text_of_a_model_or_server_is_neither_markup_nor_control() -> None:
     ("changes", "says"),
     [
         ({}, None),
-        ({"stopping": "interrupted"}, ON_INTERRUPT),
-        ({"stopping": "credits: all"}, "no more is sent, what is in flight ends: credits: all"),
+        ({"stop_reason": StopReason.INTERRUPTED, "stop_message": "interrupted"}, ON_INTERRUPT),
+        (
+            {"stop_reason": StopReason.CREDITS, "stop_message": "interrupted"},
+            "no more is sent, what is in flight ends: interrupted",
+        ),
         ({"outage": 40.0}, "the service fails for all, for 40 s now; one call at a time tries it"),
         ({"waiting_for": "credits", "in_flight": 0}, "nothing is in flight: all wait for credits"),
         ({"waiting_for": "credits"}, None),
@@ -181,7 +185,7 @@ def test_it_is_drawn_four_times_a_second_at_most_and_at_once_after_ctrl_c() -> N
     for tick in range(100):
         show(live, replace(STANDING, elapsed=tick / 50))
     assert written(console).count("of 10 000") == 7  # 0.26 s, 0.52 s, … of two seconds
-    show(live, replace(STANDING, elapsed=99 / 50, stopping="interrupted"))
+    show(live, replace(STANDING, elapsed=99 / 50, stop_reason=StopReason.INTERRUPTED))
     assert ON_INTERRUPT in written(console)
 
 
@@ -233,7 +237,7 @@ def test_without_a_terminal_there_is_a_line_every_ten_seconds() -> None:
     with Live(console) as live:
         for second in range(35):
             show(live, replace(STANDING, elapsed=float(second), ok=second, attempts=second + 22))
-        show(live, replace(STANDING, elapsed=35.0, stopping="interrupted"))
+        show(live, replace(STANDING, elapsed=35.0, stop_reason=StopReason.INTERRUPTED))
     told = written(console).splitlines()
     assert told[0] == (
         "2 033 of 10 000 rows done, 22 failed, 2 000 from earlier runs, 7 967 to go; 1.0 a second; "
@@ -247,7 +251,8 @@ def test_a_long_reason_is_wrapped_and_not_cut() -> None:
     reason = (
         "credits: needs 0.0005 credits, 1.0002 left, of which 1 must stay; a top-up or a lower floor helps"
     )
-    lines = [text.plain for text in frame(replace(STANDING, stopping=reason), recent(), Notable(), 80)]
+    standing = replace(STANDING, stop_reason=StopReason.CREDITS, stop_message=reason)
+    lines = [text.plain for text in frame(standing, recent(), Notable(), 80)]
     assert " ".join(lines[1:3]) == f"no more is sent, what is in flight ends: {reason}"
 
 

@@ -10,7 +10,7 @@ import pytest
 import typer
 
 from segmind_async.cli import running
-from segmind_async.cli.running import Exit
+from segmind_async.cli.exit_codes import Exit
 
 _HELP = """
 import sys

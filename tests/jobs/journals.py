@@ -15,6 +15,7 @@ from segmind_async._jobs.journal.journal import Journal
 from segmind_async._jobs.journal.record import Record
 from segmind_async._jobs.progress import JobProgress
 from segmind_async._money.units import credits_of
+from segmind_async.models import StopReason
 
 BEGAN = 1_780_000_000.0
 """Epoch seconds."""
@@ -125,6 +126,7 @@ def _run(
         ok += sum(record.status == "ok" for record in new)
         failed += sum(record.status == "failed" for record in new)
         over = at == len(rows)
+        stopped = over and (first.run < story.runs or not story.complete)
         in_flight = 0 if over else min(limit, len(rows) - at)
         yield (
             replace(
@@ -146,7 +148,8 @@ def _run(
                 latency_p95=7.9,
                 latency_p99=11.5,
                 mean_cost=credits_of(units // max(1, ok)),
-                stopping="interrupted" if over and (first.run < story.runs or not story.complete) else None,
+                stop_reason=StopReason.INTERRUPTED if stopped else None,
+                stop_message="interrupted" if stopped else None,
             ),
             new,
         )

@@ -16,6 +16,7 @@ from segmind_async._jobs.progress import (
     seconds_to_floor,
     spend_rate,
 )
+from segmind_async.models import StopReason
 
 
 def test_a_standing_survives_the_journal_with_every_digit() -> None:
@@ -27,7 +28,8 @@ def test_a_standing_survives_the_journal_with_every_digit() -> None:
         waiting_for="credits",
         limit_reason="429",
         mean_cost=Decimal("0.000543"),
-        stopping="interrupted",
+        stop_reason=StopReason.INTERRUPTED,
+        stop_message="interrupted",
     )
     facts = json.loads(json.dumps(standing.as_json()))
     assert facts["balance"] == "0.0184921035"

@@ -184,7 +184,8 @@ async def test_a_disk_that_refuses_stops_the_sending_and_keeps_what_was_in_fligh
         run = opened.run_job(rows(500), journal=tmp_path / "j")
         first = await outcomes(run)
         assert run.report.fan_out is not None
-        assert run.report.fan_out.stopped == "the disk refuses: database or disk is full"
+        assert run.report.fan_out.stop_reason is sa.StopReason.DISK
+        assert "database or disk is full" in str(run.report.fan_out.stop_message)
         sent = len(transport.requests)
         assert sent < 100
         assert sum(outcome.status == "ok" for outcome in first) == sent

@@ -390,4 +390,4 @@ async def test_a_row_that_was_paid_is_failed_and_not_unsent() -> None:
     assert isinstance(rows[0].error, sa.InsufficientCreditsError)
     assert rows[0].cost == Decimal("0.5")
     assert outcomes.report.spent == Decimal("0.5")
-    assert outcomes.report.stopped is not None
+    assert outcomes.report.stop_reason is sa.StopReason.CREDITS

@@ -52,7 +52,7 @@ async def test_each_row_ends_in_exactly_one_outcome() -> None:
         seen = Counter([outcome.index async for outcome in outcomes])
     assert seen == Counter(range(500))
     report = outcomes.report
-    assert (report.ok, report.rows, report.attempts, report.stopped) == (500, 500, 500, None)
+    assert (report.ok, report.rows, report.attempts, report.stop_reason) == (500, 500, 500, None)
     assert report.spent == Decimal("0.5")
 
 
@@ -117,7 +117,7 @@ async def test_an_endless_input_can_be_left() -> None:
         assert c.statistics().in_flight == 0
         report = outcomes.report
         assert report.cancelled <= 4
-        assert report.stopped == "its consumer left"
+        assert report.stop_reason is sa.StopReason.CONSUMER_LEFT
         assert (await c.chat("works")).text == "echo: works"
 
 
@@ -173,7 +173,8 @@ async def test_fail_fast_leaves_the_rest_unsent() -> None:
     assert len(got) < 50
     report = outcomes.report
     assert report.failed == 1
-    assert "max_failures=1" in str(report.stopped)
+    assert report.stop_reason is sa.StopReason.MAX_FAILURES
+    assert "max_failures=1" in str(report.stop_message)
     assert report.rows == len(got)
 
 
@@ -194,7 +195,8 @@ async def test_what_all_rows_would_meet_stops_the_fan_out(code: str) -> None:
     assert got["failed"] == 1
     assert got["unsent"] >= 1
     assert len(transport.requests) <= 17
-    assert code in str(outcomes.report.stopped)
+    assert outcomes.report.stop_reason is sa.StopReason.REFUSED
+    assert code in str(outcomes.report.stop_message)
 
 
 async def test_an_unknown_model_of_one_row_fails_that_row_alone() -> None:
@@ -346,7 +348,7 @@ async def test_no_wait_is_left_when_the_money_runs_out() -> None:
     assert got["ok"] in {49, 50}
     assert got["unsent"] >= 1
     assert got["failed"] == 0
-    assert "credits" in str(outcomes.report.stopped)
+    assert outcomes.report.stop_reason is sa.StopReason.CREDITS
 
 
 async def test_raise_raises_after_the_outcomes() -> None:
@@ -388,6 +390,16 @@ async def test_after_a_stop_a_row_between_two_attempts_is_not_sent_again() -> No
         outcomes.stop("enough")
         got = [outcome.status.value async for outcome in outcomes]
     assert (got, len(transport.requests)) == (["unsent"], 1)
+
+
+async def test_the_first_stop_decides_reason_and_message() -> None:
+    async with client() as c, c.fan_out(itertools.repeat("x"), max_in_flight=2) as outcomes:
+        outcomes.stop("enough")
+        outcomes.stop("the disk is full", sa.StopReason.DISK)
+        async for _ in outcomes:
+            pass
+    report = outcomes.report
+    assert (report.stop_reason, report.stop_message) == (sa.StopReason.STOPPED, "enough")
 
 
 async def test_a_fan_out_within_a_budget_stops_when_it_is_used_up() -> None:
@@ -484,7 +496,8 @@ async def test_an_outage_without_end_stops_the_fan_out() -> None:
         assert c.statistics().outage is not None
     assert got["failed"] <= 100
     assert got["unsent"] >= 1
-    assert "max_outage=120" in str(outcomes.report.stopped)
+    assert outcomes.report.stop_reason is sa.StopReason.OUTAGE
+    assert "max_outage=120" in str(outcomes.report.stop_message)
 
 
 async def test_without_patience_rows_fail_as_they_come() -> None:

@@ -127,8 +127,8 @@ class Report:
             return f"running, by {self.owner}"
         if self.pending == 0:
             return "finished"
-        if self.standing is not None and self.standing.stopping is not None:
-            return f"stopped early: {self.standing.stopping}"
+        if self.standing is not None and self.standing.stop_reason is not None:
+            return f"stopped early: {self.standing.stop_message}"
         return "not finished: it was ended from outside"
 
     def as_json(self) -> dict[str, object]:

@@ -1,0 +1,70 @@
+"""The exit codes of the command, and which one an error or a finished job means."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from .._jobs.report.tally import JobReport
+from ..errors import (
+    AccessError,
+    ConfigurationError,
+    CreditsError,
+    NotFoundError,
+    RequestError,
+    SegmindError,
+)
+from ..models import Status, StopReason
+
+
+class Exit(IntEnum):
+    """Exit code of the process."""
+
+    OK = 0
+    """All rows are ok."""
+    SOME_FAILED = 1
+    """Some rows failed, up to `max_failures`; or a single call failed and may succeed later."""
+    USAGE = 2
+    """The command, an option or a file cannot work as given."""
+    CREDITS = 3
+    """Stopped for want of credits; the same command continues."""
+    REFUSED = 4
+    """The service refused the key, the model or the request."""
+    LOCAL_IO = 5
+    """A local file could not be read or written."""
+    OUTAGE = 6
+    """The service failed for longer than `max_outage`; the same command continues."""
+    INTERRUPTED = 130
+    """SIGINT or SIGTERM; the same command continues."""
+
+
+EXIT_AFTER_STOP = {
+    StopReason.CREDITS: Exit.CREDITS,
+    StopReason.INTERRUPTED: Exit.INTERRUPTED,
+    StopReason.MAX_FAILURES: Exit.SOME_FAILED,
+    StopReason.OUTAGE: Exit.OUTAGE,
+    StopReason.REFUSED: Exit.REFUSED,
+    StopReason.DISK: Exit.LOCAL_IO,
+    # The command itself never stops a job for these: an error is raised through it, and it takes all rows.
+    StopReason.ERROR: Exit.SOME_FAILED,
+    StopReason.STOPPED: Exit.SOME_FAILED,
+    StopReason.CONSUMER_LEFT: Exit.SOME_FAILED,
+}
+
+
+def exit_for_report(report: JobReport) -> Exit:
+    """Return the exit code of a job that has ended."""
+    assert report.fan_out is not None
+    if report.fan_out.stop_reason is not None:
+        return EXIT_AFTER_STOP[report.fan_out.stop_reason]
+    return Exit.SOME_FAILED if report.counts[Status.FAILED] else Exit.OK
+
+
+def exit_for_error(error: SegmindError) -> Exit:
+    """Return the exit code of a command that ended with *error*."""
+    if isinstance(error, ConfigurationError):
+        return Exit.USAGE
+    if isinstance(error, CreditsError):
+        return Exit.CREDITS
+    if isinstance(error, AccessError | NotFoundError | RequestError):
+        return Exit.REFUSED
+    return Exit.SOME_FAILED
