@@ -1,1 +1,1 @@
-"""How fast and how many at once: pace, 429 gate, concurrency limit, circuit breaker. Pure."""
+"""The rate of starts and the number in flight: pacer, 429 gate, concurrency limit, circuit breaker. Pure."""

@@ -1,13 +1,14 @@
-"""After a 429 nothing starts for a while; then one probe, and more with every answer.
+"""After a 429 nothing starts for a while; then one probe starts, and two more with every answer.
 
     OPEN ──429──▶ CLOSED ──time is up──▶ PROBING ──answered──▶ RAMPING ──enough answers──▶ OPEN
                     ▲                       │                     │
                     └────────── 429 ────────┴─────────────────────┘
 
-One 429 speaks for the whole key. Refusals of requests that were on their way when the gate closed are
-late echoes of the same episode: they may keep it closed longer if they say so, but they are no new one.
+A 429 counts for the whole key. A refused request that was already sent when the gate closed is a late echo of
+the same episode: it prolongs the wait if its Retry-After says so, but it begins no new episode. (Open is the
+state in which attempts start; of a circuit breaker the word means the opposite.)
 
-Pure: times come in, in monotonic seconds.
+Pure: times are arguments, in monotonic seconds.
 """
 
 from __future__ import annotations
@@ -16,19 +17,23 @@ import math
 from enum import Enum, auto
 
 _FIRST_WAIT, _LAST_WAIT = 1.0, 30.0
-"""Seconds it stays closed if the service names no time: doubled with every episode in a row."""
+"""Seconds it stays closed without a Retry-After: doubled with every episode in a row, up to the last."""
 
-_ENOUGH = 64
-"""Starts a ramp allows at once when it is over."""
+_RAMP_ENDS = 64
+"""Starts allowed at once at which the ramp is over and the gate open."""
 
 
 class Phase(Enum):
-    """Where the gate stands."""
+    """The state of the gate."""
 
     OPEN = auto()
+    """Every attempt may start."""
     CLOSED = auto()
+    """No attempt may start until the wait is over; then one may, the probe."""
     PROBING = auto()
+    """The probe is in flight; no other attempt may start."""
     RAMPING = auto()
+    """As many attempts may start as the answers so far allow."""
 
 
 class Gate:
@@ -40,7 +45,7 @@ class Gate:
         self.phase = Phase.OPEN
         self.closed_until = -math.inf
         self.most_in_flight: float = math.inf
-        """In flight above which the next probe waits: see `Throttle`."""
+        """Attempts in flight above which the next probe waits; inf for no condition. See `Throttle`."""
         self._closed_at = -math.inf
         self._wait = _FIRST_WAIT
         self._allowed = 0
@@ -50,60 +55,60 @@ class Gate:
         return f"Gate({self.phase.name.lower()})"
 
     def next_start(self, now: float, in_flight: int) -> float:
-        """Return when the next start may be; inf if that depends on an answer still to come."""
+        """Return the earliest instant of the next start; inf if an answer must come first."""
         if self.phase is Phase.CLOSED and now < self.closed_until:
             return self.closed_until
-        may = (
+        allowed = (
             self.phase is Phase.OPEN
             or (self.phase is Phase.CLOSED and in_flight <= self.most_in_flight)
             or (self.phase is Phase.RAMPING and self._allowed > 0)
         )
-        return now if may else math.inf
+        return now if allowed else math.inf
 
     def start(self, number: int) -> None:
-        """Note a start, by its number."""
+        """Count a start, which must be allowed; *number* identifies it."""
         if self.phase is Phase.CLOSED:
             self.phase, self._probe = Phase.PROBING, number
         elif self.phase is Phase.RAMPING:
             self._allowed -= 1
 
     def is_probe(self, number: int) -> bool:
-        """Tell whether this start was the one that tries whether the gate may open."""
+        """Return whether start *number* is the probe in flight."""
         return self.phase is Phase.PROBING and number == self._probe
 
     def is_echo(self, started_at: float) -> bool:
-        """Tell whether a request that started then was already on its way when the gate closed."""
+        """Return whether a request that started at *started_at* was already sent when the gate closed."""
         return started_at <= self._closed_at
 
     def answered(self, number: int) -> None:
-        """Note any answer but a 429."""
+        """Count any answer but a 429."""
         if self.is_probe(number):
             self.phase, self._allowed = Phase.RAMPING, 2
         elif self.phase is Phase.RAMPING:
             self._allowed += 2
-            if self._allowed >= _ENOUGH:
+            if self._allowed >= _RAMP_ENDS:
                 self.phase, self._wait = Phase.OPEN, _FIRST_WAIT
 
     def abandoned(self, number: int) -> None:
-        """Note that a start never got an answer: it says nothing, and another may take its place."""
+        """Count a start without an answer: it proves nothing, and another one may take its place."""
         if self.is_probe(number):
             self.phase = Phase.CLOSED
         elif self.phase is Phase.RAMPING:
             self._allowed += 1
 
-    def close(self, now: float, told: float | None) -> None:
-        """Begin an episode: closed for as long as *told*, else for longer each time."""
-        wait = self._wait if told is None else told
+    def close(self, now: float, retry_after: float | None) -> None:
+        """Begin an episode: close for *retry_after* seconds; None: for twice as long as the last time."""
+        wait = self._wait if retry_after is None else retry_after
         self._wait = min(2 * self._wait, _LAST_WAIT)
         self.phase, self._closed_at = Phase.CLOSED, now
         self.closed_until = max(self.closed_until, now + wait)
 
-    def echo(self, now: float, told: float | None) -> None:
-        """Take in a late refusal of the episode under way."""
-        if told is not None and self.phase is Phase.CLOSED:
-            self.closed_until = max(self.closed_until, now + told)
+    def echo(self, now: float, retry_after: float | None) -> None:
+        """Take in a late refusal of the current episode: it may prolong the wait."""
+        if retry_after is not None and self.phase is Phase.CLOSED:
+            self.closed_until = max(self.closed_until, now + retry_after)
 
     def shift(self, seconds: float) -> None:
-        """Move every instant."""
+        """Add *seconds* to every instant kept: the client goes on in a loop whose clock has another zero."""
         self.closed_until += seconds
         self._closed_at += seconds

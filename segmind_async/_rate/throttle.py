@@ -1,65 +1,69 @@
-"""What a 429 teaches: whether it was the pace or the number in flight, and so which of them to lower.
+"""The throttle of one API key: decides for each 429 whether to lower the pace or the concurrency limit.
 
-The service says neither. A wait that it names and that is longer than any queue speaks for the pace; so
-does a refusal with nothing else in flight, with far fewer than were let in before, or as fast as a known
-rate allows. For the rest, a limit on what is in flight lets the next call in as soon as few are, while a
-full rate window does not: the probe after such a refusal waits until half of what was in flight has
-ended. Let in, it was the number; refused again, the pace.
+The service does not say which. Four signs point to the pace: a long Retry-After, a refusal with nothing else
+in flight, one with far fewer in flight than were accepted before, and one while a known rate is in use. In
+any other case a probe decides: a limit on the number in flight accepts the next call as soon as few are in
+flight, while a full rate window does not. So the probe after such a refusal waits until half of the attempts
+in flight have ended. If it is accepted, the number was the cause; if it is refused, the pace.
 
-How many are in flight is only known roughly: an answer on its way counts here and no longer there.
+The number in flight is only known roughly: an answer in transit counts here and no longer at the service.
 
-Pure: times come in, in monotonic seconds.
+Pure: times are arguments, in monotonic seconds.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from .concurrency_limit import ConcurrencyLimit
 from .gate import Gate, Phase
 from .pacer import WINDOW, Pacer
 
-_TOLD_OF_A_WINDOW = 10.0
-"""Seconds: a wait this long is told by who counts per minute, not by who counts what is in flight."""
+_LONG_WAIT = 10.0
+"""Seconds of Retry-After from which it means a rate: a number in flight goes down sooner."""
 
-_ON_THE_WAY = 1.0
-"""Seconds that a request and its refusal take together, at most, on a good day."""
+_ROUND_TRIP = 1.0
+"""Seconds that a request and its refusal take together, at most, under normal conditions."""
 
 _FAR_FEWER = 0.7
-"""Share of the most that were let in at once under which a number in flight cannot be the limit."""
+"""Share of the most attempts accepted at once below which the number in flight cannot be the limit."""
 
 
 class StartTag(NamedTuple):
-    """One start."""
+    """Identifies one start."""
 
     number: int
+    """From 1, in the order of starts."""
     at: float
+    """When it started, seconds."""
     others: int
     """Attempts that were in flight besides it."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Question:
-    """An episode of which it is still open what it was."""
+class _Undecided:
+    """An episode whose cause, pace or number in flight, is still unknown."""
 
-    fits: int
+    accepted: int
     """Attempts in flight that were not refused."""
     refused_at: int
+    """Others in flight with the refused one."""
     began_at: float
+    """When its first refusal arrived, seconds."""
 
 
 class Throttle:
-    """Pace, in-flight limit and gate of one API key."""
+    """Pacer, concurrency limit and gate of one API key."""
 
-    __slots__ = ("_numbers", "_question", "_refused_at", "concurrency_limit", "gate", "pacer")
+    __slots__ = ("_numbers", "_refused_at", "_undecided", "concurrency_limit", "gate", "pacer")
 
     def __init__(self, max_in_flight: int, requests_per_minute: float | None = None) -> None:
         self.pacer = Pacer(requests_per_minute)
         self.concurrency_limit = ConcurrencyLimit(max_in_flight)
         self.gate = Gate()
-        self._question: _Question | None = None
+        self._undecided: _Undecided | None = None
         self._refused_at = -math.inf
         self._numbers = 0
 
@@ -68,81 +72,87 @@ class Throttle:
 
     @property
     def limit(self) -> int:
-        """Attempts that may be in flight."""
+        """Attempts that may be in flight now."""
         return self.concurrency_limit.limit
 
     def next_start(self, now: float, in_flight: int) -> float:
-        """Return the earliest instant for the next start; inf if an answer must come first."""
+        """Return the earliest instant of the next start, *now* at least; inf if an answer must come first."""
         start = self.pacer.next_start(now)
         if self.gate.phase is not Phase.OPEN:
             start = max(start, self.gate.next_start(now, in_flight))
         return start if start > now else now
 
     def start(self, now: float, others: int) -> StartTag:
-        """Note a start, which must be allowed, with so many *others* in flight."""
+        """Count a start, which must be allowed, with so many *others* in flight."""
         self._numbers += 1
         self.pacer.start(now)
         if self.gate.phase is not Phase.OPEN:
             self.gate.start(self._numbers)
         return StartTag(self._numbers, now, others)
 
-    def answered(self, tag: StartTag, now: float, *, well: bool) -> None:
-        """Note any answer but a 429; *well* if the call succeeded."""
+    def answered(self, tag: StartTag, now: float, *, succeeded: bool) -> None:
+        """Count any answer but a 429; *succeeded*: it was a 200."""
         if self.gate.phase is not Phase.OPEN:
-            if self._question is not None and self.gate.is_probe(tag.number):
-                self.concurrency_limit.cut(self._question.fits, self._question.refused_at)
-                self._settle()
+            if self._undecided is not None and self.gate.is_probe(tag.number):
+                self.concurrency_limit.cut(self._undecided.accepted, self._undecided.refused_at)
+                self._decided()
             self.gate.answered(tag.number)
         self.pacer.answered(now)
-        if well:
-            # Those that were in flight with it count only if none of them was refused meanwhile.
+        if succeeded:
+            # The others in flight count as accepted only if none of them was refused since.
             self.concurrency_limit.succeeded(tag.others if tag.at > self._refused_at else 0)
         else:
             self.concurrency_limit.failed()
 
     def abandoned(self, tag: StartTag, now: float) -> None:
-        """Note that no answer came; the request may have arrived all the same."""
+        """Count a start without an answer; the request may have arrived all the same."""
         self.gate.abandoned(tag.number)
         self.concurrency_limit.failed()
 
-    def refused(self, tag: StartTag, now: float, told: float | None, in_flight: int) -> None:
-        """Learn from a 429. *told* is how long the service asks to wait; *in_flight* excludes this one."""
+    def refused(self, tag: StartTag, now: float, retry_after: float | None, in_flight: int) -> None:
+        """Learn from a 429. *retry_after* is in seconds, None if not named; *in_flight* excludes this one."""
         self.pacer.refused(tag.at)
         self._refused_at = now
         if self.gate.is_echo(tag.at):
-            self.gate.echo(now, told)
-            if self._question is not None:
-                self._ask(min(self._question.fits, in_flight), self._question.refused_at, now)
+            self.gate.echo(now, retry_after)
+            if self._undecided is not None:
+                accepted = min(self._undecided.accepted, in_flight)
+                self._leave_open(accepted, self._undecided.refused_at, now)
             return
-        question, since = self._question, now - WINDOW
-        if told is not None:
-            # When it has room again, what filled it is a window old; requests arrive later than they left.
-            since += told - _ON_THE_WAY
-        if self._is_pace(tag, told):
-            self.pacer.learn(now, min(since, question.began_at - WINDOW) if question else since)
-            self._settle()
+        undecided, since = self._undecided, now - WINDOW
+        if retry_after is not None:
+            # After the wait, the starts that fill the window are a window old; requests arrive after they are
+            # sent.
+            since += retry_after - _ROUND_TRIP
+        if self._is_pace(tag, retry_after):
+            self.pacer.learn(now, min(since, undecided.began_at - WINDOW) if undecided else since)
+            self._decided()
         else:
-            self._ask(in_flight, tag.others, now)
-        self.gate.close(now, told)
+            self._leave_open(in_flight, tag.others, now)
+        self.gate.close(now, retry_after)
 
-    def _is_pace(self, tag: StartTag, told: float | None) -> bool:
-        if told is not None and told >= _TOLD_OF_A_WINDOW:
+    def _is_pace(self, tag: StartTag, retry_after: float | None) -> bool:
+        """Return whether a refusal shows that the pace is too high."""
+        if retry_after is not None and retry_after >= _LONG_WAIT:
             return True
         few = tag.others == 0 or tag.others <= _FAR_FEWER * self.concurrency_limit.highest
-        again = self._question is not None and self.gate.is_probe(tag.number)
+        again = self._undecided is not None and self.gate.is_probe(tag.number)
         return few or again or self.pacer.in_use
 
-    def _ask(self, fits: int, refused_at: int, now: float) -> None:
-        began_at = now if self._question is None else self._question.began_at
-        self._question = _Question(fits, refused_at, began_at)
-        self.gate.most_in_flight = fits // 2
+    def _leave_open(self, accepted: int, refused_at: int, now: float) -> None:
+        """Leave the cause of this episode to the next probe, with half of *accepted* in flight."""
+        began_at = now if self._undecided is None else self._undecided.began_at
+        self._undecided = _Undecided(accepted, refused_at, began_at)
+        self.gate.most_in_flight = accepted // 2
 
-    def _settle(self) -> None:
-        self._question = None
+    def _decided(self) -> None:
+        self._undecided = None
         self.gate.most_in_flight = math.inf
 
     def shift(self, seconds: float) -> None:
-        """Move every instant: the client lives on in a loop whose clock has another zero."""
+        """Add *seconds* to every instant kept: the client goes on in a loop whose clock has another zero."""
         self._refused_at += seconds
+        if self._undecided is not None:
+            self._undecided = replace(self._undecided, began_at=self._undecided.began_at + seconds)
         self.pacer.shift(seconds)
         self.gate.shift(seconds)

@@ -92,7 +92,7 @@ class Lease:
         now = self._end(Event.ANSWERED)
         admission = self.admission
         admission._ledger.settle(self.hold, price, reading, now)
-        admission.throttle.answered(self.tag, now, well=True)
+        admission.throttle.answered(self.tag, now, succeeded=True)
         admission.breaker.succeeded(now)
         admission.ended(self, now)
 
@@ -315,13 +315,13 @@ class Admission:
         if failure is not None and failure.resend in (Resend.YES, Resend.RARELY):
             self.breaker.failed(now)
         if failure is None:
-            self.throttle.answered(tag, now, well=True)
+            self.throttle.answered(tag, now, succeeded=True)
         elif failure.kind is FailureKind.RATE_LIMITED:
             self.throttle.refused(tag, now, failure.retry_after, self._ledger.in_flight)
         elif failure.status is None:
             self.throttle.abandoned(tag, now)
         else:
-            self.throttle.answered(tag, now, well=False)
+            self.throttle.answered(tag, now, succeeded=False)
 
     def state(self) -> tuple[PacerState, int]:
         """Return what a restart must know: the pace, and the units that may still be billed."""

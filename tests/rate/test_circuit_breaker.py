@@ -1,11 +1,11 @@
-"""When it is the service that fails, and when it is tried again."""
+"""When the circuit breaker opens, and when it lets a probe start."""
 
 from __future__ import annotations
 
 from segmind_async._rate.circuit_breaker import BreakerState, CircuitBreaker
 
 
-def test_forty_failures_in_a_row_are_an_outage_at_once() -> None:
+def test_forty_failures_in_a_row_open_it_at_once() -> None:
     breaker = CircuitBreaker()
     for _ in range(39):
         breaker.failed(1.0)
@@ -16,7 +16,7 @@ def test_forty_failures_in_a_row_are_an_outage_at_once() -> None:
     assert repr(breaker) == "CircuitBreaker(open since 1.0)"
 
 
-def test_half_of_the_last_failed_and_nothing_succeeds_for_thirty_seconds() -> None:
+def test_half_of_the_recent_failed_and_no_success_for_thirty_seconds_open_it() -> None:
     breaker = CircuitBreaker()
     for _ in range(10):
         breaker.succeeded(0.0)
@@ -29,7 +29,7 @@ def test_half_of_the_last_failed_and_nothing_succeeds_for_thirty_seconds() -> No
     assert breaker.opened_at == 30.0
 
 
-def test_failures_among_successes_are_none() -> None:
+def test_failures_among_successes_leave_it_closed() -> None:
     breaker = CircuitBreaker()
     for second in range(200):
         breaker.failed(float(second))
@@ -38,7 +38,7 @@ def test_failures_among_successes_are_none() -> None:
     assert repr(breaker) == "CircuitBreaker(closed)"
 
 
-def test_few_slow_failures_are_none() -> None:
+def test_few_slow_failures_leave_it_closed() -> None:
     breaker = CircuitBreaker()
     for minute in range(5):
         breaker.failed(60.0 * minute)

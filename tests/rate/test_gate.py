@@ -1,4 +1,4 @@
-"""One 429 closes for all; one probe opens again."""
+"""A 429 closes the gate for every attempt; a probe opens it again."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import math
 from segmind_async._rate.gate import Gate, Phase
 
 
-def test_closed_for_as_long_as_told_then_one_probe_then_more_with_every_answer() -> None:
+def test_closed_for_the_retry_after_then_one_probe_then_two_more_with_every_answer() -> None:
     gate = Gate()
     assert gate.next_start(5, 10) == 5
-    gate.close(10, told=2)
+    gate.close(10, retry_after=2)
     assert gate.next_start(10, 3) == 12
     assert gate.next_start(11.99, 0) == 12
     assert gate.next_start(12, 3) == 12
@@ -31,7 +31,7 @@ def test_closed_for_as_long_as_told_then_one_probe_then_more_with_every_answer()
     assert gate.phase is Phase.OPEN
 
 
-def test_without_a_word_the_wait_doubles_from_1_to_30_seconds_and_starts_anew_after_success() -> None:
+def test_without_a_retry_after_the_wait_doubles_from_1_to_30_seconds_and_restarts_after_success() -> None:
     gate, now, waits = Gate(), 0.0, []
     for number in range(7):
         gate.close(now, None)
@@ -46,22 +46,22 @@ def test_without_a_word_the_wait_doubles_from_1_to_30_seconds_and_starts_anew_af
     assert gate.closed_until == now + 1
 
 
-def test_late_echoes_may_prolong_and_are_no_new_episode() -> None:
+def test_late_echoes_may_prolong_the_wait_and_begin_no_new_episode() -> None:
     gate = Gate()
     gate.close(10, None)
     assert gate.is_echo(9)
     assert not gate.is_echo(10.5)
-    gate.echo(10.5, told=5)
+    gate.echo(10.5, retry_after=5)
     assert gate.closed_until == 15.5
-    gate.echo(10.6, told=1)
-    gate.echo(10.6, told=None)
+    gate.echo(10.6, retry_after=1)
+    gate.echo(10.6, retry_after=None)
     assert gate.closed_until == 15.5
     gate.start(1)
-    gate.echo(16, told=60)
+    gate.echo(16, retry_after=60)
     assert gate.closed_until == 15.5
 
 
-def test_a_probe_that_never_got_an_answer_is_replaced() -> None:
+def test_a_probe_without_an_answer_is_replaced() -> None:
     gate = Gate()
     gate.close(0, 1)
     gate.start(7)
@@ -78,7 +78,7 @@ def test_a_probe_that_never_got_an_answer_is_replaced() -> None:
     assert gate.next_start(2, 0) == 2
 
 
-def test_the_probe_may_have_to_wait_for_fewer_in_flight() -> None:
+def test_the_probe_waits_until_few_enough_are_in_flight() -> None:
     gate = Gate()
     gate.most_in_flight = 5
     gate.close(0, 1)

@@ -1,4 +1,4 @@
-"""No 60 s ever hold more starts than the rate; what was learnt is kept and tried a little higher."""
+"""No 60 s ever contain more starts than the rate; a learnt rate is kept and raised slowly."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ def most_in_a_window(starts: Sequence[float], window: float = 60.0) -> int:
 
 
 @pytest.mark.parametrize("rate", [1, 5, 59, 60, 61, 999, 1000])
-def test_no_window_holds_more_and_the_rate_is_used(rate: int) -> None:
+def test_no_window_contains_more_starts_than_the_rate_and_the_rate_is_used(rate: int) -> None:
     starts = run(Pacer(rate), 1200)
     assert most_in_a_window(starts) <= rate
     assert len(starts) >= 0.99 * rate * 20
 
 
 @pytest.mark.parametrize("rate", [5, 59, 60, 1000])
-def test_after_idle_minutes_a_small_burst_and_still_the_promise(rate: int) -> None:
+def test_a_burst_after_idle_minutes_is_small_and_within_the_rate(rate: int) -> None:
     pacer = Pacer(rate)
     starts = run(pacer, 70)
     more = run(pacer, 800, now=670)
@@ -51,7 +51,7 @@ def test_after_idle_minutes_a_small_burst_and_still_the_promise(rate: int) -> No
 
 
 @pytest.mark.parametrize("rate", [0.5, 0.25])
-def test_less_than_one_a_minute(rate: float) -> None:
+def test_rates_below_one_a_minute(rate: float) -> None:
     starts = run(Pacer(rate), 3600)
     gaps = [later - earlier for earlier, later in pairwise(starts)]
     assert min(gaps) >= 60 / rate
@@ -62,7 +62,7 @@ def test_less_than_one_a_minute(rate: float) -> None:
     st.sampled_from([5, 60, 300]),
     st.lists(st.tuples(st.floats(0, 90), st.integers(1, 40)), min_size=1, max_size=30),
 )
-def test_whatever_the_demand_no_window_overflows(rate: int, demand: list[tuple[float, int]]) -> None:
+def test_no_window_overflows_under_any_demand(rate: int, demand: list[tuple[float, int]]) -> None:
     pacer, now, starts = Pacer(rate), 0.0, []
     for pause, count in demand:
         now += pause
@@ -77,7 +77,7 @@ def test_whatever_the_demand_no_window_overflows(rate: int, demand: list[tuple[f
 @given(
     st.lists(st.tuples(st.sampled_from([5.0, 60.0, 300.0, None]), st.integers(1, 60)), min_size=2, max_size=5)
 )
-def test_a_rate_changed_while_running_holds_for_what_lies_behind(
+def test_a_changed_rate_counts_the_starts_before_the_change(
     changes: list[tuple[float | None, int]],
 ) -> None:
     pacer, now = Pacer(300), 0.0
@@ -92,7 +92,7 @@ def test_a_rate_changed_while_running_holds_for_what_lies_behind(
                 assert sum(at > now - 60 for at in starts[:-1]) < rate
 
 
-def test_without_a_rate_only_the_first_calls_are_careful() -> None:
+def test_without_a_rate_only_the_first_starts_are_spaced() -> None:
     pacer = Pacer()
     starts = run(pacer, 0.0995)
     assert starts[:8] == [0.0] * 8
@@ -146,7 +146,7 @@ def test_an_unused_rate_does_not_grow() -> None:
     assert pacer.reason == "429 after 60 starts within 60 s"
 
 
-def test_a_rate_in_use_grows_to_its_ceiling_and_says_why() -> None:
+def test_a_rate_in_use_grows_to_its_ceiling_and_names_the_reason() -> None:
     pacer = Pacer(100)
     for second in range(50):
         pacer.start(second)
@@ -161,7 +161,7 @@ def test_a_rate_in_use_grows_to_its_ceiling_and_says_why() -> None:
     assert pacer.reason.startswith("no 429 for a while at ")
 
 
-def test_refused_at_no_more_than_the_rate_means_somebody_else_spends_it() -> None:
+def test_a_refusal_within_the_rate_lowers_it_because_another_process_uses_the_key() -> None:
     pacer = Pacer(10)
     for at in range(10):
         pacer.start(at)
@@ -171,7 +171,7 @@ def test_refused_at_no_more_than_the_rate_means_somebody_else_spends_it() -> Non
     assert pacer.rate == pytest.approx(8.1)
 
 
-def test_nothing_accepted_leaves_a_trickle() -> None:
+def test_the_least_rate_is_kept_when_nothing_was_accepted() -> None:
     pacer = Pacer()
     pacer.start(0)
     pacer.refused(0)
@@ -180,7 +180,7 @@ def test_nothing_accepted_leaves_a_trickle() -> None:
     assert pacer.next_start(1) == pytest.approx(0 + 60.25 / 0.5)
 
 
-def test_a_restart_keeps_the_promise_and_what_was_learnt() -> None:
+def test_a_restart_keeps_the_promise_and_the_learnt_rate() -> None:
     pacer = Pacer()
     before = [float(at) for at in range(40)]
     for at in before:
@@ -196,7 +196,7 @@ def test_a_restart_keeps_the_promise_and_what_was_learnt() -> None:
     assert restarted.reason == "learnt earlier"
 
 
-def test_what_the_user_set_is_not_overruled_by_an_older_state() -> None:
+def test_a_rate_set_by_the_user_is_not_replaced_by_an_older_state() -> None:
     pacer = Pacer(100)
     pacer.restore(PacerState((), 40.0), 0, 0)
     assert pacer.rate == 100

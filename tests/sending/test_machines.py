@@ -1,4 +1,4 @@
-"""Every interleaving keeps the promises: ledger, pacer and in-flight window as state machines."""
+"""Every interleaving keeps the promises: ledger, pacer and throttle as state machines."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CENT = 10**8
 
 
 class LedgerMachine(RuleBasedStateMachine):
-    """An account on the server, and what the ledger believes of it: readings arrive late, out of order or never."""
+    """An account on the server and its ledger: balances arrive late, out of order or never."""
 
     @initialize(floor=st.integers(0, 20), balance=st.integers(30, 300))
     def begin(self, floor: int, balance: int) -> None:
@@ -31,7 +31,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.spent = 0
         self.out: list[Hold] = []
         self.late: list[tuple[float, int]] = []
-        """Readings on their way: when their request was sent, and what they say."""
+        """Balances in transit: when their request was sent, and their units."""
         self.ledger.observe(self.truth, 0, 0)
         for _ in range(30):
             self.model.finished(CENT, 1.0)
@@ -72,9 +72,9 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.late)
     @rule(index=st.integers(0, 99))
-    def a_late_reading_arrives(self, index: int) -> None:
-        sent_at, reading = self.late.pop(index % len(self.late))
-        self.ledger.observe(reading, sent_at, self.now)
+    def a_late_balance_arrives(self, index: int) -> None:
+        sent_at, balance = self.late.pop(index % len(self.late))
+        self.ledger.observe(balance, sent_at, self.now)
 
     @precondition(lambda self: self.out)
     @rule(index=st.integers(0, 99), billed=st.booleans())
@@ -102,7 +102,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.ledger.observe(self.truth, sent_at, self.now)
 
     @invariant()
-    def nothing_is_lost(self) -> None:
+    def the_books_agree(self) -> None:
         if not hasattr(self, "ledger"):
             return
         assert self.ledger.in_flight == len(self.out)
@@ -118,15 +118,15 @@ class LedgerMachine(RuleBasedStateMachine):
             self.ledger.release(self.out.pop())
         assert self.ledger.in_flight == 0
         assert self.ledger.root.exposure.required(self.now, None) == 0
-        # After all is settled and read, the ledger knows the truth.
+        # After every hold has ended and a balance was read, the ledger knows the truth.
         self.now += DOUBT_SETTLES_AFTER + 1
         self.ledger.observe(self.truth, self.now, self.now + 1)
         assert self.ledger.balance == self.truth
         assert self.ledger.in_doubt == 0
 
 
-class Pace(RuleBasedStateMachine):
-    """Whatever is learnt or set meanwhile, no window holds more starts than the rate then in force."""
+class PacerMachine(RuleBasedStateMachine):
+    """Whatever is learnt or set in between, no window contains more starts than the rate in force."""
 
     @initialize(rate=st.sampled_from([None, 0.5, 1.0, 5.0, 60.0, 300.0]))
     def begin(self, rate: float | None) -> None:
@@ -171,8 +171,8 @@ class Pace(RuleBasedStateMachine):
         self.pacer = fresh
 
 
-class Slots(RuleBasedStateMachine):
-    """Against a server with a limit on what is in flight, or a rate: no start is lost, and none is stuck."""
+class ThrottleMachine(RuleBasedStateMachine):
+    """Against a server with a limit on the number in flight, or a rate: no start is lost or stuck."""
 
     @initialize(cap=st.sampled_from([None, 1, 3, 10]), rate=st.sampled_from([None, 5, 30]))
     def begin(self, cap: int | None, rate: int | None) -> None:
@@ -201,14 +201,14 @@ class Slots(RuleBasedStateMachine):
         self.out.append(tag)
 
     @precondition(lambda self: self.out)
-    @rule(index=st.integers(0, 99), how=st.sampled_from(["well", "badly", "never"]))
-    def end(self, index: int, how: str) -> None:
+    @rule(index=st.integers(0, 99), end=st.sampled_from(["success", "failure", "no answer"]))
+    def end(self, index: int, end: str) -> None:
         tag = self.out.pop(index % len(self.out))
         self.now += 0.1
-        if how == "never":
+        if end == "no answer":
             self.throttle.abandoned(tag, self.now)
         else:
-            self.throttle.answered(tag, self.now, well=how == "well")
+            self.throttle.answered(tag, self.now, succeeded=end == "success")
 
     @rule(seconds=st.floats(0, 100))
     def wait(self, seconds: float) -> None:
@@ -226,7 +226,7 @@ _FEW = settings(max_examples=25, stateful_step_count=40, deadline=None)
 
 TestLedger = LedgerMachine.TestCase
 TestLedger.settings = _FEW
-TestPace = Pace.TestCase
-TestPace.settings = _FEW
-TestSlots = Slots.TestCase
-TestSlots.settings = _FEW
+TestPacer = PacerMachine.TestCase
+TestPacer.settings = _FEW
+TestThrottle = ThrottleMachine.TestCase
+TestThrottle.settings = _FEW
