@@ -1,4 +1,4 @@
-"""How many tokens a text or a conversation has: counted with the extra `[tokens]`, else estimated."""
+"""Count the tokens of a text or a conversation: exactly with the extra `[tokens]`, else by an estimate."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from .models import DEFAULT_MODEL, Messages
 
 @dataclass(frozen=True, slots=True)
 class TokenCount:
-    """How many tokens something has."""
+    """Tokens of a text or a conversation."""
 
     tokens: int
     exact: bool
-    """Whether all of it was counted by the model's own vocabulary; otherwise it is an estimate."""
+    """Whether all of it was counted with the model's own vocabulary; False for an estimate."""
 
 
 def count_tokens(messages: Messages, model: str = DEFAULT_MODEL) -> TokenCount:
-    """Count the tokens of a text, or of the words of a conversation.
+    """Count the tokens of a text, or of the texts of a conversation.
 
-    With `pip install "segmind-async[tokens]"` the words of OpenAI's models are counted by their own
-    vocabulary, offline; everything else is estimated at a token for four bytes. Images count nothing,
-    and the few tokens that a provider puts around each message are not included.
+    With `pip install "segmind-async[tokens]"` texts for OpenAI's models are counted with their own
+    vocabulary, offline; all others are estimated at four bytes a token. Images are not counted, and the few
+    tokens that a provider puts around each message are not included.
 
-    Raises InvalidRequestError for what is no text and no conversation, or no slug of a model.
+    Raises InvalidRequestError for messages that are no conversation, and for an invalid slug.
     """
     check_slug(model)
     check_messages(messages)
@@ -45,13 +45,11 @@ def count_tokens(messages: Messages, model: str = DEFAULT_MODEL) -> TokenCount:
 
 
 def check_context_window(model: str, messages: Messages, size: int) -> None:
-    """Refuse a prompt that *model* certainly cannot take; *size* is that of its body in bytes.
+    """Raise InvalidRequestError if a prompt certainly exceeds *model*'s context window.
 
-    A token is at least a byte, so short bodies need no look. Without the counter only a text is refused
-    that no choice of tokens could make fit: an estimate may err by more than half, and what it refused
-    by mistake nobody could send.
-
-    Raises InvalidRequestError with the numbers.
+    *size* is the length of the request body in bytes. A token is at least a byte, so short bodies are not
+    counted. Without the exact count only a lower bound is compared: an estimate may err by more than half,
+    and a prompt that it refused by mistake could not be sent at all.
     """
     window = context_window(model)
     if window is None or size <= window:
@@ -62,7 +60,7 @@ def check_context_window(model: str, messages: Messages, size: int) -> None:
     if tokens > window:
         bound = "at least " if counted is None else ""
         raise InvalidRequestError(
-            f"the messages have {bound}{tokens} tokens, more than the {window} that {model} takes; "
+            f"the messages have {bound}{tokens} tokens, more than the {window} of {model}'s context window; "
             "shorten them, split them up, or use another model"
         )
 
@@ -80,12 +78,13 @@ def _counted(texts: Iterable[str], model: str) -> int | None:
 
 @lru_cache(maxsize=1)
 def _tokenizer() -> _Tokenizer | None:
-    """Load the vocabulary once, 50 ms; None without the extra."""
+    """Load the vocabulary, once: it takes 50 ms. None without the extra."""
     with warnings.catch_warnings():
-        # It opens its files as Python 3.11 deprecated and 3.13 took back.
+        # It opens its files in a way that Python 3.11 deprecated and 3.13 allowed again.
         warnings.simplefilter("ignore", DeprecationWarning)
         try:
-            # Its bindings, since its own encoder refuses a million characters, and returns every token.
+            # The bindings directly: the package's own encoder refuses a million characters, and returns
+            # all tokens where only their number is needed.
             bindings = import_module("bpe_openai._bindings")
         except ImportError:
             return None

@@ -1,7 +1,7 @@
-"""Plain typed functions as tools: their names, what they are for, and a schema of what they take.
+"""Describe typed functions as tools: name, description, and a JSON schema of the arguments.
 
-Reads signatures and checks arguments against them. It knows no provider's form (`dialogue` does), and
-runs nothing.
+Reads signatures, and validates a call's arguments against them. The providers' forms of tools are in
+`_providers`; nothing here runs a function.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from .models import JsonObject
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}", re.ASCII)
 
 _NO_ARGUMENTS = {"", "null"}
-"""What models send for a function that takes nothing, beside `{}`."""
+"""Arguments that models send, besides `{}`, for a function without parameters."""
 
-_MOST_ERRORS = 5
-"""Mistakes in one call's arguments that are told."""
+_MAX_ERRORS = 5
+"""Mistakes in one call's arguments that the message lists."""
 
 
 class BadArgumentsError(ValueError):
-    """What the model sent does not fit the function; the message is meant for the model."""
+    """The arguments a model sent do not fit the function; the message is written for the model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,57 +46,63 @@ class Tool:
     """JSON schema of its arguments, an object."""
     function: Callable[..., object] = field(repr=False)
     model: type[BaseModel] = field(repr=False, compare=False)
-    """The same as a model; its fields have the arguments' names as aliases."""
+    """The same schema as a pydantic model; its fields have the parameters' names as aliases."""
 
     def arguments(self, text: str) -> dict[str, object]:
-        """Read a call's JSON text into what the function takes; raises BadArgumentsError."""
+        """Parse and validate a call's JSON text; raises BadArgumentsError."""
         try:
             given = self.model.model_validate_json("{}" if text.strip() in _NO_ARGUMENTS else text)
         except ValidationError as error:
-            raise BadArgumentsError(_told(error)) from error
-        return self.taken_from(given)
+            raise BadArgumentsError(_problems_in(error)) from error
+        return self.given_arguments(given)
 
-    def taken_from(self, given: BaseModel) -> dict[str, object]:
-        """Return the arguments that *given* names; what it leaves out, the function's defaults say."""
+    def given_arguments(self, given: BaseModel) -> dict[str, object]:
+        """Return the arguments that *given* sets; the function's own defaults apply to the others."""
         names = {name: info.alias or name for name, info in self.model.model_fields.items()}
         return {names[name]: getattr(given, name) for name in names if name in given.model_fields_set}
 
 
 AnyTool: TypeAlias = Callable[..., object] | Tool | JsonObject
-"""A function, what `tool()` makes of it, or a description in OpenAI's or the provider's own form."""
+"""A function, a `Tool` made by `tool()`, or a description in OpenAI's or the provider's own form."""
 
 
 def tool(function: Callable[..., object], *, name: str | None = None, description: str | None = None) -> Tool:
-    """Make a tool of a function, sync or async, whose parameters all have annotations.
+    """Return a tool made of a function, sync or async, whose parameters all have annotations.
 
-    Name and description are the function's own and its docstring's first paragraph, unless given; what
-    the docstring says of single parameters (Google's, NumPy's or Sphinx's form) goes along. Functions
-    may be passed where a tool is wanted as they are: this is for other names, and for describing one
-    once that is used a million times.
+    *name* and *description* default to the function's name and the first paragraph of its docstring. The
+    docstring's descriptions of parameters (Google's, NumPy's or Sphinx's form) become part of the schema.
+    Functions may be passed directly wherever a tool is taken; `tool()` is for another name, and for building
+    the schema once for very many calls.
 
-    Raises InvalidRequestError for what cannot be described: `*args`, a parameter without annotation.
+    Raises InvalidRequestError for functions that cannot be described: `*args`, a parameter without
+    annotation, a type without a JSON schema.
     """
     inner = _unwrapped(function)
-    called = name or str(getattr(inner, "__name__", type(inner).__name__))
-    if not _NAME.fullmatch(called):
+    tool_name = name or str(getattr(inner, "__name__", type(inner).__name__))
+    if not _NAME.fullmatch(tool_name):
         raise InvalidRequestError(
-            f"a tool cannot be named {called!r}: 64 letters, digits, '_' and '-' at most; "
+            f"a tool cannot be named {tool_name!r}: 64 letters, digits, '_' and '-' at most; "
             "use tool(function, name=…)"
         )
     docstring = _docstring_of(inner)
-    model = _model_of(called, _signature(called, function), parameters_of(docstring))
+    model = _model_of(tool_name, _signature(tool_name, function), parameters_of(docstring))
     try:
         schema = model.model_json_schema(schema_generator=_WithoutTitles)
     except PydanticInvalidForJsonSchema as error:
-        raise InvalidRequestError(f"tool {called!r} takes what JSON cannot carry: {error.message}") from error
-    for noise in ("title", "description"):
-        schema.pop(noise, None)
+        raise InvalidRequestError(
+            f"tool {tool_name!r} has a parameter without a JSON schema: {error.message}"
+        ) from error
+    for repeated in ("title", "description"):
+        schema.pop(repeated, None)
     schema.setdefault("properties", {})
-    return Tool(called, description or summary_of(docstring), schema, function, model)
+    return Tool(tool_name, description or summary_of(docstring), schema, function, model)
 
 
 def as_tools(given: Iterable[AnyTool]) -> list[Tool | JsonObject]:
-    """Describe what is a function and pass on the rest; raises InvalidRequestError, also for equal names."""
+    """Turn functions into tools, and pass descriptions on.
+
+    Raises InvalidRequestError for anything else, for functions that cannot be described, and for equal names.
+    """
     if isinstance(given, str | bytes | Mapping) or not isinstance(given, Iterable):
         raise InvalidRequestError(f"tools is a {type(given).__name__}; give a list of functions")
     found: list[Tool | JsonObject] = []
@@ -115,33 +121,33 @@ def as_tools(given: Iterable[AnyTool]) -> list[Tool | JsonObject]:
 
 
 def runnable(given: Iterable[AnyTool]) -> list[Tool]:
-    """Describe functions that are going to be run; raises InvalidRequestError, also for mere descriptions."""
+    """Turn functions into tools that can be run; raises InvalidRequestError, also for descriptions."""
     found = as_tools(given)
     for one in found:
         if not isinstance(one, Tool):
             raise InvalidRequestError(
-                f"an agent cannot run {name_in(one)!r}, a description; give the function"
+                f"an agent cannot run {name_in(one)!r}, which is only a description; give the function"
             )
     return [one for one in found if isinstance(one, Tool)]
 
 
 def name_in(description: JsonObject) -> str | None:
-    """Return the name of a function described by hand; None for a tool of the provider's own."""
+    """Return the name in a description by hand; None for a provider's built-in tool."""
     function = description.get("function", description)
     name = function.get("name") if isinstance(function, Mapping) else None
     return name if isinstance(name, str) else None
 
 
 def is_async(function: Callable[..., object]) -> bool:
-    """Tell whether calling *function* gives something to await."""
+    """Return whether calling *function* returns an awaitable."""
     function = _unwrapped(function)
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
-        getattr(function, "__call__", None)  # noqa: B004  # asked whether it is async, not whether it is there
+        getattr(function, "__call__", None)  # noqa: B004  # tests whether it is async, not whether it is callable
     )
 
 
 class _WithoutTitles(GenerateJsonSchema):
-    """Leaves out titles that only repeat a field's name: every call pays for them."""
+    """Leaves out titles that only repeat a field's name: every call would pay for their tokens."""
 
     def field_title_should_be_set(self, schema: object) -> bool:
         return False
@@ -164,43 +170,46 @@ def _signature(name: str, function: Callable[..., object]) -> inspect.Signature:
         return inspect.signature(function, eval_str=True)
     except (NameError, SyntaxError) as error:
         raise InvalidRequestError(
-            f"tool {name!r} has an annotation that cannot be read ({error}); use names of its module"
+            f"tool {name!r} has an annotation that cannot be resolved ({error}); use names of its module"
         ) from error
     except (TypeError, ValueError) as error:
         raise InvalidRequestError(f"tool {name!r} has no signature: {error}") from error
 
 
-def _model_of(name: str, signature: inspect.Signature, said: Mapping[str, str]) -> type[BaseModel]:
-    """Make a model of the arguments. Its fields have names of their own: any name may be an argument's."""
+def _model_of(name: str, signature: inspect.Signature, descriptions: Mapping[str, str]) -> type[BaseModel]:
+    """Return a model of the arguments. Its fields are numbered: any name may be a parameter's."""
     fields = {
-        f"p{number}": _field(name, parameter, said.get(parameter.name))
+        f"p{number}": _field(name, parameter, descriptions.get(parameter.name))
         for number, parameter in enumerate(signature.parameters.values())
     }
     config = ConfigDict(extra="forbid", arbitrary_types_allowed=False)
     try:
         return create_model(name, __config__=config, **fields)  # type: ignore[call-overload, no-any-return]  # made at run time
     except PydanticUserError as error:
-        raise InvalidRequestError(f"tool {name!r} takes what no model can send: {error.message}") from error
+        raise InvalidRequestError(
+            f"tool {name!r} has a parameter that JSON cannot carry: {error.message}"
+        ) from error
 
 
-def _field(name: str, parameter: inspect.Parameter, said: str | None) -> tuple[object, object]:
+def _field(name: str, parameter: inspect.Parameter, description: str | None) -> tuple[object, object]:
     place = f"parameter {parameter.name!r} of tool {name!r}"
     if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY):
-        kind = parameter.kind.description
-        raise InvalidRequestError(f"{place} is {kind}; a model can fill only parameters with names")
+        raise InvalidRequestError(
+            f"{place} is {parameter.kind.description}; a model can fill only parameters with names"
+        )
     if parameter.annotation is parameter.empty:
         raise InvalidRequestError(
             f"{place} has no annotation; say what it takes, as in {parameter.name}: str"
         )
     annotation = parameter.annotation
-    if said and not _is_described(annotation):
-        annotation = Annotated[annotation, Field(description=said)]
+    if description and not _is_described(annotation):
+        annotation = Annotated[annotation, Field(description=description)]
     default = parameter.default
     if default is parameter.empty:
         return annotation, Field(alias=parameter.name)
     if isinstance(default, str | int | float | None):
         return annotation, Field(default, alias=parameter.name)
-    # No JSON: the function itself knows it, the model need not.
+    # Not a JSON value, so it is left out of the schema; the function applies it itself.
     return annotation, Field(default_factory=lambda: default, alias=parameter.name)
 
 
@@ -210,12 +219,12 @@ def _is_described(annotation: object) -> bool:
     return any(isinstance(one, FieldInfo) and one.description for one in get_args(annotation)[1:])
 
 
-def _told(error: ValidationError) -> str:
-    """Say what is wrong in words for the model."""
+def _problems_in(error: ValidationError) -> str:
+    """Return what is wrong with the arguments, in words for the model."""
     mistakes = error.errors(include_url=False, include_context=False)
     lines = [
         f"{'.'.join(map(str, one['loc'])) or 'arguments'}: {one['msg']}, got {one['input']!r:.100}"
-        for one in mistakes[:_MOST_ERRORS]
+        for one in mistakes[:_MAX_ERRORS]
     ]
     more = len(mistakes) - len(lines)
     return "; ".join([*lines, f"and {more} more"] if more else lines)

@@ -25,14 +25,14 @@ def without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tokens, "_tokenizer", lambda: None)
 
 
-def test_words_are_counted_by_the_models_own_vocabulary() -> None:
+def test_texts_are_counted_with_the_models_own_vocabulary() -> None:
     assert sa.count_tokens("Tell me a joke on dogs.") == sa.TokenCount(7, exact=True)
     assert sa.count_tokens("漢字" * 500) == sa.TokenCount(1000, exact=True)
     assert sa.count_tokens([sa.system("be brief"), sa.user("hello", "world")]) == sa.TokenCount(4, exact=True)
     assert sa.count_tokens("half a \ud83d").exact
 
 
-def test_other_models_are_estimated_and_images_make_an_estimate_of_it() -> None:
+def test_other_models_and_images_give_an_estimate() -> None:
     assert sa.count_tokens("Tell me a joke on dogs.", "claude-4-sonnet") == sa.TokenCount(6, exact=False)
     assert sa.count_tokens([sa.user("hello", sa.image("https://example.com/a.png"))]) == sa.TokenCount(
         1, exact=False
@@ -40,7 +40,7 @@ def test_other_models_are_estimated_and_images_make_an_estimate_of_it() -> None:
 
 
 @pytest.mark.usefixtures("without_the_extra")
-def test_without_the_extra_all_is_estimated() -> None:
+def test_without_the_extra_every_count_is_an_estimate() -> None:
     assert sa.count_tokens("Tell me a joke on dogs.") == sa.TokenCount(6, exact=False)
 
 
@@ -54,7 +54,7 @@ def test_without_the_extra_all_is_estimated() -> None:
         ("hello", 5, "model=5"),
     ],
 )
-def test_what_is_no_conversation_is_refused_by_name(messages: Any, model: Any, reason: str) -> None:
+def test_invalid_messages_and_slugs_are_refused(messages: Any, model: Any, reason: str) -> None:
     with pytest.raises(sa.InvalidRequestError, match=reason):
         sa.count_tokens(messages, model)
 
@@ -80,7 +80,8 @@ async def test_400_000_tokens_pass_and_one_more_is_refused_with_the_numbers() ->
     async with client(transport) as c:
         await c.chat(FITS)
         with pytest.raises(
-            sa.InvalidRequestError, match=r"have 400001 tokens, more than the 400000 that gpt-5\.4"
+            sa.InvalidRequestError,
+            match=r"have 400001 tokens, more than the 400000 of gpt-5\.4-mini's context window",
         ):
             await c.chat([sa.user(OVER)])
         await c.chat(OVER, model="unheard-of")
@@ -88,7 +89,7 @@ async def test_400_000_tokens_pass_and_one_more_is_refused_with_the_numbers() ->
 
 
 @pytest.mark.usefixtures("without_the_extra")
-async def test_an_estimate_refuses_only_what_nothing_could_make_fit() -> None:
+async def test_without_the_extra_only_a_lower_bound_refuses() -> None:
     async with client(ScriptedTransport(keep=False)) as c:
         await c.chat(OVER)
         await c.chat(" " * 128 * 400_000)
@@ -96,7 +97,7 @@ async def test_an_estimate_refuses_only_what_nothing_could_make_fit() -> None:
             await c.chat(" " * (128 * 400_000 + 1))
 
 
-async def test_pictures_do_not_count_as_words() -> None:
+async def test_images_are_not_counted() -> None:
     noise = io.BytesIO()
     Image.effect_noise((1200, 1200), 100).save(noise, "PNG")
     assert len(noise.getvalue()) > 1_000_000
@@ -161,7 +162,7 @@ async def test_megabytes_over_a_real_socket_arrive_whole_at_each_attempt() -> No
     assert reply.text == f"echo: {text}"
 
 
-async def test_a_long_prompt_is_in_no_record_and_no_error(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_long_prompt_is_in_no_log_record_and_no_error(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG):
         async with sa.SegmindClient(KEY, transport=ScriptedTransport([status(400)])) as c:
             with pytest.raises(sa.BadRequestError) as caught:

@@ -91,7 +91,7 @@ def test_name_and_description_can_be_given() -> None:
     assert tool(search).description == ""
 
 
-def test_what_an_annotation_says_of_itself_counts_more_than_the_docstring() -> None:
+def test_an_annotations_description_overrides_the_docstrings() -> None:
     def one(a: Annotated[int, "x", Field(description="by hand")], b: Annotated[int, Field(gt=0)]) -> None:
         """Do.
 
@@ -108,7 +108,7 @@ def test_what_an_annotation_says_of_itself_counts_more_than_the_docstring() -> N
     assert (properties["a"]["description"], properties["b"]["description"]) == ("by hand", "by docstring")
 
 
-def test_any_name_may_be_an_arguments() -> None:
+def test_any_name_may_be_a_parameters() -> None:
     def odd(model_config: int, schema: str, _hidden: int, copy: int = 5) -> None: ...
 
     made = tool(odd)
@@ -154,7 +154,7 @@ class Quiet:
         pytest.param(Range, "Range", "Range(first: int, last: int = 9)", False, id="class"),
     ],
 )
-def test_what_is_callable_is_a_tool(
+def test_any_callable_is_a_tool(
     function: Callable[..., object], name: str, description: str, waits: bool
 ) -> None:
     made = tool(function)
@@ -193,14 +193,16 @@ def odd_type(a: Counter) -> None: ...
         pytest.param(keywords, "parameter 'options' of tool 'keywords' is variadic keyword", id="kwargs"),
         pytest.param(positional, "parameter 'a' of tool 'positional' is positional-only", id="positional"),
         pytest.param(bare, "parameter 'a' of tool 'bare' has no annotation; .* as in a: str", id="bare"),
-        pytest.param(unknown, "'unknown' has an annotation that cannot be read .*Nowhere", id="unknown name"),
-        pytest.param(callback, "'callback' takes what JSON cannot carry", id="callable"),
-        pytest.param(odd_type, "'odd_type' takes what no model can send", id="odd type"),
+        pytest.param(
+            unknown, "'unknown' has an annotation that cannot be resolved .*Nowhere", id="unknown name"
+        ),
+        pytest.param(callback, "'callback' has a parameter without a JSON schema", id="callable"),
+        pytest.param(odd_type, "'odd_type' has a parameter that JSON cannot carry", id="odd type"),
         pytest.param(lambda: None, r"cannot be named '<lambda>'.*use tool\(function, name=…\)", id="lambda"),
         pytest.param(dict.update, "'update' has no signature", id="no signature"),
     ],
 )
-def test_what_cannot_be_described_is_refused_by_name(function: Callable[..., object], says: str) -> None:
+def test_functions_that_cannot_be_described_are_refused(function: Callable[..., object], says: str) -> None:
     with pytest.raises(InvalidRequestError, match=says):
         tool(function)
 
@@ -215,9 +217,9 @@ def test_functions_tools_and_descriptions_stand_side_by_side() -> None:
     ]  # fmt: skip
 
 
-def test_what_is_to_be_run_must_be_a_function() -> None:
+def test_an_agent_runs_only_functions() -> None:
     assert [one.name for one in runnable([weather, tool(search)])] == ["weather", "search"]
-    with pytest.raises(InvalidRequestError, match="cannot run 'f', a description"):
+    with pytest.raises(InvalidRequestError, match="cannot run 'f', which is only a description"):
         runnable([weather, {"name": "f"}])
 
 
@@ -234,7 +236,7 @@ def test_what_is_to_be_run_must_be_a_function() -> None:
         pytest.param(weather, "tools is a function; give a list", id="one function"),
     ],
 )
-def test_what_is_no_list_of_tools_is_refused(given: Any, says: str) -> None:
+def test_invalid_lists_of_tools_are_refused(given: Any, says: str) -> None:
     with pytest.raises(InvalidRequestError, match=says):
         as_tools(given)
 
@@ -266,7 +268,7 @@ def test_arguments(function: Callable[..., object], text: str, arguments: dict[s
         pytest.param('{"a":1,"b":1,"c":1,"d":1,"e":1,"f":1}', "; and 2 more", id="many"),
     ],
 )  # fmt: skip
-def test_arguments_that_do_not_fit_are_told_in_words(text: str, says: str) -> None:
+def test_invalid_arguments_are_explained_to_the_model(text: str, says: str) -> None:
     with pytest.raises(BadArgumentsError) as caught:
         tool(weather).arguments(text)
     assert says in str(caught.value)
@@ -278,7 +280,7 @@ def test_a_long_value_is_not_repeated_in_full() -> None:
     assert len(str(caught.value)) < 300
 
 
-def test_a_default_that_is_no_json_stays_with_the_function() -> None:
+def test_a_default_that_is_not_json_is_left_to_the_function() -> None:
     def one(a: Range = Range(1, 2)) -> None: ...  # noqa: B008  # what the test is about
 
     one.__annotations__ = {"a": Range}

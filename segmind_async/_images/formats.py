@@ -1,7 +1,7 @@
-"""What an image is, by its bytes, and its form inside a message. Nothing is decoded, and nothing read.
+"""Recognise image formats by their bytes, and put images into messages. Nothing is decoded, no file is read.
 
-An image is sent as it is or refused, with the way out, before anything is paid: cut off, animated, too
-long a file, too many pixels.
+An image is sent unchanged or refused before anything is billed: truncated, animated, too long a file, too
+many pixels. The error says what helps.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ..errors import InvalidRequestError
 from ..models import JsonObject
 
 MAX_IMAGE_BYTES = 20 * 1024 * 1024
-"""The least of what the providers take in one request (20 MB, Google and Anthropic, 2026-08)."""
+"""The lowest of the providers' limits for one request (20 MB, Google and Anthropic, 2026-08)."""
 
 MAX_IMAGE_SIDE = 8_000
 """Pixels of the longer side. Anthropic refuses larger ones, the others scale down far below (2026-08)."""
@@ -29,7 +29,7 @@ _DATA = re.compile(r"data:image/[\w.+-]+;base64,", re.I | re.ASCII)
 
 
 class ImageInfo(NamedTuple):
-    """What the bytes of an image say of it."""
+    """Type and size of an image, in pixels, as its bytes have them."""
 
     media_type: str
     width: int
@@ -38,18 +38,25 @@ class ImageInfo(NamedTuple):
 
 
 class LazyImage(dict[str, object]):
-    """An image part whose bytes are read when a call needs them; until then it only names its source."""
+    """An image part that is loaded when a call needs it; as a dictionary it only names its source."""
 
     __slots__ = ()
 
     @property
     def part(self) -> JsonObject | None:
-        """The part to be sent; None until the bytes are read."""
+        """The part to be sent; None while it is not loaded."""
+        raise NotImplementedError
+
+    def load(self) -> object:
+        """Load the image; may block. `part` is set at least as long as the returned object is held.
+
+        Raises InvalidRequestError for an image that cannot be sent.
+        """
         raise NotImplementedError
 
 
 class ImagesNotLoadedError(Exception):
-    """Messages cannot be encoded before these images are read."""
+    """Messages cannot be encoded before these images are loaded."""
 
     def __init__(self, images: Sequence[LazyImage]) -> None:
         super().__init__(images)
@@ -57,104 +64,108 @@ class ImagesNotLoadedError(Exception):
 
 
 def is_web_url(text: str) -> bool:
-    """Tell a web URL from a path."""
+    """Return whether *text* is a web URL, not a path."""
     return bool(_WEB.match(text))
 
 
 def is_data_url(text: str) -> bool:
-    """Tell a data URL from a path."""
+    """Return whether *text* is a data URL, not a path."""
     return text[:5].lower() == "data:"
 
 
 def data_in_url(url: str) -> bytes:
-    """Return the bytes that a data URL holds; raises InvalidRequestError if it holds no base64 image."""
-    begins = _DATA.match(url)
-    if begins is None:
+    """Return the bytes in a data URL; raises InvalidRequestError unless it holds a base64 image."""
+    prefix = _DATA.match(url)
+    if prefix is None:
         raise InvalidRequestError(f"the image URL {url[:60]!r} must begin with data:image/…;base64,")
     try:
-        return base64.b64decode(url[begins.end() :], validate=True)
+        return base64.b64decode(url[prefix.end() :], validate=True)
     except binascii.Error as error:
         raise InvalidRequestError(f"the image URL {url[:60]!r} holds no base64: {error}") from error
 
 
 def url_part(url: str) -> JsonObject:
-    """Return a URL as a part of a message, in OpenAI's form."""
+    """Return an image part that holds a URL, in OpenAI's form."""
     return {"type": "image_url", "image_url": {"url": url}}
 
 
 def image_part(data: bytes, name: str) -> JsonObject:
-    """Return an image whole, as a part of a message; raises InvalidRequestError for what is not taken."""
+    """Return an image part that holds the image itself.
+
+    Raises InvalidRequestError for an image that the providers do not take.
+    """
     check_size(len(data), name)
-    seen = inspect_image(data, name)
-    if seen.animated:
-        # OpenAI refuses them, Anthropic looks at the first frame only: paid, and not what was meant.
+    info = inspect_image(data, name)
+    if info.animated:
+        # OpenAI refuses them. Anthropic uses only the first frame: less than the caller pays for.
         raise InvalidRequestError(
             f"{name} is animated, which the providers do not take; send single frames, or the first one: "
             "image(…, max_side=2000)"
         )
-    if max(seen.width, seen.height) > MAX_IMAGE_SIDE:
+    if max(info.width, info.height) > MAX_IMAGE_SIDE:
         raise InvalidRequestError(
-            f"{name} has {seen.width} × {seen.height} pixels, more than {MAX_IMAGE_SIDE} a side; {_SMALLER}"
+            f"{name} has {info.width} × {info.height} pixels, more than {MAX_IMAGE_SIDE} a side; {_SMALLER}"
         )
-    return url_part(f"data:{seen.media_type};base64,{base64.b64encode(data).decode('ascii')}")
+    return url_part(f"data:{info.media_type};base64,{base64.b64encode(data).decode('ascii')}")
 
 
 def check_size(size: int, name: str, max_bytes: int = MAX_IMAGE_BYTES) -> None:
-    """Refuse what is too long to be sent, or to be made smaller."""
+    """Raise InvalidRequestError for more than *max_bytes*."""
     if size > max_bytes:
         raise InvalidRequestError(f"{name} has {size} bytes, more than {max_bytes}; {_SMALLER}")
 
 
 def inspect_image(data: bytes, name: str) -> ImageInfo:
-    """Tell what an image is by its first bytes, whatever its name says, and whether all of it is there.
+    """Return type and size of an image by its bytes, whatever its name says.
 
-    Source: the formats' own specifications; PNG, JPEG, GIF and WebP are what providers take.
+    Raises InvalidRequestError for a truncated image, and for other formats than the providers take: PNG,
+    JPEG, GIF and WebP. Source: the specifications of the formats.
     """
-    for magic, word, read in _FORMATS:
+    for magic, format_name, read in _FORMATS:
         if not data.startswith(magic):
             continue
         try:
-            seen = read(data)
+            info = read(data)
         except (struct.error, IndexError):
-            raise InvalidRequestError(f"{name} is a {word} image that is cut off") from None
-        if seen is None or not seen.width or not seen.height:
-            raise InvalidRequestError(f"{name} begins like a {word} image and is none")
-        return seen
-    begins = f"begins with {data[:8].hex(' ')}" if data else "is empty"
-    raise InvalidRequestError(f"{name} {begins}: no PNG, JPEG, GIF or WebP image")
+            raise InvalidRequestError(f"{name} is a truncated {format_name} image") from None
+        if info is None or not info.width or not info.height:
+            raise InvalidRequestError(f"{name} begins like a {format_name} image and is not one")
+        return info
+    start = f"begins with {data[:8].hex(' ')}" if data else "is empty"
+    raise InvalidRequestError(f"{name} {start}: not a PNG, JPEG, GIF or WebP image")
 
 
-# The readers below return None for what is no such image, and run over the end of one that is cut off.
+# The readers below return None for data in another format, and index past the end of truncated data.
 
 
 def _png(data: bytes) -> ImageInfo | None:
     if data[12:16] not in (b"IHDR", b""):
         return None
     width, height = struct.unpack_from(">II", data, 16)
-    at, kind = 8, b""
-    while kind != b"IEND":
-        length, kind = struct.unpack_from(">I4s", data, at)
+    at, chunk_type = 8, b""
+    while chunk_type != b"IEND":
+        length, chunk_type = struct.unpack_from(">I4s", data, at)
         at += 12 + length
-    return ImageInfo("image/png", width, height) if at <= len(data) else _cut_off()
+    return ImageInfo("image/png", width, height) if at <= len(data) else _truncated()
 
 
-# Frame headers: the "start of frame" markers, among whose numbers three others stand.
+# Frame headers: the "start of frame" markers; three numbers of their range mean something else.
 _SOF = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xD8)})
 _SOS, _EOI = 0xDA, b"\xff\xd9"
 
 
 def _jpeg(data: bytes) -> ImageInfo | None:
-    seen: ImageInfo | None = None
+    info: ImageInfo | None = None
     at = 2
     while data[at] == 0xFF:
         marker = data[at + 1]
         if marker == _SOS:
-            # What follows is the picture itself. Rubbish may stand behind its end, but not in its place.
-            return seen if data.find(_EOI, at) >= 0 else _cut_off()
+            # The compressed data follows. Other bytes may come after its end marker, which must be there.
+            return info if data.find(_EOI, at) >= 0 else _truncated()
         if marker in _SOF:
             height, width = struct.unpack_from(">HH", data, at + 5)
-            seen = ImageInfo("image/jpeg", width, height)
+            info = ImageInfo("image/jpeg", width, height)
         if marker == 0xFF:
             at += 1  # a fill byte
         elif marker in _WITHOUT_LENGTH:
@@ -164,7 +175,7 @@ def _jpeg(data: bytes) -> ImageInfo | None:
     return None
 
 
-def _cut_off() -> NoReturn:
+def _truncated() -> NoReturn:
     raise IndexError
 
 
@@ -174,44 +185,44 @@ _FRAME, _EXTENSION, _TRAILER = 0x2C, 0x21, 0x3B
 def _gif(data: bytes) -> ImageInfo | None:
     width, height, flags = struct.unpack_from("<HHB", data, 6)
     frames = 0
-    for kind in _gif_blocks(data, 13 + _colours(flags)):
-        frames += kind == _FRAME
+    for block in _gif_blocks(data, 13 + _colour_table_size(flags)):
+        frames += block == _FRAME
         if frames > 1:
             break
     return ImageInfo("image/gif", width, height, frames > 1) if frames else None
 
 
 def _gif_blocks(data: bytes, at: int) -> Iterator[int]:
-    """Yield the kind of each block that is there to its end. Some writers leave the trailer out."""
+    """Yield the type of each complete block. Some writers leave the trailer out."""
     while at < len(data) and data[at] in (_FRAME, _EXTENSION):
-        kind = data[at]
-        at += 2 if kind == _EXTENSION else 11 + _colours(data[at + 9])
+        block = data[at]
+        at += 2 if block == _EXTENSION else 11 + _colour_table_size(data[at + 9])
         while data[at]:
-            at += 1 + data[at]  # a sub-block, with its length before it
+            at += 1 + data[at]  # a sub-block, its length first
         at += 1
-        yield kind
+        yield block
 
 
-def _colours(flags: int) -> int:
-    """Return the length of a colour table."""
+def _colour_table_size(flags: int) -> int:
+    """Return the bytes of a colour table."""
     return 3 << ((flags & 7) + 1) if flags & 0x80 else 0
 
 
 def _webp(data: bytes) -> ImageInfo | None:
     (size,) = struct.unpack_from("<I", data, 4)
-    kind = data[8:16]
-    if not kind.startswith(b"WEBP"):
+    chunk = data[8:16]
+    if not chunk.startswith(b"WEBP"):
         return None
     if len(data) < size + 8:
-        return _cut_off()
-    if kind == b"WEBPVP8X":
+        return _truncated()
+    if chunk == b"WEBPVP8X":
         flags, *sides = struct.unpack_from("<B3xHBHB", data, 20)
         width, height = (low + (high << 16) + 1 for low, high in (sides[:2], sides[2:]))
         return ImageInfo("image/webp", width, height, bool(flags & 0x02))
-    if kind == b"WEBPVP8L":
+    if chunk == b"WEBPVP8L":
         (bits,) = struct.unpack_from("<I", data, 21)
         return ImageInfo("image/webp", (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1)
-    if kind == b"WEBPVP8 ":
+    if chunk == b"WEBPVP8 ":
         width, height = struct.unpack_from("<HH", data, 26)
         return ImageInfo("image/webp", width & 0x3FFF, height & 0x3FFF)
     return None

@@ -491,7 +491,10 @@ async def test_through_a_schema_defaults_that_no_schema_can_say_cost_nothing_to_
         ({"max_parallel": 0}, "max_parallel=0 must be"),
         ({"tools_via": "magic"}, "tools_via='magic' must be one of 'native', 'schema'"),
         ({"tools": [add, add]}, "two tools are named 'add'"),
-        ({"tools": [{"type": "function", "function": {"name": "f"}}]}, "cannot run 'f', a description"),
+        (
+            {"tools": [{"type": "function", "function": {"name": "f"}}]},
+            "cannot run 'f', which is only a description",
+        ),
     ],
 )
 def test_an_agent_that_cannot_work_is_refused_at_once(options: dict[str, Any], says: str) -> None:

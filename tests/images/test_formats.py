@@ -1,4 +1,4 @@
-"""What an image is by its bytes."""
+"""Image formats, recognised by their bytes."""
 
 from __future__ import annotations
 
@@ -24,47 +24,47 @@ from tests.pictures import claimed, drawn
 PICTURES = {
     "png": (drawn("PNG"), ImageInfo("image/png", 40, 30)),
     "png-grey": (drawn("PNG", mode="L"), ImageInfo("image/png", 40, 30)),
-    "png-moving": (drawn("PNG", frames=3), ImageInfo("image/png", 40, 30)),
+    "png-animated": (drawn("PNG", frames=3), ImageInfo("image/png", 40, 30)),
     "jpeg": (drawn("JPEG"), ImageInfo("image/jpeg", 40, 30)),
     "jpeg-progressive": (drawn("JPEG", progressive=True), ImageInfo("image/jpeg", 40, 30)),
     "jpeg-with-exif": (drawn("JPEG", exif=b"Exif\0\0" + b"\xff\xd9" * 40), ImageInfo("image/jpeg", 40, 30)),
     "gif": (drawn("GIF"), ImageInfo("image/gif", 40, 30)),
     "gif-with-a-comment": (drawn("GIF", comment=b"a" * 300), ImageInfo("image/gif", 40, 30)),
-    "gif-moving": (drawn("GIF", frames=3), ImageInfo("image/gif", 40, 30, animated=True)),
+    "gif-animated": (drawn("GIF", frames=3), ImageInfo("image/gif", 40, 30, animated=True)),
     "webp": (drawn("WEBP"), ImageInfo("image/webp", 40, 30)),
     "webp-lossless": (drawn("WEBP", lossless=True), ImageInfo("image/webp", 40, 30)),
     "webp-large": (drawn("WEBP", (40, 5000), exif=b"Exif\0\0"), ImageInfo("image/webp", 40, 5000)),
-    "webp-moving": (drawn("WEBP", frames=3), ImageInfo("image/webp", 40, 30, animated=True)),
+    "webp-animated": (drawn("WEBP", frames=3), ImageInfo("image/webp", 40, 30, animated=True)),
 }
-EACH = pytest.mark.parametrize(("data", "seen"), PICTURES.values(), ids=PICTURES)
+EACH_IMAGE = pytest.mark.parametrize(("data", "info"), PICTURES.values(), ids=PICTURES)
 
 
-@EACH
-def test_type_and_size_stand_in_the_bytes(data: bytes, seen: ImageInfo) -> None:
-    assert inspect_image(data, "x.bmp") == seen
-    assert inspect_image(data + b"rubbish behind it", "x.bmp") == seen
+@EACH_IMAGE
+def test_type_and_size_are_read_from_the_bytes(data: bytes, info: ImageInfo) -> None:
+    assert inspect_image(data, "x.bmp") == info
+    assert inspect_image(data + b"rubbish behind it", "x.bmp") == info
 
 
-@EACH
-def test_no_beginning_of_an_image_passes_for_one(data: bytes, seen: ImageInfo) -> None:
-    # All but the trailer of a GIF is a whole GIF, and two frames are enough to know that it moves.
-    ends = len(data) - (seen.media_type == "image/gif")
+@EACH_IMAGE
+def test_no_prefix_of_an_image_is_accepted(data: bytes, info: ImageInfo) -> None:
+    # A GIF without its trailer is whole, and two frames suffice to see that it is animated.
+    ends = len(data) - (info.media_type == "image/gif")
     for length in range(0, ends, max(1, ends // 200)):
-        if seen.animated and length > ends // 3:
+        if info.animated and length > ends // 3:
             continue
-        with pytest.raises(InvalidRequestError, match=r"that is cut off|is empty|begins with|and is none"):
+        with pytest.raises(InvalidRequestError, match=r"is a truncated|is empty|begins with|and is not one"):
             inspect_image(data[:length], "x")
 
 
-@EACH
-def test_a_cut_is_called_a_cut(data: bytes, seen: ImageInfo) -> None:
-    if not seen.animated:
-        with pytest.raises(InvalidRequestError, match=r"x is a (PNG|JPEG|GIF|WebP) image that is cut off"):
+@EACH_IMAGE
+def test_a_truncated_image_is_reported_as_such(data: bytes, info: ImageInfo) -> None:
+    if not info.animated:
+        with pytest.raises(InvalidRequestError, match=r"x is a truncated (PNG|JPEG|GIF|WebP) image"):
             inspect_image(data[: len(data) * 2 // 3], "x")
 
 
 @given(st.sampled_from([data for data, _ in PICTURES.values()]), st.data())
-def test_damage_raises_nothing_but_a_refusal(data: bytes, draws: st.DataObject) -> None:
+def test_damaged_data_raises_nothing_but_invalid_request(data: bytes, draws: st.DataObject) -> None:
     damaged = bytearray(data)
     for _ in range(draws.draw(st.integers(1, 8))):
         damaged[draws.draw(st.integers(0, len(damaged) - 1))] = draws.draw(st.integers(0, 255))
@@ -75,18 +75,18 @@ def test_damage_raises_nothing_but_a_refusal(data: bytes, draws: st.DataObject) 
 @pytest.mark.parametrize(
     ("data", "says"),
     [
-        pytest.param(b"", "x is empty: no PNG", id="empty"),
-        pytest.param(b"BM12", "x begins with 42 4d 31 32: no PNG, JPEG, GIF or WebP image", id="bmp"),
-        pytest.param(b"RIFF\4\0\0\0WAVE", "x begins like a WebP image and is none", id="a-sound"),
-        pytest.param(b"RIFF\4\0\0\0WEBPODD ", "x begins like a WebP image and is none", id="unknown-webp"),
-        pytest.param(b"\x89PNG\r\n\x1a\n" + bytes(40), "x begins like a PNG image and is none", id="png-header-only"),
-        pytest.param(b"\xff\xd8\xff\xff\xff\x01 a text", "x begins like a JPEG image and is none", id="jpeg-header-only"),
-        pytest.param(b"\xff\xd8\xff\xda\0\0\xff\xd9", "x begins like a JPEG image and is none", id="jpeg-without-a-frame"),
-        pytest.param(b"GIF89a\1\0\1\0\0\0\0;", "x begins like a GIF image and is none", id="gif-without-a-frame"),
-        pytest.param(claimed(0, 5), "x begins like a PNG image and is none", id="no-width"),
+        pytest.param(b"", "x is empty: not a PNG", id="empty"),
+        pytest.param(b"BM12", "x begins with 42 4d 31 32: not a PNG, JPEG, GIF or WebP image", id="bmp"),
+        pytest.param(b"RIFF\4\0\0\0WAVE", "x begins like a WebP image and is not one", id="a-sound"),
+        pytest.param(b"RIFF\4\0\0\0WEBPODD ", "x begins like a WebP image and is not one", id="unknown-webp"),
+        pytest.param(b"\x89PNG\r\n\x1a\n" + bytes(40), "x begins like a PNG image and is not one", id="png-header-only"),
+        pytest.param(b"\xff\xd8\xff\xff\xff\x01 a text", "x begins like a JPEG image and is not one", id="jpeg-header-only"),
+        pytest.param(b"\xff\xd8\xff\xda\0\0\xff\xd9", "x begins like a JPEG image and is not one", id="jpeg-without-a-frame"),
+        pytest.param(b"GIF89a\1\0\1\0\0\0\0;", "x begins like a GIF image and is not one", id="gif-without-a-frame"),
+        pytest.param(claimed(0, 5), "x begins like a PNG image and is not one", id="no-width"),
     ],
 )  # fmt: skip
-def test_what_is_no_image(data: bytes, says: str) -> None:
+def test_data_that_is_no_image_is_refused(data: bytes, says: str) -> None:
     with pytest.raises(InvalidRequestError, match=says):
         inspect_image(data, "x")
 
@@ -101,12 +101,12 @@ def test_what_is_no_image(data: bytes, says: str) -> None:
         pytest.param(bytes(20 * 1024 * 1024 + 1), "x has 20971521 bytes, more than 20971520; image", id="long"),
     ],
 )  # fmt: skip
-def test_what_providers_do_not_take_is_refused_with_the_way_out(data: bytes, says: str) -> None:
+def test_images_that_providers_do_not_take_are_refused(data: bytes, says: str) -> None:
     with pytest.raises(InvalidRequestError, match=says):
         image_part(data, "x")
 
 
-def test_an_image_becomes_a_url_that_holds_it() -> None:
+def test_an_image_becomes_a_data_url() -> None:
     data = drawn("PNG")
     url = f"data:image/png;base64,{base64.b64encode(data).decode()}"
     assert image_part(data, "x") == {"type": "image_url", "image_url": {"url": url}}
@@ -124,7 +124,7 @@ def test_an_image_becomes_a_url_that_holds_it() -> None:
         ("data:image/png;base64,AAA", "holds no base64"),
     ],
 )
-def test_urls_that_hold_no_image(url: str, says: str) -> None:
+def test_data_urls_without_an_image_are_refused(url: str, says: str) -> None:
     assert media.is_data_url(url)
     with pytest.raises(InvalidRequestError, match=says):
         data_in_url(url)
@@ -143,11 +143,13 @@ def test_urls_that_hold_no_image(url: str, says: str) -> None:
         ("data.png", False, False),
     ],
 )
-def test_urls_are_told_from_paths(text: str, web: bool, data: bool) -> None:
+def test_urls_and_paths(text: str, web: bool, data: bool) -> None:
     assert (media.is_web_url(text), media.is_data_url(text)) == (web, data)
 
 
-def test_a_part_that_is_not_read_says_who_reads_it() -> None:
-    unread: Any = LazyImage()
+def test_a_lazy_image_must_define_how_it_is_loaded() -> None:
+    image: Any = LazyImage()
     with pytest.raises(NotImplementedError):
-        _ = unread.part
+        _ = image.part
+    with pytest.raises(NotImplementedError):
+        image.load()

@@ -1,4 +1,4 @@
-"""Images of messages: read off the event loop, once, and refused before anything is paid."""
+"""Images of messages: loaded off the event loop, once, and refused before anything is billed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from PIL import Image
 from pydantic_core import from_json
 
 import segmind_async as sa
-from segmind_async._images import loading as _pictures
+from segmind_async._images import loading
 from segmind_async._images.formats import image_part
 from segmind_async._images.loading import SourceImage
 from segmind_async.testing import ScriptedTransport, answer
@@ -27,8 +27,8 @@ from tests.support import client
 
 
 @pytest.fixture(autouse=True)
-def _nothing_kept_from_before() -> None:
-    _pictures.cache.clear()
+def _empty_cache() -> None:
+    loading.cache.clear()
 
 
 def sent(transport: ScriptedTransport, number: int = -1) -> str:
@@ -37,7 +37,7 @@ def sent(transport: ScriptedTransport, number: int = -1) -> str:
 
 
 def shown(part: Any) -> str:
-    """Return the URL of an image's part, read if it has to be."""
+    """Return the URL of an image's part, loaded if necessary."""
     if isinstance(part, SourceImage):
         part.load()
         part = part.part
@@ -45,7 +45,7 @@ def shown(part: Any) -> str:
 
 
 async def asking(part: Any) -> str:
-    """Have a client send it."""
+    """Return the URL that a client sends."""
     transport = ScriptedTransport()
     async with client(transport) as c:
         await c.chat([sa.user("?", part)])
@@ -73,7 +73,7 @@ async def test_a_web_url_is_passed_on_and_never_fetched() -> None:
     assert await asking(sa.image("https://example.com/a.png")) == "https://example.com/a.png"
 
 
-async def test_a_pillow_image_is_sent_and_left_as_it_is() -> None:
+async def test_a_pillow_image_is_sent_and_not_changed() -> None:
     picture = Image.new("RGB", (300, 200))
     assert opened(await asking(sa.image(picture))).format == "PNG"
     assert opened(await asking(sa.image(picture, max_side=30))).size == (30, 20)
@@ -98,21 +98,21 @@ def written(path: Path, data: bytes) -> Path:
 
 
 BAD: list[Any] = [
-    pytest.param(lambda at: at, "is no file", id="a-directory"),
-    pytest.param(lambda at: pipe(at / "pipe"), "is no file", id="a-pipe"),
+    pytest.param(lambda at: at, "is not a file", id="a-directory"),
+    pytest.param(lambda at: pipe(at / "pipe"), "is not a file", id="a-pipe"),
     pytest.param(lambda at: at / "missing.png", "cannot be read: .*No such file", id="missing"),
     pytest.param(lambda at: at / "a\0b", "cannot be read: .*embedded null", id="no-path"),
     pytest.param(lambda at: sparse(at / "a.png"), "has 5368709120 bytes, more than 20971520", id="5-gigabytes"),
     pytest.param(lambda at: written(at / "a.png", b""), "is empty", id="empty"),
-    pytest.param(lambda at: written(at / "a.png", b"text"), "no PNG, JPEG, GIF or WebP", id="wrong-extension"),
-    pytest.param(lambda at: written(at / "a.png", drawn("JPEG")[:300]), "is a JPEG image that is cut off", id="cut-off"),
+    pytest.param(lambda at: written(at / "a.png", b"text"), "not a PNG, JPEG, GIF or WebP", id="wrong-extension"),
+    pytest.param(lambda at: written(at / "a.png", drawn("JPEG")[:300]), "is a truncated JPEG image", id="truncated"),
     pytest.param(lambda at: written(at / "a.png", claimed(20_000, 20_000)), "has 20000 × 20000 pixels", id="a-bomb"),
     pytest.param(lambda at: written(at / "a.gif", drawn("GIF", frames=2)), "is animated", id="moving"),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("make", "says"), BAD)
-async def test_what_cannot_be_sent_is_refused_before_anything_is_paid(
+async def test_a_file_that_cannot_be_sent_is_refused_before_anything_is_billed(
     make: Any, says: str, tmp_path: Path
 ) -> None:
     part, transport = sa.image(make(tmp_path)), ScriptedTransport()
@@ -125,7 +125,9 @@ async def test_what_cannot_be_sent_is_refused_before_anything_is_paid(
     assert len(transport.requests) == 1
 
 
-async def test_a_file_that_cannot_be_opened_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_error_for_a_file_that_cannot_be_opened_names_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = written(tmp_path / "a.png", drawn("PNG"))
 
     def refuse(*_: Any, **__: Any) -> Any:
@@ -148,7 +150,7 @@ async def test_a_file_that_cannot_be_opened_says_why(tmp_path: Path, monkeypatch
         pytest.param(lambda: sa.image("a.png", max_pixels=-1), "max_pixels=-1", id="no-pixels"),
     ],
 )  # fmt: skip
-def test_what_needs_no_reading_is_refused_at_once(make: Any, says: str) -> None:
+def test_arguments_that_need_no_loading_are_refused_at_once(make: Any, says: str) -> None:
     with pytest.raises((sa.InvalidRequestError, sa.ConfigurationError), match=says):
         make()
 
@@ -183,13 +185,13 @@ def test_an_image_that_fits_is_sent_byte_for_byte(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "I;16", "F"])
-def test_pictures_of_all_modes_are_made_smaller(mode: str) -> None:
+def test_images_of_all_modes_are_made_smaller(mode: str) -> None:
     got = opened(shown(sa.image(Image.new(mode, (100, 50)), max_side=10)))
     assert got.size == (10, 5)
     assert got.mode in {"L", "RGB", "RGBA"}
 
 
-def test_of_a_moving_picture_the_first_frame_is_sent_if_it_may_be_changed() -> None:
+def test_the_first_frame_of_an_animation_is_sent_if_it_may_be_made_smaller() -> None:
     got = opened(shown(sa.image(drawn("GIF", frames=3), max_side=2000)))
     assert (got.format, getattr(got, "n_frames", 1), got.size) == ("PNG", 1, (40, 30))
 
@@ -202,14 +204,14 @@ def test_a_photograph_is_sent_upright() -> None:
     assert 0x0112 not in got.getexif()
 
 
-def test_a_bomb_is_not_decoded_to_be_made_smaller() -> None:
+def test_a_decompression_bomb_is_not_decoded_to_be_made_smaller() -> None:
     with pytest.raises(
         sa.InvalidRequestError, match="has 400000000 pixels, and at most 89478485 are decoded"
     ):
         shown(sa.image(claimed(20_000, 20_000), max_side=100))
 
 
-def test_an_image_that_cannot_be_decoded_says_so() -> None:
+def test_an_image_that_cannot_be_decoded_is_refused() -> None:
     with pytest.raises(sa.InvalidRequestError, match="the image cannot be decoded"):
         shown(sa.image(claimed(5000, 5000), max_side=100))
 
@@ -230,9 +232,7 @@ def test_without_pillow_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> N
         shown(sa.image(claimed(5000, 5000), max_side=100))
 
 
-async def test_a_thousand_calls_read_and_encode_one_picture_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_thousand_calls_load_one_image_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = written(tmp_path / "a.png", drawn("PNG"))
     made: list[str] = []
 
@@ -240,7 +240,7 @@ async def test_a_thousand_calls_read_and_encode_one_picture_once(
         made.append(name)
         return image_part(data, name)
 
-    monkeypatch.setattr(_pictures, "image_part", counted)
+    monkeypatch.setattr(loading, "image_part", counted)
     message = sa.user("?", sa.image(path))
     transport = ScriptedTransport(otherwise=lambda _request: answer("a dot"))
     async with client(transport) as c:
@@ -257,7 +257,7 @@ def test_messages_of_one_file_share_its_bytes(tmp_path: Path) -> None:
     assert opened(shown(small)).size == (9, 6)
 
 
-def test_a_file_that_was_replaced_by_one_of_the_same_length_is_read_anew(tmp_path: Path) -> None:
+def test_a_file_that_was_replaced_by_one_of_the_same_length_is_loaded_again(tmp_path: Path) -> None:
     path = written(tmp_path / "a.png", claimed(40, 30))
     os.utime(path, ns=(1, 1))
     assert opened(shown(sa.image(path))).size == (40, 30)
@@ -266,15 +266,15 @@ def test_a_file_that_was_replaced_by_one_of_the_same_length_is_read_anew(tmp_pat
     assert opened(shown(sa.image(path))).size == (30, 40)
 
 
-async def test_very_many_pictures_do_not_stay_in_memory(
+async def test_very_many_images_do_not_stay_in_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pictures = [sa.image(written(tmp_path / f"{n}.png", claimed(40, 30 + n))) for n in range(50)]
     size = len(claimed(40, 30)) * 4 // 3
-    monkeypatch.setattr(_pictures, "MOST_KEPT", 3 * size)
+    monkeypatch.setattr(loading, "MAX_CACHE_BYTES", 3 * size)
     transport = ScriptedTransport()
     async with client(transport) as c:
-        # Each message holds two: one may be let go of while the other is read.
+        # Each message holds two: one may be dropped while the other is loaded.
         rows = await c.chat_many([sa.user("?", one, two)] for one, two in itertools.pairwise(pictures))
         assert [row.status for row in rows] == ["ok"] * 49
         assert sum(isinstance(one, SourceImage) and one.part is not None for one in pictures) == 3
@@ -284,21 +284,21 @@ async def test_very_many_pictures_do_not_stay_in_memory(
     assert opened(sent(transport)).size == (40, 30)
 
 
-async def test_a_picture_let_go_of_while_another_is_read_is_read_again(
+async def test_an_image_dropped_while_another_is_loaded_is_loaded_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, two = (sa.image(written(tmp_path / f"{n}.png", claimed(40, 30 + n))) for n in range(2))
-    monkeypatch.setattr(_pictures, "MOST_KEPT", len(claimed(40, 30)) * 4 // 3)
+    monkeypatch.setattr(loading, "MAX_CACHE_BYTES", len(claimed(40, 30)) * 4 // 3)
     async with client() as c:
         await c.chat([sa.user("?", one)])
         assert (await c.chat([sa.user("?", one, two)])).text.startswith("echo")
 
 
-async def test_a_picture_that_takes_long_to_read_keeps_no_call_from_ending(
+async def test_a_slow_disk_does_not_keep_a_call_from_ending(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     release = threading.Event()
-    monkeypatch.setattr(_pictures, "_contents", lambda *_: release.wait(30))
+    monkeypatch.setattr(loading, "_read_file", lambda *_: release.wait(30))
     part = sa.image(written(tmp_path / "a.png", drawn("PNG")))
     async with client() as c:
         with pytest.raises(sa.APITimeoutError, match="no answer within timeout=5 s"):
@@ -307,26 +307,26 @@ async def test_a_picture_that_takes_long_to_read_keeps_no_call_from_ending(
     release.set()
 
 
-def test_pictures_in_memory_are_read_once_and_never_mistaken() -> None:
+def test_images_in_memory_are_loaded_once_and_never_confused() -> None:
     widths = range(10, 19)
     assert [opened(shown(sa.image(Image.new("RGB", (width, 5))))).width for width in widths] == list(widths)
     picture = sa.image(Image.new("RGB", (10, 5)))
     assert shown(picture) is shown(picture)
 
 
-async def test_a_picture_is_read_in_another_thread_and_the_loop_goes_on(
+async def test_an_image_is_loaded_in_another_thread_and_the_loop_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = written(tmp_path / "a.png", drawn("PNG"))
     release, threads = threading.Event(), []
-    contents = _pictures._contents
+    contents = loading._read_file
 
     def slow(*given: Any) -> bytes:
         threads.append(threading.current_thread())
         release.wait(30)
         return contents(*given)
 
-    monkeypatch.setattr(_pictures, "_contents", slow)
+    monkeypatch.setattr(loading, "_read_file", slow)
     async with client() as c, anyio.create_task_group() as tasks:
         tasks.start_soon(c.chat, [sa.user("?", sa.image(path))])
         while not threads:
@@ -336,7 +336,7 @@ async def test_a_picture_is_read_in_another_thread_and_the_loop_goes_on(
     assert threading.current_thread() not in threads
 
 
-async def test_an_image_takes_no_slot_while_it_is_read(tmp_path: Path) -> None:
+async def test_an_image_takes_no_slot_while_it_is_loaded(tmp_path: Path) -> None:
     path = written(tmp_path / "a.png", drawn("PNG"))
     seen: list[int] = []
     picture = sa.image(path)
@@ -354,7 +354,7 @@ async def test_an_image_takes_no_slot_while_it_is_read(tmp_path: Path) -> None:
     assert seen == [0]
 
 
-def test_a_picture_survives_pickle_and_copy_unread(tmp_path: Path) -> None:
+def test_a_lazy_image_survives_pickle_and_copy(tmp_path: Path) -> None:
     path = written(tmp_path / "a.png", drawn("PNG"))
     one = sa.image(path, max_side=2000)
     url = shown(one)
@@ -364,7 +364,7 @@ def test_a_picture_survives_pickle_and_copy_unread(tmp_path: Path) -> None:
     assert len(pickle.dumps(one)) < 500
 
 
-def test_requests_with_different_pictures_differ(tmp_path: Path) -> None:
+def test_requests_with_different_images_differ(tmp_path: Path) -> None:
     a, b = tmp_path / "a.png", tmp_path / "b.png"
     assert sa.image(a) == sa.image(a)
     assert sa.image(a) != sa.image(b)
@@ -388,7 +388,7 @@ def test_a_pillow_image_that_cannot_be_read_is_refused_at_once() -> None:
             sa.image(broken)
 
 
-async def test_a_job_knows_pictures_again(tmp_path: Path) -> None:
+async def test_a_job_recognises_images_after_a_restart(tmp_path: Path) -> None:
     path = written(tmp_path / "a.png", drawn("PNG"))
 
     def rows() -> list[Any]:
