@@ -27,7 +27,7 @@ def decode(body: bytes) -> Answer:
         return provider.read_answer(raw)
     if "error" in raw:
         raise UnreadableError(f"status 200 with an error inside: {shortened(raw['error'])}")
-    raise UnreadableError(f"a JSON object of no known shape, with the fields {shortened(sorted(raw))}")
+    raise UnreadableError(f"a JSON object of no known form, with the fields {shortened(sorted(raw))}")
 
 
 def finish_of(finish_reason: str | None, raw: JsonObject) -> Finish:

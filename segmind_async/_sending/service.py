@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import TypeVar
 
 import anyio
@@ -126,7 +127,7 @@ def _read(service: Service, response: WireResponse) -> Balance | Failure:
     if response.status != 200:
         failure = refused(service, response)
         nothing = failure.kind is FailureKind.NOT_FOUND and _NO_CREDITS in failure.message.lower()
-        return Balance(response_headers.NOTHING, response_headers.NOTHING) if nothing else failure
+        return Balance(Decimal(0), Decimal(0)) if nothing else failure
     try:
         raw = read_object(response.body)
     except UnreadableError as error:

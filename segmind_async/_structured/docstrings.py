@@ -1,4 +1,4 @@
-"""What a function's docstring says of it and of its parameters, in the three usual styles. Pure text."""
+"""Read a function's summary and its parameters' descriptions from a docstring, in the three usual styles."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def summary_of(docstring: str | None) -> str:
 
 
 def parameters_of(docstring: str | None) -> dict[str, str]:
-    """Return what is said of each parameter, by name: Google's `Args:`, NumPy's and Sphinx's form."""
+    """Return the descriptions of parameters by name: Google's `Args:`, NumPy's and Sphinx's style."""
     lines = inspect.cleandoc(docstring or "").splitlines()
     found: dict[str, str] = {}
     for number, line in enumerate(lines):
@@ -31,7 +31,7 @@ def parameters_of(docstring: str | None) -> dict[str, str]:
 
 
 def _google(lines: list[str]) -> dict[str, str]:
-    """Read indented items until a line begins at the margin."""
+    """Read indented items up to the next line without indentation."""
     indented = []
     for line in lines:
         if line and not line[0].isspace():
@@ -42,7 +42,7 @@ def _google(lines: list[str]) -> dict[str, str]:
 
 
 def _numpy(lines: list[str]) -> dict[str, str]:
-    """Read items at the margin, their texts indented, until the next underlined heading."""
+    """Read items without indentation, their texts indented, up to the next underlined heading."""
     found: dict[str, str] = {}
     names: list[str] = []
     for number, line in enumerate(lines):
@@ -61,7 +61,7 @@ def _sphinx(lines: list[str]) -> dict[str, str]:
 
 
 def _items(lines: list[str], pattern: re.Pattern[str]) -> dict[str, str]:
-    """Read items that begin at the margin; what is indented under one belongs to it."""
+    """Read items without indentation; indented lines below belong to their item."""
     found: dict[str, str] = {}
     name = ""
     for line in lines:

@@ -1,6 +1,6 @@
-"""The one JSON value in a model's words: bare, in a code fence, or with prose around it.
+"""Find the one JSON value in a model's text: bare, in a code fence, or with prose around it.
 
-Two values are as bad as none: which one was meant, nobody can tell.
+Text with two values is treated like text without any: it is ambiguous.
 """
 
 from __future__ import annotations
@@ -10,18 +10,18 @@ import re
 
 _FENCE = re.compile(r"```[\w+-]*[ \t]*\r?\n(.*?)\r?\n?[ \t]*```", re.S)
 _OPENING = re.compile(r"""\{\s*["}]|\[\s*(?:[]["{\d-]|true|false|null)""")
-"""What may begin an object or an array; a bracket of prose rarely goes on like this."""
+"""The start of an object or array; brackets in prose rarely continue like this."""
 
 
 def _no_constant(name: str) -> object:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")
 
 
 _DECODER = json.JSONDecoder(parse_constant=_no_constant)
 
 
 def only_value(text: str) -> str | None:
-    """Return the text of the only JSON object or array in *text*; None if there is none, or several."""
+    """Return the only JSON object or array in *text*, as text; None if there is none, or more than one."""
     fenced = [inner for inner in _FENCE.findall(text) if _is_value(inner)]
     if len(fenced) == 1:
         found: str = fenced[0]
@@ -36,9 +36,10 @@ def _is_value(text: str) -> bool:
 
 
 def _values(text: str) -> list[str]:
-    """Return the outermost objects and arrays, two at most: more change nothing.
+    """Return the outermost objects and arrays, at most two: more make no difference.
 
-    What begins like one and is none spoils the rest: a part of a cut or flawed value is not what was meant.
+    Empty if something starts like a value and is invalid: a value inside a truncated or malformed one is not
+    the answer.
     """
     values: list[str] = []
     position = 0

@@ -1,6 +1,6 @@
-"""The shape an answer must have: a type, its strict JSON schema, and how an answer is read by it.
+"""The shape of a structured answer: a type, its strict JSON schema, and the validation of an answer.
 
-It knows types and text; how a provider is asked, and what follows an answer that does not fit, it does not.
+How a provider is asked for it is in `prompting`; the reaction to an invalid answer is in `_sending`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar, cast
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
-from pydantic_core import ErrorDetails as Flaw
+from pydantic_core import ErrorDetails as Problem
 from pydantic_core import from_json, to_json
 
 from ..errors import InvalidRequestError
@@ -22,27 +22,27 @@ from .strict_schema import Schema, strict
 
 T = TypeVar("T")
 
-_UNNAMED = "answer"
+_DEFAULT_NAME = "answer"
 _WRAPPER = "value"
-"""The property that holds an answer which is no object: the providers take objects alone."""
+"""The property that holds an answer of another type: the providers take only objects."""
 
-_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_-]+")
-_LONGEST_NAME = 64
+_INVALID_IN_NAMES = re.compile(r"[^A-Za-z0-9_-]+")
+_MAX_NAME_LENGTH = 64
 
-_MOST_FLAWS = 10
-"""Flaws that are named to the model: the first ones usually explain the rest."""
-_LONGEST_INPUT = 80
+_MAX_PROBLEMS = 10
+"""Problems that are named to the model: the first ones usually explain the rest."""
+_MAX_INPUT_LENGTH = 80
 
 
 class ShapeMismatchError(ValueError):
-    """An answer does not have its shape; the message says where, in words made for the model."""
+    """An answer does not have its shape; the message names the places, in words for the model."""
 
 
 class Shape(Generic[T]):
-    """What an answer must look like; make it with `shape_of`.
+    """The shape of an answer; made by `shape_of`.
 
-    `schema` is strict and always describes an object: a type that is none (a list, an enum, a union)
-    stands in a property of it. `name` is fit for a provider. Neither may be changed.
+    `schema` is strict and always describes an object: another type (a list, an enum, a union) is wrapped in
+    one. `name` is valid for all providers. Neither may be changed.
     """
 
     __slots__ = ("_adapter", "_wraps", "name", "response_format", "schema")
@@ -50,8 +50,8 @@ class Shape(Generic[T]):
     def __init__(self, adapter: TypeAdapter[T], described: Schema) -> None:
         self._adapter = adapter
         title = described.get("title")
-        named = _NOT_IN_NAMES.sub("_", title)[:_LONGEST_NAME] if isinstance(title, str) else ""
-        self.name = named.strip("_") or _UNNAMED
+        named = _INVALID_IN_NAMES.sub("_", title)[:_MAX_NAME_LENGTH] if isinstance(title, str) else ""
+        self.name = named.strip("_") or _DEFAULT_NAME
         made = strict(described)
         self._wraps = made.get("type") != "object"
         self.schema: JsonObject = _wrapped(made) if self._wraps else made
@@ -64,25 +64,25 @@ class Shape(Generic[T]):
         return f"Shape({self.name!r})"
 
     def read(self, text: str) -> T:
-        """Return the value that a model's words stand for.
+        """Parse and validate a model's text.
 
-        A code fence, or prose, around exactly one JSON value is tolerated. Raises ShapeMismatchError for what
-        does not fit, and whatever the type's own validators raise beyond ValueError.
+        A code fence, or prose, around exactly one JSON value is skipped. Raises ShapeMismatchError for an
+        invalid answer, and errors of the type's own validators other than ValueError.
         """
         text = text.strip().removeprefix("\ufeff")
         try:
             return self._validated(text)
         except ValidationError as error:
-            flaws = error.errors(include_url=False, include_context=False)
-        if flaws[0]["type"] == "json_invalid":
+            problems = error.errors(include_url=False, include_context=False)
+        if problems[0]["type"] == "json_invalid":
             found = only_value(text)
             if found is None:
-                raise ShapeMismatchError(f"it is not one JSON value ({flaws[0]['msg']})")
+                raise ShapeMismatchError(f"it is not one JSON value ({problems[0]['msg']})")
             try:
                 return self._validated(found)
             except ValidationError as error:
-                flaws = error.errors(include_url=False, include_context=False)
-        raise ShapeMismatchError(_told(flaws))
+                problems = error.errors(include_url=False, include_context=False)
+        raise ShapeMismatchError(_message(problems))
 
     def write(self, value: T) -> str:
         """Return a value as JSON."""
@@ -92,41 +92,43 @@ class Shape(Generic[T]):
         return self._adapter.validate_json(self._unwrapped(text) if self._wraps else text)
 
     def _unwrapped(self, text: str) -> str | bytes:
-        """Take an answer out of the object around it; one that comes without is as good."""
+        """Unwrap the answer; one that the model did not wrap is accepted too."""
         try:
             value = from_json(text, allow_inf_nan=False)
         except ValueError:
-            return text  # its validation says what is wrong with it
+            return text  # validation reports the problem
         if isinstance(value, dict) and value.keys() == {_WRAPPER}:
             return to_json(value[_WRAPPER])
         return text
 
 
-def shape_of(kind: object) -> Shape[Any]:
-    """Return the shape of a type, or of a `TypeAdapter`; the same one each time.
+def shape_of(answer_type: object) -> Shape[Any]:
+    """Return the shape of a type, or of a `TypeAdapter`; cached.
 
-    Takes whatever pydantic can validate: a model, dataclass, TypedDict, enum, Literal, union, list, plain
-    type. Raises InvalidRequestError for what the providers cannot be asked for, naming the place.
+    Takes any type that pydantic can validate: a model, dataclass, TypedDict, enum, Literal, union, list,
+    plain type. Raises InvalidRequestError naming the place for a type that providers do not support.
     """
     try:
-        hash(kind)
+        hash(answer_type)
     except TypeError:
-        return _made(kind)
-    return _shape_of_hashable(kind)
+        return _build(answer_type)
+    return _cached(answer_type)
 
 
 @lru_cache(maxsize=256)
-def _shape_of_hashable(kind: Hashable) -> Shape[Any]:
-    return _made(kind)
+def _cached(answer_type: Hashable) -> Shape[Any]:
+    return _build(answer_type)
 
 
-def _made(kind: object) -> Shape[Any]:
+def _build(answer_type: object) -> Shape[Any]:
     try:
-        adapter = kind if isinstance(kind, TypeAdapter) else TypeAdapter(cast("Any", kind))
+        adapter = (
+            answer_type if isinstance(answer_type, TypeAdapter) else TypeAdapter(cast("Any", answer_type))
+        )
         described = adapter.json_schema()
     except (PydanticUserError, PydanticUndefinedAnnotation) as error:
         reason = error.message.partition("\n")[0]
-        raise InvalidRequestError(f"the type {kind!r} cannot be described: {reason}") from error
+        raise InvalidRequestError(f"the type {answer_type!r} has no JSON schema: {reason}") from error
     return Shape(adapter, described)
 
 
@@ -141,15 +143,15 @@ def _wrapped(schema: Schema) -> Schema:
     return wrapped if definitions is None else {"$defs": definitions, **wrapped}
 
 
-def _told(flaws: list[Flaw]) -> str:
-    told = [_flaw(flaw) for flaw in flaws[:_MOST_FLAWS]]
-    if len(flaws) > _MOST_FLAWS:
-        told.append(f"and {len(flaws) - _MOST_FLAWS} more")
-    return "; ".join(told)
+def _message(problems: list[Problem]) -> str:
+    lines = [_line(problem) for problem in problems[:_MAX_PROBLEMS]]
+    if len(problems) > _MAX_PROBLEMS:
+        lines.append(f"and {len(problems) - _MAX_PROBLEMS} more")
+    return "; ".join(lines)
 
 
-def _flaw(flaw: Flaw) -> str:
-    place = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in flaw["loc"])
-    given = repr(flaw["input"])
-    shown = given if len(given) <= _LONGEST_INPUT else f"{given[: _LONGEST_INPUT - 1]}…"
-    return f"{place.lstrip('.') or 'the answer'}: {flaw['msg']}, got {shown}"
+def _line(problem: Problem) -> str:
+    place = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in problem["loc"])
+    given = repr(problem["input"])
+    shown = given if len(given) <= _MAX_INPUT_LENGTH else f"{given[: _MAX_INPUT_LENGTH - 1]}…"
+    return f"{place.lstrip('.') or 'the answer'}: {problem['msg']}, got {shown}"

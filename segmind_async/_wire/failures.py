@@ -1,7 +1,7 @@
-"""Why an attempt failed: a value, read from status and text in one place, and the error it becomes.
+"""Failures of an attempt as values: read from status and text here alone, and turned into errors.
 
-Knows the service's statuses and texts (Segmind's documentation as of 2026-08); knows nothing of
-retries beyond which kinds are worth one.
+Holds the table of the service's statuses and texts (Segmind's documentation as of 2026-08), and whether
+another attempt can help; when it is made is decided in `_sending`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .response_headers import credits_in
 
 
 class FailureKind(Enum):
-    """What went wrong, as far as it decides what to do next."""
+    """Why an attempt failed, as far as the reason decides the reaction."""
 
     BAD_REQUEST = auto()
     NOT_FOUND = auto()
@@ -30,11 +30,11 @@ class FailureKind(Enum):
     SPEND_LIMIT = auto()
     RATE_LIMITED = auto()
     SERVER_ERROR = auto()
-    """A 500: after a change of the request usually a bad parameter."""
+    """A 500: soon after a change of the request usually a bad parameter."""
     UNAVAILABLE = auto()
-    """A status that a proxy or an overloaded service sends."""
-    REFUSED_FOR_GOOD = auto()
-    """A status that no repetition changes: 3xx, 501, 505."""
+    """A status of a proxy, or of an overloaded service."""
+    PERMANENT = auto()
+    """A status that does not change with another attempt: 3xx, 501, 505."""
     UNREACHABLE = auto()
     """No connection."""
     DISCONNECTED = auto()
@@ -42,18 +42,20 @@ class FailureKind(Enum):
     TIMED_OUT = auto()
     CERTIFICATE = auto()
     UNREADABLE = auto()
-    """A 200 whose body is no answer."""
+    """A 200 whose body is not an answer."""
     TOO_LARGE = auto()
-    """A body over the limit: the next one would be as long."""
+    """A body over the limit; another answer would be as long."""
 
 
 class Billing(Enum):
-    """What a failed attempt may have cost. Only status 200 is billed."""
+    """Whether a failed attempt may have been billed. The service bills only status 200."""
 
     NOT_SENT = auto()
+    """Not billed: the request did not go out."""
     REFUSED = auto()
+    """Not billed: the status was not 200."""
     IN_DOUBT = auto()
-    """The body went out and no readable answer came back: it may have run, and been billed."""
+    """The body went out and no readable answer came back: the call may have run and been billed."""
 
 
 class Resend(Enum):
@@ -64,9 +66,9 @@ class Resend(Enum):
     RARELY = auto()
     """At most `RetryPolicy.server_error_retries` times."""
     WHEN_OPEN = auto()
-    """As soon as the rate gate opens; does not count as a retry."""
+    """When the rate gate opens; not counted as a retry."""
     WHEN_FUNDED = auto()
-    """When a completion or a top-up leaves more on the account."""
+    """When the ledger has more available: after a completion or a top-up."""
 
 
 _RULES: Mapping[FailureKind, tuple[type[SegmindError], Resend]] = {
@@ -80,7 +82,7 @@ _RULES: Mapping[FailureKind, tuple[type[SegmindError], Resend]] = {
     FailureKind.RATE_LIMITED: (errors.RateLimitError, Resend.WHEN_OPEN),
     FailureKind.SERVER_ERROR: (errors.ServerError, Resend.RARELY),
     FailureKind.UNAVAILABLE: (errors.ServerError, Resend.YES),
-    FailureKind.REFUSED_FOR_GOOD: (errors.InvalidResponseError, Resend.NEVER),
+    FailureKind.PERMANENT: (errors.InvalidResponseError, Resend.NEVER),
     FailureKind.UNREACHABLE: (errors.APIConnectionError, Resend.YES),
     FailureKind.DISCONNECTED: (errors.APIConnectionError, Resend.YES),
     FailureKind.TIMED_OUT: (errors.APITimeoutError, Resend.YES),
@@ -102,8 +104,8 @@ _BY_STATUS = {
     **dict.fromkeys((502, 503, 504, 520, 521, 522, 523, 524, 529), FailureKind.UNAVAILABLE),
 }
 
-# Status 406 has four causes, told apart by nothing but the text. The order decides: the text on a
-# spend limit speaks of credits too. A text that names none of them is about a parameter's value.
+# Status 406 has four causes, distinguished by the text alone. The first match counts: texts about a spend
+# limit mention credits too. A text that matches none of them concerns a parameter's value.
 _CAUSES_OF_406 = (
     (re.compile(r"content[ -]?type", re.I), FailureKind.BAD_REQUEST),
     (re.compile(r"spend(ing)? (limit|cap)|(team|member).{0,40} (limit|cap)", re.I), FailureKind.SPEND_LIMIT),
@@ -129,9 +131,9 @@ class Failure:
     retry_after: float | None = None
     """Seconds the server asked to wait."""
     balance: Decimal | None = None
-    """Credits the account holds, as the text of a 406 names them."""
+    """Credits on the account, from the text of a 406."""
     needed: Decimal | None = None
-    """Credits this call would need, as the text of a 406 names them."""
+    """Credits this call would need, from the text of a 406."""
     cause: BaseException | None = None
 
     @property
@@ -140,20 +142,20 @@ class Failure:
         return _RULES[self.kind][1]
 
     def error(self, details: ErrorDetails, floor: Decimal = Decimal(0)) -> SegmindError:
-        """Return what the caller of the failed call gets to see."""
-        kind = _RULES[self.kind][0]
-        if kind is errors.InsufficientCreditsError:
+        """Return the error for the caller; *floor* is the balance, in credits, that the call had to leave."""
+        error_type = _RULES[self.kind][0]
+        if error_type is errors.InsufficientCreditsError:
             error: SegmindError = errors.InsufficientCreditsError(
                 self.message, details, self.balance, self.needed, floor
             )
         else:
-            error = kind(self.message, details)
+            error = error_type(self.message, details)
         error.__cause__ = self.cause
         return error
 
 
 def refusal(status: int, headers: Mapping[str, str], body: bytes, retry_after: float | None) -> Failure:
-    """Read an answer with any status but 200. *headers* have lower-case names."""
+    """Return the failure for a status other than 200. *headers* have lower-case names."""
     text = error_text(body)
     kind = _kind_of(status, text)
     out_of_credits = kind is FailureKind.OUT_OF_CREDITS
@@ -174,7 +176,7 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes, retry_after: f
 def unreadable(
     reason: str, headers: Mapping[str, str], body: bytes, kind: FailureKind = FailureKind.UNREADABLE
 ) -> Failure:
-    """Describe a 200 whose body is no answer: it may have been billed."""
+    """Return the failure for a 200 whose body is not an answer. The call may have been billed."""
     return Failure(
         kind=kind,
         message=f"HTTP 200, but {reason}",
@@ -194,26 +196,26 @@ def _kind_of(status: int, text: str) -> FailureKind:
     known = _BY_STATUS.get(status)
     if known is not None:
         return known
-    return FailureKind.BAD_REQUEST if 400 <= status < 500 else FailureKind.REFUSED_FOR_GOOD
+    return FailureKind.BAD_REQUEST if 400 <= status < 500 else FailureKind.PERMANENT
 
 
 def error_text(body: bytes) -> str:
-    """Return what an error body says, in one line; empty if it says nothing."""
+    """Return the message in an error body, in one line; empty without one."""
     try:
         raw = read_object(body)
     except UnreadableError:
         return _one_line(_without_markup(body[:4096].decode("utf-8", "replace")))
     for name in ("error", "message", "detail"):
-        said = raw.get(name)
-        if isinstance(said, dict):
-            said = said.get("message")
-        if said:
-            return _one_line(said if isinstance(said, str) else repr(said))
+        text = raw.get(name)
+        if isinstance(text, dict):
+            text = text.get("message")
+        if text:
+            return _one_line(text if isinstance(text, str) else repr(text))
     return _one_line(repr(raw)) if any(raw.values()) else ""
 
 
 def _without_markup(text: str) -> str:
-    """Reduce an HTML page, as a proxy sends it, to its title or its words."""
+    """Reduce an HTML page, as a proxy sends it, to its title or its text."""
     if "<" not in text:
         return text
     title = re.search(r"<title[^>]*>(.*?)</title>", text, re.I | re.S)

@@ -1,4 +1,4 @@
-"""Read the JSON object in a response body, and say why where there is none."""
+"""Parse the JSON object of a response body, or give the reason why there is none."""
 
 from __future__ import annotations
 
@@ -6,25 +6,27 @@ import json
 
 from pydantic_core import from_json
 
+from ..models import JsonDict
+
 _BOM = b"\xef\xbb\xbf"
 
 
 class UnreadableError(ValueError):
-    """The bytes are no answer of any known shape; the message says why."""
+    """The bytes are not an answer of any known form; the message gives the reason."""
 
 
-def read_object(body: bytes) -> dict[str, object]:
-    """Read one JSON object, or raise UnreadableError."""
+def read_object(body: bytes) -> JsonDict:
+    """Parse one JSON object; raises UnreadableError."""
     try:
         value = from_json(body)
     except ValueError as error:
-        value = _read_with_care(body, error)
+        value = _read_leniently(body, error)
     if not isinstance(value, dict):
-        raise UnreadableError(f"JSON, but no object: {shortened(value)}")
+        raise UnreadableError(f"JSON, but not an object: {shortened(value)}")
     return value
 
 
-def _read_with_care(body: bytes, error: ValueError) -> object:
+def _read_leniently(body: bytes, error: ValueError) -> object:
     if not body.strip(_BOM + b" \t\r\n"):
         raise UnreadableError("an empty body") from error
     if body.startswith(_BOM):
@@ -37,29 +39,29 @@ def _read_with_care(body: bytes, error: ValueError) -> object:
 
 
 def _with_half_characters(body: bytes, error: ValueError) -> object:
-    """Read JSON in which an escape stands for half a character, as a cut in mid-emoji leaves it.
+    """Parse JSON with an escape for half a character, as truncation inside an emoji leaves it.
 
-    Such an answer was paid for and is whole but for that character, which becomes U+FFFD.
+    Such an answer was billed, and is whole but for that character, which becomes U+FFFD.
     """
     if b"\\ud" not in body.lower():
-        raise UnreadableError(f"no JSON ({error}): {shortened(body[:80])}") from error
+        raise UnreadableError(f"not JSON ({error}): {shortened(body[:80])}") from error
     try:
-        return _mended(json.loads(body))
+        return _repaired(json.loads(body))
     except (ValueError, RecursionError) as second:
-        raise UnreadableError(f"no JSON ({error}): {shortened(body[:80])}") from second
+        raise UnreadableError(f"not JSON ({error}): {shortened(body[:80])}") from second
 
 
-def _mended(value: object) -> object:
+def _repaired(value: object) -> object:
     if isinstance(value, str):
         return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(value, list):
-        return [_mended(item) for item in value]
+        return [_repaired(item) for item in value]
     if isinstance(value, dict):
-        return {_mended(key): _mended(item) for key, item in value.items()}
+        return {_repaired(key): _repaired(item) for key, item in value.items()}
     return value
 
 
 def shortened(value: object) -> str:
-    """Return *value* as text for a message, 200 characters at most."""
+    """Return *value* as text for a message, at most 200 characters."""
     text = repr(value)
     return text if len(text) <= 200 else f"{text[:199]}…"

@@ -1,4 +1,4 @@
-"""Takes the API key, and all that looks like one, out of what leaves the library."""
+"""Remove the API key, and everything that looks like one, from texts that leave the library."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from ..errors import redact
 from .failures import Failure
 
 _KEY = re.compile(rb"SG_\w+")
-_INSTEAD = "SG_[redacted]"
+_REPLACEMENT = "SG_[redacted]"
 
 
 class Redactor:
-    """Knows one key, of any form, and shows it to nobody."""
+    """Removes one key, of any form; its own repr and pickle do not contain the key."""
 
     __slots__ = ("_key",)
 
@@ -28,14 +28,14 @@ class Redactor:
 
     def text(self, text: str) -> str:
         """Return *text* without the key."""
-        return redact(text.replace(self._key, _INSTEAD))
+        return redact(text.replace(self._key, _REPLACEMENT))
 
     def data(self, data: bytes) -> bytes:
         """Return *data* without the key."""
-        return _KEY.sub(_INSTEAD.encode(), data.replace(self._key.encode(), _INSTEAD.encode()))
+        return _KEY.sub(_REPLACEMENT.encode(), data.replace(self._key.encode(), _REPLACEMENT.encode()))
 
     def failure(self, failure: Failure) -> Failure:
-        """Return *failure* without the key in any of its texts: a server or proxy may echo a request."""
+        """Return *failure* without the key: a server or proxy may echo the request."""
         return replace(
             failure,
             message=self.text(failure.message),

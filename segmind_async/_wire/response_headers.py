@@ -1,7 +1,7 @@
-"""What response headers tell: balance, cost, and how long to wait.
+"""Read response headers: balance, cost, and the time to wait.
 
-Every header is a hint from outside: present or not, in a form nobody promised. What cannot be read
-is None, never 0, and nothing here raises. Source of the names: Segmind's documentation as of 2026-08.
+Every header may be missing, or in a form that is not documented. A value that cannot be read is None, never
+0, and nothing here raises. Source of the names: Segmind's documentation as of 2026-08.
 """
 
 from __future__ import annotations
@@ -22,18 +22,16 @@ DATE = "date"
 
 _DECIMAL = re.compile(r"[0-9]{1,20}(?:\.[0-9]{0,40})?(?:[eE][+-]?[0-9]{1,2})?", re.ASCII)
 
-NOTHING = Decimal(0)
-
 MAX_CREDITS = Decimal(10) ** 15
-"""More than any account holds: such a figure is damaged."""
+"""More than any account has: a higher figure is an error."""
 
 MAX_RESET_AHEAD = 15 * 60.0
-"""Seconds. Windows are a minute long: a reset further ahead is a misread format."""
+"""Seconds. Rate windows last a minute: a reset further ahead means that the format was misread."""
 
 MAX_RETRY_AFTER = 7 * 24 * 3600.0
-"""Seconds. More is not a wait but a mistake."""
+"""Seconds. A longer wait is an error of the server."""
 
-# Between them lie the years 2001 and 2286, in seconds; the same numbers × 1000 are milliseconds.
+# The years 2001 to 2286 in seconds; the same numbers × 1000 are milliseconds.
 _EPOCH_SECONDS = (1e9, 1e10)
 
 
@@ -53,15 +51,15 @@ def _is_number(value: object) -> bool:
 
 
 def seconds_to_wait(headers: Mapping[str, str], wall_now: float) -> float | None:
-    """Return how many seconds the server asks to wait, None if it does not say.
+    """Return the seconds that the server asks to wait; None if it does not.
 
     *headers* have lower-case names; *wall_now* is the wall clock in epoch seconds. Absolute times are
-    measured from the answer's own `Date` if it has one, so that a wrong clock here does no harm.
-    Of several hints the longest counts: never wait less than told.
+    compared with the answer's own `Date` if it has one, so that a wrong local clock does no harm. Of several
+    values the longest counts.
     """
     now = _server_now(headers, wall_now)
     waits = (
-        _after(headers.get(RETRY_AFTER), now),
+        _retry_after(headers.get(RETRY_AFTER), now),
         _milliseconds(headers.get(RETRY_AFTER_MS)),
         _until_reset(headers.get(RESET_AT), now),
     )
@@ -70,14 +68,14 @@ def seconds_to_wait(headers: Mapping[str, str], wall_now: float) -> float | None
 
 def _server_now(headers: Mapping[str, str], wall_now: float) -> float:
     date = headers.get(DATE)
-    told = _http_date(date) if date else None
-    return wall_now if told is None else told
+    server_now = _http_date(date) if date else None
+    return wall_now if server_now is None else server_now
 
 
-def _after(text: str | None, now: float) -> float | None:
+def _retry_after(text: str | None, now: float) -> float | None:
     if text is None:
         return None
-    wait = _plain(text)
+    wait = _number(text)
     if wait is None:
         at = _http_date(text)
         wait = None if at is None else at - now
@@ -85,21 +83,21 @@ def _after(text: str | None, now: float) -> float | None:
 
 
 def _milliseconds(text: str | None) -> float | None:
-    wait = None if text is None else _plain(text)
+    wait = None if text is None else _number(text)
     return wait / 1000 if wait is not None and wait / 1000 <= MAX_RETRY_AFTER else None
 
 
 def _until_reset(text: str | None, now: float) -> float | None:
     if text is None:
         return None
-    at = _instant(text.strip())
+    at = _epoch_of(text.strip())
     ahead = None if at is None else at - now
     return ahead if ahead is not None and 0 <= ahead <= MAX_RESET_AHEAD else None
 
 
-def _instant(text: str) -> float | None:
+def _epoch_of(text: str) -> float | None:
     """Read epoch seconds, epoch milliseconds or ISO 8601 (no zone means UTC)."""
-    number = _plain(text)
+    number = _number(text)
     if number is not None:
         low, high = _EPOCH_SECONDS
         if low <= number < high:
@@ -112,7 +110,7 @@ def _instant(text: str) -> float | None:
         return None
 
 
-def _plain(text: str) -> float | None:
+def _number(text: str) -> float | None:
     text = text.strip()
     return float(text) if len(text) <= 64 and _DECIMAL.fullmatch(text) else None
 

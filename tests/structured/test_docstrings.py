@@ -51,7 +51,7 @@ SPHINX = """Look up a city.
 
 
 @pytest.mark.parametrize(
-    ("docstring", "said"),
+    ("docstring", "descriptions"),
     [
         pytest.param(GOOGLE, {"name": "The city, as people call it.", "days": "How many days.", "rest": "Others. note that this is: no parameter"}, id="google"),
         pytest.param("x\n\nArguments:\n    a: A.\nb: no\n", {"a": "A."}, id="google, by its other name"),
@@ -64,8 +64,8 @@ SPHINX = """Look up a city.
         pytest.param(None, {}, id="no docstring"),
     ],
 )  # fmt: skip
-def test_what_is_said_of_parameters(docstring: str | None, said: dict[str, str]) -> None:
-    assert parameters_of(docstring) == said
+def test_descriptions_of_parameters(docstring: str | None, descriptions: dict[str, str]) -> None:
+    assert parameters_of(docstring) == descriptions
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The one JSON value in a model's words."""
+"""The one JSON value in a model's text."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ VALUE = '{"a": [1, {"b": "}"}]}'
         pytest.param(f"As [said] above (see [citation needed]): {VALUE}", id="brackets-that-are-no-json"),
         pytest.param(f"```python\nprint(1)\n```\n```json\n{VALUE}\n```", id="another-fence-without-json"),
         pytest.param(f"{VALUE}\n```\nnot json\n```", id="a-value-beside-a-fence"),
-        pytest.param(f"{{ NaN }} {VALUE}", id="what-is-no-json-before-it"),
+        pytest.param(f"{{ NaN }} {VALUE}", id="invalid-json-before-it"),
     ],
 )
-def test_one_value_is_found_in_whatever_stands_around_it(text: str) -> None:
+def test_one_value_is_found_in_any_surroundings(text: str) -> None:
     assert only_value(text) == VALUE
 
 
@@ -50,7 +50,7 @@ def test_one_value_is_found_in_whatever_stands_around_it(text: str) -> None:
         pytest.param(f"[{'1' * 5000}]", id="a-number-without-end"),
     ],
 )
-def test_none_or_several_are_no_answer(text: str) -> None:
+def test_text_without_exactly_one_value_has_none(text: str) -> None:
     assert only_value(text) is None
 
 
@@ -62,6 +62,6 @@ def test_a_value_between_words_without_brackets_is_found(before: str, after: str
 
 
 @given(st.text(alphabet='{}[]"\\:, \n`1a', max_size=200))
-def test_whatever_the_text_nothing_is_raised(text: str) -> None:
+def test_no_text_raises(text: str) -> None:
     found = only_value(text)
     assert found is None or isinstance(json.loads(found), dict | list)
