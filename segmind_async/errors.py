@@ -1,14 +1,14 @@
-"""The exceptions a user can meet, split by what the caller can do about them.
+"""The exceptions of the package, grouped by what the caller can do about them.
 
     SegmindError
     ├── ConfigurationError        fix an argument: nothing was sent       (also ValueError)
     ├── ClientClosedError         open a new client: nothing was sent     (also RuntimeError)
     ├── RequestError              fix the request
     │   ├── InvalidRequestError   refused here, nothing was sent          (also ValueError)
-    │   ├── BadRequestError       400, 405, 413, 415, 422, 406 for another reason than money
+    │   ├── BadRequestError       400, 405, 413, 415, 422, 406 for another reason than credits
     │   ├── NotFoundError         404: unknown model, expired request id
     │   ├── ModelRetiredError     410
-    │   └── ToolsNotSupportedError     an answer shows that no tool reached the model
+    │   └── ToolsNotSupportedError     the answer shows that no tool reached the model
     ├── AccessError               fix the key or its rights
     │   ├── AuthenticationError   401
     │   └── PermissionDeniedError 403
@@ -22,13 +22,13 @@
     │   ├── ServerError           5xx, 408, 425
     │   ├── APIConnectionError    no answer came                          (also ConnectionError)
     │   └── APITimeoutError       an answer did not come in time          (also TimeoutError)
-    ├── OutputError               ask otherwise: the model answered, and was paid
-    │   ├── OutputValidationError not what `parse` asks for, also when asked again
-    │   ├── OutputTruncatedError  cut off by the bound on its length
-    │   └── RefusalError          the model would not answer
-    └── InvalidResponseError      report a bug: an answer that fits no known shape
+    ├── OutputError               change the prompt: the answer was billed
+    │   ├── OutputValidationError not of the type given as `parse`, after all repeats
+    │   ├── OutputTruncatedError  truncated by the bound on its length
+    │   └── RefusalError          the model refused to answer
+    └── InvalidResponseError      report a bug: an answer of no known form
 
-This module knows nothing of HTTP, retries or money; it only names what can go wrong.
+The errors only carry facts. Statuses are mapped to them in `_wire.failures`.
 """
 
 from __future__ import annotations
@@ -43,71 +43,71 @@ from .agent_result import AgentResult
 _KEY = re.compile(r"SG_\w+")
 
 MAX_BODY = 64 * 1024
-"""Bytes of an answer's body that an error keeps: enough to read, small enough to log."""
+"""Bytes of a response body that an error keeps: enough to read, small enough to log."""
 
 
 def redact(text: str) -> str:
-    """Replace everything that looks like an API key (`SG_…`)."""
+    """Replace every text that looks like an API key (`SG_…`)."""
     return _KEY.sub("SG_[redacted]", text) if "SG_" in text else text
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorDetails:
-    """What is known of the call that failed; None or empty where it is not."""
+    """Facts about a failed call; None or empty where they are unknown."""
 
     status: int | None = None
     """HTTP status of the last attempt."""
     body: bytes = b""
-    """First 64 KiB of the last answer."""
+    """First 64 KiB of the last response."""
     headers: Mapping[str, str] = field(default_factory=dict)
-    """Headers of the last answer, names in lower case."""
+    """Headers of the last response, names in lower case."""
     request_id: str | None = None
     """Segmind's `x-request-id`, as shown in its console."""
     model: str | None = None
     attempts: int = 0
     """HTTP requests sent for this call."""
     in_doubt: int = 0
-    """How many of them may have been billed although no readable answer came."""
+    """Requests of this call that may have been billed although no readable answer came."""
     elapsed: float = 0.0
-    """Seconds from the first slot to the end."""
+    """Seconds from the first slot to the failure."""
     retry_after: float | None = None
     """Seconds the server asked to wait."""
     cost: Decimal | None = None
-    """Credits that attempts of this call are known to have cost."""
+    """Credits that attempts of this call cost, as far as the service named them."""
 
 
 class SegmindError(Exception):
-    """Base of everything this library raises on purpose."""
+    """Base of all errors that this package raises on purpose."""
 
     def __init__(self, message: str, details: ErrorDetails | None = None, *extra: object) -> None:
-        # Exception's own __init__, by name: next in line may be OSError, which reads two arguments as errno.
+        # Exception.__init__ by name: the next class may be OSError, which takes two arguments for an errno.
         Exception.__init__(self, redact(message) or type(self).__name__, details or ErrorDetails(), *extra)
 
     @property
     def message(self) -> str:
-        """What happened, in one line; never empty."""
+        """The reason in one line; never empty."""
         return str(self.args[0])
 
     @property
     def details(self) -> ErrorDetails:
-        """All fields at once."""
+        """All facts about the call."""
         details = self.args[1]
         assert isinstance(details, ErrorDetails)
         return details
 
     @property
     def status(self) -> int | None:
-        """HTTP status of the last attempt, None if none came."""
+        """HTTP status of the last attempt; None without a response."""
         return self.details.status
 
     @property
     def body(self) -> bytes:
-        """First 64 KiB of the last answer."""
+        """First 64 KiB of the last response."""
         return self.details.body
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """Headers of the last answer, names in lower case."""
+        """Headers of the last response, names in lower case."""
         return self.details.headers
 
     @property
@@ -117,7 +117,7 @@ class SegmindError(Exception):
 
     @property
     def model(self) -> str | None:
-        """The model that was asked."""
+        """Slug of the model."""
         return self.details.model
 
     @property
@@ -127,12 +127,12 @@ class SegmindError(Exception):
 
     @property
     def elapsed(self) -> float:
-        """Seconds from the first slot to the end."""
+        """Seconds from the first slot to the failure."""
         return self.details.elapsed
 
     @property
     def retry_after(self) -> float | None:
-        """Seconds the server asked to wait, None if it did not say."""
+        """Seconds the server asked to wait; None if it did not."""
         return self.details.retry_after
 
     def __str__(self) -> str:
@@ -143,7 +143,7 @@ class SegmindError(Exception):
 
 
 class ConfigurationError(SegmindError, ValueError):
-    """An argument cannot be used; the message names it and the way out."""
+    """An argument is invalid; the message names it and a valid form."""
 
 
 class ClientClosedError(SegmindError, RuntimeError):
@@ -151,7 +151,7 @@ class ClientClosedError(SegmindError, RuntimeError):
 
 
 class RequestError(SegmindError):
-    """The request itself must change; sending it again will not help."""
+    """The request must change; sending it again does not help."""
 
 
 class InvalidRequestError(RequestError, ValueError):
@@ -159,7 +159,7 @@ class InvalidRequestError(RequestError, ValueError):
 
 
 class BadRequestError(RequestError):
-    """The service refused the request as it is."""
+    """The service refused the request."""
 
 
 class NotFoundError(RequestError):
@@ -171,33 +171,33 @@ class ModelRetiredError(RequestError):
 
 
 class ToolsNotSupportedError(RequestError):
-    """The model answered as if it had been given no tools: they do not reach it. The answer is in `body`.
+    """The model had to call a tool and answered without one: tools do not reach it. The answer is in `body`.
 
-    Agents can do without: `tools_via="schema"`.
+    Agents work without native tools with `tools_via="schema"`.
     """
 
 
 class AccessError(SegmindError):
-    """The key, or what it may do, must change."""
+    """The API key or its permissions must change."""
 
 
 class AuthenticationError(AccessError):
-    """The key is missing, wrong or expired."""
+    """The API key is missing, wrong or expired."""
 
 
 class PermissionDeniedError(AccessError):
-    """The key is valid, but may not call this model."""
+    """The API key is valid, but may not call this model."""
 
 
 class CreditsError(SegmindError):
-    """Money is missing; the balance or a limit must change."""
+    """Credits are missing; the balance or a limit must be raised."""
 
 
 class InsufficientCreditsError(CreditsError):
     """The account cannot pay for this call.
 
-    `balance` and `needed` are credits, None where nobody told. `floor` is what the caller asked to
-    keep. `status` is 406 if the service refused, None if the call was held back here.
+    `balance` and `needed` are credits, None where they are unknown. `floor` is the balance that the caller
+    asked to keep. `status` is 406 if the service refused the call, None if it was not sent.
     """
 
     def __init__(
@@ -243,13 +243,13 @@ class BudgetExceededError(CreditsError):
 
 
 class RateLimitError(SegmindError):
-    """The service limits the rate and asks to wait longer than this call may."""
+    """The service limits the rate, and asks for a longer wait than the call allows."""
 
 
 class AgentLimitError(SegmindError):
-    """An agent came to a limit of its own before it had an answer.
+    """An agent reached one of its limits before it had an answer.
 
-    `result` is all that it had by then; `result.ended` names the limit.
+    `result` is its state by then; `result.ended` names the limit.
     """
 
     def __init__(
@@ -263,15 +263,15 @@ class AgentLimitError(SegmindError):
 
 
 class TransientError(SegmindError):
-    """Something between here and the model failed; the same call may succeed later."""
+    """The connection, a proxy or the service failed; the same call may succeed later."""
 
 
 class ServerError(TransientError):
-    """The service or a proxy before it failed."""
+    """The service, or a proxy in front of it, failed."""
 
 
 class APIConnectionError(TransientError, ConnectionError):
-    """No answer came: not connected, or the connection was lost."""
+    """No answer came: no connection was made, or it was lost."""
 
 
 class APITimeoutError(TransientError, TimeoutError):
@@ -279,9 +279,9 @@ class APITimeoutError(TransientError, TimeoutError):
 
 
 class OutputError(SegmindError):
-    """The model answered, and the answer is not what was asked for. `details.cost` says what was paid.
+    """The answer is not of the type asked for. It was billed: `details.cost`.
 
-    `answers` are the model's words, one text for each time it was asked.
+    `answers` are the texts of all answers, in order.
     """
 
     def __init__(
@@ -292,16 +292,16 @@ class OutputError(SegmindError):
 
 
 class OutputValidationError(OutputError):
-    """The answers are not what `parse` asks for; the message says what is wrong with the last one."""
+    """The answers do not match the type given as `parse`; the message explains the last one."""
 
 
 class OutputTruncatedError(OutputError):
-    """The answer was cut off: allow more tokens (`max_tokens`), or ask for less."""
+    """The answer was truncated: allow more tokens (`max_tokens`), or ask for less."""
 
 
 class RefusalError(OutputError):
-    """The model, or a filter of its provider, would not answer."""
+    """The model, or a filter of its provider, refused to answer."""
 
 
 class InvalidResponseError(SegmindError):
-    """The answer fits no shape this library knows; with status 200 it may have been billed."""
+    """The response has no known form; with status 200 it may have been billed."""
