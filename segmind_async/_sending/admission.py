@@ -1,11 +1,11 @@
-"""Lets attempts in: a slot, credits and a start time, or a wait, first come first served.
+"""Grants leases to attempts: a slot, credits and a start time at once, or a wait, first come first served.
 
-All three are decided in one synchronous step when an attempt may start: nothing is booked ahead, and nobody
-keeps a slot while waiting for money. Who waits, waits in the queue of its scope; a scope whose own budget
-is short steps aside and does not block the others.
+All three are decided in one synchronous step at the instant of the start: nothing is booked ahead, and no
+attempt keeps a slot while it waits for credits. A call waits in the queue of its scope; a scope whose own
+budget is short steps aside and does not block the others.
 
-It knows nothing of HTTP. The pure objects decide (`Account`, `Throttle`, `Queue`); here they meet the event
-loop: futures, one timer, and the exact way back for whoever is cancelled.
+It knows nothing of HTTP. The pure objects decide (a ledger, `Throttle`, `Queue`); this module connects them
+with the event loop: futures, one timer, and what a cancelled call gives back.
 """
 
 from __future__ import annotations
@@ -52,24 +52,27 @@ class Closed(Enum):
 
 @dataclass(slots=True)
 class Ticket:
-    """A call's place in the queue; it keeps it over all its attempts."""
+    """A call's place in the queue, kept over all its attempts."""
 
     scope: CallScope
     model: CostModel
     predicted: float | None
+    """Predictor of its cost in units; None if there is none."""
     number: int = 0
-    """Given when it first has to wait."""
+    """Its place in the order of arrival; 0 until it first has to wait."""
 
 
 @dataclass(slots=True)
 class _Waiter:
+    """A call in the queue, and where its lease or refusal is delivered."""
+
     ticket: Ticket
     future: asyncio.Future[Lease | Shortfall | Closed]
 
 
 @dataclass(slots=True)
 class Lease:
-    """What an admitted attempt holds; exactly one of `answered`, `failed` and `cancelled` ends it."""
+    """The slot, hold and start of one attempt; one of `answered`, `failed` and `cancelled` ends it, once."""
 
     admission: Admission
     scope: CallScope
@@ -77,27 +80,28 @@ class Lease:
     tag: StartTag
     state: State = State.ADMITTED
     ended_at: float = math.nan
+    """Seconds; NaN until it has ended."""
 
     @property
     def took(self) -> float:
-        """Seconds from its start to its end."""
+        """Seconds from its start to its end; NaN before."""
         return self.ended_at - self.hold.started_at
 
     def dispatched(self) -> None:
-        """Say that the attempt is handed to the transport; from now on it may be billed."""
+        """Note that the attempt is handed to the transport: from now on it may be billed."""
         self.state = step(self.state, Event.DISPATCHED)
 
-    def answered(self, price: Price, reading: int | None) -> None:
-        """End it with a 200: what it cost, and the balance in units that came with it."""
+    def answered(self, price: Price, balance: int | None) -> None:
+        """End it with a 200: its price, and the balance in units that came with it, None without one."""
         now = self._end(Event.ANSWERED)
         admission = self.admission
-        admission._ledger.settle(self.hold, price, reading, now)
+        admission._ledger.settle(self.hold, price, balance, now)
         admission.throttle.answered(self.tag, now, succeeded=True)
         admission.breaker.succeeded(now)
         admission.ended(self, now)
 
-    def failed(self, failure: Failure, reading: int | None = None) -> None:
-        """End it with a failure, and the balance in units if one came with it."""
+    def failed(self, failure: Failure, balance: int | None = None) -> None:
+        """End it with a failure, and the balance in units that came with it, None without one."""
         now = self._end(_EVENTS[failure.billing])
         admission = self.admission
         if self.state is State.IN_DOUBT:
@@ -106,13 +110,13 @@ class Lease:
             admission._ledger.refuse(self.hold, _units(failure.balance), _units(failure.needed), now)
         else:
             admission._ledger.release(self.hold)
-        if reading is not None:
-            admission._ledger.observe(reading, self.hold.started_at, now)
+        if balance is not None:
+            admission._ledger.observe(balance, self.hold.started_at, now)
         admission.learn(self.tag, failure, now)
         admission.ended(self, now)
 
     def cancelled(self) -> None:
-        """End it because its task is being cancelled, sent or not."""
+        """End it because its task is cancelled; the hold stays in doubt if the attempt was sent."""
         now = self._end(Event.CANCELLED)
         admission = self.admission
         if self.state is State.IN_DOUBT:
@@ -169,22 +173,24 @@ class _Block:
 
 
 class Admission:
-    """The one door that every attempt of a client and all its derived clients goes through."""
+    """Admits every attempt of a client and of all clients derived from it."""
 
     def __init__(self, ledger: LedgerProtocol, throttle: Throttle, on_change: OnChange | None = None) -> None:
         self._ledger = ledger
         self.throttle = throttle
         self.breaker = CircuitBreaker()
         self.name = uuid4().hex
+        """Identifies this admission over processes: a restart compares it."""
         self._budgets = 0
-        """Budgets created so far; numbers them."""
+        """Budgets created so far, for their ids."""
         self._watch = None if on_change is None else Watch(on_change, throttle, self.breaker)
-        self._short_of: WaitingFor | None = None
+        self._waiting_for: WaitingFor | None = None
+        """What the first scope that got no lease last time is waiting for."""
         self.queue: Queue[_Waiter] = Queue()
         self.root = Scope[_Waiter](None, ledger.root, None, "interactive")
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._last_seen = 0.0
-        """The last instant at which the queue was looked at: the time when no loop runs."""
+        self._last_tried_at = 0.0
+        """The last instant at which waiting calls were tried; it stands for the time when no loop runs."""
         self.last_read_at = -math.inf
         """When the balance was last read by a request of its own, seconds; -inf before the first time."""
         self._reads: deque[asyncio.Future[StartTag]] = deque()
@@ -199,9 +205,9 @@ class Admission:
     def now(self) -> float:
         """Return the time of the loop that this admission serves, in seconds.
 
-        Without a loop, or after it was closed, it is the time at which the queue was last looked at.
+        Without a loop, or after it was closed, it is the last instant at which waiting calls were tried.
         """
-        return self._last_seen if self._loop is None or self._loop.is_closed() else self._loop.time()
+        return self._last_tried_at if self._loop is None or self._loop.is_closed() else self._loop.time()
 
     @property
     def in_flight(self) -> int:
@@ -219,7 +225,7 @@ class Admission:
         return self._ledger.doubts_settle_at
 
     def forget_reservations(self) -> None:
-        """Forget what refusals for lack of credits have taught: the next attempt tries it anew."""
+        """Forget what refusals have taught about the service's reservations: the next attempt may be sent."""
         self._ledger.forget_reservations()
 
     def scope(
@@ -244,33 +250,40 @@ class Admission:
         return Scope(parent, budget, max_in_flight, priority or parent.priority)
 
     def acquire_nowait(self, ticket: Ticket) -> Lease | None:
-        """Let *ticket*'s call in if it may be sent at once, and nobody stands before it."""
-        self._enter()
+        """Return a lease if the call may be sent at once and no call is before it; else None."""
+        self._bind_loop()
         if ticket.scope.closed or self.queue.must_wait(ticket.scope):
             return None
         got = self._admit(ticket, self.now())
         return got if isinstance(got, Lease) else None
 
     async def acquire(self, ticket: Ticket) -> Lease | Shortfall | Closed:
-        """Wait until *ticket*'s call may be sent, or never will be. If cancelled, nothing is held."""
-        self._enter()
+        """Wait for a lease.
+
+        Returns a `Shortfall` that no end of a call in flight can change, or `Closed` if the scope is closed.
+        If cancelled, nothing is held.
+        """
+        self._bind_loop()
         if ticket.scope.closed:
             return Closed.CLOSED
         future: asyncio.Future[Lease | Shortfall | Closed] = asyncio.get_running_loop().create_future()
         ticket.number = self.queue.add(ticket.scope, _Waiter(ticket, future), ticket.number)
-        self._pump()
+        self._serve_queue()
         try:
             return await future
         except asyncio.CancelledError:
-            self._leave(ticket, future)
+            self._withdraw(ticket, future)
             raise
 
     async def start_read(self) -> StartTag:
-        """Wait for a start time alone: a read of the balance takes no slot and costs nothing."""
-        self._enter()
+        """Wait for a start alone: a read of the balance takes no slot and no credits.
+
+        `read_ended` must follow, or `Throttle.abandoned` if it is cancelled.
+        """
+        self._bind_loop()
         future: asyncio.Future[StartTag] = asyncio.get_running_loop().create_future()
         self._reads.append(future)
-        self._pump()
+        self._serve_queue()
         try:
             return await future
         except asyncio.CancelledError:
@@ -279,39 +292,39 @@ class Admission:
             raise
 
     def read_ended(self, tag: StartTag, failure: Failure | None) -> None:
-        """Count a read's answer, or what became of it, and let in who waited for it."""
+        """Note how a read ended; None: well. Then try the waiting calls."""
         self.learn(tag, failure, self.now())
-        self._pump()
+        self._serve_queue()
 
     def close(self, scope: CallScope) -> None:
-        """Let nobody of *scope* in any more; who waits is told so at once."""
+        """Grant no lease in *scope* any more; its waiting calls get `Closed` at once."""
         scope.closed = True
         for waiter in self.queue.clear(scope):
             if not waiter.future.done():
                 waiter.future.set_result(Closed.CLOSED)
 
     def ended(self, lease: Lease, now: float) -> None:
-        """Count one attempt less, and let in who waited for it."""
+        """Give the slots of *lease* back, and try the waiting calls."""
         for level in lease.scope.line:
             level.in_flight -= 1
             if level.blocked:
-                self.queue.unblock(level)
+                self.queue.retry_one(level)
         if self._watch is not None:
             self._watch.look(lease.hold.model.whole, now)
         if self.queue.waiting or self._reads:
-            self._pump()
+            self._serve_queue()
         else:
-            self._last_seen = now
+            self._last_tried_at = now
 
-    def observe(self, reading: int, sent_at: float) -> None:
-        """Take in a balance that was asked for, and look again who may be let in."""
+    def observe(self, balance: int, sent_at: float) -> None:
+        """Take in a balance that was read by a request sent at *sent_at*, and try the waiting calls."""
         self.last_read_at = self.now()
-        self._ledger.observe(reading, sent_at, self.last_read_at)
-        self.queue.unblock(self.root)
-        self._pump()
+        self._ledger.observe(balance, sent_at, self.last_read_at)
+        self.queue.retry_one(self.root)
+        self._serve_queue()
 
     def learn(self, tag: StartTag, failure: Failure | None, now: float) -> None:
-        """Tell pace, limit and outage what a failure, or a read that went well, says of them."""
+        """Let throttle and circuit breaker learn from a failure; None: from a read that succeeded."""
         if failure is not None and failure.resend in (Resend.YES, Resend.RARELY):
             self.breaker.failed(now)
         if failure is None:
@@ -324,21 +337,21 @@ class Admission:
             self.throttle.answered(tag, now, succeeded=False)
 
     def state(self) -> tuple[PacerState, int]:
-        """Return what a restart must know: the pace, and the units that may still be billed."""
-        self._enter()
+        """Return the state that a restart needs: the pace, and the units that may still be billed."""
+        self._bind_loop()
         now = self.now()
         money = self._ledger.statistics(now)
         return self.throttle.pacer.state(now), money.held + money.in_doubt
 
     def resume(self, pace: PacerState, in_doubt: int, elapsed: float) -> None:
-        """Go on from a state, taken *elapsed* seconds ago, before anything has started here."""
-        self._enter()
+        """Go on from a state taken *elapsed* seconds ago; to be called before the first start."""
+        self._bind_loop()
         self.throttle.pacer.restore(pace, self.now(), elapsed)
         if in_doubt:
             self._ledger.inherit_doubt(in_doubt, self.now() - elapsed)
 
     def statistics(self, model: CostModel) -> Statistics:
-        """Return a snapshot; the estimate is that of *model*."""
+        """Return a snapshot with the estimate of *model*."""
         now = self.now()
         money = self._ledger.statistics(now)
         return Statistics(
@@ -354,12 +367,12 @@ class Admission:
             spent=credits_of(money.spent),
             estimate=credits_of(model.typical()),
             estimate_reason=model.reason,
-            waiting_for=self._short_of if self.queue.waiting else None,
+            waiting_for=self._waiting_for if self.queue.waiting else None,
             outage=None if self.breaker.opened_at is None else now - self.breaker.opened_at,
         )
 
-    def _enter(self) -> None:
-        """Note the running loop; the client may have outlived the last one."""
+    def _bind_loop(self) -> None:
+        """Serve the running loop from now on; raises RuntimeError while another one has calls here."""
         loop = asyncio.get_running_loop()
         if loop is self._loop:
             return
@@ -367,16 +380,16 @@ class Admission:
             if not self._loop.is_closed() and (self._ledger.in_flight or self.queue.waiting):
                 raise RuntimeError("this client has calls in another event loop that runs; use one a loop")
             self._timer = None
-            ahead = self._last_seen - loop.time()
+            ahead = self._last_tried_at - loop.time()
             if ahead > 0:
                 self._ledger.shift(-ahead)
                 self.throttle.shift(-ahead)
                 self.breaker.shift(-ahead)
         self._loop = loop
 
-    def _leave(self, ticket: Ticket, future: asyncio.Future[Lease | Shortfall | Closed]) -> None:
+    def _withdraw(self, ticket: Ticket, future: asyncio.Future[Lease | Shortfall | Closed]) -> None:
         if not self.queue.remove(ticket.scope, ticket.number) and future.done() and not future.cancelled():
-            # Granted and cancelled in the same turn of the loop: hand it on.
+            # Granted and cancelled in the same turn of the loop: the next call gets the slot.
             got = future.result()
             if isinstance(got, Lease):
                 got.cancelled()
@@ -399,9 +412,9 @@ class Admission:
         self.queue.granted(scope.priority)
         return Lease(self, scope, hold, self.throttle.start(now, hold.others))
 
-    def _pump(self) -> None:
+    def _serve_queue(self) -> None:
         """Grant leases in the order of the queue, until something is missing that all scopes need."""
-        now = self._last_seen = self.now()
+        now = self._last_tried_at = self.now()
         if not self._serve_reads(now):
             return
         while (scope := self.queue.take()) is not None:
@@ -409,24 +422,24 @@ class Admission:
             if waiter.future.done():
                 # Cancelled a moment ago; its task has not run since.
                 self.queue.remove(scope, number)
-                self.queue.served(scope)
+                self.queue.first_admitted(scope)
                 continue
             got = self._admit(waiter.ticket, now)
             if isinstance(got, Lease) or (isinstance(got, Shortfall) and got.final):
                 self.queue.remove(scope, number)
                 waiter.future.set_result(got)
-                self.queue.served(scope)
+                self.queue.first_admitted(scope)
                 continue
             block = self._block(scope, got)
-            self._short_of = block.reason
+            self._waiting_for = block.reason
             if block.level is None:
-                self.queue.serve(scope)
+                self.queue.enqueue(scope)
                 self._wake_at(block.wake_at)
                 return
             self.queue.step_aside(scope, block.level)
 
     def _serve_reads(self, now: float) -> bool:
-        """Let the reads of the balance start, before all else; False if one has to wait."""
+        """Start the reads of the balance, before any call; return False if one has to wait."""
         while self._reads:
             start = self.throttle.next_start(now, self._ledger.in_flight)
             if start > now:
@@ -456,4 +469,4 @@ class Admission:
             self._timer = None
         if at < math.inf:
             assert self._loop is not None
-            self._timer = self._loop.call_at(at, self._pump)
+            self._timer = self._loop.call_at(at, self._serve_queue)

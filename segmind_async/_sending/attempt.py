@@ -1,8 +1,9 @@
-"""The life of one attempt's money, as a table: what is held, and what becomes of it.
+"""The states of one attempt's hold, as a table.
 
-ADMITTED ──dispatched──▶ SENT ──answered──▶ SETTLED    the cost is known or estimated, the hold is gone
-   │                      ├───refused─────▶ RELEASED   nothing was billed
-   └──cancelled──▶ RELEASED └──lost / cancelled─▶ IN_DOUBT   it may have been billed: the hold stays
+ADMITTED ──dispatched──▶ SENT ──answered───────────▶ SETTLED    its cost is booked, the hold is over
+    │                     ├─────refused, not sent──▶ RELEASED   nothing was billed, the hold is over
+    │                     └─────lost, cancelled────▶ IN_DOUBT   it may have been billed: the hold stays
+    └──────cancelled───────────────────────────────▶ RELEASED
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from enum import IntEnum, auto
 
 
 class State(IntEnum):
-    """Where an attempt stands. A number, because these are looked up several times a call."""
+    """The state of an attempt. An int, because states are looked up several times a call."""
 
     ADMITTED = auto()
     SENT = auto()
@@ -47,7 +48,7 @@ TRANSITIONS: Mapping[State, Mapping[Event, State]] = {
         Event.ANSWERED: State.SETTLED,
         Event.REFUSED: State.RELEASED,
         # The service may have run (and billed) a call whose answer was lost, so its hold stays
-        # until a later reading of the balance covers it.
+        # until a later balance includes it.
         Event.LOST: State.IN_DOUBT,
         Event.CANCELLED: State.IN_DOUBT,
     },
@@ -55,8 +56,8 @@ TRANSITIONS: Mapping[State, Mapping[Event, State]] = {
 
 
 def step(state: State, event: Event) -> State:
-    """Return the state that follows; anything the table does not name is a bug here and raises."""
+    """Return the state after *event*; raises AssertionError for a pair that the table does not name."""
     try:
         return TRANSITIONS[state][event]
     except KeyError:
-        raise AssertionError(f"an attempt in state {state.name} cannot meet {event.name}") from None
+        raise AssertionError(f"an attempt in state {state.name} cannot take {event.name}") from None

@@ -1,7 +1,7 @@
-"""Whether a failed attempt is followed by another one, and after which wait.
+"""Decides whether a failed attempt is retried, and after which wait.
 
-Pure: time comes in as an argument, and chance stays outside: a decision names the least wait and how
-much may be added by chance on top.
+Pure: times are arguments, and random numbers are drawn outside: a decision names the least wait and the
+range of the jitter on top.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ import backoff
 from .._wire.failures import Billing, Failure, Resend
 from ..config import RetryPolicy
 
-_LEAST_TIME = 0.01
-"""Seconds that an attempt needs at least: with less it would be sent, perhaps billed, and not awaited. Clocks
-round, so that a total which is used up may seem to have a nanosecond left."""
+_MIN_ATTEMPT = 0.01
+"""Seconds that an attempt needs at least: with less it would be sent, perhaps billed, and cancelled at once.
+Clocks round, so that a total which is used up may seem to have a nanosecond left."""
 
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Send again after at least `wait` seconds, plus up to `spread` by chance."""
+    """Send again after `wait` seconds plus a random part of `spread` seconds."""
 
     wait: float
     spread: float
@@ -30,20 +30,20 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class GiveUp:
-    """Raise now. `reason` says why another attempt was not made, where the failure alone does not."""
+    """Raise now. `reason` names the limit that forbids a retry; None if the failure itself does."""
 
     reason: str | None = None
 
 
 @dataclass(slots=True)
 class Progress:
-    """What one call has used up so far."""
+    """The time, attempts and retries that one call has used."""
 
     total: float
     """Seconds that attempts and the waits between them may take together; inf for no bound."""
     used: float = 0.0
-    """Seconds they have taken. Queueing for a slot, credits or a start time does not count: it is the
-    account's own limits at work, and says nothing about this call."""
+    """Seconds that they have taken. The wait in the queue for a slot, credits or a start time does not count:
+    it comes from the limits of the account, not from this call."""
     attempts: int = 0
     retries: int = 0
     server_errors: int = 0
@@ -55,7 +55,7 @@ class Progress:
         return self.total - self.used
 
     def failed(self, failure: Failure) -> None:
-        """Count an attempt's failure, after it was decided upon."""
+        """Count a failed attempt; to be called after `decide`."""
         if failure.resend in (Resend.YES, Resend.RARELY):
             self.retries += 1
         if failure.resend is Resend.RARELY:
@@ -65,10 +65,10 @@ class Progress:
 
 
 class RetryBudget:
-    """Keeps retries a small share of all calls, so that a dead service is not hammered.
+    """Bounds retries to a small share of all calls, so that a failing service gets no flood of them.
 
-    A bucket: each retry takes one, each success gives a tenth back; it holds 10, and a tenth of the
-    last 1 000 calls more. Source: the retry budget of Finagle; the figures are the contract's.
+    A token bucket: each retry takes one token, each success returns a tenth; its capacity is 10 plus a tenth
+    of the last 1 000 calls. Source: the retry budget of Finagle; the numbers are those of the contract.
     """
 
     _LEAST = 10.0
@@ -86,7 +86,7 @@ class RetryBudget:
 
     @property
     def capacity(self) -> float:
-        """Retries that may be made in a row."""
+        """Retries that may follow each other without a success, at most."""
         return self._LEAST + self._SHARE * self._calls
 
     def called(self) -> None:
@@ -94,11 +94,11 @@ class RetryBudget:
         self._calls = min(self._calls + 1, self._RECENT)
 
     def succeeded(self) -> None:
-        """Give back for one success."""
+        """Return a tenth of a token for one success."""
         self._tokens = min(self._tokens + self._SHARE, self.capacity)
 
     def take(self) -> bool:
-        """Take one retry, if there is one."""
+        """Take one token; return False if there is none."""
         if self._tokens < 1:
             return False
         self._tokens -= 1
@@ -106,14 +106,14 @@ class RetryBudget:
 
 
 def decide(failure: Failure, progress: Progress, policy: RetryPolicy, budget: RetryBudget) -> Retry | GiveUp:
-    """Decide what follows *failure*; takes from *budget* if that is a retry.
+    """Decide what follows *failure*; takes a token from *budget* for a retry that counts.
 
-    `progress` counts what happened before this failure, its own attempt included in `attempts` and `used`.
+    *progress* includes the failed attempt in `attempts` and `used`, and not yet in the other counts.
     """
     rule = failure.resend
     if rule is Resend.NEVER:
         return GiveUp()
-    refusal = _exhausted(failure, progress, policy)
+    refusal = _limit_reached(failure, progress, policy)
     if refusal is not None:
         return GiveUp(refusal)
     pause = _pause(failure, progress, policy)
@@ -121,15 +121,15 @@ def decide(failure: Failure, progress: Progress, policy: RetryPolicy, budget: Re
         return GiveUp(
             f"the server asks to wait {pause.wait:g} s, more than max_retry_after={policy.max_retry_after:g}"
         )
-    if pause.wait + _LEAST_TIME >= progress.left:
+    if pause.wait + _MIN_ATTEMPT >= progress.left:
         return GiveUp(f"timeouts.total={progress.total:g} leaves no time for another attempt")
     if rule in (Resend.YES, Resend.RARELY) and not budget.take():
         return GiveUp("too many calls of this client are failing: its retry budget is used up")
     return pause
 
 
-def _exhausted(failure: Failure, progress: Progress, policy: RetryPolicy) -> str | None:
-    """Say which allowance of the policy is used up, None if none is."""
+def _limit_reached(failure: Failure, progress: Progress, policy: RetryPolicy) -> str | None:
+    """Return which limit of the policy is reached; None if none is."""
     rule = failure.resend
     if rule in (Resend.YES, Resend.RARELY) and progress.retries >= policy.retries:
         return f"retries={policy.retries} are used up"
@@ -141,12 +141,12 @@ def _exhausted(failure: Failure, progress: Progress, policy: RetryPolicy) -> str
 
 
 def _pause(failure: Failure, progress: Progress, policy: RetryPolicy) -> Retry:
-    told = failure.retry_after
-    if told is not None:
-        # Never less than told. Some on top, so that all that were told the same do not come back at once.
-        return Retry(told, min(1.0, 0.1 * told))
+    retry_after = failure.retry_after
+    if retry_after is not None:
+        # Never less than the Retry-After, with jitter on top so that calls with the same one spread.
+        return Retry(retry_after, min(1.0, 0.1 * retry_after))
     if failure.resend in (Resend.WHEN_OPEN, Resend.WHEN_FUNDED):
-        # The gate, or the ledger, says when.
+        # The admission makes it wait, for the gate or for credits.
         return Retry(0.0, 0.0)
     return Retry(0.0, _exponential(policy.base, policy.cap, progress.retries))
 

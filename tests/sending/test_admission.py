@@ -1,4 +1,4 @@
-"""Who gets in, when, and what becomes of those who wait: order, budgets, priorities, reads of the balance."""
+"""Admission: order, budgets, priorities, cancelled waits, reads of the balance."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support import client, lost, status, unreachable
 
 
 def texts(transport: ScriptedTransport) -> list[str]:
-    """Return what was asked, in order."""
+    """Return the last message of each request, in order."""
     from pydantic_core import from_json
 
     return [
@@ -38,7 +38,7 @@ async def test_first_come_first_served() -> None:
     assert texts(transport) == ["warm", *map(str, range(9))]
 
 
-async def test_a_slot_that_comes_free_goes_to_who_waits_and_not_to_a_newcomer() -> None:
+async def test_a_free_slot_goes_to_a_waiting_call_before_a_new_one() -> None:
     transport = ScriptedTransport([answer("warm")], latency=1.0)
     async with client(transport, limits=sa.Limits(max_in_flight=1)) as c:
         await c.chat("warm")
@@ -54,7 +54,7 @@ async def test_a_slot_that_comes_free_goes_to_who_waits_and_not_to_a_newcomer() 
     assert texts(transport) == ["warm", "greedy 0", "patient", "greedy 1", "greedy 2"]
 
 
-async def test_a_cheap_newcomer_does_not_pass_a_dear_call_that_waits_for_money() -> None:
+async def test_a_cheap_new_call_does_not_pass_an_expensive_one_that_waits_for_credits() -> None:
     price = {"gpt-5": Decimal(5), "gpt-5-nano": Decimal("0.01")}
     async with (
         Emulator(balance=200, cost=lambda facts, _chance: price[facts.slug], latency=1.0) as emulator,
@@ -65,15 +65,15 @@ async def test_a_cheap_newcomer_does_not_pass_a_dear_call_that_waits_for_money()
             await c.chat_many([sa.ChatRequest("so that costs are known", model=model)] * 30)
         async with anyio.create_task_group() as tasks:
             while c.statistics().waiting == 0:
-                tasks.start_soon(lambda: c.chat("dear", model="gpt-5"))
+                tasks.start_soon(lambda: c.chat("expensive", model="gpt-5"))
                 await anyio.wait_all_tasks_blocked()
-            dear = len(emulator.calls) - 60
+            expensive = len(emulator.calls) - 60
             tasks.start_soon(lambda: c.chat("cheap", model="gpt-5-nano"))
-    assert 2 <= dear <= 10
-    assert [record.slug for record in emulator.calls[60:]] == ["gpt-5"] * (dear + 1) + ["gpt-5-nano"]
+    assert 2 <= expensive <= 10
+    assert [record.slug for record in emulator.calls[60:]] == ["gpt-5"] * (expensive + 1) + ["gpt-5-nano"]
 
 
-async def test_an_interactive_call_waits_behind_at_most_one_bulk_grant() -> None:
+async def test_an_interactive_call_waits_behind_at_most_one_bulk_call() -> None:
     transport = ScriptedTransport(latency=1.0)
     async with client(transport, limits=sa.Limits(max_in_flight=1)) as c:
         await c.chat("warm")
@@ -84,7 +84,7 @@ async def test_an_interactive_call_waits_behind_at_most_one_bulk_grant() -> None
     assert order.index("urgent") <= 3
 
 
-async def test_bulk_gets_its_turn_under_a_stream_of_interactive_calls() -> None:
+async def test_bulk_calls_are_served_under_a_stream_of_interactive_ones() -> None:
     transport = ScriptedTransport(latency=1.0)
     async with client(transport, limits=sa.Limits(max_in_flight=2)) as c, anyio.create_task_group() as tasks:
         await c.chat("warm")
@@ -100,7 +100,7 @@ async def test_bulk_gets_its_turn_under_a_stream_of_interactive_calls() -> None:
     assert [outcome.status.value for outcome in outcomes] == ["ok"] * 3
 
 
-async def test_two_hundred_calls_overshoot_a_budget_by_no_more_than_an_estimates_error() -> None:
+async def test_two_hundred_calls_exceed_a_budget_by_no_more_than_the_error_of_an_estimate() -> None:
     async with (
         Emulator(cost="0.01", latency=1.0, balance=100) as emulator,
         sa.SegmindClient(emulator.key, emulator.url, limits=sa.Limits(max_in_flight=200)) as c,
@@ -179,7 +179,7 @@ async def test_a_scope_shares_the_budget_around_it_unless_it_asks_for_its_own() 
         assert (own.line, own.cap) == ((own, admission.root.budget), None)
 
 
-async def test_a_budget_that_has_run_dry_does_not_starve_the_others() -> None:
+async def test_an_exhausted_budget_does_not_starve_the_others() -> None:
     transport = ScriptedTransport(latency=1.0)
     async with client(transport, limits=sa.Limits(max_in_flight=4)) as c:
         await c.chat("warm")
@@ -196,10 +196,12 @@ async def test_a_budget_that_has_run_dry_does_not_starve_the_others() -> None:
             before = anyio.current_time()
             for n in range(5):
                 await c.chat(f"rich {n}")
-            assert anyio.current_time() - before <= 10  # theirs, and those of the poor that stood before
+            assert (
+                anyio.current_time() - before <= 10
+            )  # their own calls, and those of the other budget before them
 
 
-async def test_a_scope_of_its_own_bounds_what_is_in_flight() -> None:
+async def test_max_in_flight_of_a_scope_bounds_its_calls() -> None:
     most = 0
 
     class Counting(ScriptedTransport):
@@ -220,7 +222,7 @@ async def test_a_scope_of_its_own_bounds_what_is_in_flight() -> None:
     assert most == 3
 
 
-async def test_a_floor_of_its_own_holds_back_its_scope_alone() -> None:
+async def test_a_floor_of_a_scope_blocks_that_scope_alone() -> None:
     async with (
         Emulator(balance=1, cost="0.01") as emulator,
         sa.SegmindClient(emulator.key, emulator.url) as c,
@@ -235,7 +237,7 @@ async def test_a_floor_of_its_own_holds_back_its_scope_alone() -> None:
         assert (await c.chat("x")).text == "echo: x"
 
 
-async def test_statistics_say_who_is_in_who_waits_and_what_is_held() -> None:
+async def test_statistics_count_calls_in_flight_and_waiting_and_credits_held() -> None:
     async with client(ScriptedTransport(latency=1.0), limits=sa.Limits(max_in_flight=2)) as c:
         await c.chat("warm")
         async with anyio.create_task_group() as tasks:
@@ -251,7 +253,7 @@ async def test_statistics_say_who_is_in_who_waits_and_what_is_held() -> None:
     assert (seen.requests_per_minute, seen.pace_reason, seen.closed_for) == (None, "no limit met", 0)
 
 
-async def test_a_closed_gate_shows() -> None:
+async def test_statistics_show_a_closed_gate() -> None:
     transport = ScriptedTransport([answer("warm"), status(429, retry_after="20")])
     async with client(transport) as c, anyio.create_task_group() as tasks:
         await c.chat("warm")
@@ -263,7 +265,7 @@ async def test_a_closed_gate_shows() -> None:
     assert c.statistics().closed_for == 0
 
 
-async def test_the_balance_can_be_asked_for() -> None:
+async def test_the_balance_can_be_read() -> None:
     transport = ScriptedTransport(
         [
             status(503),
@@ -313,14 +315,14 @@ async def test_a_read_of_the_balance_waits_for_the_gate_and_can_be_cancelled() -
     assert c.statistics().in_flight == 0
 
 
-async def test_a_read_of_the_balance_that_is_cancelled_on_the_wire_leaves_nothing() -> None:
+async def test_a_read_of_the_balance_cancelled_in_transit_leaves_nothing() -> None:
     async with client(ScriptedTransport(latency=30.0)) as c:
         with anyio.move_on_after(1):
             await c.balance()
         assert (await c.balance()).total == 5
 
 
-async def test_what_was_paid_twice_is_reported() -> None:
+async def test_a_call_possibly_paid_twice_is_reported() -> None:
     transport = ScriptedTransport([answer("warm"), lost(), answer("again")])
     async with client(transport) as c:
         await c.chat("warm")
@@ -331,7 +333,7 @@ async def test_what_was_paid_twice_is_reported() -> None:
     assert (outcomes.report.maybe_paid_twice, outcomes.report.attempts) == (1, 2)
 
 
-async def test_cancelled_while_granted_hands_the_slot_on() -> None:
+async def test_a_call_cancelled_as_it_is_granted_leaves_the_slot_to_the_next() -> None:
     async with client(ScriptedTransport(latency=1.0), limits=sa.Limits(max_in_flight=1)) as c:
         await c.chat("warm")
         async with anyio.create_task_group() as tasks:
@@ -341,7 +343,7 @@ async def test_cancelled_while_granted_hands_the_slot_on() -> None:
                 with anyio.CancelScope() as scope:
                     scopes.append(scope)
                     await c.chat(str(n))
-                # Whoever is done cancels the one that has just been granted the slot.
+                # The call that has ended cancels the one that was just granted its slot.
                 if n == 0:
                     scopes[1].cancel()
 
@@ -351,7 +353,7 @@ async def test_cancelled_while_granted_hands_the_slot_on() -> None:
         assert (await c.chat("next")).text == "echo: next"
 
 
-async def test_a_restart_takes_over_pace_and_doubts() -> None:
+async def test_a_restart_takes_over_pace_and_credits_in_doubt() -> None:
     async with client(limits=sa.Limits(requests_per_minute=5)) as c:
         admission = c._service.admission
         admission.resume(PacerState((10.0, 11.0, 12.0, 13.0, 14.0), None), 4 * 10**10, elapsed=5.0)
@@ -365,7 +367,7 @@ async def test_a_restart_takes_over_pace_and_doubts() -> None:
         assert c.statistics().held == 0
 
 
-async def test_a_grant_does_as_much_work_behind_ten_calls_as_behind_thousands() -> None:
+async def test_the_work_of_a_lease_does_not_grow_with_the_queue() -> None:
     """Work is counted in calls of Python functions: time on a shared machine says nothing."""
 
     async def work(waiting: int) -> float:

@@ -1,4 +1,4 @@
-"""Who is next, over scopes and priorities."""
+"""The order of waiting calls over scopes and priorities."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ from segmind_async._sending.queue import Priority, Queue, Scope
 
 
 class Line:
-    """A queue of names, and who got in, in order."""
+    """A queue of names."""
 
     def __init__(self) -> None:
         self.queue: Queue[str] = Queue()
         self.root = Scope[str](None, Budget(None), None, "interactive")
-        self.served: list[str] = []
 
     def scope(self, priority: Priority = "interactive", most: int | None = None) -> Scope[str]:
         return Scope(self.root, self.root.budget, most, priority)
@@ -23,7 +22,7 @@ class Line:
         return [self.queue.add(scope, name, 0) for name in names]
 
     def serve(self, count: int = 1000) -> list[str]:
-        """Let in who may, as admission does: a full scope steps aside."""
+        """Admit calls as the admission does: a full scope steps aside."""
         got: list[str] = []
         while len(got) < count and (scope := self.queue.take()) is not None:
             full = scope.full()
@@ -35,14 +34,14 @@ class Line:
             for level in scope.line:
                 level.in_flight += 1
             self.queue.granted(scope.priority)
-            self.queue.served(scope)
+            self.queue.first_admitted(scope)
             got.append(name)
         return got
 
     def end(self, scope: Scope[str]) -> None:
         for level in scope.line:
             level.in_flight -= 1
-            self.queue.unblock(level)
+            self.queue.retry_one(level)
 
 
 def test_first_come_first_served_over_scopes() -> None:
@@ -57,7 +56,7 @@ def test_first_come_first_served_over_scopes() -> None:
     assert line.queue.waiting == 0
 
 
-def test_a_full_scope_does_not_hold_up_the_others() -> None:
+def test_a_full_scope_does_not_block_the_others() -> None:
     line = Line()
     narrow, wide = line.scope(most=1), line.scope()
     line.add(narrow, "n1", "n2", "n3")
@@ -84,7 +83,7 @@ def test_scopes_that_share_a_full_parent_take_turns_by_age() -> None:
     assert order == ["a3", "b1", "b2"]
 
 
-def test_one_that_comes_back_keeps_its_place() -> None:
+def test_a_call_that_returns_keeps_its_place() -> None:
     line = Line()
     scope = line.scope()
     first, *_ = line.add(scope, "1", "2", "3")
@@ -104,7 +103,7 @@ def test_bulk_waits_for_interactive_but_is_not_starved() -> None:
     assert got[18:] == [f"q{n}" for n in range(16, 20)] + ["b2"]
 
 
-def test_who_must_wait() -> None:
+def test_a_new_call_must_wait_behind_its_own_priority_and_a_due_bulk_call() -> None:
     line = Line()
     bulk, quick = line.scope("bulk"), line.scope()
     assert not line.queue.must_wait(bulk)
@@ -114,13 +113,13 @@ def test_who_must_wait() -> None:
     assert not line.queue.must_wait(quick)
     for _ in range(8):
         line.queue.granted("interactive")
-    assert line.queue.must_wait(quick)  # now it is bulk's turn
+    assert line.queue.must_wait(quick)  # a bulk call is due
     line.add(quick, "q")
     assert line.queue.must_wait(quick)
     assert line.serve() == ["b", "q"]
 
 
-def test_giving_up() -> None:
+def test_removed_calls_are_not_served() -> None:
     line = Line()
     scope, other = line.scope(), line.scope()
     one, two = line.add(scope, "1", "2")
@@ -135,7 +134,7 @@ def test_giving_up() -> None:
     assert not line.queue.remove(scope, two)
 
 
-def test_one_that_gave_up_while_aside_leaves_the_place_to_the_next() -> None:
+def test_a_call_removed_while_its_scope_is_aside_leaves_the_slot_to_the_next() -> None:
     line = Line()
     parent = line.scope(most=1)
     a, b, c = (Scope[str](parent, parent.budget, None, "interactive") for _ in range(3))
@@ -147,13 +146,13 @@ def test_one_that_gave_up_while_aside_leaves_the_place_to_the_next() -> None:
     line.queue.remove(b, waits)
     line.end(a)
     assert line.serve() == ["c1"]
-    # The one that gave up is not lost for later.
+    # The scope of the removed call can be served again.
     line.add(b, "b2")
     line.end(c)
     assert line.serve() == ["b2"]
 
 
-def test_a_scope_freed_and_empty_when_taken_passes_its_turn_on() -> None:
+def test_a_scope_that_is_empty_when_taken_leaves_the_slot_to_the_next() -> None:
     line = Line()
     parent = line.scope(most=1)
     a, b, c = (Scope[str](parent, parent.budget, None, "interactive") for _ in range(3))
@@ -162,12 +161,12 @@ def test_a_scope_freed_and_empty_when_taken_passes_its_turn_on() -> None:
     (waits,) = line.add(b, "b1")
     line.add(c, "c1")
     assert line.serve() == []
-    line.end(a)  # b is to be tried, and gives up before it is
+    line.end(a)  # b is to be tried next, and its call is removed before
     line.queue.remove(b, waits)
     assert line.serve() == ["c1"]
 
 
-def test_a_better_entry_replaces_an_older_one() -> None:
+def test_an_entry_with_a_lower_number_replaces_an_older_one() -> None:
     line = Line()
     a, b = line.scope(), line.scope()
     first, *_ = line.add(a, "a1", "a2")
@@ -177,7 +176,7 @@ def test_a_better_entry_replaces_an_older_one() -> None:
     assert line.serve() == ["a1 again", "a2", "b1"]
 
 
-def test_moving_aside_from_one_shortage_to_another_lets_the_next_try() -> None:
+def test_a_scope_that_moves_from_one_shortage_to_another_lets_the_next_try() -> None:
     line = Line()
     outer = line.scope(most=2)
     inner = Scope[str](outer, outer.budget, 1, "interactive")
@@ -203,7 +202,7 @@ def test_moving_aside_from_one_shortage_to_another_lets_the_next_try() -> None:
     assert line.serve() == ["c1"]
 
 
-def test_who_joins_a_scope_that_stands_aside_waits_with_it() -> None:
+def test_a_call_that_joins_a_scope_aside_waits_with_it() -> None:
     line = Line()
     narrow = line.scope(most=1)
     line.add(narrow, "1", "2")
@@ -214,7 +213,7 @@ def test_who_joins_a_scope_that_stands_aside_waits_with_it() -> None:
     assert line.serve() == ["2"]
 
 
-def test_what_they_say_of_themselves() -> None:
+def test_reprs_show_the_state() -> None:
     line = Line()
     line.add(line.scope("bulk"), "1")
     assert repr(line.queue) == "Queue(1 waiting in 0+1 scopes)"
@@ -222,7 +221,7 @@ def test_what_they_say_of_themselves() -> None:
 
 
 @pytest.mark.parametrize("scopes", [1, 50])
-def test_all_are_served_once(scopes: int) -> None:
+def test_every_call_is_served_once(scopes: int) -> None:
     line = Line()
     lines = [line.scope("bulk" if n % 3 else "interactive") for n in range(scopes)]
     for n in range(1000):

@@ -1,4 +1,4 @@
-"""Which failure is followed by another attempt, and after which wait."""
+"""Which failures are retried, and after which wait."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from segmind_async._wire.failures import Billing, Failure, FailureKind
 POLICY = RetryPolicy()
 
 
-def failure(kind: FailureKind, *, doubt: bool = False, told: float | None = None) -> Failure:
-    return Failure(kind, "x", Billing.IN_DOUBT if doubt else Billing.REFUSED, retry_after=told)
+def failure(kind: FailureKind, *, doubt: bool = False, retry_after: float | None = None) -> Failure:
+    return Failure(kind, "x", Billing.IN_DOUBT if doubt else Billing.REFUSED, retry_after=retry_after)
 
 
 def progress(**fields: float) -> Progress:
@@ -35,16 +35,29 @@ def progress(**fields: float) -> Progress:
         pytest.param(failure(FailureKind.UNAVAILABLE), progress(), Retry(0, 0.5), id="first wait"),
         pytest.param(failure(FailureKind.UNAVAILABLE), progress(retries=1), Retry(0, 1), id="doubled"),
         pytest.param(failure(FailureKind.UNAVAILABLE), progress(retries=2), Retry(0, 2), id="doubled again"),
-        pytest.param(failure(FailureKind.UNAVAILABLE, told=7), progress(), Retry(7, 0.1 * 7), id="told"),
         pytest.param(
-            failure(FailureKind.UNAVAILABLE, told=70), progress(), Retry(70, 1), id="at most a second on top"
+            failure(FailureKind.UNAVAILABLE, retry_after=7), progress(), Retry(7, 0.1 * 7), id="retry-after"
+        ),
+        pytest.param(
+            failure(FailureKind.UNAVAILABLE, retry_after=70),
+            progress(),
+            Retry(70, 1),
+            id="at most a second on top",
         ),
         pytest.param(
             failure(FailureKind.RATE_LIMITED), progress(retries=99), Retry(0, 0), id="429 uses up no retries"
         ),
-        pytest.param(failure(FailureKind.RATE_LIMITED, told=9), progress(), Retry(9, 0.9), id="429 told"),
         pytest.param(
-            failure(FailureKind.OUT_OF_CREDITS), progress(retries=99), Retry(0, 0), id="the ledger says when"
+            failure(FailureKind.RATE_LIMITED, retry_after=9),
+            progress(),
+            Retry(9, 0.9),
+            id="429 with retry-after",
+        ),
+        pytest.param(
+            failure(FailureKind.OUT_OF_CREDITS),
+            progress(retries=99),
+            Retry(0, 0),
+            id="out of credits uses up no retries",
         ),
         pytest.param(failure(FailureKind.SERVER_ERROR), progress(), Retry(0, 0.5), id="500 once"),
         pytest.param(
@@ -69,19 +82,19 @@ def progress(**fields: float) -> Progress:
             id="used up",
         ),
         pytest.param(
-            failure(FailureKind.RATE_LIMITED, told=121),
+            failure(FailureKind.RATE_LIMITED, retry_after=121),
             progress(),
             GiveUp("the server asks to wait 121 s, more than max_retry_after=120"),
-            id="asks too much",
+            id="retry-after too long",
         ),
         pytest.param(
-            failure(FailureKind.UNAVAILABLE, told=10),
+            failure(FailureKind.UNAVAILABLE, retry_after=10),
             progress(total=12, used=2),
             GiveUp("timeouts.total=12 leaves no time for another attempt"),
             id="no time",
         ),
         pytest.param(
-            failure(FailureKind.UNAVAILABLE, told=10),
+            failure(FailureKind.UNAVAILABLE, retry_after=10),
             progress(total=12.1, used=2),
             Retry(10, 1),
             id="just in time",
@@ -102,7 +115,7 @@ def test_waits_grow_to_the_cap_and_never_overflow() -> None:
     assert waits == [0.5, 1, 8, 8, 8, 8]
 
 
-def test_what_each_kind_uses_up() -> None:
+def test_what_each_kind_of_failure_counts_as() -> None:
     so_far = progress()
     for failed in (
         failure(FailureKind.RATE_LIMITED),
@@ -126,11 +139,11 @@ def test_the_budget_bounds_retries_of_a_dead_service() -> None:
     assert budget.capacity == 110
     reason = decide(failure(FailureKind.UNAVAILABLE), progress(), POLICY, budget)
     assert reason == GiveUp("too many calls of this client are failing: its retry budget is used up")
-    # A 429 is no failure of the service.
+    # A 429 takes nothing from the retry budget.
     assert isinstance(decide(failure(FailureKind.RATE_LIMITED), progress(), POLICY, budget), Retry)
 
 
-def test_ten_successes_pay_for_one_retry_and_saving_ends_at_the_capacity() -> None:
+def test_ten_successes_return_one_retry_up_to_the_capacity() -> None:
     budget = RetryBudget()
     while budget.take():
         pass
