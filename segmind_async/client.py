@@ -335,9 +335,7 @@ class SegmindClient(ScopedClient):
         wanted = None if parse is None else expected(parse, sending.get("max_reasks", 1))
         return JobRun(
             self._service,
-            lambda service, requests, keep, wanted: FanOut(
-                service, replace(fan_out, keep=keep, expected=wanted), call, requests
-            ),
+            lambda service, rows, expected: FanOut(service, replace(fan_out, expected=expected), call, rows),
             as_rows(rows),
             JobPlan.of(Path(journal), self._options.model, settings or {}, chosen, wanted, progress),
         )

@@ -24,7 +24,7 @@ from ._hooks.changes import OnChange
 from ._hooks.dispatch import OnAttempt, OnBalance, OnRetry
 from ._jobs import run as runner
 from ._jobs.given import JobRows, JobSettings
-from ._jobs.report.samples import Notable
+from ._jobs.report.samples import Samples
 from ._jobs.report.tally import JobReport
 from ._sending import fan_out as _fanout
 from ._sending.options import FanOutSettings, ManySettings
@@ -316,6 +316,6 @@ class JobRun(_Outcomes[runner.JobRun[Any], T_co]):
         return self._bridge.call_soon(lambda: copy.deepcopy(self._inner.report))
 
     @property
-    def notable(self) -> Notable:
+    def notable(self) -> Samples:
         """The few rows of this run that are worth a look."""
         return self._bridge.call_soon(lambda: copy.deepcopy(self._inner.notable))

@@ -10,7 +10,7 @@ from pydantic_core import from_json
 
 from ..errors import ConfigurationError
 from ..models import ChatCompletion, JsonObject
-from .results import Reading
+from .results import ParsedAnswer
 from .rows import Row
 
 Asking: TypeAlias = Literal["schema", "prompt"]
@@ -78,12 +78,12 @@ class Labels:
         """Return the label that *answer* is, None if it is none: a label inside a sentence does not count."""
         return self._by_form.get(_form(answer))
 
-    def read(self, completion: ChatCompletion) -> Reading:
+    def read(self, completion: ChatCompletion) -> ParsedAnswer:
         """Read an answer for a job: what is no label is a failed row whose text is kept."""
         label = self.find(_said(completion.text))
         if label is None:
-            return Reading(kind=NOT_A_LABEL, message=repr(completion.text[:200]))
-        return Reading(label)
+            return ParsedAnswer(error_type=NOT_A_LABEL, message=repr(completion.text[:200]))
+        return ParsedAnswer(label)
 
     def truth_in(self, column: str | None) -> Callable[[Row], str | None]:
         """Return what finds the right label of a row, in *column*; None where there is none."""

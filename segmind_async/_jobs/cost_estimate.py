@@ -244,7 +244,7 @@ class Forecast:
 
     def _add_done(self, record: Record) -> None:
         self.done += 1
-        self.failed += record.kind is not None
+        self.failed += record.error_type is not None
         if record.units is not None:
             self.costs.add(record.units)
         if record.seconds:
@@ -286,21 +286,22 @@ async def forecast(
     """
     result, options = Forecast(terms), options or JobOptions()
     with closing(_Digests()) as seen:
-        async for known in _known(rows, journal, options.dedupe):
-            again = known.record is not None and options.again(known.record.kind)
-            repeated = known.row.request is not None and seen.had(known.digest)
-            result.add(known, again=again, repeated=repeated, dedupe=options.dedupe)
+        async for batch in _known(rows, journal, options.dedupe):
+            for known in batch:
+                again = known.record is not None and options.sends_again(known.record.error_type)
+                repeated = known.row.request is not None and seen.had(known.digest)
+                result.add(known, again=again, repeated=repeated, dedupe=options.dedupe)
     return result
 
 
-async def _known(rows: Iterator[Row], journal: Journal | None, dedupe: bool) -> AsyncIterator[Known]:
+async def _known(rows: Iterator[Row], journal: Journal | None, dedupe: bool) -> AsyncIterator[list[Known]]:
     if journal is not None:
         with closing(await FinishedRows.open(journal.path)) as finished:
-            async for known in matched(finished, batches_of(rows), dedupe=dedupe):
-                yield known
+            async for batch in matched(finished, batches_of(rows), dedupe=dedupe):
+                yield batch
         return
     for row in rows:
-        yield Known(row, "", digest_of(row.request) if row.request else b"", None, None)
+        yield [Known(row, "", digest_of(row.request) if row.request else b"", None, None)]
 
 
 class _Digests:

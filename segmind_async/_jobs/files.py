@@ -13,7 +13,7 @@ from typing import TypeAlias
 import anyio
 
 from ..models import Status, StopReason
-from .formats.outputs import open_output
+from .formats.output import open_output
 from .journal.record import Record
 from .report.tally import INVALID_ROW, JobReport
 from .results import row_of

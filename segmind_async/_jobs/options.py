@@ -16,14 +16,14 @@ from ..errors import ConfigurationError
 from ..models import ChatCompletion
 from .journal.journal import Settings
 from .progress_reporter import Progress
-from .results import Read, Reading
+from .results import ParsedAnswer, Read
 from .rows import Row
 
 Delivery: TypeAlias = Literal["direct", "queued"]
 
 
-def _nothing(_: ChatCompletion) -> Reading:
-    return Reading()
+def _nothing(_: ChatCompletion) -> ParsedAnswer:
+    return ParsedAnswer()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +51,13 @@ class JobOptions:
         """What must be the same when a job goes on: with other keys its rows would be asked again."""
         return {"delivery": self.delivery, "dedupe": self.dedupe}
 
-    def again(self, kind: str | None) -> bool:
-        """Tell whether a finished row is asked again; *kind* is the class of its error, None if it is ok."""
-        if kind is None:
+    def sends_again(self, error_type: str | None) -> bool:
+        """Return whether a finished row is sent again; *error_type* is None if it is ok."""
+        if error_type is None:
             return False
-        return kind in self.retry_failed if isinstance(self.retry_failed, frozenset) else self.retry_failed
+        return (
+            error_type in self.retry_failed if isinstance(self.retry_failed, frozenset) else self.retry_failed
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,42 +28,42 @@ FIELDS: tuple[str, ...] = (
 """What a row of the output has."""
 
 
-class Reading(NamedTuple):
-    """What a job reads from an answer; with a *kind* of error, the answered row has failed all the same."""
+class ParsedAnswer(NamedTuple):
+    """What a job reads from an answer; with an *error_type*, the answered row has failed all the same."""
 
     label: str | None = None
     parsed: str | None = None
     """As JSON."""
-    kind: str | None = None
+    error_type: str | None = None
     message: str | None = None
 
 
-Read: TypeAlias = Callable[[ChatCompletion], Reading]
+Read: TypeAlias = Callable[[ChatCompletion], ParsedAnswer]
 
 
-def record_of(known: Known, outcome: Outcome[Any], reading: Reading, truth: str | None) -> Record:
+def record_of(known: Known, outcome: Outcome[Any], parsed: ParsedAnswer, truth: str | None) -> Record:
     """Return what the journal keeps of an outcome that is ok or failed."""
     completion, error = outcome.completion, outcome.error
-    kind, message = reading.kind, reading.message
+    error_type, message = parsed.error_type, parsed.message
     if error is not None:
-        kind, message = type(error).__name__, error.message
+        error_type, message = type(error).__name__, error.message
     done = error.details if error is not None else completion
     assert done is not None
     return Record(
         key=known.key,
         digest=known.digest,
-        status=Status.FAILED if kind else Status.OK,
-        kind=kind,
+        status=Status.FAILED if error_type else Status.OK,
+        error_type=error_type,
         message=message,
-        place=known.row.index,
+        row_index=known.row.index,
         units=None if outcome.cost is None else ceil_units(outcome.cost),
         seconds=done.elapsed,
         attempts=outcome.attempts,
         in_doubt=done.in_doubt,
         at=time.time(),  # noqa: TID251  # for people to read, and for another process
-        label=reading.label,
+        label=parsed.label,
         truth=truth,
-        parsed=reading.parsed,
+        parsed=parsed.parsed,
         raw=None if completion is None else to_json(completion.raw),
         replaces=known.replaces,
     )
@@ -75,7 +75,7 @@ def record_of_draft(known: Known, draft: Draft, parsed: str) -> Record:
         key=known.key,
         digest=known.digest,
         status=Status.OK,
-        place=known.row.index,
+        row_index=known.row.index,
         units=draft.units,
         attempts=1,
         at=time.time(),  # noqa: TID251  # as above
@@ -88,7 +88,7 @@ def record_of_draft(known: Known, draft: Draft, parsed: str) -> Record:
 def is_odd(record: Record, slow: float | None) -> bool:
     """Tell whether a row is worth a look: failed, misjudged, or among the slowest."""
     misjudged = record.truth is not None and record.label != record.truth
-    return record.kind is not None or misjudged or bool(slow and (record.seconds or 0.0) > slow)
+    return record.error_type is not None or misjudged or bool(slow and (record.seconds or 0.0) > slow)
 
 
 def with_excerpt(record: Record, known: Known, slow: float | None) -> None:
@@ -101,7 +101,7 @@ def outcome_of(record: Record, row: Row, model: str, shape: Shape[Any] | None) -
     """Return the outcome that a record was made of, as far as it was kept; its answer is read anew."""
     cost = None if record.units is None else credits_of(record.units)
     ended = (record.attempts, cost)
-    if record.raw is None or record.kind is not None:
+    if record.raw is None or record.error_type is not None:
         return Outcome(row.index, row.id, Status(record.status), None, _error(record, cost), *ended)
     completion = completion_of(record, model, cost)
     try:
@@ -135,11 +135,11 @@ def _error(record: Record, cost: Decimal | None) -> SegmindError:
     details = ErrorDetails(
         attempts=record.attempts, in_doubt=record.in_doubt, elapsed=record.seconds or 0.0, cost=cost
     )
-    found = getattr(errors, record.kind or "", None)
+    found = getattr(errors, record.error_type or "", None)
     text = record.message or "failed in an earlier run"
     if isinstance(found, type) and issubclass(found, SegmindError):
         return found(text, details)
-    return SegmindError(f"{record.kind}: {text}", details)
+    return SegmindError(f"{record.error_type}: {text}", details)
 
 
 def row_of(row: Row, record: Record | None) -> JsonDict:
@@ -158,7 +158,7 @@ def _fill(result: JsonDict, record: Record) -> None:
     result.update(
         status=record.status,
         label=record.label,
-        error=None if record.kind is None else f"{record.kind}: {record.message}",
+        error=None if record.error_type is None else f"{record.error_type}: {record.message}",
         attempts=record.attempts,
         cost=None if record.units is None else credits_of(record.units),
         parsed=None if record.parsed is None else from_json(record.parsed),

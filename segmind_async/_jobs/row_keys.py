@@ -61,19 +61,17 @@ def name_of(row: Row, digest: bytes, *, dedupe: bool = False) -> str:
 
 async def matched(
     finished: FinishedRows, batches: AsyncIterator[list[Row]], *, dedupe: bool = False, answers: bool = False
-) -> AsyncGenerator[Known, None]:
-    """Yield every row of the input, read from its beginning, with its record; its answer if *answers*."""
+) -> AsyncGenerator[list[Known], None]:
+    """Yield all rows of the input, read from its beginning, with their records and, if *answers*, answers."""
     await finished.begin_pass()
     async with closing(batches):
         async for batch in batches:
-            for known in await looked_up(finished, batch, dedupe=dedupe, answers=answers):
-                yield known
+            yield await _looked_up(finished, batch, dedupe=dedupe, answers=answers)
 
 
-async def looked_up(
-    finished: FinishedRows, batch: Sequence[Row], *, dedupe: bool = False, answers: bool = False
+async def _looked_up(
+    finished: FinishedRows, batch: Sequence[Row], *, dedupe: bool, answers: bool
 ) -> list[Known]:
-    """Return the next rows of a pass over the input with their records."""
     rows = [_identified(row) for row in batch]
     names = [name_of(row, digest, dedupe=dedupe) for row, digest in rows]
     found = await finished.look_up(names, shared=dedupe, answers=answers)

@@ -17,9 +17,11 @@ from pydantic_core import to_json
 from ..errors import ConfigurationError
 from ..messages import assistant, system, user
 from ..models import ChatRequest, JsonObject, Message
-from .formats.kinds import Format, format_of
-from .formats.lines import Found, open_csv, open_jsonl
+from .formats.csv import open_csv
+from .formats.file_format import Format, format_of
+from .formats.jsonl import open_jsonl
 from .formats.parquet import open_parquet
+from .formats.text import Found
 
 Columns: TypeAlias = Mapping[str, object]
 

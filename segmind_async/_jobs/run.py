@@ -7,9 +7,10 @@ that an earlier run has finished are handed out from the journal.
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
 from contextlib import aclosing
 from dataclasses import replace
+from functools import partial
 from types import TracebackType
 from typing import Any, Generic, TypeAlias
 
@@ -21,9 +22,10 @@ from .._money.units import ceil_units
 from .._providers.answers import decode, finish_of
 from .._providers.base import Finish
 from .._sending.conversation import Expected
-from .._sending.fan_out import FanOut, Settled
+from .._sending.fan_out import FanOut
 from .._sending.queued import QueuedTransport
 from .._sending.service import Service
+from .._sending.source import FinishedRow, PendingRow
 from ..errors import (
     AccessError,
     InvalidRequestError,
@@ -34,7 +36,6 @@ from ..errors import (
 )
 from ..models import (
     ChatCompletion,
-    ChatRequest,
     Outcome,
     Status,
     StopReason,
@@ -49,10 +50,10 @@ from .journal.writer import of
 from .options import JobPlan
 from .progress import JobProgress
 from .progress_reporter import LOOK_EVERY, ProgressReporter
-from .report.samples import Notable
+from .report.samples import Samples
 from .report.tally import INVALID_ROW, JobReport
 from .results import (
-    Reading,
+    ParsedAnswer,
     outcome_of,
     record_of,
     record_of_draft,
@@ -65,9 +66,8 @@ from .row_keys import (
 )
 from .rows import Row
 
-Keep: TypeAlias = Callable[[Outcome[Any]], Awaitable[None]]
 MakeFanOut: TypeAlias = Callable[
-    [Service, AsyncIterable[ChatRequest], Keep, Expected[Any] | None], FanOut[Any]
+    [Service, AsyncIterable[PendingRow | FinishedRow], Expected[Any] | None], FanOut[Any]
 ]
 
 _OF_ALL = (AccessError, NotFoundError, ModelRetiredError)
@@ -75,17 +75,6 @@ _OF_ALL = (AccessError, NotFoundError, ModelRetiredError)
 
 _NOTE_EVERY = 1.0
 """Seconds between two notes of pace and money for a restart."""
-
-
-class _Asked(ChatRequest):
-    """A request that knows its row."""
-
-    __slots__ = ("known",)
-
-    def __init__(self, request: ChatRequest, known: Known) -> None:
-        super().__init__(request.messages, model=request.model, id=known.row.id)
-        self.parameters = request.parameters
-        self.known = known
 
 
 def _submission_of(outcome: Outcome[Any]) -> str | None:
@@ -114,7 +103,7 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
         self.report = JobReport()
         self.for_now: dict[str, Record] = {}
         """Results that the next run is to forget, by key: the key or the model is at fault, not the row."""
-        self.notable = Notable()
+        self.notable = Samples()
         """The few rows of this run that are worth a look."""
         self.journal: Journal
         self._service = service
@@ -129,7 +118,6 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
         """Whether rows that an earlier run finished yield no outcome, which saves reading their answers; for
         a caller that reads `matched` afterwards. Set before entering."""
         self._finished_rows: FinishedRows
-        self._under_way: dict[int, Known] = {}
         self.sights = ProgressReporter(service, self._model, plan.progress)
         self._read = 0
         self._failed_earlier = 0
@@ -151,8 +139,8 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
         try:
             await of(self.journal.opened)
             restart.resume(self._service.admission, await of(self.journal.noted("state")))
-            expected = await self._expected()
-            self._fan_out = self._make_fan_out(await self._delivery(), self._requests(), self._keep, expected)
+            await self._load_drafts()
+            self._fan_out = self._make_fan_out(await self._delivery(), self._to_send(), self._plan.expected)
             await self.sights.begin(self.journal)
             self._finished_rows = await FinishedRows.open(self.path)
         except BaseException:
@@ -211,7 +199,8 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
         await of(self.journal.flush())
         await self._finished_rows.refresh()
         batches = batches_of(rows)
-        async for known in matched(self._finished_rows, batches, dedupe=self._options.dedupe, answers=True):
+        found = matched(self._finished_rows, batches, dedupe=self._options.dedupe, answers=True)
+        async for known in (known async for batch in found for known in batch):
             record = known.record or self.for_now.get(known.key)
             if record is not None and known.repeated:
                 record = replace(record, units=0, attempts=0)
@@ -225,24 +214,22 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
         await self._submissions.load()
         return replace(self._service, transport=QueuedTransport(self._service, self._submissions))
 
-    async def _expected(self) -> Expected[Any] | None:
-        """Return what answers must be, with a hook that has each on the disk before user code reads it."""
+    async def _load_drafts(self) -> None:
+        """Load the answers that an earlier run received and did not parse."""
         if self._plan.expected is None:
-            return None
+            return
         for draft in await of(self.journal.drafts()):
             self._drafts[draft.key] = draft.after(self._drafts.get(draft.key))
-        return replace(self._plan.expected, answered=self._draft)
 
-    async def _draft(self, request: ChatRequest, completion: ChatCompletion) -> None:
-        assert isinstance(request, _Asked)
-        known, cost = request.known, completion.cost
+    async def _draft(self, known: Known, completion: ChatCompletion) -> None:
+        """Have an answer on the disk before code of the user parses it."""
+        cost = completion.cost
         units = None if cost is None else ceil_units(cost)
         draft = Draft(known.key, known.digest, units, to_json(completion.raw))
         await self.journal.draft(draft, completion.request_id)
 
-    async def _requests(self) -> AsyncIterator[ChatRequest]:
-        """Yield what is still to be sent, and remember every row until its outcome comes."""
-        index = 0
+    async def _to_send(self) -> AsyncIterator[PendingRow | FinishedRow]:
+        """Yield the rows that are still to be sent, and the outcomes of the others."""
         found = matched(
             self._finished_rows,
             batches_of(self._rows),
@@ -250,47 +237,47 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
             answers=not self.skip_finished,
         )
         async with aclosing(found):
-            async for known in found:
-                request = self._to_do(known)
-                if request is None:
-                    continue
-                if isinstance(request, _Asked):
-                    self._under_way[index] = known
-                index += 1
-                yield request
+            async for batch in found:
+                for known in batch:
+                    row = self._row_of(known)
+                    if row is not None:
+                        yield row
         self.sights.total = self._read
 
-    def _to_do(self, known: Known) -> ChatRequest | None:
-        """Return what to do for a row: a call, or an outcome to yield; None for neither."""
+    def _row_of(self, known: Known) -> PendingRow | FinishedRow | None:
+        """Return what the fan-out does with a row: sends it or delivers its outcome; None for neither."""
         if known.repeated:
             self.report.repeated += 1
             return None
         self._read += 1
-        if known.row.request is None:
-            return self._unusable(known.row)
-        record = known.record
+        row, record = known.row, known.record
+        if row.request is None:
+            return self._invalid(row)
         if record is None:
             record = self._read_draft(known)
-        elif self._options.again(record.kind):
+        elif self._options.sends_again(record.error_type):
             record = None
-        if record is None:
-            return _Asked(known.row.request, known)
-        return self._finished(known.row, record)
+        if record is not None:
+            return self._finished(row, record)
+        return PendingRow(
+            row.index, row.id, row.request, partial(self._keep, known), partial(self._draft, known)
+        )
 
-    def _unusable(self, row: Row) -> ChatRequest | None:
+    def _invalid(self, row: Row) -> FinishedRow | None:
         self.report.count(Status.FAILED, INVALID_ROW, row.problem)
+        if self.skip_finished:
+            return None
         error = InvalidRequestError(row.problem or "the row cannot be used")
-        outcome: Outcome[Any] = Outcome(row.index, row.id, Status.FAILED, None, error)
-        return None if self.skip_finished else Settled(outcome)
+        return FinishedRow(Outcome(row.index, row.id, Status.FAILED, None, error))
 
-    def _finished(self, row: Row, record: Record) -> ChatRequest | None:
+    def _finished(self, row: Row, record: Record) -> FinishedRow | None:
         self.report.resumed += 1
-        self._failed_earlier += record.kind is not None
+        self._failed_earlier += record.error_type is not None
         self.report.book(record)
         if self.skip_finished:
             return None
         assert row.request is not None
-        return Settled(outcome_of(record, row, row.request.model or self._model, self._shape))
+        return FinishedRow(outcome_of(record, row, row.request.model or self._model, self._shape))
 
     def _read_draft(self, known: Known) -> Record | None:
         """Read an answer that an earlier run has received and not read; None if there is none that fits."""
@@ -308,10 +295,9 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
         self.journal.keep(record)
         return record
 
-    async def _keep(self, outcome: Outcome[Any]) -> None:
-        """Put an outcome on the disk; rows that were not sent are simply still to do."""
-        known = self._under_way.pop(outcome.index, None)
-        if known is None or outcome.status not in {Status.OK, Status.FAILED}:
+    async def _keep(self, known: Known, outcome: Outcome[Any]) -> None:
+        """Have an outcome on the disk, unless the row was not sent: it is still pending."""
+        if outcome.status not in {Status.OK, Status.FAILED}:
             return
         record = record_of(known, outcome, *self._reading(known.row, outcome))
         with_excerpt(record, known, self.sights.slow)
@@ -332,18 +318,18 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
         if self.journal.trouble is not None:
             self.stop(f"the journal cannot be written: {self.journal.trouble}", StopReason.DISK)
 
-    def _reading(self, row: Row, outcome: Outcome[Any]) -> tuple[Reading, str | None]:
+    def _reading(self, row: Row, outcome: Outcome[Any]) -> tuple[ParsedAnswer, str | None]:
         """Return what is read from an answer, and what is right; user code that fails costs no answer."""
         completion, truth = outcome.completion, None
         try:
             truth = self._options.truth(row)
             if completion is None:
-                return Reading(), truth
+                return ParsedAnswer(), truth
             if self._shape is not None:
-                return Reading(parsed=self._shape.write(completion.parsed)), truth
+                return ParsedAnswer(parsed=self._shape.write(completion.parsed)), truth
             return self._options.read(completion), truth
         except Exception as error:  # noqa: BLE001  # whatever a user wrote: the answer is kept with it
-            return Reading(kind=type(error).__name__, message=str(error)), truth
+            return ParsedAnswer(error_type=type(error).__name__, message=str(error)), truth
 
     def _note(self) -> None:
         """Note pace and money for a restart, with the next rows."""

@@ -36,9 +36,8 @@ T = TypeVar("T")
 _LONGEST_REFUSAL = 500
 """Characters of a refusal that a message repeats; all of it is in the error's `answers` or `body`."""
 
-Answered: TypeAlias = Callable[[ChatRequest, ChatCompletion], Awaitable[None]]
-"""Awaited with the request as it was given and every answer to it, `parsed` still None, before anything
-of the user's sees it."""
+Answered: TypeAlias = Callable[[ChatCompletion], Awaitable[None]]
+"""Awaited with every answer, `parsed` still None, before code of the user reads it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +60,7 @@ class Conversation(Generic[T]):
     """Asks until an answer fits. Like a call it may be run again after an error, and goes on from there."""
 
     __slots__ = (
-        "_answers", "_began_at", "_expected", "_given", "_options", "_request", "_service", "_tally", "_used",
+        "_answers", "_began_at", "_expected", "_options", "_request", "_service", "_tally", "_used",
     )  # fmt: skip
 
     def __init__(
@@ -75,7 +74,6 @@ class Conversation(Generic[T]):
         self._service = service
         self._options = options
         self._expected = expected
-        self._given = request
         self._request = request_with_shape(
             request, expected.shape, provider_of(request.model or options.model).schema_support
         )
@@ -114,7 +112,7 @@ class Conversation(Generic[T]):
         self._tally.elapsed = now - self._began_at
         completion = replace(completion, elapsed=self._tally.elapsed)
         if self._expected.answered is not None:
-            await self._expected.answered(self._given, completion)
+            await self._expected.answered(completion)
         self._answers.append(completion.text)
         return completion
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections import Counter, deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator
 from dataclasses import replace
 from decimal import Decimal
 from itertools import count
@@ -38,7 +38,6 @@ from ..models import (
     ChatRequest,
     FanOutReport,
     Outcome,
-    Request,
     Status,
     StopReason,
     T_co,
@@ -54,7 +53,7 @@ from .conversation import Conversation
 from .histogram import Histogram
 from .options import FanOutOptions
 from .service import Service, read_balance
-from .source import Rows, Source
+from .source import FinishedRow, PendingRow, Rows, Source
 
 _LOOK_AGAIN = 1.0
 """Seconds between two looks at whether an outage has ended."""
@@ -66,16 +65,6 @@ _TRY_EVERY = 20
 """Looks after which a call is tried although the balance has not risen."""
 
 
-class Settled(ChatRequest):
-    """A row whose outcome is known already: it is handed on in its place, not sent, and not counted."""
-
-    __slots__ = ("outcome",)
-
-    def __init__(self, outcome: Outcome) -> None:
-        super().__init__("", id=outcome.id)
-        self.outcome = outcome
-
-
 class FanOut(AsyncIterator[Outcome[T_co]], Generic[T_co]):
     """Outcomes of many calls, as they complete; made by `SegmindClient.fan_out`.
 
@@ -83,7 +72,13 @@ class FanOut(AsyncIterator[Outcome[T_co]], Generic[T_co]):
     whatever reason, ends what is still in flight.
     """
 
-    def __init__(self, service: Service, options: FanOutOptions, call: CallOptions, rows: Rows) -> None:
+    def __init__(
+        self,
+        service: Service,
+        options: FanOutOptions,
+        call: CallOptions,
+        rows: Rows | AsyncIterable[PendingRow | FinishedRow],
+    ) -> None:
         self._service = service
         self._options = options
         self._call = call
@@ -92,7 +87,7 @@ class FanOut(AsyncIterator[Outcome[T_co]], Generic[T_co]):
         self._permits = asyncio.Semaphore(options.workers + options.buffer)
         self._ready: deque[Outcome[Any]] = deque()
         self._early: list[tuple[int, Outcome[Any]]] = []
-        self._next_index = 0
+        self._next_position = 0
         self._consumer: asyncio.Future[None] | None = None
         self._tasks: TaskGroup | None = None
         self._workers = 0
@@ -200,10 +195,7 @@ class FanOut(AsyncIterator[Outcome[T_co]], Generic[T_co]):
                     # One worker brings the next as long as there are rows: few rows, few workers.
                     hired = True
                     self._hire()
-                outcome = await self._outcome(*row)
-                if self._options.keep is not None:
-                    await self._options.keep(outcome)
-                self._deliver(outcome)
+                await self._finish(*row)
         except Exception as error:  # noqa: BLE001  # of the user's iterator, or a bug: the consumer gets it
             self._error = self._error or error
             self.stop(f"{type(error).__name__}: {error}", StopReason.ERROR)
@@ -212,12 +204,23 @@ class FanOut(AsyncIterator[Outcome[T_co]], Generic[T_co]):
             if not self._workers:
                 self._wake()
 
-    def _deliver(self, outcome: Outcome[Any]) -> None:
+    async def _finish(self, position: int, row: PendingRow | FinishedRow) -> None:
+        """Send a row, unless its outcome is known, and deliver the outcome."""
+        if isinstance(row, FinishedRow):
+            self._deliver(position, row.outcome)
+            return
+        outcome = await self._outcome(row)
+        keep = row.keep or self._options.keep
+        if keep is not None:
+            await keep(outcome)
+        self._deliver(position, outcome)
+
+    def _deliver(self, position: int, outcome: Outcome[Any]) -> None:
         if self._options.ordered:
-            heapq.heappush(self._early, (outcome.index, outcome))
-            while self._early and self._early[0][0] == self._next_index:
+            heapq.heappush(self._early, (position, outcome))
+            while self._early and self._early[0][0] == self._next_position:
                 self._ready.append(heapq.heappop(self._early)[1])
-                self._next_index += 1
+                self._next_position += 1
         else:
             self._ready.append(outcome)
         self._wake()
@@ -226,35 +229,36 @@ class FanOut(AsyncIterator[Outcome[T_co]], Generic[T_co]):
         if self._consumer is not None and not self._consumer.done():
             self._consumer.set_result(None)
 
-    async def _outcome(self, index: int, request: Request) -> Outcome[Any]:
+    async def _outcome(self, row: PendingRow) -> Outcome[Any]:
         """Make one row's call; only a cancellation or a bug raises."""
-        if isinstance(request, Settled):
-            return replace(request.outcome, index=index)
-        row = request if isinstance(request, ChatRequest) else ChatRequest(request)
         tally = Tally()
         try:
             completion = await self._completed(row, tally)
         except SegmindError as error:
-            status = self._status_after(error, row)
+            status = self._status_after(error, row.request)
             if status is Status.UNSENT and tally.misfits:
                 # An answer came and was paid; only to ask again was no longer possible.
                 status = Status.FAILED
-            outcome = Outcome(index, row.id, status, None, error, tally.attempts, tally.cost)
+            outcome = Outcome(row.index, row.id, status, None, error, tally.attempts, tally.cost)
         except BaseException:
             # Cancelled: what had not gone out is simply unsent.
             self._books.count(Status.CANCELLED if tally.attempts else Status.UNSENT, tally)
             raise
         else:
-            outcome = Outcome(index, row.id, Status.OK, completion, None, tally.attempts, tally.cost)
+            outcome = Outcome(row.index, row.id, Status.OK, completion, None, tally.attempts, tally.cost)
         self._books.count(outcome.status, tally)
         self._check_failures()
         return outcome
 
-    async def _completed(self, row: ChatRequest, tally: Tally) -> ChatCompletion[Any]:
+    async def _completed(self, row: PendingRow, tally: Tally) -> ChatCompletion[Any]:
         breaker, expected = self._service.admission.breaker, self._options.expected
+        if expected is not None and row.answered is not None:
+            expected = replace(expected, answered=row.answered)
         # Kept over the tries: one that has an answer already goes on from there.
         conversation = (
-            None if expected is None else Conversation(self._service, self._call, row, expected, tally)
+            None
+            if expected is None
+            else Conversation(self._service, self._call, row.request, expected, tally)
         )
         while True:
             try:
@@ -262,7 +266,7 @@ class FanOut(AsyncIterator[Outcome[T_co]], Generic[T_co]):
                     await self._until_it_works()
                 if conversation is not None:
                     return await conversation.run()
-                return await Call(self._service, self._call, row, tally).run()
+                return await Call(self._service, self._call, row.request, tally).run()
             except InsufficientCreditsError as error:
                 if self._options.on_exhausted != "wait":
                     raise

@@ -14,7 +14,7 @@ import typer
 
 from .._jobs.classify import Labels, asking_for
 from .._jobs.examples import Examples, fingerprint, read_examples
-from .._jobs.formats.kinds import Format
+from .._jobs.formats.file_format import Format
 from .._jobs.options import JobOptions
 from .._jobs.rows import (
     MakeRequest,

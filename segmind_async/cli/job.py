@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, TypeAlias
 from .._jobs.classify import Labels
 from .._jobs.cost_estimate import Forecast, Terms, forecast
 from .._jobs.files import OpenRows, run_file
-from .._jobs.formats.kinds import Format
-from .._jobs.formats.outputs import check_output
+from .._jobs.formats.file_format import Format
+from .._jobs.formats.output import check_output
 from .._jobs.formats.spool import spool, spool_of
 from .._jobs.journal.journal import Journal, JournalError, Settings
 from .._jobs.journal.reader import JournalReader

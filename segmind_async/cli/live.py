@@ -19,7 +19,7 @@ from .._jobs.progress import (
     seconds_to_end,
     seconds_to_floor,
 )
-from .._jobs.report.samples import Notable, NotableRow
+from .._jobs.report.samples import SampleRow, Samples
 from ..models import StopReason
 from .wording import (
     WAITING_FOR,
@@ -56,7 +56,7 @@ class Live:
     """
 
     def __init__(self, console: Console | None = None) -> None:
-        self.notable = Notable()
+        self.notable = Samples()
         """Rows worth a look, that somebody else feeds: `JobRun.notable`."""
         self._console = console or Console(stderr=True, highlight=False)
         self._draws = can_draw(self._console)
@@ -162,7 +162,7 @@ def state_of(standing: JobProgress) -> str | None:
     return None
 
 
-def frame(standing: JobProgress, recent: Recent, notable: Notable, width: int) -> list[Text]:
+def frame(standing: JobProgress, recent: Recent, notable: Samples, width: int) -> list[Text]:
     """Return the lines of the display, none longer than *width* columns."""
     facts = _facts(standing, recent)
     details = _errors(notable) + _slowest(notable)
@@ -296,7 +296,7 @@ def _latency(standing: JobProgress) -> Text:
     )
 
 
-def _errors(notable: Notable) -> list[Text]:
+def _errors(notable: Samples) -> list[Text]:
     """Return the classes of errors, each with what the first of them said."""
     lines: list[Text] = []
     errors = notable.errors
@@ -316,13 +316,13 @@ def _errors(notable: Notable) -> list[Text]:
     return lines
 
 
-def _slowest(notable: Notable) -> list[Text]:
+def _slowest(notable: Samples) -> list[Text]:
     return [
         _about("slowest" if not n else "", _slow(row)) for n, row in enumerate(notable.slowest[:_SLOWEST])
     ]
 
 
-def _slow(row: NotableRow) -> Text:
+def _slow(row: SampleRow) -> Text:
     text = Text(f"{latency_text(row.seconds):>6}  {one_line(row.name)}")
     if row.error is not None:
         text.append(f"  {one_line(row.error)}", style="red")

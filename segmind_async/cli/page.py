@@ -12,7 +12,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from .._jobs.report.report import Report
-from .._jobs.report.samples import NotableRow
+from .._jobs.report.samples import SampleRow
 from .._jobs.report.scores import Scores
 from .._version import __version__
 from . import charts
@@ -278,20 +278,20 @@ def _worth_a_look(report: Report) -> list[ET.Element]:
     return [_tag("h2", "Rows worth a look"), *found] if found else []
 
 
-def _name(row: NotableRow) -> ET.Element:
-    place = "" if row.place is None else f"row {count(row.place + 1)} of the input"
+def _name(row: SampleRow) -> ET.Element:
+    place = "" if row.row_index is None else f"row {count(row.row_index + 1)} of the input"
     return _tag("td", row.name, _tag("div", place, {"class": "soft"}), {"class": "id"})
 
 
-def _judgement(row: NotableRow) -> ET.Element:
+def _judgement(row: SampleRow) -> ET.Element:
     return _cell(f"{row.label}, not {row.truth}", "kind")
 
 
-def _sizes(row: NotableRow) -> list[ET.Element]:
+def _sizes(row: SampleRow) -> list[ET.Element]:
     return [_cell(latency_text(row.seconds), "num"), _cell(credits_text(row.cost), "num")]
 
 
-def _what(row: NotableRow) -> ET.Element:
+def _what(row: SampleRow) -> ET.Element:
     """Show how a row begins, and what its error says."""
     message = [_tag("div", row.message, {"class": "soft"})] if row.message else []
     return _tag("td", row.excerpt or "", *message, {"class": "what"})

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from segmind_async._jobs.journal.record import Record
 from segmind_async._jobs.progress import JobProgress, Recent
-from segmind_async._jobs.report.samples import Notable
+from segmind_async._jobs.report.samples import Samples
 from segmind_async.cli.live import (
     ON_INTERRUPT,
     Live,
@@ -52,8 +52,8 @@ STANDING = JobProgress(
 EVIL = "[bold red]x[/]\x1b]0;owned\x07\x1b[2J\r\n[link=http://a]\u202e"
 
 
-def notable() -> Notable:
-    found = Notable()
+def notable() -> Samples:
+    found = Samples()
     for n in range(6):
         for _ in range(9 - n):
             found.add(
@@ -61,7 +61,7 @@ def notable() -> Notable:
                     f"id r{n}",
                     b"",
                     "failed",
-                    kind=f"Kind{n}Error",
+                    error_type=f"Kind{n}Error",
                     message=f"HTTP 400: {EVIL}",
                     seconds=1.0 + n,
                 )
@@ -77,8 +77,8 @@ def recent() -> Recent:
     return seen
 
 
-def show(live: Live, standing: JobProgress, found: Notable | None = None) -> None:
-    live.notable = found or Notable()
+def show(live: Live, standing: JobProgress, found: Samples | None = None) -> None:
+    live.notable = found or Samples()
     live(standing)
 
 
@@ -131,7 +131,7 @@ def test_a_wide_terminal_has_details_beside_the_facts() -> None:
 
 
 def test_a_job_that_just_began_claims_to_know_nothing() -> None:
-    lines = [text.plain for text in frame(JobProgress(), Recent(), Notable(), 80)]
+    lines = [text.plain for text in frame(JobProgress(), Recent(), Samples(), 80)]
     assert lines == [
         "0 rows done of nobody knows yet how many",
         "rows      0 ok · 0 failed",
@@ -175,7 +175,7 @@ def test_what_is_remarkable_is_said_under_the_bar(changes: dict[str, Any], says:
     standing = replace(STANDING, **changes)
     assert state_of(standing) == says
     if says is not None:
-        assert frame(standing, recent(), Notable(), 200)[1].plain == says
+        assert frame(standing, recent(), Samples(), 200)[1].plain == says
         assert line(standing, recent()).endswith(says)
 
 
@@ -252,7 +252,7 @@ def test_a_long_reason_is_wrapped_and_not_cut() -> None:
         "credits: needs 0.0005 credits, 1.0002 left, of which 1 must stay; a top-up or a lower floor helps"
     )
     standing = replace(STANDING, stop_reason=StopReason.CREDITS, stop_message=reason)
-    lines = [text.plain for text in frame(standing, recent(), Notable(), 80)]
+    lines = [text.plain for text in frame(standing, recent(), Samples(), 80)]
     assert " ".join(lines[1:3]) == f"no more is sent, what is in flight ends: {reason}"
 
 

@@ -122,8 +122,8 @@ async def test_the_same_report_is_the_same_page(tmp_path: Path) -> None:
 async def test_nothing_of_what_others_wrote_becomes_markup(tmp_path: Path) -> None:
     path = tmp_path / "<script>x<b>.journal"
     with Journal(path, {"model": EVIL, "labels": [EVIL, "b"]}) as journal:
-        fields: dict[str, Any] = {"excerpt": EVIL, "truth": EVIL, "seconds": 1.0, "units": 5, "place": 0}
-        await journal.keep(Record(f"id {EVIL}", b"", "failed", kind=EVIL, message=EVIL, **fields))
+        fields: dict[str, Any] = {"excerpt": EVIL, "truth": EVIL, "seconds": 1.0, "units": 5, "row_index": 0}
+        await journal.keep(Record(f"id {EVIL}", b"", "failed", error_type=EVIL, message=EVIL, **fields))
         await journal.keep(Record("id 2", b"", "ok", label="b", **fields))
     text = page(read_report(path))
     seen = check(text)
@@ -163,7 +163,7 @@ async def test_a_page_stays_small_whatever_the_job(tmp_path: Path) -> None:
         for n in range(3000):
             fields: dict[str, Any] = {"message": long if n < 50 else "m", "excerpt": long if n < 50 else "e"}
             kept = journal.keep(
-                Record(f"id {n}{long[:2000]}", b"", "failed" if n % 2 else "ok", kind=f"Kind{n}", truth=f"t{n}",
+                Record(f"id {n}{long[:2000]}", b"", "failed" if n % 2 else "ok", error_type=f"Kind{n}", truth=f"t{n}",
                        label=f"l{n}{long[:500]}", seconds=1.001**n, units=n, **fields)
             )  # fmt: skip
         await kept

@@ -117,8 +117,8 @@ async def test_a_journal_without_rows_has_a_report_too(tmp_path: Path) -> None:
 
 async def test_nothing_of_what_others_wrote_can_steer_a_terminal(tmp_path: Path) -> None:
     with Journal(tmp_path / "j", {"model": EVIL, "labels": [EVIL, "b"]}) as journal:
-        fields: dict[str, Any] = {"excerpt": EVIL, "truth": EVIL, "seconds": 1.0, "units": 5, "place": 0}
-        await journal.keep(Record(f"id {EVIL}", b"", "failed", kind=EVIL, message=EVIL, **fields))
+        fields: dict[str, Any] = {"excerpt": EVIL, "truth": EVIL, "seconds": 1.0, "units": 5, "row_index": 0}
+        await journal.keep(Record(f"id {EVIL}", b"", "failed", error_type=EVIL, message=EVIL, **fields))
         await journal.keep(Record("id 2", b"", "ok", label="b", **fields))
     text = "\n".join(shown(tmp_path / "j", 200, force_terminal=True, color_system=None))
     assert "[bold red]x[/]\\x1b]0;owned\\x07\\x1b[2J \\u202e" in text

@@ -58,7 +58,7 @@ def records(story: Story, chance: random.Random) -> Iterator[Record]:
             key=f"id mail-{n:05}",
             digest=n.to_bytes(16, "big"),
             status="ok",
-            place=n,
+            row_index=n,
             units=int(chance.lognormvariate(math.log(5.43e6), 0.5)),
             seconds=seconds,
             attempts=1 + (chance.random() < 0.03),
@@ -66,7 +66,7 @@ def records(story: Story, chance: random.Random) -> Iterator[Record]:
         )
         if chance.random() < story.failing:
             kind, message = ERRORS[min(int(chance.expovariate(1.1)), len(ERRORS) - 1)]
-            record = replace(record, status="failed", kind=kind, message=message, units=None)
+            record = replace(record, status="failed", error_type=kind, message=message, units=None)
         if story.labels:
             truth = chance.choice(story.labels)
             wrong = chance.choice([label for label in story.labels if label != truth])

@@ -57,7 +57,7 @@ async def test_a_run_has_the_rows_that_are_worth_a_look(tmp_path: Path) -> None:
                 pass
     (one,) = outcomes.notable.errors
     assert (one.name, one.count, one.example.message) == ("BadRequestError", 1, "HTTP 400: not today")
-    assert [row.place for row in outcomes.notable.slowest] == [0, 1, 2]
+    assert [row.row_index for row in outcomes.notable.slowest] == [0, 1, 2]
 
 
 async def test_a_progress_that_fails_costs_no_row(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 import segmind_async as sa
 from segmind_async._jobs.classify import Labels
-from segmind_async._jobs.formats import lines
+from segmind_async._jobs.formats import text as lines
 from segmind_async._jobs.rows import (
     Row,
     column,
@@ -39,12 +39,12 @@ def test_jsonl(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
-        (b"{", "line 2: no JSON"),
-        (b"[1]", "line 2: a JSON list, no object"),
-        (b"null", "line 2: a JSON NoneType, no object"),
+        (b"{", "line 2: not JSON"),
+        (b"[1]", "line 2: a JSON list, not an object"),
+        (b"null", "line 2: a JSON NoneType, not an object"),
         (b"{}", "line 2: neither 'prompt' nor 'messages' among the columns none"),
         (b'{"prompt": 5, "b": 1}', "among the columns 'prompt', 'b'; name columns with --prompt"),
-        (b"[" * 100_000, "line 2: no JSON"),
+        (b"[" * 100_000, "line 2: not JSON"),
     ],
 )
 def test_a_row_that_cannot_be_used_is_one_row(tmp_path: Path, line: bytes, problem: str) -> None:

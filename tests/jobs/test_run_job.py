@@ -107,7 +107,7 @@ async def test_an_error_of_a_class_that_is_no_longer_known_is_still_told(tmp_pat
         import sqlite3
 
         database = sqlite3.connect(tmp_path / "j")
-        database.execute("UPDATE rows SET kind = 'OldError'")
+        database.execute("UPDATE rows SET error_type = 'OldError'")
         database.commit()
         database.close()
         (outcome,) = await outcomes(opened.run_job(rows(1), journal=tmp_path / "j"))

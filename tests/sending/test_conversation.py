@@ -305,7 +305,7 @@ async def test_every_answer_is_handed_over_before_a_validator_sees_it() -> None:
                 raise ValueError("too large")
             return n
 
-    async def answered(_request: sa.ChatRequest, completion: sa.ChatCompletion) -> None:
+    async def answered(completion: sa.ChatCompletion) -> None:
         await anyio.sleep(1)
         seen.append(f"stored {completion.text} {completion.cost} {completion.parsed}")
 

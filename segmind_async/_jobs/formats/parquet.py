@@ -17,8 +17,8 @@ from typing import IO, Any
 from pydantic_core import to_json
 
 from ...errors import ConfigurationError
-from .kinds import Columns, Kind, checked_names
-from .lines import Found
+from .columns import Columns, ColumnType, checked_names
+from .text import Found
 
 _AT_ONCE = 64
 """Rows that are read together. A row may be as large as the longest prompt."""
@@ -102,16 +102,16 @@ def _dictionary(pa: ModuleType, batch: Any) -> dict[str, object] | str:
 def _with_microseconds(pa: ModuleType, batch: Any) -> Any:
     """Drop the nanoseconds, which Python's own types of time do not have."""
     for place, field in enumerate(batch.schema):
-        kind = field.type
-        if pa.types.is_timestamp(kind) and kind.unit == "ns":
-            kind = pa.timestamp("us", kind.tz)
-        elif pa.types.is_time64(kind) and kind.unit == "ns":
-            kind = pa.time64("us")
-        elif pa.types.is_duration(kind) and kind.unit == "ns":
-            kind = pa.duration("us")
+        type_ = field.type
+        if pa.types.is_timestamp(type_) and type_.unit == "ns":
+            type_ = pa.timestamp("us", type_.tz)
+        elif pa.types.is_time64(type_) and type_.unit == "ns":
+            type_ = pa.time64("us")
+        elif pa.types.is_duration(type_) and type_.unit == "ns":
+            type_ = pa.duration("us")
         else:
             continue
-        batch = batch.set_column(place, field.with_type(kind), batch.column(place).cast(kind, safe=False))
+        batch = batch.set_column(place, field.with_type(type_), batch.column(place).cast(type_, safe=False))
     return batch
 
 
@@ -132,14 +132,16 @@ def parquet_writer(file: IO[bytes], columns: Columns) -> Iterator[Callable[[Mapp
     Amounts are decimals, named parts a struct, everything of another shape in each row its JSON text.
     """
     pa = arrow()
-    schema = pa.schema([(name, _type(pa, kind)) for name, kind in columns.items()])
+    schema = pa.schema([(name, _type(pa, column_type)) for name, column_type in columns.items()])
     gathered: list[dict[str, object]] = []
     size = 0
     with pa.parquet.ParquetWriter(file, schema, compression="zstd") as writer:
 
         def put(row: Mapping[str, object]) -> None:
             nonlocal size
-            gathered.append({name: _value(kind, row.get(name)) for name, kind in columns.items()})
+            gathered.append(
+                {name: _value(column_type, row.get(name)) for name, column_type in columns.items()}
+            )
             size += sum(len(value) for value in gathered[-1].values() if isinstance(value, str))
             if len(gathered) >= _GROUP_ROWS or size >= _GROUP_BYTES:
                 write()
@@ -155,24 +157,24 @@ def parquet_writer(file: IO[bytes], columns: Columns) -> Iterator[Callable[[Mapp
             write()
 
 
-def _type(pa: ModuleType, kind: Kind | Mapping[str, Kind]) -> Any:
-    if not isinstance(kind, Kind):
-        return pa.struct([(name, _type(pa, part)) for name, part in kind.items()])
+def _type(pa: ModuleType, column_type: ColumnType | Mapping[str, ColumnType]) -> Any:
+    if not isinstance(column_type, ColumnType):
+        return pa.struct([(name, _type(pa, part)) for name, part in column_type.items()])
     return {
-        Kind.TEXT: pa.string(),
-        Kind.COUNT: pa.int64(),
-        Kind.NUMBER: pa.float64(),
-        Kind.AMOUNT: pa.decimal128(38, _PLACES),
-        Kind.FLAG: pa.bool_(),
-        Kind.JSON: pa.string(),
-    }[kind]
+        ColumnType.TEXT: pa.string(),
+        ColumnType.COUNT: pa.int64(),
+        ColumnType.NUMBER: pa.float64(),
+        ColumnType.AMOUNT: pa.decimal128(38, _PLACES),
+        ColumnType.FLAG: pa.bool_(),
+        ColumnType.JSON: pa.string(),
+    }[column_type]
 
 
-def _value(kind: Kind | Mapping[str, Kind], value: object) -> object:
-    if value is None or not isinstance(kind, Kind):
+def _value(column_type: ColumnType | Mapping[str, ColumnType], value: object) -> object:
+    if value is None or not isinstance(column_type, ColumnType):
         return value
-    if kind is Kind.AMOUNT:
+    if column_type is ColumnType.AMOUNT:
         return Decimal(str(value)).quantize(Decimal(1).scaleb(-_PLACES), context=_EXACT)
-    if kind is Kind.JSON:
+    if column_type is ColumnType.JSON:
         return to_json(value).decode()
-    return str(value) if kind is Kind.TEXT else value
+    return str(value) if column_type is ColumnType.TEXT else value

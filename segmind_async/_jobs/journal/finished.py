@@ -21,7 +21,7 @@ from .statements import put
 _CACHE = 32 * 1024
 """KiB of memory for the temporary tables; what does not fit is written to their file."""
 
-_COPIED = ("key", "number", "digest", "status", "kind", "message", "units", "seconds", "label", "truth")
+_COPIED = COLUMNS[: COLUMNS.index("number") + 1]
 """Columns of `rows` that say whether a row is to be sent again, and count it in a report or an estimate."""
 
 _TABLES = f"""
@@ -38,7 +38,7 @@ _COPY = (
 )
 _FIND = f"SELECT {', '.join(_COPIED)} FROM finished WHERE key IN"  # noqa: S608  # names alone
 _FIND_WITH_ANSWER = (
-    f"SELECT {', '.join(f'rows.{name}' for name in COLUMNS)}, raw, number "  # noqa: S608  # names alone
+    f"SELECT {', '.join(f'rows.{name}' for name in COLUMNS)}, raw "  # noqa: S608  # names alone
     "FROM finished JOIN rows USING (number) LEFT JOIN answers USING (number) WHERE finished.key IN"
 )
 _ADD = "INSERT OR IGNORE INTO seen VALUES"
@@ -160,15 +160,7 @@ class FinishedRows:
         marks = f"({','.join('?' * len(keys))})"
         if answers:
             return [Record(*row) for row in self._database.execute(f"{_FIND_WITH_ANSWER} {marks}", keys)]
-        return [
-            Record(
-                key, digest, status, kind, message,
-                units=units, seconds=seconds, label=label, truth=truth, number=number,
-            )
-            for key, number, digest, status, kind, message, units, seconds, label, truth in (
-                self._database.execute(f"{_FIND} {marks}", keys)
-            )
-        ]  # fmt: skip
+        return [Record(*row) for row in self._database.execute(f"{_FIND} {marks}", keys)]
 
 
 def key_of(name: str, occurrence: int) -> str:

@@ -34,7 +34,7 @@ class JournalError(ConfigurationError):
     """The journal cannot be used; the message says why, and the way out."""
 
 
-_INSERT = f"INSERT INTO rows (number, {', '.join(COLUMNS)}) VALUES"  # names alone
+_INSERT = f"INSERT INTO rows ({', '.join(COLUMNS)}) VALUES"  # names alone
 
 
 class Journal:
@@ -100,20 +100,19 @@ class Journal:
         return self._committer.ask_together(self._insert, (record, submission))
 
     def _insert(self, database: sqlite3.Connection, kept: list[tuple[Record, str | None]]) -> None:
-        first = self._last + 1
-        numbered = list(enumerate((record for record, _ in kept), first))
-        put(database, _INSERT, [(number, *_values(record)) for number, record in numbered])
-        answers = [(number, record.raw) for number, record in numbered if record.raw is not None]
+        records = [record for record, _ in kept]
+        for number, record in enumerate(records, self._last + 1):
+            record.number = number
+        put(database, _INSERT, [_values(record) for record in records])
+        answers = [(record.number, record.raw) for record in records if record.raw is not None]
         put(database, "INSERT INTO answers VALUES", answers)
-        replaced = [(record.replaces,) for record, _ in kept if record.replaces is not None]
+        replaced = [(record.replaces,) for record in records if record.replaces is not None]
         database.executemany("UPDATE rows SET replaced = 1 WHERE number = ?", replaced)
         ended = [(submission,) for _, submission in kept if submission is not None]
         if ended:
             database.executemany("DELETE FROM submissions WHERE request = ?", ended)
         if self._drafted:
-            database.executemany("DELETE FROM drafts WHERE key = ?", [(record.key,) for record, _ in kept])
-        for number, record in numbered:
-            record.number = number
+            database.executemany("DELETE FROM drafts WHERE key = ?", [(record.key,) for record in records])
         self._last += len(kept)
 
     def flush(self) -> Future[None]:

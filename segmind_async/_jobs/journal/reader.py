@@ -108,13 +108,13 @@ class JournalReader:
         """Yield the finished rows in the order in which they ended; their answers only if *raw*."""
         answer, join = ("raw", "LEFT JOIN answers USING (number)") if raw else ("NULL", "")
         query = (
-            f"SELECT {', '.join(COLUMNS)}, {answer}, number FROM rows {join} "  # noqa: S608  # names alone
+            f"SELECT {', '.join(COLUMNS)}, {answer} FROM rows {join} "  # noqa: S608  # names alone
             "WHERE number > ? AND NOT replaced ORDER BY number LIMIT ?"
         )
         last = 0
         while found := self._database.execute(query, (last, _AT_ONCE)).fetchall():
             yield from (Record(*row) for row in found)
-            last = found[-1][-1]
+            last = found[-1][COLUMNS.index("number")]
 
     def samples(self) -> list[Sample]:
         """Return how the job stood over time, oldest first."""

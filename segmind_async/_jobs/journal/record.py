@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import NamedTuple
 
 
@@ -11,38 +11,38 @@ class Record:
     """One finished row."""
 
     key: str
-    """What the row is known by, over all runs."""
+    """Identifies the row over all runs."""
     digest: bytes
-    """What its request was: a row with another one is asked again."""
+    """Of its request: a row with another one is sent again."""
     status: str
-    kind: str | None = None
+    error_type: str | None = None
     """Class of its error."""
     message: str | None = None
-    """What its error says."""
-    place: int | None = None
-    """Its index in the input when it was sent."""
+    """Message of its error."""
     units: int | None = None
-    """What it cost, in units of 10⁻¹⁰ credit; None if the service did not say."""
+    """Its cost, in units of 10⁻¹⁰ credit; None if the service did not say."""
     seconds: float | None = None
     """From its first slot to its answer."""
+    label: str | None = None
+    truth: str | None = None
+    """The right label, where the input names one."""
+    number: int | None = None
+    """Its place in the log, given when it is written; of several records of a key the last one counts."""
     attempts: int = 0
     in_doubt: int = 0
     """Attempts of it that may have been billed although their answer was lost."""
     at: float = 0.0
     """When it ended, in epoch seconds."""
-    label: str | None = None
-    truth: str | None = None
-    """The right label, where the input names one."""
+    row_index: int | None = None
+    """Its index in the input when it was sent."""
     parsed: str | None = None
-    """What was read from the answer, as JSON."""
+    """The parsed answer, as JSON."""
     excerpt: str | None = None
-    """How its question begins, for rows that are worth a look."""
+    """Beginning of its question, for failed, misjudged and slow rows."""
     raw: bytes | None = None
     """The provider's answer as it came."""
-    number: int | None = None
-    """Its place in the log, once it was written; of several records of a key the last one counts."""
     replaces: int | None = None
-    """Number of the record in whose place it stands."""
+    """Number of the record that this one replaces."""
 
 
 class Draft(NamedTuple):
@@ -61,9 +61,6 @@ class Draft(NamedTuple):
         return self._replace(units=self.units + earlier.units)
 
 
-COLUMNS = (
-    "key", "digest", "status", "kind", "message", "place", "units", "seconds", "attempts", "in_doubt", "at",
-    "label", "truth", "parsed", "excerpt",
-)  # fmt: skip
-"""Those of a record that stand in `rows`; answers are in a table of their own, so that looking through
-many rows does not read them all."""
+COLUMNS = tuple(field.name for field in fields(Record) if field.name not in {"raw", "replaces"})
+"""Columns of the table `rows`, in the order of a record's fields. Answers have a table of their own, so that
+reading many rows does not read them all."""

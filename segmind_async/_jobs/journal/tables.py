@@ -15,9 +15,10 @@ _TABLES = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE rows (
     number INTEGER PRIMARY KEY,
-    key TEXT NOT NULL, digest BLOB NOT NULL, status TEXT NOT NULL, kind TEXT, message TEXT, place INTEGER,
-    units INTEGER, seconds REAL, attempts INTEGER NOT NULL, in_doubt INTEGER NOT NULL, at REAL NOT NULL,
-    label TEXT, truth TEXT, parsed TEXT, excerpt TEXT,
+    key TEXT NOT NULL, digest BLOB NOT NULL, status TEXT NOT NULL, error_type TEXT, message TEXT,
+    units INTEGER, seconds REAL, label TEXT, truth TEXT,
+    attempts INTEGER NOT NULL, in_doubt INTEGER NOT NULL, at REAL NOT NULL,
+    row_index INTEGER, parsed TEXT, excerpt TEXT,
     replaced INTEGER NOT NULL DEFAULT 0
 );
 CREATE TABLE answers (number INTEGER PRIMARY KEY, raw BLOB NOT NULL);

@@ -26,7 +26,7 @@ from ..progress import (
     seconds_to_end,
     seconds_to_floor,
 )
-from .samples import ErrorClass, Notable, NotableRow
+from .samples import ErrorClass, SampleRow, Samples
 from .scores import Judge, Scores
 from .timeline import (
     Moment,
@@ -104,10 +104,10 @@ class Report:
     errors: tuple[ErrorClass, ...]
     scores: Scores | None
     """For a classification of rows with a known label."""
-    failed: tuple[NotableRow, ...]
-    misjudged: tuple[NotableRow, ...]
-    slowest: tuple[NotableRow, ...]
-    dearest: tuple[NotableRow, ...]
+    failed: tuple[SampleRow, ...]
+    misjudged: tuple[SampleRow, ...]
+    slowest: tuple[SampleRow, ...]
+    dearest: tuple[SampleRow, ...]
     timeline: tuple[Moment, ...]
 
     @property
@@ -196,7 +196,7 @@ class _Tally:
     def __init__(self, settings: dict[str, object], sampled_at: float) -> None:
         labels = settings.get("labels")
         self.judge = Judge([str(label) for label in labels] if isinstance(labels, list) else [])
-        self.notable = Notable()
+        self.notable = Samples()
         self.counts = Counter({Status.OK.value: 0, Status.FAILED.value: 0})
         self.latency = Histogram()
         self.units = 0

@@ -33,12 +33,12 @@ OTHERS = "other errors"
 
 
 @dataclass(frozen=True, slots=True)
-class NotableRow:
+class SampleRow:
     """A row that is worth a look, as far as it is shown."""
 
     name: str
     """What the row is known by."""
-    place: int | None
+    row_index: int | None
     """Its index in the input."""
     error: str | None
     """Class of its error; None if it has none."""
@@ -58,11 +58,11 @@ class ErrorClass:
 
     name: str
     count: int
-    example: NotableRow
+    example: SampleRow
     """The first of them."""
 
 
-class Notable:
+class Samples:
     """Keeps what is worth a look; *kept* rows of each kind at most."""
 
     def __init__(self, kept: int = KEPT) -> None:
@@ -74,12 +74,12 @@ class Notable:
         self._dearest = _Largest(kept)
 
     def __repr__(self) -> str:
-        return f"Notable({self._counts.total()} failed, {len(self._counts)} classes)"
+        return f"Samples({self._counts.total()} failed, {len(self._counts)} classes)"
 
     def add(self, record: Record) -> None:
         """Look at one finished row, in O(log kept)."""
         if record.status == Status.FAILED:
-            name = record.kind or "Error"
+            name = record.error_type or "Error"
             if name not in self._counts and len(self._counts) >= _MOST_GROUPS:
                 name = OTHERS
             self._counts[name] += 1
@@ -98,22 +98,22 @@ class Notable:
         return [ErrorClass(name, count, first(name)) for name, count in self._counts.most_common()]
 
     @property
-    def failed(self) -> list[NotableRow]:
+    def failed(self) -> list[SampleRow]:
         """Failed rows, of as many classes as there are."""
         return self._failed.rows(self._kept)
 
     @property
-    def misjudged(self) -> list[NotableRow]:
+    def misjudged(self) -> list[SampleRow]:
         """Rows whose label is not the right one, of as many confusions as there are."""
         return self._misjudged.rows(self._kept)
 
     @property
-    def slowest(self) -> list[NotableRow]:
+    def slowest(self) -> list[SampleRow]:
         """The rows that took longest, the longest first."""
         return self._slowest.rows()
 
     @property
-    def dearest(self) -> list[NotableRow]:
+    def dearest(self) -> list[SampleRow]:
         """The rows that cost most, the dearest first."""
         return self._dearest.rows()
 
@@ -125,15 +125,15 @@ def is_misjudged(record: Record) -> bool:
 
 def shown_name(key: str) -> str:
     """Name a row by its key in a journal: its id, or the beginning of its digest."""
-    kind, _, name = key.partition(" ")
-    return name if kind == "id" else key[: len("request ") + 12]
+    namespace, _, name = key.partition(" ")
+    return name if namespace == "id" else key[: len("request ") + 12]
 
 
-def _notable(record: Record) -> NotableRow:
-    return NotableRow(
+def _notable(record: Record) -> SampleRow:
+    return SampleRow(
         name=_clipped(shown_name(record.key)) or "",
-        place=record.place,
-        error=record.kind,
+        row_index=record.row_index,
+        error=record.error_type,
         message=_clipped(record.message),
         label=_clipped(record.label),
         truth=_clipped(record.truth),
@@ -152,7 +152,7 @@ class _Spread:
     """The first rows of each group."""
 
     def __init__(self) -> None:
-        self._groups: dict[Hashable, list[NotableRow]] = {}
+        self._groups: dict[Hashable, list[SampleRow]] = {}
 
     def add(self, group: Hashable, record: Record) -> None:
         rows = self._groups.get(group)
@@ -161,16 +161,16 @@ class _Spread:
         if rows is not None and len(rows) < _OF_EACH:
             rows.append(_notable(record))
 
-    def first(self, group: Hashable) -> NotableRow:
+    def first(self, group: Hashable) -> SampleRow:
         return self._groups[group][0]
 
-    def rows(self, most: int) -> list[NotableRow]:
+    def rows(self, most: int) -> list[SampleRow]:
         """Take the first of each group, then the second of each, and so on."""
         turns = chain.from_iterable(zip_longest(*self._groups.values()))
         return list(islice((row for row in turns if row is not None), most))
 
 
-_Ranked: TypeAlias = tuple[float, int, NotableRow]
+_Ranked: TypeAlias = tuple[float, int, SampleRow]
 
 
 class _Largest:
@@ -192,5 +192,5 @@ class _Largest:
         else:
             heapq.heappush(self._heap, ranked)
 
-    def rows(self) -> list[NotableRow]:
+    def rows(self) -> list[SampleRow]:
         return [row for _, _, row in sorted(self._heap, reverse=True)]

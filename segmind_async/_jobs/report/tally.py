@@ -33,16 +33,16 @@ class Tally:
         """Share of the judged rows that are right; None if none was judged."""
         return self.right / self.judged if self.judged else None
 
-    def count(self, status: str, kind: str | None, message: str | None) -> None:
+    def count(self, status: str, error_type: str | None, message: str | None) -> None:
         """Book one row."""
         self.counts[str(status)] += 1
-        if kind is not None:
-            self.errors[kind] += 1
-            self.examples.setdefault(kind, message or "")
+        if error_type is not None:
+            self.errors[error_type] += 1
+            self.examples.setdefault(error_type, message or "")
 
     def book(self, record: Record) -> None:
         """Book a row that was asked, and judge it where its truth is known."""
-        self.count(record.status, record.kind, record.message)
+        self.count(record.status, record.error_type, record.message)
         if record.label is not None and record.truth is not None:
             self.judged += 1
             self.right += record.label == record.truth

@@ -19,8 +19,8 @@ import pyarrow.parquet as pq
 import pytest
 
 import segmind_async as sa
-from segmind_async._jobs.formats import lines
-from segmind_async._jobs.formats.kinds import Format, format_of
+from segmind_async._jobs.formats import text as lines
+from segmind_async._jobs.formats.file_format import Format, format_of
 from segmind_async._jobs.rows import (
     Row,
     open_rows,
@@ -76,11 +76,11 @@ def test_a_name_says_the_form(name: str, form: Format) -> None:
         pytest.param(b'text\n"say ""hi"""\n', ['say "hi"'], id="quotes"),
         pytest.param(
             b'text\n"say "hi"\nfine\n',
-            ["line 2: no CSV: ',' expected after '\"'", "fine"],
+            ["line 2: not CSV: ',' expected after '\"'", "fine"],
             id="quote-out-of-place",
         ),
         pytest.param(
-            b'text\nfine\n"open\nb\n', ["fine", "line 3: no CSV: unexpected end of data"], id="quote-open"
+            b'text\nfine\n"open\nb\n', ["fine", "line 3: not CSV: unexpected end of data"], id="quote-open"
         ),
     ],
 )

@@ -34,7 +34,7 @@ async def test_a_row_is_found_once_it_was_committed_and_refreshed(tmp_path: Path
 
 async def test_without_answers_a_record_has_what_a_report_and_an_estimate_need(tmp_path: Path) -> None:
     with Journal(tmp_path / "j", {}) as journal:
-        await journal.keep(record(1, "failed", kind="ServerError", message="m", label="a", truth="b"))
+        await journal.keep(record(1, "failed", error_type="ServerError", message="m", label="a", truth="b"))
         with closing(await FinishedRows.open(tmp_path / "j")) as finished:
             ((_, found, _),) = await finished.look_up(["id 1"])
     assert found == Record(

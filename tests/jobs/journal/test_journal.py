@@ -75,7 +75,7 @@ async def test_the_last_record_of_a_row_counts_and_what_it_cost_before_is_not_fo
     tmp_path: Path,
 ) -> None:
     with Journal(tmp_path / "j", SETTINGS) as journal:
-        await journal.keep(record(7, "failed", kind="ServerError"))
+        await journal.keep(record(7, "failed", error_type="ServerError"))
         (first,) = (await found(journal, 7)).values()
         await journal.keep(replace(record(7), replaces=first.number))
         (second,) = (await found(journal, 7)).values()

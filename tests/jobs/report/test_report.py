@@ -35,7 +35,9 @@ async def test_a_report_is_what_the_rows_add_up_to(tmp_path: Path) -> None:
     assert report.mean_cost == credits_of(sum(priced) // len(priced))
     assert report.attempts == sum(record.attempts for record in rows)
     assert report.in_doubt == sum(record.in_doubt for record in rows)
-    assert {one.name: one.count for one in report.errors} == Counter(r.kind for r in rows if r.kind)
+    assert {one.name: one.count for one in report.errors} == Counter(
+        r.error_type for r in rows if r.error_type
+    )
     assert [row.seconds for row in report.slowest] == sorted((r.seconds or 0 for r in rows), reverse=True)[
         :10
     ]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from segmind_async._jobs.journal.record import Record
-from segmind_async._jobs.report.samples import OTHERS, Notable, shown_name
+from segmind_async._jobs.report.samples import OTHERS, Samples, shown_name
 
 
 def record(name: object, status: str = "ok", **fields: Any) -> Record:
@@ -19,7 +19,7 @@ def record(name: object, status: str = "ok", **fields: Any) -> Record:
 def test_the_slowest_and_the_dearest_are_those_of_a_sort() -> None:
     chance = random.Random(1)
     rows = [record(n, seconds=chance.random(), units=chance.randrange(10**6)) for n in range(5000)]
-    notable = Notable(7)
+    notable = Samples(7)
     for row in rows:
         notable.add(row)
     by_time = sorted(rows, key=lambda row: -(row.seconds or 0))[:7]
@@ -30,7 +30,7 @@ def test_the_slowest_and_the_dearest_are_those_of_a_sort() -> None:
 
 
 def test_of_equal_rows_the_first_stay() -> None:
-    notable = Notable(2)
+    notable = Samples(2)
     for name in "abc":
         notable.add(record(name, seconds=1.0))
     assert [row.name for row in notable.slowest] == ["a", "b"]
@@ -38,10 +38,10 @@ def test_of_equal_rows_the_first_stay() -> None:
 
 
 def test_errors_are_counted_by_class_with_the_first_as_an_example() -> None:
-    notable = Notable()
+    notable = Samples()
     for n in range(10):
-        notable.add(record(n, "failed", kind="BadRequestError", message=f"no {n}"))
-    notable.add(record("x", "failed", kind="APITimeoutError", message="late"))
+        notable.add(record(n, "failed", error_type="BadRequestError", message=f"no {n}"))
+    notable.add(record("x", "failed", error_type="APITimeoutError", message="late"))
     notable.add(record("y", "failed"))
     assert [(one.name, one.count, one.example.message) for one in notable.errors] == [
         ("BadRequestError", 10, "no 0"),
@@ -52,7 +52,7 @@ def test_errors_are_counted_by_class_with_the_first_as_an_example() -> None:
 
 
 def test_misjudged_rows_are_of_as_many_confusions_as_there_are() -> None:
-    notable = Notable(3)
+    notable = Samples(3)
     for n in range(9):
         notable.add(record(n, label="spam", truth="ham"))
     notable.add(record("right", label="spam", truth="spam"))
@@ -63,9 +63,9 @@ def test_misjudged_rows_are_of_as_many_confusions_as_there_are() -> None:
 
 
 def test_it_stays_small_whatever_comes() -> None:
-    notable = Notable(5)
+    notable = Samples(5)
     for n in range(2000):
-        notable.add(record(n, "failed", kind=f"E{n}", message="m" * 70_000, excerpt="x" * 70_000))
+        notable.add(record(n, "failed", error_type=f"E{n}", message="m" * 70_000, excerpt="x" * 70_000))
         notable.add(record(n, label=f"a{n}", truth=f"b{n}", raw=b"r" * 1000, seconds=float(n)))
     assert len(notable.errors) == 65
     assert notable.errors[0].name == OTHERS

@@ -1,6 +1,6 @@
 """Data frames as the rows of a job, and its results beside them; needs the extra `dataframe`.
 
-pandas, polars, pyarrow and whatever else narwhals knows: the caller gets back the kind that was given.
+pandas, polars, pyarrow and what else narwhals supports: the result is a frame of the same library.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from pydantic_core import to_json
 
 from ...errors import ConfigurationError
 from ...models import JsonObject, Outcome
-from .kinds import Kind
+from .columns import ColumnType
 
 Frame = TypeVar("Frame")
 
 
-COLUMNS: Mapping[str, Kind] = {
-    "status": Kind.TEXT,
-    "text": Kind.TEXT,
-    "label": Kind.TEXT,
-    "parsed": Kind.JSON,
-    "error": Kind.TEXT,
-    "attempts": Kind.COUNT,
-    "cost": Kind.AMOUNT,
-    "input_tokens": Kind.COUNT,
-    "output_tokens": Kind.COUNT,
-    "elapsed": Kind.NUMBER,
+COLUMNS: Mapping[str, ColumnType] = {
+    "status": ColumnType.TEXT,
+    "text": ColumnType.TEXT,
+    "label": ColumnType.TEXT,
+    "parsed": ColumnType.JSON,
+    "error": ColumnType.TEXT,
+    "attempts": ColumnType.COUNT,
+    "cost": ColumnType.AMOUNT,
+    "input_tokens": ColumnType.COUNT,
+    "output_tokens": ColumnType.COUNT,
+    "elapsed": ColumnType.NUMBER,
 }
 """What a frame gets for each row; a JSON column holds text."""
 
@@ -69,8 +69,8 @@ def frame_of(results: Iterable[Outcome | JsonObject], like: Frame, prefix: str =
         index, values = _flat(result)
         if not 0 <= index < len(taken):
             raise ConfigurationError(f"a result has index {index}, and the frame {len(taken)} rows")
-        for column, kind, value in zip(columns, COLUMNS.values(), values, strict=True):
-            column[index] = _cell(kind, value)
+        for column, column_type, value in zip(columns, COLUMNS.values(), values, strict=True):
+            column[index] = _cell(column_type, value)
     joined: Frame = _with_columns(taken, dict(zip(names, columns, strict=True))).to_native()
     return joined
 
@@ -143,28 +143,28 @@ def _of_outcome(outcome: Outcome) -> JsonObject:
     return row
 
 
-def _cell(kind: Kind, value: object) -> object:
+def _cell(column_type: ColumnType, value: object) -> object:
     if value is None:
         return None
-    if kind is Kind.AMOUNT:
+    if column_type is ColumnType.AMOUNT:
         return Decimal(str(value))
-    if kind is Kind.JSON:
+    if column_type is ColumnType.JSON:
         return to_json(value).decode()
-    return str(value) if kind is Kind.TEXT else value
+    return str(value) if column_type is ColumnType.TEXT else value
 
 
 def _with_columns(taken: Any, columns: Mapping[str, list[object]]) -> Any:
     nw = _narwhals()
     pandas = taken.implementation.is_pandas_like()
-    kinds = {
-        Kind.TEXT: nw.String(),
-        Kind.JSON: nw.String(),
-        Kind.NUMBER: nw.Float64(),
-        Kind.COUNT: nw.Float64() if pandas else nw.Int64(),
-        Kind.AMOUNT: nw.Object() if pandas else nw.Decimal(38, 18),
+    column_types = {
+        ColumnType.TEXT: nw.String(),
+        ColumnType.JSON: nw.String(),
+        ColumnType.NUMBER: nw.Float64(),
+        ColumnType.COUNT: nw.Float64() if pandas else nw.Int64(),
+        ColumnType.AMOUNT: nw.Object() if pandas else nw.Decimal(38, 18),
     }
     made = [
-        nw.new_series(name, values, kinds[kind], backend=taken.implementation)
-        for (name, values), kind in zip(columns.items(), COLUMNS.values(), strict=True)
+        nw.new_series(name, values, column_types[column_type], backend=taken.implementation)
+        for (name, values), column_type in zip(columns.items(), COLUMNS.values(), strict=True)
     ]
     return taken.with_columns(*made)

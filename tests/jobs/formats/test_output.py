@@ -18,8 +18,8 @@ import pytest
 
 import segmind_async as sa
 from segmind_async._jobs.formats import parquet
-from segmind_async._jobs.formats.kinds import Kind
-from segmind_async._jobs.formats.outputs import RESULT_COLUMNS, check_output, open_output
+from segmind_async._jobs.formats.columns import ColumnType
+from segmind_async._jobs.formats.output import RESULT_COLUMNS, check_output, open_output
 from segmind_async._jobs.results import FIELDS
 from segmind_async._jobs.rows import open_rows, template
 
@@ -101,7 +101,9 @@ def test_parquet_has_one_schema_whatever_comes(tmp_path: Path) -> None:
 
 def test_parquet_of_other_columns(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
-    with open_output(path, {"n": Kind.NUMBER, "yes": Kind.FLAG, "cost": Kind.AMOUNT}) as put:
+    with open_output(
+        path, {"n": ColumnType.NUMBER, "yes": ColumnType.FLAG, "cost": ColumnType.AMOUNT}
+    ) as put:
         put({"n": 1, "yes": True, "cost": Decimal("1E-30")})
         put({"cost": "12345678901234567890.1", "more": "is not asked for"})
     assert pq.read_table(path).to_pylist() == [

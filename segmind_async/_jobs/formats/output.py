@@ -14,29 +14,25 @@ from typing import IO, TypeAlias, cast
 from pydantic_core import to_json
 
 from ...errors import ConfigurationError
-from .kinds import (
-    Columns,
-    Format,
-    Kind,
-    format_of,
-)
+from .columns import Columns, ColumnType
+from .file_format import Format, format_of
 from .parquet import arrow, parquet_writer
 
 Put: TypeAlias = Callable[[Mapping[str, object]], None]
 """Writes one row: the columns it has; those it lacks are empty."""
 
 RESULT_COLUMNS: Columns = {
-    "id": Kind.TEXT,
-    "index": Kind.COUNT,
-    "status": Kind.TEXT,
-    "text": Kind.TEXT,
-    "label": Kind.TEXT,
-    "parsed": Kind.JSON,
-    "error": Kind.TEXT,
-    "attempts": Kind.COUNT,
-    "cost": Kind.AMOUNT,
-    "usage": {"input_tokens": Kind.COUNT, "output_tokens": Kind.COUNT},
-    "elapsed": Kind.NUMBER,
+    "id": ColumnType.TEXT,
+    "index": ColumnType.COUNT,
+    "status": ColumnType.TEXT,
+    "text": ColumnType.TEXT,
+    "label": ColumnType.TEXT,
+    "parsed": ColumnType.JSON,
+    "error": ColumnType.TEXT,
+    "attempts": ColumnType.COUNT,
+    "cost": ColumnType.AMOUNT,
+    "usage": {"input_tokens": ColumnType.COUNT, "output_tokens": ColumnType.COUNT},
+    "elapsed": ColumnType.NUMBER,
 }
 """What is known of every row of a job."""
 
@@ -116,14 +112,14 @@ def _csv_writer(file: IO[bytes], columns: Columns) -> Iterator[Put]:
     writer.writerow(columns)
 
     def put(row: Mapping[str, object]) -> None:
-        writer.writerow([_cell(kind, row.get(name)) for name, kind in columns.items()])
+        writer.writerow([_cell(column_type, row.get(name)) for name, column_type in columns.items()])
 
     yield put
     text.detach()
 
 
-def _cell(kind: Kind | Mapping[str, Kind], value: object) -> object:
-    nested = kind is Kind.JSON or not isinstance(kind, Kind)
+def _cell(column_type: ColumnType | Mapping[str, ColumnType], value: object) -> object:
+    nested = column_type is ColumnType.JSON or not isinstance(column_type, ColumnType)
     return to_json(value).decode() if nested and value is not None else value
 
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pytest
 
 import segmind_async as sa
-from segmind_async._jobs.formats.frames import COLUMNS, frame_of, rows_of
+from segmind_async._jobs.formats.dataframes import COLUMNS, frame_of, rows_of
 from segmind_async._jobs.rows import open_mappings, template
 from segmind_async.testing import ScriptedTransport
 from tests.support import KEY

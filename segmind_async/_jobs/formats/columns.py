@@ -1,0 +1,35 @@
+"""Columns of a table: names, and types of their values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import TypeAlias
+
+from ...errors import ConfigurationError
+
+
+class ColumnType(StrEnum):
+    """Type of the values of a column; every column may also hold None."""
+
+    TEXT = "text"
+    COUNT = "count"
+    """Whole numbers."""
+    NUMBER = "number"
+    AMOUNT = "amount"
+    """Credits, exact."""
+    FLAG = "flag"
+    JSON = "json"
+    """Any JSON value, of another shape in each row."""
+
+
+Columns: TypeAlias = Mapping[str, "ColumnType | Mapping[str, ColumnType]"]
+"""Columns by name, in order; a mapping stands for a column with named parts."""
+
+
+def checked_names(names: list[str], table: str) -> list[str]:
+    """Return *names*; raises ConfigurationError if two columns have one name."""
+    twice = next((name for name in names if name and names.count(name) > 1), None)
+    if twice is not None:
+        raise ConfigurationError(f"{table} has two columns named {twice!r}; rename one of them")
+    return names
