@@ -238,10 +238,8 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
         )
         async with aclosing(found):
             async for batch in found:
-                for known in batch:
-                    row = self._row_of(known)
-                    if row is not None:
-                        yield row
+                for row in filter(None, map(self._row_of, batch)):
+                    yield row
         self.sights.total = self._read
 
     def _row_of(self, known: Known) -> PendingRow | FinishedRow | None:
