@@ -238,7 +238,7 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
         )
         async with aclosing(found):
             async for batch in found:
-                for row in filter(None, map(self._row_of, batch)):
+                for row in (row for row in map(self._row_of, batch) if row is not None):
                     yield row
         self.sights.total = self._read
 
