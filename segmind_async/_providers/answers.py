@@ -13,18 +13,18 @@ from .._wire.json import UnreadableError, read_object, shortened
 from ..models import ChatCompletion, JsonDict, JsonObject, ToolCall
 from .base import Answer, Finish
 from .openai import call_id_of, write_answer, write_call
-from .registry import providers, recognised
+from .registry import PROVIDERS, recognised
 
 
 def decode(body: bytes) -> Answer:
-    """Read the body of a 200 answer; the provider is told by the body's structure.
+    """Read the body of a 200 answer; its structure decides which provider reads it.
 
     The charset a header names is ignored: JSON between machines is UTF-8 (RFC 8259, section 8.1).
     """
     raw = read_object(body)
-    provider = recognised(raw)
-    if provider is not None:
-        return provider.read_answer(raw)
+    for provider in PROVIDERS:
+        if provider.recognises(raw):
+            return provider.read_answer(raw)
     if "error" in raw:
         raise UnreadableError(f"status 200 with an error inside: {shortened(raw['error'])}")
     raise UnreadableError(f"a JSON object of no known form, with the fields {shortened(sorted(raw))}")
@@ -40,7 +40,7 @@ def finish_of(finish_reason: str | None, raw: JsonObject) -> Finish:
     if own is not None and own.refusal(raw):
         return Finish.REFUSED
     word = (finish_reason or "").lower()
-    candidates = providers() if own is None else (own, *providers())
+    candidates = PROVIDERS if own is None else [own, *PROVIDERS]
     return next((one.finish_words[word] for one in candidates if word in one.finish_words), Finish.WHOLE)
 
 

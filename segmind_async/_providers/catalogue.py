@@ -1,4 +1,4 @@
-"""What is published of each model: mean cost and latency, context window, tokenizer, list price.
+"""Published figures of each model: mean cost and latency, context window, tokenizer, list price.
 
 Sources: mean costs and latencies are Segmind's own figures over its traffic (model pages and llms.txt, August
 2026); context windows and list prices are OpenAI's (model pages, 2026-08); tokenizers are those of OpenAI's

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from ..models import Messages
 
 MAX_BYTES_PER_TOKEN = 128
-"""Length of the longest token of o200k, 128 blanks: no text has fewer tokens than a 128th of its bytes."""
+"""Length of the longest token of o200k, 128 blanks: a text has at least a 128th of its bytes in tokens."""
 
 BYTES_PER_TOKEN = 4
 """Of English prose, roughly."""

@@ -17,13 +17,15 @@ from .openai import OpenAI
 
 _DEFAULT = OpenAI()
 
-# One line each. Answers are offered to them in this order: the most frequent form first.
-_PROVIDERS: list[Provider] = [
+# One line each, the most frequent answer form first.
+PROVIDERS: list[Provider] = [
     _DEFAULT,
     Gemini(),
     Anthropic(),
     DeepSeek(),
 ]
+"""The registered providers, in the order in which they are asked for a slug and for an answer. Changed by
+`registered` alone."""
 
 _SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
 
@@ -31,20 +33,15 @@ _SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
 @lru_cache(maxsize=256)
 def provider_of(model: str) -> Provider:
     """Return the provider of a slug: OpenAI's form for all slugs that no other provider claims."""
-    return next((one for one in _PROVIDERS if model.startswith(one.slug_prefixes)), _DEFAULT)
+    return next((one for one in PROVIDERS if model.startswith(one.slug_prefixes)), _DEFAULT)
 
 
 def recognised(raw: JsonObject) -> Provider | None:
     """Return the provider whose form the body of an answer has; None if it is of no known form."""
-    for provider in _PROVIDERS:
+    for provider in PROVIDERS:
         if provider.recognises(raw):
             return provider
     return None
-
-
-def providers() -> tuple[Provider, ...]:
-    """Return the registered providers."""
-    return tuple(_PROVIDERS)
 
 
 @contextmanager
@@ -53,14 +50,14 @@ def registered(provider: Provider) -> Iterator[None]:
 
     Raises ValueError if one of its name is registered.
     """
-    if any(provider.name == one.name for one in _PROVIDERS):
+    if any(provider.name == one.name for one in PROVIDERS):
         raise ValueError(f"a provider named {provider.name!r} is registered")
-    _PROVIDERS.insert(0, provider)
+    PROVIDERS.insert(0, provider)
     provider_of.cache_clear()
     try:
         yield
     finally:
-        _PROVIDERS.remove(provider)
+        PROVIDERS.remove(provider)
         provider_of.cache_clear()
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from openai.types.chat import ChatCompletion as OpenAICompletion
 
 from segmind_async import ChatCompletion, ToolCall, Usage
 from segmind_async._providers.answers import as_openai, decode
@@ -166,3 +167,16 @@ def test_an_answer_without_a_body_can_be_written() -> None:
     choices: Any = got["choices"]
     assert choices[0]["message"]["content"] == "hi"
     assert choices[0]["finish_reason"] == "tool_calls"
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        CLAUDE,
+        {"candidates": [{"content": {"parts": [{"text": "x"}]}, "finishReason": "SAFETY"}]},
+        {"candidates": [{"content": {"parts": [{"functionCall": {"name": "f", "args": {}}}]}}]},
+        {"choices": [{"message": {"content": "x"}}]},
+    ],
+)
+def test_the_vendors_own_type_accepts_a_written_answer(raw: Any) -> None:
+    OpenAICompletion.model_validate(written(raw), strict=True)

@@ -12,7 +12,7 @@ import segmind_async as sa
 from segmind_async._providers.answers import as_openai, finish_of
 from segmind_async._providers.base import Finish
 from segmind_async._providers.deepseek import DeepSeek
-from segmind_async._providers.registry import provider_of, providers, recognised, registered
+from segmind_async._providers.registry import PROVIDERS, provider_of, recognised, registered
 from segmind_async.testing import FakeProvider, ScriptedTransport
 from tests.support import client
 
@@ -92,13 +92,13 @@ def test_an_answer_of_a_further_provider_is_written_in_openais_form(fake: FakePr
 
 
 def test_a_registration_ends_with_its_block() -> None:
-    before = providers()
+    before = [*PROVIDERS]
     assert provider_of(MODEL).name == "openai"
     with registered(FakeProvider()):
         assert provider_of(MODEL).name == "fake"
         assert recognised({"reply": {}}) is not None
         assert finish_of("too_long", {}) is Finish.TRUNCATED
-    assert providers() == before
+    assert before == PROVIDERS
     assert provider_of(MODEL).name == "openai"
     assert recognised({"reply": {}}) is None
     assert finish_of("too_long", {}) is Finish.WHOLE

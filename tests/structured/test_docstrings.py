@@ -1,4 +1,4 @@
-"""What docstrings of the three usual styles say of parameters."""
+"""Descriptions of parameters in docstrings of the three usual styles."""
 
 from __future__ import annotations
 

@@ -149,7 +149,7 @@ def test_every_value_comes_back_from_its_json(pair: tuple[Drawn, Any]) -> None:
     answer = text if "value" not in shape.schema["properties"] else f'{{"value": {text}}}'  # type: ignore[operator]  # a dict
     assert shape.read(answer) == value
     assert shape.read(f"Here you are:\n```json\n{answer}\n```") == value
-    # Without the object around it, a value is as good.
+    # A value that the model did not wrap is accepted too.
     assert shape.read(text) == value
 
 

@@ -1,4 +1,4 @@
-"""Status and text into a kind, and a kind into the error a user sees."""
+"""Status and text into a FailureKind, and a FailureKind into the caller's error."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_the_causes_of_a_406(text: str, kind: FailureKind) -> None:
         ("Insufficient credits", None, None),
     ],
 )
-def test_a_406_may_tell_amounts(text: str, balance: str | None, needed: str | None) -> None:
+def test_amounts_are_read_from_the_text_of_a_406(text: str, balance: str | None, needed: str | None) -> None:
     error = refused(406, text).error(sa.ErrorDetails(status=406), Decimal(1))
     assert isinstance(error, sa.InsufficientCreditsError)
     assert error.balance == (None if balance is None else Decimal(balance))
@@ -124,7 +124,7 @@ def test_error_texts_are_one_line(body: bytes, text: str) -> None:
     assert error_text(body) == text
 
 
-def test_an_answer_that_cannot_be_read_is_in_doubt() -> None:
+def test_an_unreadable_answer_is_in_doubt() -> None:
     failure = unreadable("empty", {"x-request-id": "r"}, b"x" * 100_000)
     assert (failure.billing, failure.resend, failure.request_id) == (Billing.IN_DOUBT, Resend.YES, "r")
     assert len(failure.body) == 64 * 1024
@@ -139,7 +139,7 @@ def test_the_cause_is_kept() -> None:
     assert isinstance(error, ConnectionError)
 
 
-def test_a_redactor_takes_the_key_out_of_everything() -> None:
+def test_the_redactor_removes_the_key_from_every_text() -> None:
     key = "odd-key-without-prefix"
     redactor = Redactor(key)
     failure = Failure(
@@ -156,7 +156,7 @@ def test_a_redactor_takes_the_key_out_of_everything() -> None:
     assert key not in repr(redactor)
 
 
-def test_a_redactor_is_not_pickled() -> None:
+def test_the_redactor_cannot_be_pickled() -> None:
     import pickle
 
     with pytest.raises(TypeError, match="not pickled"):

@@ -1,4 +1,4 @@
-"""Headers that are present or not, in forms nobody promised."""
+"""Response headers, which may be missing or in undocumented forms."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ def test_amounts(value: object, amount: str) -> None:
         "1 2", "--1", ".5", "5.5.5", "1e400",
     ],
 )  # fmt: skip
-def test_what_is_no_amount_is_unknown(value: object) -> None:
+def test_an_invalid_amount_is_unknown(value: object) -> None:
     assert credits_in(value) is None
 
 
 @given(st.text() | st.floats() | st.none() | st.binary())
-def test_nothing_raises_and_nothing_is_negative(value: object) -> None:
+def test_no_value_raises_or_gives_a_negative_number(value: object) -> None:
     amount = credits_in(value)
     assert amount is None or amount >= 0
     if isinstance(value, str):
@@ -95,7 +95,7 @@ def test_nothing_raises_and_nothing_is_negative(value: object) -> None:
         pytest.param({"retry-after": "3", "retry-after-ms": "5000"}, 5, id="the longest counts"),
     ],
 )
-def test_how_long_to_wait(headers: dict[str, str], wait: float | None) -> None:
+def test_seconds_to_wait(headers: dict[str, str], wait: float | None) -> None:
     assert seconds_to_wait(headers, NOW) == wait
 
 
