@@ -29,13 +29,13 @@ from segmind_async import (
     SegmindClient,
     Timeouts,
 )
-from segmind_async._transport.aiohttp import WireRequest, WireResponse
 from segmind_async.emulator import (
     CallFacts,
     Config,
     Refusal,
     World,
 )
+from segmind_async.transport import WireRequest, WireResponse
 
 from . import rivals, virtual
 from .tables import Table

@@ -20,8 +20,8 @@ from segmind_async import (
 )
 from segmind_async._jobs.journal.submissions import JournaledSubmissions
 from segmind_async._jobs.journal.writer import WriterThread
-from segmind_async._transport.aiohttp import WireRequest, WireResponse
 from segmind_async.testing import ScriptedTransport, answer
+from segmind_async.transport import WireRequest, WireResponse
 
 from .memory import script
 from .tables import Table, middle, spread

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 import anyio
 
-from segmind_async._transport.aiohttp import WireRequest, WireResponse
+from segmind_async.transport import WireRequest, WireResponse
 
 Rule: TypeAlias = Callable[[Any, int, float, float | None], Awaitable[None]]
 

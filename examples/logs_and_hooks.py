@@ -9,7 +9,7 @@ from decimal import Decimal
 
 import anyio
 
-from segmind_async import AttemptEnded, SegmindClient, trace
+from segmind_async import AttemptEnded, Hooks, SegmindClient, trace
 
 FIELDS = ("trace", "model", "attempt", "outcome", "seconds", "cost", "wait", "reason", "balance")
 SPENT: dict[str, Decimal] = {}
@@ -24,8 +24,12 @@ class JsonLines(logging.Formatter):
         return json.dumps({"event": record.getMessage(), **told}, default=str)
 
 
-def book(event: AttemptEnded) -> None:
-    SPENT[event.trace] = SPENT.get(event.trace, Decimal(0)) + (event.cost or 0)
+class SpentByTrace(Hooks):
+    """Adds up what each agent has spent."""
+
+    def attempt_ended(self, event: AttemptEnded) -> None:
+        """Add the cost of one attempt."""
+        SPENT[event.trace] = SPENT.get(event.trace, Decimal(0)) + (event.cost or 0)
 
 
 async def main() -> None:
@@ -33,7 +37,7 @@ async def main() -> None:
     handler.setFormatter(JsonLines())
     logging.getLogger("segmind_async").addHandler(handler)
     logging.getLogger("segmind_async").setLevel(logging.DEBUG)
-    async with SegmindClient(on_attempt=book) as client, anyio.create_task_group() as tasks:
+    async with SegmindClient(hooks=[SpentByTrace()]) as client, anyio.create_task_group() as tasks:
         for name in ("an optimist", "a pessimist"):
             with trace(name):  # a task inherits it when it is started
                 tasks.start_soon(client.chat, f"You are {name}. Shall we open a second shop?")

@@ -47,7 +47,7 @@ from .errors import (
     ToolsNotSupportedError,
     TransientError,
 )
-from .events import AttemptEnded, BalanceSeen, RetryPlanned
+from .hooks import AttemptEnded, BalanceSeen, CallEnded, CallStarted, Change, Hooks, RetryPlanned
 from .jobs import (
     JobOptions,
     JobProgress,
@@ -64,7 +64,6 @@ from .messages import (
 )
 from .models import (
     Balance,
-    Change,
     ChatCompletion,
     ChatRequest,
     FanOutReport,
@@ -92,6 +91,8 @@ __all__ = [
     "Balance",
     "BalanceSeen",
     "BudgetExceededError",
+    "CallEnded",
+    "CallStarted",
     "Change",
     "ChatCompletion",
     "ChatRequest",
@@ -101,6 +102,7 @@ __all__ = [
     "ErrorDetails",
     "FanOut",
     "FanOutReport",
+    "Hooks",
     "InsufficientCreditsError",
     "InvalidRequestError",
     "InvalidResponseError",

@@ -12,13 +12,7 @@ from typing import TYPE_CHECKING, Any, Unpack, overload
 import anyio
 
 from ._agents.agent import Agent, AgentOptions, Chat, ToolsVia
-from ._hooks.changes import OnChange
-from ._hooks.dispatch import (
-    Notify,
-    OnAttempt,
-    OnBalance,
-    OnRetry,
-)
+from ._hooks.dispatch import HookDispatcher
 from ._jobs.given import JobRows, JobSettings, as_rows
 from ._jobs.options import JobOptions, JobPlan
 from ._jobs.progress_reporter import Progress
@@ -51,7 +45,8 @@ from ._transport.access import (
     checked_url,
     headers,
 )
-from ._transport.aiohttp import AiohttpTransport, Transport
+from ._transport.aiohttp import AiohttpTransport
+from ._transport.base import Transport
 from ._transport.sessions import SessionPool
 from ._wire.redaction import Redactor
 from .config import (
@@ -61,6 +56,7 @@ from .config import (
     check_amount,
 )
 from .errors import APITimeoutError, ConfigurationError, ErrorDetails
+from .hooks import Hooks
 from .models import (
     DEFAULT_MODEL,
     Balance,
@@ -86,9 +82,8 @@ class SegmindClient(ScopedClient):
 
     `api_key` and `base_url` default to `SEGMIND_API_KEY` and `SEGMIND_BASE_URL`; the latter includes
     the `/v1`. `allow_http` permits a plain-text connection to another machine, key and all. `transport`
-    replaces the network, for tests (see `segmind_async.testing`). Hooks are called within the loop:
-    `on_change` with a `Change` whenever the limit, the pace or an estimate moves, and says why; the
-    others as `segmind_async.events` describes them. One that raises is logged, and nothing else.
+    replaces the network (see `segmind_async.transport` and `segmind_async.testing`). `hooks` receive
+    what happens to calls, attempts, the balance and the limits; see `segmind_async.Hooks`.
 
     Raises ConfigurationError for what cannot work. Construction does no IO and needs no event loop.
     """
@@ -104,10 +99,7 @@ class SegmindClient(ScopedClient):
         *,
         allow_http: bool = False,
         transport: Transport | None = None,
-        on_change: OnChange | None = None,
-        on_attempt: OnAttempt | None = None,
-        on_retry: OnRetry | None = None,
-        on_balance: OnBalance | None = None,
+        hooks: Iterable[Hooks] = (),
     ) -> None:
         key = checked_key(os.environ.get("SEGMIND_API_KEY") if api_key is None else api_key)
         url = checked_url(base_url or os.environ.get("SEGMIND_BASE_URL") or DEFAULT_BASE_URL, allow_http)
@@ -115,16 +107,17 @@ class SegmindClient(ScopedClient):
         if transport is None:
             sessions = SessionPool(headers(key))
             transport = AiohttpTransport(url, sessions, timeouts, limits.max_response_bytes)
+        dispatcher = HookDispatcher(hooks)
         service = Service(
             transport,
             Admission(
                 self._new_ledger(ceil_units(to_decimal(limits.floor))),
                 Throttle(limits.max_in_flight, limits.requests_per_minute),
-                on_change,
+                dispatcher.changed if dispatcher.wants_changes() else None,
             ),
             Estimates(None if limits.first_cost is None else to_decimal(limits.first_cost)),
             Redactor(key),
-            notify=Notify(on_attempt, on_retry, on_balance),
+            hooks=dispatcher,
         )
         scope = service.admission.root
         options = CallOptions(scope, timeouts, retry or RetryPolicy(), check_slug(model))

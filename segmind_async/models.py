@@ -269,19 +269,3 @@ class Statistics:
 
 WaitingFor: TypeAlias = Literal["slot", "pace", "gate", "credits", "budget"]
 """A slot, a start time by the rate, the end of a 429's wait, credits, or something of its own budget."""
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """Something that steers the sending has moved; given to `SegmindClient(on_change=…)`.
-
-    `what` is "limit" (attempts in flight), "pace" (starts a minute, None for no limit), "gate" (seconds
-    for which a 429 keeps everything back), "estimate" (credits of a typical call of `model`; told when
-    it moved by a fifth) or "outage" (whether the service as a whole is failing).
-    """
-
-    what: Literal["limit", "pace", "gate", "estimate", "outage"]
-    before: float | Decimal | None
-    after: float | Decimal | None
-    reason: str
-    model: str | None = None

@@ -13,15 +13,13 @@ from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import ExitStack
 from decimal import Decimal
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Self, TypedDict, TypeVar, Unpack, overload
 
 from ._bridge import Bridge
-from ._hooks.changes import OnChange
-from ._hooks.dispatch import OnAttempt, OnBalance, OnRetry
 from ._jobs import run as runner
 from ._jobs.given import JobRows, JobSettings
 from ._jobs.report.samples import Samples
@@ -30,9 +28,10 @@ from ._sending import fan_out as _fanout
 from ._sending.options import FanOutSettings, ManySettings
 from ._sending.queue import Priority
 from ._sending.source import Rows
-from ._transport.aiohttp import Transport
+from ._transport.base import Transport
 from .client import SegmindClient as AsyncClient
 from .config import Limits, RetryPolicy, Timeouts
+from .hooks import Hooks
 from .models import (
     DEFAULT_MODEL,
     Balance,
@@ -66,10 +65,7 @@ class Settings(TypedDict, total=False):
     retry: RetryPolicy | None
     allow_http: bool
     transport: Transport | None
-    on_change: OnChange | None
-    on_attempt: OnAttempt | None
-    on_retry: OnRetry | None
-    on_balance: OnBalance | None
+    hooks: Iterable[Hooks]
 
 
 class BudgetSettings(TypedDict, total=False):

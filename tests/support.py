@@ -15,10 +15,10 @@ from segmind_async import (
     SegmindClient,
     Timeouts,
 )
-from segmind_async._transport.aiohttp import WireRequest, WireResponse
 from segmind_async._wire.failures import Billing, Failure, FailureKind
 from segmind_async.emulator import Emulator
 from segmind_async.testing import Reply, ScriptedTransport
+from segmind_async.transport import WireRequest, WireResponse
 
 KEY = "SG_0123456789abcdef"
 

@@ -24,7 +24,6 @@ from aiohttp.test_utils import TestClient, TestServer
 
 import segmind_async as sa
 from segmind_async import errors
-from segmind_async._hooks.dispatch import OnAttempt
 from segmind_async.emulator import (
     Calls,
     Emulator,
@@ -32,6 +31,7 @@ from segmind_async.emulator import (
     Question,
     faults,
 )
+from segmind_async.testing import RecordingHooks
 from tests.pictures import drawn
 from tests.support import serving
 
@@ -304,7 +304,7 @@ def test_summarise_code(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_summarise_code_one_fails_and_the_rest_is_merged(capsys: pytest.CaptureFixture[str]) -> None:
     module = example("summarise_code")
-    traces: Counter[str] = Counter()
+    hooks = RecordingHooks()
 
     def rehearse(question: Question) -> str | Calls:
         if "models.py" in question.prompt and question.tools:
@@ -313,11 +313,11 @@ def test_summarise_code_one_fails_and_the_rest_is_merged(capsys: pytest.CaptureF
 
     async def run() -> str:
         async with Emulator(FunctionBrain(rehearse)) as emulator:
-            hear: OnAttempt = lambda event: traces.update([event.trace])  # noqa: E731  # one line of it
-            async with sa.SegmindClient(emulator.key, emulator.url, on_attempt=hear) as client:
+            async with sa.SegmindClient(emulator.key, emulator.url, hooks=[hooks]) as client:
                 return cast("str", await module.summarise(client, module.CODE, 2.0, 600))
 
     text = anyio.run(run)
+    traces = Counter(event.trace for event in hooks.of(sa.AttemptEnded))
     shown = capsys.readouterr().out
     assert "models.py failed: the agent ended after 6 turns" in shown
     assert "models.py: None" in shown

@@ -18,7 +18,7 @@ import pytest
 import segmind_async as sa
 from segmind_async import sync
 from segmind_async.emulator import Calls, Emulator, ScriptBrain
-from segmind_async.testing import ScriptedTransport, answer
+from segmind_async.testing import RecordingHooks, ScriptedTransport, answer
 from tests.support import KEY, serving
 
 
@@ -170,11 +170,11 @@ def test_many_threads_share_its_slots() -> None:
 
 
 def test_the_trace_goes_along() -> None:
-    heard: list[Any] = []
-    with sync.SegmindClient(KEY, transport=ScriptedTransport(), on_attempt=heard.append) as client:
+    hooks = RecordingHooks()
+    with sync.SegmindClient(KEY, transport=ScriptedTransport(), hooks=[hooks]) as client:
         with sa.trace("script"):
             client.chat("hello")
-    assert heard[0].trace == "script"
+    assert {event.trace for event in hooks.of(sa.AttemptEnded)} == {"script"}
 
 
 def test_what_has_no_form_here_runs_by_the_client_beneath() -> None:

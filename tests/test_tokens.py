@@ -14,9 +14,9 @@ from PIL import Image
 import segmind_async as sa
 from segmind_async import tokens
 from segmind_async._providers.requests import encode
-from segmind_async._transport.aiohttp import WireRequest
 from segmind_async.emulator import Emulator, faults
 from segmind_async.testing import Reply, ScriptedTransport, answer
+from segmind_async.transport import WireRequest
 from tests.support import KEY, client, status
 
 

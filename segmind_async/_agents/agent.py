@@ -19,7 +19,7 @@ import anyio
 import anyio.lowlevel
 import anyio.to_thread
 
-from .._hooks.dispatch import LOG
+from .._hooks.log import LOG
 from .._hooks.trace import current_trace
 from .._money.base import Budget
 from .._money.units import credits_of

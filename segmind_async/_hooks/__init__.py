@@ -1,1 +1,1 @@
-"""Telling user code and the log what happens."""
+"""Reporting to hooks and to the log what a client does."""

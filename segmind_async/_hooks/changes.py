@@ -1,29 +1,26 @@
-"""Tells a user's hook when a limit, the pace, the gate, an estimate or the service's state has moved."""
+"""Detects when a limit, the pace, the gate, an estimate or the service's state has changed."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Literal, TypeAlias
+from typing import Literal
 
 from .._money.cost_model import CostModel
 from .._money.units import credits_of
 from .._rate.circuit_breaker import CircuitBreaker
 from .._rate.throttle import Throttle
-from ..models import Change
-from .dispatch import call_hook
+from ..hooks import Change
 
-_A_FIFTH = 0.2
-"""Share by which an estimate must move to be told."""
-
-OnChange: TypeAlias = Callable[[Change], None]
+_MIN_ESTIMATE_CHANGE = 0.2
+"""Share by which an estimate must move to be reported."""
 
 
-class Watch:
-    """Compares what is with what was told last."""
+class ChangeDetector:
+    """Compares the limits in force with those reported last."""
 
-    def __init__(self, hook: OnChange, throttle: Throttle, breaker: CircuitBreaker) -> None:
-        self._hook = hook
+    def __init__(self, report: Callable[[Change], None], throttle: Throttle, breaker: CircuitBreaker) -> None:
+        self._report = report
         self._throttle = throttle
         self._breaker = breaker
         self._limit = throttle.limit
@@ -33,38 +30,38 @@ class Watch:
         self._estimates: dict[str, int] = {}
 
     def __repr__(self) -> str:
-        return f"Watch({self._hook!r})"
+        return f"ChangeDetector(limit={self._limit}, rate={self._rate}, failing={self._failing})"
 
-    def look(self, model: CostModel, now: float) -> None:
-        """Tell what has moved since the last look; *model* is that of the attempt that just ended."""
+    def check(self, model: CostModel, now: float) -> None:
+        """Report the changes since the last check; *model* is that of the attempt that just ended."""
         throttle = self._throttle
         if throttle.limit != self._limit:
             before, self._limit = self._limit, throttle.limit
-            self._tell("limit", before, throttle.limit, throttle.concurrency_limit.reason)
+            self._changed("limit", before, throttle.limit, throttle.concurrency_limit.reason)
         if throttle.pacer.rate != self._rate:
             rate, self._rate = self._rate, throttle.pacer.rate
-            self._tell("pace", rate, throttle.pacer.rate, throttle.pacer.reason)
+            self._changed("pace", rate, throttle.pacer.rate, throttle.pacer.reason)
         if throttle.gate.closed_until > self._closed_until and throttle.gate.closed_until > now:
             self._closed_until = throttle.gate.closed_until
-            self._tell("gate", 0.0, self._closed_until - now, "429")
-        self._look_at_estimate(model)
-        self._look_at_outage()
+            self._changed("gate", 0.0, self._closed_until - now, "429")
+        self._check_estimate(model)
+        self._check_outage()
 
-    def _look_at_estimate(self, model: CostModel) -> None:
+    def _check_estimate(self, model: CostModel) -> None:
         now = model.typical()
         before = self._estimates.setdefault(model.name, model.first_guess)
-        if abs(now - before) > _A_FIFTH * before:
+        if abs(now - before) > _MIN_ESTIMATE_CHANGE * before:
             self._estimates[model.name] = now
-            self._tell("estimate", credits_of(before), credits_of(now), model.reason, model.name)
+            self._changed("estimate", credits_of(before), credits_of(now), model.reason, model.name)
 
-    def _look_at_outage(self) -> None:
+    def _check_outage(self) -> None:
         failing = self._breaker.opened_at is not None
         if failing != self._failing:
             self._failing = failing
             reason = "the service fails for all" if failing else "a call succeeded"
-            self._tell("outage", float(not failing), float(failing), reason)
+            self._changed("outage", float(not failing), float(failing), reason)
 
-    def _tell(
+    def _changed(
         self,
         what: Literal["limit", "pace", "gate", "estimate", "outage"],
         before: float | Decimal | None,
@@ -72,4 +69,4 @@ class Watch:
         reason: str,
         model: str | None = None,
     ) -> None:
-        call_hook("on_change", self._hook, Change(what, before, after, reason, model))
+        self._report(Change(what, before, after, reason, model))

@@ -1,75 +1,116 @@
-"""Tells hooks and the log what happens to attempts, retries and the balance, and costs nothing unheard.
+"""Calls the hooks of a client, and the log.
 
-A log record's message is a constant name; what it is about stands in its fields. Neither prompts nor
-answers are in any, and no key.
+Which methods are overridden is found once. An event that neither a hook nor the log receives need not be
+made: the `wants_…` methods tell.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass, fields
-from decimal import Decimal
-from typing import TypeAlias, TypeVar
+from collections.abc import Callable, Iterable
+from itertools import count
+from typing import Any, TypeVar
 
-from ..events import AttemptEnded, BalanceSeen, RetryPlanned
-from .trace import current_trace
+from ..errors import ConfigurationError
+from ..hooks import (
+    AttemptEnded,
+    BalanceSeen,
+    CallEnded,
+    CallStarted,
+    Change,
+    Hooks,
+    RetryPlanned,
+)
+from .log import LOG, LogHooks
 
 T = TypeVar("T")
 
-LOG = logging.getLogger("segmind_async")
 
-OnAttempt: TypeAlias = Callable[[AttemptEnded], None]
-OnRetry: TypeAlias = Callable[[RetryPlanned], None]
-OnBalance: TypeAlias = Callable[[BalanceSeen], None]
+class HookDispatcher:
+    """The hooks of one client and all derived from it, the log among them."""
+
+    def __init__(self, hooks: Iterable[Hooks] = ()) -> None:
+        """Find the overridden methods; raises ConfigurationError for what is no instance of `Hooks`."""
+        chosen = tuple(hooks)
+        for hook in chosen:
+            if not isinstance(hook, Hooks):
+                raise ConfigurationError(f"hooks={hook!r} must hold instances of segmind_async.Hooks")
+        self._log = LogHooks()
+        self._call_started = _overridden(chosen, "call_started")
+        self._call_ended = _overridden(chosen, "call_ended")
+        self._attempt_ended = _overridden(chosen, "attempt_ended")
+        self._retry_planned = _overridden(chosen, "retry_planned")
+        self._balance_seen = _overridden(chosen, "balance_seen")
+        self._changed = _overridden(chosen, "changed")
+        self._call_ids = count(1)
+        self._hears_calls = bool(self._call_started or self._call_ended)
+        self._hears_attempts = bool(self._attempt_ended or self._balance_seen)
+
+    def __repr__(self) -> str:
+        return f"HookDispatcher(calls={self._hears_calls}, attempts={self._hears_attempts})"
+
+    def new_call_id(self) -> int:
+        """Return the number of the next call that is reported, from 1."""
+        return next(self._call_ids)
+
+    def wants_calls(self) -> bool:
+        """Return whether the start or the end of a call is received."""
+        return self._hears_calls or LOG.isEnabledFor(logging.DEBUG)
+
+    def wants_attempts(self) -> bool:
+        """Return whether the end of an attempt, or a balance that comes with it, is received."""
+        return self._hears_attempts or LOG.isEnabledFor(logging.DEBUG)
+
+    def wants_retries(self) -> bool:
+        """Return whether a planned retry is received."""
+        return bool(self._retry_planned) or LOG.isEnabledFor(logging.INFO)
+
+    def wants_balances(self) -> bool:
+        """Return whether a balance is received."""
+        return bool(self._balance_seen) or LOG.isEnabledFor(logging.DEBUG)
+
+    def wants_changes(self) -> bool:
+        """Return whether a change is received; the same for the life of a client."""
+        return bool(self._changed)
+
+    def call_started(self, event: CallStarted) -> None:
+        """Report that a call has started."""
+        _call(self._call_started, event)
+
+    def call_ended(self, event: CallEnded) -> None:
+        """Report that a call has ended."""
+        self._log.call_ended(event)
+        _call(self._call_ended, event)
+
+    def attempt_ended(self, event: AttemptEnded) -> None:
+        """Report that an attempt has ended."""
+        self._log.attempt_ended(event)
+        _call(self._attempt_ended, event)
+
+    def retry_planned(self, event: RetryPlanned) -> None:
+        """Report that a call will be sent again."""
+        self._log.retry_planned(event)
+        _call(self._retry_planned, event)
+
+    def balance_seen(self, event: BalanceSeen) -> None:
+        """Report a balance."""
+        self._log.balance_seen(event)
+        _call(self._balance_seen, event)
+
+    def changed(self, event: Change) -> None:
+        """Report a change."""
+        _call(self._changed, event)
 
 
-def call_hook(name: str, hook: Callable[[T], None], event: T) -> None:
-    """Call a user's hook; what it raises is logged, and never costs the call that was just paid for."""
-    try:
-        hook(event)
-    except Exception:  # whatever a user wrote
-        LOG.exception("hook failed", extra={"hook": name})
+def _overridden(hooks: Iterable[Hooks], name: str) -> tuple[Callable[[Any], None], ...]:
+    base = getattr(Hooks, name)
+    return tuple(getattr(hook, name) for hook in hooks if getattr(type(hook), name) is not base)
 
 
-@dataclass(frozen=True, slots=True)
-class Notify:
-    """Who wants to hear of what; None: nobody."""
-
-    on_attempt: OnAttempt | None = None
-    on_retry: OnRetry | None = None
-    on_balance: OnBalance | None = None
-
-    def hears_attempts(self) -> bool:
-        """Tell whether anybody would hear of an attempt or of a balance."""
-        return self.on_attempt is not None or self.on_balance is not None or LOG.isEnabledFor(logging.DEBUG)
-
-    def attempt(self, event: AttemptEnded) -> None:
-        """Tell that an attempt has ended."""
-        _log(logging.DEBUG, "attempt", event)
-        if self.on_attempt is not None:
-            call_hook("on_attempt", self.on_attempt, event)
-
-    def balance(self, balance: Decimal, *, asked: bool) -> None:
-        """Tell a balance that was read."""
-        if self.on_balance is None and not LOG.isEnabledFor(logging.DEBUG):
-            return
-        event = BalanceSeen(balance, asked, current_trace())
-        _log(logging.DEBUG, "balance", event)
-        if self.on_balance is not None:
-            call_hook("on_balance", self.on_balance, event)
-
-    def hears_retries(self) -> bool:
-        """Tell whether anybody would hear of a retry."""
-        return self.on_retry is not None or LOG.isEnabledFor(logging.INFO)
-
-    def retry(self, event: RetryPlanned) -> None:
-        """Tell that a call is going to be sent again."""
-        _log(logging.INFO, "retry", event)
-        if self.on_retry is not None:
-            call_hook("on_retry", self.on_retry, event)
-
-
-def _log(level: int, name: str, event: AttemptEnded | RetryPlanned | BalanceSeen) -> None:
-    if LOG.isEnabledFor(level):
-        LOG.log(level, name, extra={field.name: getattr(event, field.name) for field in fields(event)})
+def _call(methods: Iterable[Callable[[T], None]], event: T) -> None:
+    """Call methods of hooks; an exception is logged, and costs neither the call nor the other hooks."""
+    for method in methods:
+        try:
+            method(event)
+        except Exception:  # noqa: BLE001  # whatever a user wrote
+            LOG.exception("hook failed", extra={"hook": getattr(method, "__qualname__", repr(method))})

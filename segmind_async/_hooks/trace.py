@@ -1,4 +1,4 @@
-"""Who asks: a path of names that follows a call through tasks and threads, for logs and hooks."""
+"""The trace: a path of names that follows a call through tasks and threads, for logs and hooks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _PATH: ContextVar[str] = ContextVar("segmind_async_trace", default="")
 
 @contextmanager
 def trace(name: str) -> Iterator[str]:
-    """Name who makes the calls inside, for logs and hooks; gives the whole path.
+    """Add *name* to the trace of all calls made inside; yields the whole path.
 
     Nested names make a path: `with trace("planner")` around `with trace("module-x")` is
     `planner/module-x`. Tasks and worker threads that are started inside inherit it.
@@ -25,5 +25,5 @@ def trace(name: str) -> Iterator[str]:
 
 
 def current_trace() -> str:
-    """Return the path of names around the caller, as `planner/module-x`; empty outside of any."""
+    """Return the path of names around the caller, such as `planner/module-x`; empty outside of any."""
     return _PATH.get()

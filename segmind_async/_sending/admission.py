@@ -13,13 +13,14 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum, auto
 from typing import TypeAlias
 from uuid import uuid4
 
-from .._hooks.changes import OnChange, Watch
+from .._hooks.changes import ChangeDetector
 from .._money.base import (
     Budget,
     Hold,
@@ -39,6 +40,7 @@ from .._wire.failures import (
     FailureKind,
     Resend,
 )
+from ..hooks import Change
 from ..models import Statistics, WaitingFor
 from .attempt import Event, State, step
 from .queue import Priority, Queue, Scope
@@ -175,7 +177,12 @@ class _Block:
 class Admission:
     """Admits every attempt of a client and of all clients derived from it."""
 
-    def __init__(self, ledger: LedgerProtocol, throttle: Throttle, on_change: OnChange | None = None) -> None:
+    def __init__(
+        self,
+        ledger: LedgerProtocol,
+        throttle: Throttle,
+        report_change: Callable[[Change], None] | None = None,
+    ) -> None:
         self._ledger = ledger
         self.throttle = throttle
         self.breaker = CircuitBreaker()
@@ -183,7 +190,9 @@ class Admission:
         """Identifies this admission over processes: a restart compares it."""
         self._budgets = 0
         """Budgets created so far, for their ids."""
-        self._watch = None if on_change is None else Watch(on_change, throttle, self.breaker)
+        self._changes = (
+            None if report_change is None else ChangeDetector(report_change, throttle, self.breaker)
+        )
         self._waiting_for: WaitingFor | None = None
         """What the first scope that got no lease last time is waiting for."""
         self.queue: Queue[_Waiter] = Queue()
@@ -309,8 +318,8 @@ class Admission:
             level.in_flight -= 1
             if level.blocked:
                 self.queue.retry_one(level)
-        if self._watch is not None:
-            self._watch.look(lease.hold.model.whole, now)
+        if self._changes is not None:
+            self._changes.check(lease.hold.model.whole, now)
         if self.queue.waiting or self._reads:
             self._serve_queue()
         else:

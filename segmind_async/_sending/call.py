@@ -7,7 +7,7 @@ ended before.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
@@ -25,7 +25,7 @@ from .._providers.answers import decode, ignored_tools
 from .._providers.base import Answer
 from .._providers.registry import check_slug
 from .._providers.requests import encode, must_call
-from .._transport.aiohttp import WireRequest, WireResponse
+from .._transport.base import WireRequest, WireResponse
 from .._wire import response_headers
 from .._wire.failures import (
     Billing,
@@ -46,7 +46,7 @@ from ..errors import (
     SegmindError,
     ToolsNotSupportedError,
 )
-from ..events import AttemptEnded, RetryPlanned
+from ..hooks import AttemptEnded, BalanceSeen, CallEnded, CallStarted, RetryPlanned
 from ..models import ChatCompletion, ChatRequest
 from ..tokens import check_context_window
 from .admission import (
@@ -103,6 +103,7 @@ class Call:
     """One chat completion, from its request to its answer or error."""
 
     __slots__ = (
+        "_call_id",
         "_model",
         "_must_call",
         "_options",
@@ -142,6 +143,7 @@ class Call:
         self._progress = Progress(math.inf if total is None else total)
         self._probes = 0
         self._started_at: float | None = None
+        self._call_id = 0
         self.tally = Tally() if tally is None else tally
         # A row that is tried anew keeps count of what it may have cost already.
         self._progress.in_doubt = self.tally.in_doubt
@@ -151,8 +153,51 @@ class Call:
         """Seconds of `timeouts.total` that its attempts and the waits between them have taken."""
         return self._progress.used
 
-    async def run(self) -> ChatCompletion:
+    def run(self) -> Coroutine[None, None, ChatCompletion]:
         """Send until there is an answer, or no attempt is left; raises a SegmindError."""
+        return self._run_reported() if self._service.hooks.wants_calls() else self._run()
+
+    async def _run_reported(self) -> ChatCompletion:
+        """Run, and report the start and the end to the hooks."""
+        # The totals may go on from earlier calls for the same row.
+        began_at, earlier = self._service.admission.now(), replace(self.tally)
+        self._service.hooks.call_started(CallStarted(self._model, current_trace(), self._id()))
+        try:
+            completion = await self._run()
+        except BaseException as error:
+            self._report_call(error, earlier, began_at)
+            raise
+        self._report_call(completion, earlier, began_at)
+        return completion
+
+    def _report_call(self, ended: ChatCompletion | BaseException, earlier: Tally, began_at: float) -> None:
+        """Report how the call ended; *earlier* are the totals at its start."""
+        completion = ended if isinstance(ended, ChatCompletion) else None
+        details = ended.details if isinstance(ended, SegmindError) else None
+        source, totals = completion or details, self.tally
+        named = None if source is None else source.request_id
+        self._service.hooks.call_ended(
+            CallEnded(
+                model=self._model,
+                error_type=None if completion else type(ended).__name__,
+                status=200 if completion else details.status if details else None,
+                usage=completion.usage if completion else None,
+                cost=None if totals.cost is None else totals.cost - (earlier.cost or 0),
+                seconds=self._service.admission.now() - began_at,
+                attempts=totals.attempts - earlier.attempts,
+                request_id=None if named is None else self._service.redactor.text(named),
+                trace=current_trace(),
+                call_id=self._id(),
+            )
+        )
+
+    def _id(self) -> int:
+        """Return the number of this call in the events of hooks, taken when it is first needed."""
+        if not self._call_id:
+            self._call_id = self._service.hooks.new_call_id()
+        return self._call_id
+
+    async def _run(self) -> ChatCompletion:
         if self._unread is not None:
             await self._read_images(*self._unread)
         service, tally, progress = self._service, self.tally, self._progress
@@ -171,13 +216,13 @@ class Call:
                 lease.cancelled()
                 tally.in_doubt += 1
                 self._elapsed()
-                if service.notify.hears_attempts():
-                    self._tell(None, lease.took)
+                if service.hooks.wants_attempts():
+                    self._report_attempt(None, lease.took)
                 raise
             answer = self._take(lease, got)
             progress.used += lease.took
-            if service.notify.hears_attempts():
-                self._tell(answer, lease.took)
+            if service.hooks.wants_attempts():
+                self._report_attempt(answer, lease.took)
             if isinstance(answer, ChatCompletion):
                 service.retry_budget.succeeded()
                 if self._must_call and ignored_tools(answer):
@@ -325,46 +370,46 @@ class Call:
             admission = self._service.admission
             wait = max(decision.wait, admission.throttle.gate.closed_until - admission.now(), 0.0)
             self._progress.used += wait
-            self._tell_retry(failure, wait)
+            self._report_retry(failure, wait)
             return
         wait = decision.wait + (backoff.full_jitter(decision.spread) if decision.spread else 0.0)
         self._progress.used += wait
-        self._tell_retry(failure, wait)
+        self._report_retry(failure, wait)
         if wait:
             await anyio.sleep(wait)
 
-    def _tell(self, got: ChatCompletion | Failure | None, seconds: float) -> None:
-        """Tell who listens how an attempt ended; None: it was cancelled. Only reached if somebody does."""
+    def _report_attempt(self, got: ChatCompletion | Failure | None, seconds: float) -> None:
+        """Report how an attempt ended; None: it was cancelled. Called only if hooks or the log want it."""
         headers = {} if got is None else got.headers
-        cost, balance = (
-            response_headers.credits_in(headers.get(response_headers.COST)),
-            response_headers.credits_in(headers.get(response_headers.BALANCE)),
-        )
+        balance = response_headers.credits_in(headers.get(response_headers.BALANCE))
         failed = got if isinstance(got, Failure) else None
         named = headers.get(response_headers.REQUEST_ID)
-        self._service.notify.attempt(
+        hooks = self._service.hooks
+        hooks.attempt_ended(
             AttemptEnded(
                 model=self._model,
                 attempt=self.tally.attempts,
                 outcome="cancelled" if got is None else failed.kind.name.lower() if failed else "answered",
                 status=failed.status if failed else None if got is None else 200,
                 seconds=seconds,
-                cost=cost,
+                cost=response_headers.credits_in(headers.get(response_headers.COST)),
                 in_doubt=got is None or (failed is not None and failed.billing is Billing.IN_DOUBT),
                 request_id=None if named is None else self._service.redactor.text(named),
                 trace=current_trace(),
+                call_id=self._id(),
             )
         )
         if balance is not None:
-            self._service.notify.balance(balance, asked=False)
+            hooks.balance_seen(BalanceSeen(balance, asked=False, trace=current_trace()))
 
-    def _tell_retry(self, failure: Failure, wait: float) -> None:
-        if self._service.notify.hears_retries():
-            # Not what the service said: that may be a part of a prompt, or of an answer.
+    def _report_retry(self, failure: Failure, wait: float) -> None:
+        if self._service.hooks.wants_retries():
+            # Not the service's message: it may hold a part of a prompt, or of an answer.
             kind = failure.kind.name.lower().replace("_", " ")
             reason = kind if failure.status is None else f"{kind}, HTTP {failure.status}"
-            event = RetryPlanned(self._model, self.tally.attempts, wait, reason, current_trace())
-            self._service.notify.retry(event)
+            self._service.hooks.retry_planned(
+                RetryPlanned(self._model, self.tally.attempts, wait, reason, current_trace(), self._id())
+            )
 
     def _elapsed(self, now: float | None = None) -> float:
         if self._started_at is not None:

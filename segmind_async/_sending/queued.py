@@ -19,7 +19,7 @@ from typing import Protocol
 import anyio
 from pydantic_core import to_json
 
-from .._transport.aiohttp import WireRequest, WireResponse
+from .._transport.base import WireRequest, WireResponse
 from .._wire import response_headers
 from .._wire.failures import (
     Billing,

@@ -10,10 +10,11 @@ from typing import TypeVar
 
 import anyio
 
-from .._hooks.dispatch import Notify
+from .._hooks.dispatch import HookDispatcher
+from .._hooks.trace import current_trace
 from .._money.estimates import Estimates
 from .._money.units import floor_units
-from .._transport.aiohttp import Transport, WireRequest, WireResponse
+from .._transport.base import Transport, WireRequest, WireResponse
 from .._wire import response_headers
 from .._wire.failures import (
     Failure,
@@ -25,6 +26,7 @@ from .._wire.json import UnreadableError, read_object
 from .._wire.redaction import Redactor
 from ..config import RetryPolicy
 from ..errors import ErrorDetails
+from ..hooks import BalanceSeen
 from ..models import Balance
 from .admission import Admission
 from .retry import (
@@ -56,7 +58,7 @@ class Service:
     retry_budget: RetryBudget = field(default_factory=RetryBudget)
     reading: anyio.Lock = field(default_factory=anyio.Lock)
     """Held while the balance is read, so that many who want to know it cause one request."""
-    notify: Notify = field(default_factory=Notify)
+    hooks: HookDispatcher = field(default_factory=HookDispatcher)
     calls_tools: set[str] = field(default_factory=set)
     """Models that have been seen to call a tool: tools reach them."""
     wall_clock: Callable[[], float] = time.time  # noqa: TID251  # what the server says, it says in wall time
@@ -97,7 +99,8 @@ async def _ask(service: Service, progress: Progress) -> Balance | Failure:
     answer, sent_at = await get(service, _BALANCE, progress, lambda response: _read(service, response))
     if isinstance(answer, Balance):
         service.admission.observe(floor_units(answer.total), sent_at)
-        service.notify.balance(answer.total, asked=True)
+        if service.hooks.wants_balances():
+            service.hooks.balance_seen(BalanceSeen(answer.total, asked=True, trace=current_trace()))
     return answer
 
 

@@ -1,8 +1,4 @@
-"""One wire request out, one wire response or failure back. The only place that knows aiohttp's errors.
-
-A transport never raises for what a network or a server can do: it returns a `Failure` that says
-whether the request may have run, and so may have been billed.
-"""
+"""The transport over aiohttp, and the only module that knows aiohttp's errors."""
 
 from __future__ import annotations
 
@@ -10,7 +6,7 @@ import asyncio
 import io
 import math
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING
 
 import aiohttp
 
@@ -21,6 +17,7 @@ from .._wire.failures import (
     unreadable,
 )
 from ..config import Timeouts
+from .base import WireRequest, WireResponse
 from .deadlines import Deadline, Deadlines
 from .sessions import SessionPool
 
@@ -29,40 +26,6 @@ if TYPE_CHECKING:
 
 # aiohttp hands smaller bodies to the socket in one piece, and warns about larger ones.
 _IN_ONE_PIECE = 512 * 1024
-
-
-class WireRequest(NamedTuple):
-    """One HTTP request: a POST if it has a body, else a GET."""
-
-    path: str
-    """Below the base URL, as `/gpt-5.4-mini`."""
-    body: bytes | None = None
-    queued: bool = False
-    """Whether the path is of queued inference, `/v2`, beside the base URL's `/v1`."""
-
-
-class WireResponse(NamedTuple):
-    """One HTTP answer, read to its end."""
-
-    status: int
-    headers: Mapping[str, str]
-    """Names in lower case."""
-    body: bytes
-
-
-class Transport(Protocol):
-    """What sends wire requests."""
-
-    async def send(self, request: WireRequest, time_left: float) -> WireResponse | Failure:
-        """Send once and wait for the answer, *time_left* seconds at most (inf: no bound).
-
-        If cancelled, the request may have gone out all the same.
-        """
-        ...
-
-    async def aclose(self) -> None:
-        """Let go of every connection."""
-        ...
 
 
 class Headers(Mapping[str, str]):

@@ -6,6 +6,7 @@ For the whole service on loopback, with money, limits and faults, see `segmind_a
 from __future__ import annotations
 
 from ._provider import FakeProvider
+from ._recording import RecordingHooks
 from ._scripted import Reply, ScriptedTransport, answer
 
-__all__ = ["FakeProvider", "Reply", "ScriptedTransport", "answer"]
+__all__ = ["FakeProvider", "RecordingHooks", "Reply", "ScriptedTransport", "answer"]

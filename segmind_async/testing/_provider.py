@@ -18,7 +18,7 @@ from .._providers.openai_messages import (
     split_system,
     texts_of,
 )
-from .._transport.aiohttp import WireResponse
+from .._transport.base import WireResponse
 from ..models import JsonDict, JsonObject, Message, ToolCall, Usage
 
 

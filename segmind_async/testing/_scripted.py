@@ -9,7 +9,7 @@ from typing import TypeAlias
 import anyio
 from pydantic_core import from_json, to_json
 
-from .._transport.aiohttp import WireRequest, WireResponse
+from .._transport.base import WireRequest, WireResponse
 from .._wire.failures import Failure
 
 Reply: TypeAlias = WireResponse | Failure

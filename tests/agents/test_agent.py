@@ -17,7 +17,6 @@ import pytest
 from pydantic import AfterValidator
 
 import segmind_async as sa
-from segmind_async._transport.aiohttp import WireResponse
 from segmind_async.emulator import (
     Calls,
     Emulator,
@@ -27,6 +26,7 @@ from segmind_async.emulator import (
     faults,
 )
 from segmind_async.testing import ScriptedTransport, answer
+from segmind_async.transport import WireResponse
 
 MODELS = ["gpt-5.4-mini", "claude-4-sonnet", "gemini-2.5-flash", "gemini-3-flash"]
 

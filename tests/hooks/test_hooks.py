@@ -12,16 +12,29 @@ import anyio.to_thread
 import pytest
 
 import segmind_async as sa
-from segmind_async._transport.aiohttp import WireResponse
-from segmind_async.testing import Reply, ScriptedTransport, answer
+from segmind_async.testing import RecordingHooks, Reply, ScriptedTransport, answer
+from segmind_async.transport import WireResponse
 from tests.support import KEY, lost, status
 
 
+class AttemptHooks(sa.Hooks):
+    """Keeps what is reported of attempts, retries and balances."""
+
+    def __init__(self, heard: list[Any]) -> None:
+        self.heard = heard
+
+    def attempt_ended(self, event: sa.AttemptEnded) -> None:
+        self.heard.append(event)
+
+    def retry_planned(self, event: sa.RetryPlanned) -> None:
+        self.heard.append(event)
+
+    def balance_seen(self, event: sa.BalanceSeen) -> None:
+        self.heard.append(event)
+
+
 def listening(transport: ScriptedTransport, heard: list[Any], **options: Any) -> sa.SegmindClient:
-    hear = heard.append
-    return sa.SegmindClient(
-        KEY, transport=transport, on_attempt=hear, on_retry=hear, on_balance=hear, **options
-    )
+    return sa.SegmindClient(KEY, transport=transport, hooks=[AttemptHooks(heard)], **options)
 
 
 async def test_attempts_retries_and_balances_are_told_in_order() -> None:
@@ -41,14 +54,14 @@ async def test_attempts_retries_and_balances_are_told_in_order() -> None:
     ]  # fmt: skip
     first, waits, second, again, last, balance = heard
     assert first == sa.AttemptEnded(
-        "gpt-5.4-mini", 1, "unavailable", 503, 1.5, None, False, None, "planner/a"
+        "gpt-5.4-mini", 1, "unavailable", 503, 1.5, None, False, None, "planner/a", 1
     )
     assert (waits.attempt, waits.reason, waits.trace) == (1, "unavailable, HTTP 503", "planner/a")
     assert 2 <= waits.wait <= 2.2
     assert (second.attempt, second.outcome, second.status, second.in_doubt) == (2, "disconnected", None, True)
     assert (again.attempt, again.wait, again.reason) == (2, 0, "disconnected")
     assert last == sa.AttemptEnded(
-        "gpt-5.4-mini", 3, "answered", 200, 1.5, Decimal("0.25"), False, "r-1", "planner/a"
+        "gpt-5.4-mini", 3, "answered", 200, 1.5, Decimal("0.25"), False, "r-1", "planner/a", 1
     )
     assert balance == sa.BalanceSeen(Decimal("4.5"), False, "planner/a")
 
@@ -86,20 +99,91 @@ async def test_a_balance_that_was_asked_for_is_told_as_such() -> None:
     assert heard == [sa.BalanceSeen(Decimal(5), True, "")]
 
 
-@pytest.mark.parametrize("hook", ["on_attempt", "on_retry", "on_balance"])
-async def test_a_hook_that_raises_never_costs_the_call(hook: str, caplog: pytest.LogCaptureFixture) -> None:
-    def broken(_event: object) -> None:
+METHODS = ("call_started", "call_ended", "attempt_ended", "retry_planned", "balance_seen", "changed")
+
+
+@pytest.mark.parametrize("method", METHODS)
+async def test_a_hook_that_raises_costs_neither_the_call_nor_other_hooks(
+    method: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(_self: sa.Hooks, _event: object) -> None:
         raise ValueError("oops")
 
-    options: Any = {hook: broken}
+    hooks, others = type("Broken", (sa.Hooks,), {method: broken})(), RecordingHooks()
     transport = ScriptedTransport([status(503)])
     with caplog.at_level(logging.ERROR):
-        async with sa.SegmindClient(KEY, transport=transport, **options) as client:
+        async with sa.SegmindClient(KEY, transport=transport, hooks=[hooks, others]) as client:
             assert (await client.chat("hello")).text == "echo: hello"
             assert client.statistics().in_flight == 0
-    assert {(record.getMessage(), record.__dict__["hook"]) for record in caplog.records} == {
-        ("hook failed", hook)
-    }
+    assert {record.getMessage() for record in caplog.records} == {"hook failed"}
+    assert "broken" in caplog.records[0].__dict__["hook"]
+    assert "ValueError: oops" in caplog.text
+    assert {type(event).__name__ for event in others.events} == {
+        "CallStarted", "CallEnded", "AttemptEnded", "RetryPlanned", "BalanceSeen", "Change"
+    }  # fmt: skip
+
+
+async def test_a_call_is_reported_from_its_start_to_its_end() -> None:
+    hooks = RecordingHooks()
+    replies: list[Reply] = [status(503), answer("hi", cost="0.25", headers={"x-request-id": "r-1"})]
+    transport = ScriptedTransport(replies, latency=1.5)
+    retry = sa.RetryPolicy(base=0)
+    async with sa.SegmindClient(KEY, transport=transport, retry=retry, hooks=[hooks]) as client:
+        with sa.trace("planner"):
+            await client.chat("hello")
+        await client.chat("again")
+    assert hooks.of(sa.CallStarted)[0] == sa.CallStarted("gpt-5.4-mini", "planner", 1)
+    first, second = hooks.of(sa.CallEnded)
+    assert first == sa.CallEnded(
+        model="gpt-5.4-mini",
+        error_type=None,
+        status=200,
+        usage=sa.Usage(10, 5, 15),
+        cost=Decimal("0.25"),
+        seconds=3.0,
+        attempts=2,
+        request_id="r-1",
+        trace="planner",
+        call_id=1,
+    )
+    assert (second.call_id, second.attempts, second.trace) == (2, 1, "")
+    assert [event.call_id for event in hooks.of(sa.AttemptEnded)] == [1, 1, 2]
+    assert [event.call_id for event in hooks.of(sa.RetryPlanned)] == [1]
+
+
+async def test_a_call_that_fails_or_is_cancelled_is_reported_with_the_class_of_its_error() -> None:
+    hooks = RecordingHooks()
+    transport = ScriptedTransport([status(400)], latency=10)
+    async with sa.SegmindClient(KEY, transport=transport, hooks=[hooks]) as client:
+        with pytest.raises(sa.BadRequestError):
+            await client.chat("hello")
+        with anyio.move_on_after(4):
+            await client.chat("hello")
+    failed, cancelled = hooks.of(sa.CallEnded)
+    assert (failed.error_type, failed.status, failed.attempts, failed.usage) == (
+        "BadRequestError",
+        400,
+        1,
+        None,
+    )
+    assert (cancelled.error_type, cancelled.status, cancelled.seconds) == ("CancelledError", None, 4)
+
+
+async def test_each_request_to_correct_an_answer_is_a_call_with_its_own_cost() -> None:
+    hooks = RecordingHooks()
+    replies: list[Reply] = [answer("no number", cost="0.002"), answer("7", cost="0.003")]
+    async with sa.SegmindClient(KEY, transport=ScriptedTransport(replies), hooks=[hooks]) as client:
+        assert (await client.chat("a number", parse=int)).cost == Decimal("0.005")
+    assert [(event.cost, event.attempts) for event in hooks.of(sa.CallEnded)] == [
+        (Decimal("0.002"), 1),
+        (Decimal("0.003"), 1),
+    ]
+
+
+def test_hooks_must_be_instances_of_the_base_class() -> None:
+    wrong: Any = [print]
+    with pytest.raises(sa.ConfigurationError, match="must hold instances of"):
+        sa.SegmindClient(KEY, hooks=wrong)
 
 
 async def test_derived_clients_tell_the_same_hooks() -> None:
@@ -148,6 +232,7 @@ async def test_records_are_constant_names_with_fields(caplog: pytest.LogCaptureF
         ("INFO", "retry", ()),
         ("DEBUG", "attempt", ()),
         ("DEBUG", "balance", ()),
+        ("DEBUG", "call", ()),
     ]
     fields = caplog.records[2].__dict__
     assert (fields["model"], fields["attempt"], fields["outcome"], fields["cost"], fields["trace"]) == (
@@ -173,13 +258,13 @@ async def test_the_key_is_in_no_event_and_no_record(caplog: pytest.LogCaptureFix
     assert KEY not in str([record.__dict__ for record in caplog.records])
 
 
-async def test_without_listeners_nothing_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_without_hooks_and_log_no_event_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
     def made(*_: object, **__: object) -> None:
-        raise AssertionError("made for nobody")
+        raise AssertionError("made although nothing receives it")
 
-    for name in ("AttemptEnded", "RetryPlanned"):
+    for name in ("CallStarted", "CallEnded", "AttemptEnded", "RetryPlanned", "BalanceSeen"):
         monkeypatch.setattr(f"segmind_async._sending.call.{name}", made)
-    monkeypatch.setattr("segmind_async._hooks.dispatch.BalanceSeen", made)
+    monkeypatch.setattr("segmind_async._sending.service.BalanceSeen", made)
     logging.getLogger("segmind_async").setLevel(logging.WARNING)
     try:
         async with sa.SegmindClient(KEY, transport=ScriptedTransport([status(503)])) as client:

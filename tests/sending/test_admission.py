@@ -12,9 +12,9 @@ import pytest
 
 import segmind_async as sa
 from segmind_async._rate.pacer import PacerState
-from segmind_async._transport.aiohttp import WireRequest, WireResponse
 from segmind_async.emulator import Emulator
 from segmind_async.testing import Reply, ScriptedTransport, answer
+from segmind_async.transport import WireRequest, WireResponse
 from tests.support import client, lost, status, unreachable
 
 

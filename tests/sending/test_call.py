@@ -10,8 +10,8 @@ import anyio
 import pytest
 
 import segmind_async as sa
-from segmind_async._transport.aiohttp import WireRequest, WireResponse
 from segmind_async.testing import Reply, ScriptedTransport, answer
+from segmind_async.transport import WireRequest, WireResponse
 from tests.support import KEY, always, client, lost, status, unreachable
 
 

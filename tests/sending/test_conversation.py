@@ -15,8 +15,8 @@ import segmind_async as sa
 from segmind_async._sending.call import CallOptions
 from segmind_async._sending.conversation import Conversation, Expected
 from segmind_async._structured.shape import shape_of
-from segmind_async._transport.aiohttp import WireRequest, WireResponse
 from segmind_async.testing import Reply, ScriptedTransport, answer
+from segmind_async.transport import WireRequest, WireResponse
 from tests.support import client, lost, status
 
 

@@ -16,9 +16,9 @@ import pytest
 from pydantic_core import from_json
 
 import segmind_async as sa
-from segmind_async._transport.aiohttp import WireRequest, WireResponse
 from segmind_async.emulator import Emulator, faults
-from segmind_async.testing import Reply, ScriptedTransport, answer
+from segmind_async.testing import RecordingHooks, Reply, ScriptedTransport, answer
+from segmind_async.transport import WireRequest, WireResponse
 from tests.support import KEY, always, client, lost, status
 
 
@@ -467,8 +467,8 @@ def down_until(when: float) -> Callable[[WireRequest], Reply]:
 
 async def test_in_an_outage_rows_wait_and_one_at_a_time_tries() -> None:
     transport = ScriptedTransport(latency=0.1)
-    changes: list[sa.Change] = []
-    async with sa.SegmindClient("k", transport=transport, on_change=changes.append) as c:
+    hooks = RecordingHooks()
+    async with sa.SegmindClient("k", transport=transport, hooks=[hooks]) as c:
         await c.chat_many(numbered(200))
         fell_at = anyio.current_time()
         transport._otherwise = down_until(fell_at + 300)
@@ -480,7 +480,7 @@ async def test_in_an_outage_rows_wait_and_one_at_a_time_tries() -> None:
     assert got["ok"] >= 480
     assert got["failed"] <= 20
     assert len(transport.requests) - sent - got["ok"] < 250
-    assert [(c.what, c.before, c.after) for c in changes if c.what == "outage"] == [
+    assert [(c.what, c.before, c.after) for c in hooks.of(sa.Change) if c.what == "outage"] == [
         ("outage", 0, 1),
         ("outage", 1, 0),
     ]

@@ -11,10 +11,10 @@ from pydantic_core import to_json
 
 import segmind_async as sa
 from segmind_async._sending.queued import QueuedTransport
-from segmind_async._transport.aiohttp import WireRequest, WireResponse
 from segmind_async._wire.failures import Billing, Failure, FailureKind
 from segmind_async.emulator import Emulator, faults
 from segmind_async.testing import ScriptedTransport
+from segmind_async.transport import WireRequest, WireResponse
 from tests.support import KEY, client
 
 REQUEST = WireRequest("/gpt-5.4-mini", to_json({"messages": [{"role": "user", "content": "hello"}]}))

@@ -21,11 +21,12 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 import segmind_async as sa
-from segmind_async._transport.aiohttp import Headers, WireRequest, _failure
+from segmind_async._transport.aiohttp import Headers, _failure
 from segmind_async._transport.deadlines import Deadlines
 from segmind_async._wire.failures import Billing, FailureKind
 from segmind_async.emulator import Emulator, faults
 from segmind_async.testing import Reply, ScriptedTransport, answer
+from segmind_async.transport import WireRequest
 from tests.pictures import drawn
 
 ONCE = sa.RetryPolicy(retries=0)

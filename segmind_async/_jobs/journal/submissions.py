@@ -6,7 +6,7 @@ import hashlib
 import time
 from collections import defaultdict, deque
 
-from ..._transport.aiohttp import WireRequest
+from ..._transport.base import WireRequest
 from .journal import Journal
 from .writer import of
 

@@ -1,0 +1,142 @@
+"""Hooks: what a client reports while it works, for metrics, accounting and tracing.
+
+Subclass `Hooks`, override what you want to know, and pass instances to `SegmindClient(hooks=[…])`.
+Events are values without behaviour. `trace` in each is the path of names set by `trace()`; `call_id`
+numbers the calls of a client from 1 and is the same in all events of one call.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Literal
+
+from .models import Usage
+
+
+@dataclass(frozen=True, slots=True)
+class CallStarted:
+    """A call is about to wait for its first slot.
+
+    With `parse`, each request to correct an answer is a call of its own; so is each renewed try of a row
+    in an outage.
+    """
+
+    model: str
+    trace: str
+    call_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class CallEnded:
+    """A call has ended: with an answer, an error, or because it was cancelled."""
+
+    model: str
+    error_type: str | None
+    """Name of the class of the error it ended with, such as `RateLimitError`; None: it was answered."""
+    status: int | None
+    """HTTP status of the last attempt; None if there was no attempt, or no response."""
+    usage: Usage | None
+    """Tokens of the answer; None without an answer."""
+    cost: Decimal | None
+    """Credits of all its attempts; None if the service did not name any."""
+    seconds: float
+    """From the start of the call to its end, queueing and waits between attempts included."""
+    attempts: int
+    request_id: str | None
+    trace: str
+    call_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptEnded:
+    """One HTTP request of a call has ended, also if it was cancelled."""
+
+    model: str
+    attempt: int
+    """Number of the attempt within its call, from 1."""
+    outcome: str
+    """`answered`, `cancelled`, or the kind of failure: `rate_limited`, `server_error`, `timed_out`, …"""
+    status: int | None
+    """HTTP status; None if no response came."""
+    seconds: float
+    """From sending to the last byte."""
+    cost: Decimal | None
+    """Credits it cost; None if the service did not say."""
+    in_doubt: bool
+    """Whether it may have been billed although no readable answer came."""
+    request_id: str | None
+    trace: str
+    call_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPlanned:
+    """A call will be sent again after a failed attempt; reported before the wait."""
+
+    model: str
+    attempt: int
+    """Number of the failed attempt, from 1."""
+    wait: float
+    """Seconds until the next attempt may start; queueing comes on top."""
+    reason: str
+    """Kind of failure and HTTP status, in one line."""
+    trace: str
+    call_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class BalanceSeen:
+    """The service has reported the balance.
+
+    Balances come with answers, and so out of order; `client.statistics().balance` is what the ledger
+    derives from them.
+    """
+
+    balance: Decimal
+    """Credits on the account."""
+    asked: bool
+    """Whether it was requested; otherwise it came with an answer."""
+    trace: str
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A limit, the pace, an estimate or the state of the service has changed.
+
+    `what` is "limit" (attempts in flight), "pace" (starts a minute, None: no limit), "gate" (seconds for
+    which a 429 stops all sending), "estimate" (credits of a typical call of `model`; reported when it
+    has moved by a fifth) or "outage" (1 while the service fails for all, else 0).
+    """
+
+    what: Literal["limit", "pace", "gate", "estimate", "outage"]
+    before: float | Decimal | None
+    after: float | Decimal | None
+    reason: str
+    model: str | None = None
+
+
+class Hooks:
+    """Base class of hooks: every method does nothing, and only overridden ones are ever called.
+
+    Methods run in the event loop, in the task of their call where there is one, so they must be quick
+    and must not call the client. An exception is logged as `hook failed` and never costs the call.
+    """
+
+    def call_started(self, event: CallStarted) -> None:
+        """Take note that a call has started."""
+
+    def call_ended(self, event: CallEnded) -> None:
+        """Take note that a call has ended, successfully or not."""
+
+    def attempt_ended(self, event: AttemptEnded) -> None:
+        """Take note that an HTTP request of a call has ended, successfully or not."""
+
+    def retry_planned(self, event: RetryPlanned) -> None:
+        """Take note that a call will be sent again."""
+
+    def balance_seen(self, event: BalanceSeen) -> None:
+        """Take note of a balance, read with an answer or on request."""
+
+    def changed(self, event: Change) -> None:
+        """Take note of a change of what limits the sending, and its reason."""
