@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack, overload
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, Unpack, overload
 
 import anyio
 
@@ -23,7 +24,6 @@ from ._money.ledger import Ledger
 from ._money.units import ceil_units, to_decimal
 from ._providers.registry import check_slug
 from ._rate.throttle import Throttle
-from ._scoped import ScopedClient
 from ._sending.admission import Admission, CallScope
 from ._sending.call import Call, CallOptions
 from ._sending.conversation import Conversation, expected
@@ -54,8 +54,10 @@ from .config import (
     RetryPolicy,
     Timeouts,
     check_amount,
+    check_choice,
+    check_count,
 )
-from .errors import APITimeoutError, ConfigurationError, ErrorDetails
+from .errors import APITimeoutError, ClientClosedError, ConfigurationError, ErrorDetails
 from .hooks import Hooks
 from .models import (
     DEFAULT_MODEL,
@@ -64,6 +66,7 @@ from .models import (
     ChatRequest,
     Messages,
     Outcome,
+    Statistics,
 )
 from .tools import Tool, runnable
 
@@ -74,7 +77,12 @@ if TYPE_CHECKING:
     from .models import T_co as T
 
 
-class SegmindClient(ScopedClient):
+@dataclass(slots=True)
+class _Lifetime:
+    closed: bool = False
+
+
+class SegmindClient:
     """Sends chat completions to Segmind, many at once, within the account's limits of money and rate.
 
     One client for a program, or for each key: all its calls share sessions, slots, pace and ledger.
@@ -108,7 +116,7 @@ class SegmindClient(ScopedClient):
             sessions = SessionPool(headers(key))
             transport = AiohttpTransport(url, sessions, timeouts, limits.max_response_bytes)
         dispatcher = HookDispatcher(hooks)
-        service = Service(
+        self._service = Service(
             transport,
             Admission(
                 self._new_ledger(ceil_units(to_decimal(limits.floor))),
@@ -119,13 +127,43 @@ class SegmindClient(ScopedClient):
             Redactor(key),
             hooks=dispatcher,
         )
-        scope = service.admission.root
-        options = CallOptions(scope, timeouts, retry or RetryPolicy(), check_slug(model))
-        super().__init__(service, limits, url, options)
+        self._limits = limits
+        self._base_url = url
+        scope = self._service.admission.root
+        self._options = CallOptions(scope, timeouts, retry or RetryPolicy(), check_slug(model))
+        self._lifetime = _Lifetime()
+        self._ancestors: tuple[_Lifetime, ...] = ()
 
-    def _new_ledger(self, floor: int) -> LedgerProtocol:
-        """Return the ledger for an account of which *floor* units are to be left."""
-        return Ledger(floor)
+    def __repr__(self) -> str:
+        state = "closed" if self.closed else repr(self._service.admission)
+        return f"SegmindClient({self._base_url!r}, model={self._options.model!r}, {state})"
+
+    def __reduce__(self) -> str:
+        raise TypeError("a SegmindClient holds a key and connections; make one in each process")
+
+    async def __aenter__(self) -> Self:
+        self._check_open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    @property
+    def closed(self) -> bool:
+        """Whether this client, or one it was derived from, was closed."""
+        return self._lifetime.closed or any(lifetime.closed for lifetime in self._ancestors)
+
+    async def aclose(self) -> None:
+        """Close this client; a derived one leaves the connections to the one it came from. Idempotent."""
+        self._lifetime.closed = True
+        if not self._ancestors:
+            await self._service.transport.aclose()
+
+    def statistics(self) -> Statistics:
+        """Return a snapshot of what is in flight, who waits, and which limit is in force for which reason."""
+        return self._service.admission.statistics(self._service.estimates.of(self._options.model))
 
     @overload
     async def chat(
@@ -426,3 +464,53 @@ class SegmindClient(ScopedClient):
             return self._derived(replace(self._options, scope=scope)).chat, scope
 
         return Agent(self._service, scoped, options, parameters)
+
+    def _new_ledger(self, floor: int) -> LedgerProtocol:
+        """Return the ledger for an account of which *floor* units are to be left."""
+        return Ledger(floor)
+
+    def _derived(self, options: CallOptions) -> SegmindClient:
+        """Return a client with other options that shares all else, and ends with this one."""
+        client = object.__new__(type(self))
+        client.__dict__.update(self.__dict__)
+        client._options = options
+        client._lifetime = _Lifetime()
+        client._ancestors = (*self._ancestors, self._lifetime)
+        return client
+
+    def _scope(
+        self,
+        max_credits: Decimal | float | None,
+        floor: Decimal | float,
+        max_in_flight: int | None,
+        priority: Priority | None,
+        *,
+        own_budget: bool = False,
+    ) -> CallScope:
+        """Return a scope within this client's; raises ConfigurationError for an invalid limit.
+
+        *own_budget*: see `Admission.scope`.
+        """
+        if max_credits is not None:
+            check_amount("max_credits", max_credits)
+        check_amount("floor", floor)
+        if max_in_flight is not None:
+            check_count("max_in_flight", max_in_flight, at_least=1)
+        if priority is not None:
+            check_choice("priority", priority, ("interactive", "bulk"))
+        return self._service.admission.scope(
+            self._options.scope,
+            cap=None if max_credits is None else ceil_units(to_decimal(max_credits)),
+            floor=ceil_units(to_decimal(floor)),
+            max_in_flight=max_in_flight,
+            priority=priority,
+            own_budget=own_budget,
+        )
+
+    def _workers(self, scope: CallScope) -> int:
+        caps = [level.max_in_flight for level in scope.line if level.max_in_flight is not None]
+        return min([self._limits.max_in_flight, *caps])
+
+    def _check_open(self) -> None:
+        if self.closed:
+            raise ClientClosedError("this client is closed; open a new one")

@@ -13,13 +13,16 @@ from __future__ import annotations
 
 import copy
 import functools
+import threading
+import weakref
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import ExitStack
 from decimal import Decimal
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Self, TypedDict, TypeVar, Unpack, overload
 
-from ._bridge import Bridge
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+
 from ._jobs import run as runner
 from ._jobs.given import JobRows, JobSettings
 from ._jobs.report.samples import Samples
@@ -31,6 +34,7 @@ from ._sending.source import Rows
 from ._transport.base import Transport
 from .client import SegmindClient as AsyncClient
 from .config import Limits, RetryPolicy, Timeouts
+from .errors import ClientClosedError
 from .hooks import Hooks
 from .models import (
     DEFAULT_MODEL,
@@ -93,7 +97,7 @@ class SegmindClient:
         **settings: Unpack[Settings],
     ) -> None:
         self._client = AsyncClient(api_key, base_url, model, **settings)
-        self._bridge = Bridge(self._client)
+        self._bridge = _Bridge(self._client)
 
     def __repr__(self) -> str:
         return f"sync.{self._client!r}"
@@ -257,7 +261,7 @@ class _Outcomes(Generic[Inner, T_co]):
     meanwhile, writes `with client.fan_out(…) as outcomes`.
     """
 
-    def __init__(self, bridge: Bridge, inner: Inner) -> None:
+    def __init__(self, bridge: _Bridge, inner: Inner) -> None:
         self._bridge = bridge
         self._inner = inner
         self._context = ExitStack()
@@ -315,3 +319,74 @@ class JobRun(_Outcomes[runner.JobRun[Any], T_co]):
     def notable(self) -> Samples:
         """The few rows of this run that are worth a look."""
         return self._bridge.call_soon(lambda: copy.deepcopy(self._inner.notable))
+
+
+class _Bridge:
+    """One event loop in a thread of its own, started at the first call, for a client and all derived ones."""
+
+    def __init__(self, client: AsyncClient) -> None:
+        self._thread = _LoopThread(client)
+        # Without `close()` it is closed when the last client that uses it is collected.
+        self._end = weakref.finalize(self, _LoopThread.close_from_any_thread, self._thread)
+
+    def portal(self) -> BlockingPortal:
+        """Return the portal into the loop, started if need be; raises ClientClosedError."""
+        return self._thread.portal()
+
+    def call(self, function: Callable[[], Awaitable[T]]) -> T:
+        """Run an async function in the loop and wait for what it returns."""
+        future = self.portal().start_task_soon(function)
+        try:
+            return future.result()
+        except BaseException:
+            # Ctrl-C in this thread: the call must not go on with nobody waiting for it.
+            future.cancel()
+            raise
+
+    def call_soon(self, function: Callable[[], T]) -> T:
+        """Run a plain function in the loop's thread, the only one that may touch the client."""
+        return self.portal().call(function)
+
+    def close(self) -> None:
+        """End the loop and its thread."""
+        self._end()
+
+
+class _LoopThread:
+    """The thread itself. It refers to none of its users, so that they can be collected."""
+
+    def __init__(self, client: AsyncClient) -> None:
+        self._client = client
+        self._lock = threading.Lock()
+        self._stack = ExitStack()
+        self._portal: BlockingPortal | None = None
+        self._ident: int | None = None
+        self._closed = False
+
+    def portal(self) -> BlockingPortal:
+        with self._lock:
+            if self._closed:
+                raise ClientClosedError("this client is closed; open a new one")
+            if self._portal is None:
+                self._portal = self._started()
+            return self._portal
+
+    def _started(self) -> BlockingPortal:
+        portal = self._stack.enter_context(start_blocking_portal(name="segmind_async.sync"))
+        self._ident = portal.call(threading.get_ident)
+        # In reverse order: close the sessions, cancel all calls in flight, join the thread.
+        self._stack.callback(portal.call, functools.partial(portal.stop, cancel_remaining=True))
+        self._stack.callback(portal.call, self._client.aclose)
+        return portal
+
+    def close_from_any_thread(self) -> None:
+        """Close it, also where the last client is collected in the loop's own thread, which cannot wait."""
+        if threading.get_ident() == self._ident:
+            threading.Thread(target=self.close).start()
+        else:
+            self.close()
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+        self._stack.close()
