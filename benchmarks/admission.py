@@ -1,7 +1,7 @@
-"""What admission costs per call, against how many calls wait.
+"""The CPU time of admission per call, by the number of waiting calls.
 
-One grant is: a lease ends and is settled with cost and balance, and the next in line is let in. Runs of
-different lengths of queue take turns, so that what else the machine does falls on all of them.
+One grant: a lease ends and is settled with cost and balance, and the next call gets a lease. Runs with queues
+of different lengths take turns, so that other load of the machine affects all of them.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ SLOTS = 64
 GRANTS = 2000
 
 
-def admission(balance: int = 10**16) -> tuple[Admission, CostModel]:
-    """Return an admission that knows its costs and has money for all that is asked of it."""
+def prepared(balance: int = 10**16) -> tuple[Admission, CostModel]:
+    """Return an admission with known costs and enough credits, and its cost model."""
     ledger, model = Ledger(), CostModel(COST)
     ledger.observe(balance, 0, 0)
     for _ in range(400):
@@ -38,31 +38,31 @@ def admission(balance: int = 10**16) -> tuple[Admission, CostModel]:
 
 
 async def grants(waiting: int, count: int = GRANTS) -> float:
-    """Return the microseconds per grant with so many calls in line."""
-    door, model = admission()
-    scope = door.scope(door.root)
+    """Return the microseconds per grant with so many *waiting* calls."""
+    admission, model = prepared()
+    scope = admission.scope(admission.root)
     leases: asyncio.Queue[Lease] = asyncio.Queue()
 
     async def call() -> None:
-        got = await door.acquire(Ticket(scope, model, None))
+        got = await admission.acquire(Ticket(scope, model, None))
         assert isinstance(got, Lease)
         leases.put_nowait(got)
 
     async with asyncio.TaskGroup() as tasks:
         for _ in range(SLOTS + waiting):
             tasks.create_task(call())
-        while door.queue.waiting < waiting:
+        while admission.queue.waiting < waiting:
             await anyio.lowlevel.checkpoint()
-        reading = 10**16
-        # The careful start without any answer is over after a few of them.
+        balance = 10**16
+        # The first starts are spaced until a few of them are answered.
         began = time.process_time()
         for _ in range(min(count, waiting)):
             lease = await leases.get()
-            reading -= COST
+            balance -= COST
             lease.dispatched()
-            lease.answered(Price(COST), reading)
+            lease.answered(Price(COST), balance)
         took = time.process_time() - began
-        while door.in_flight:
+        while admission.in_flight:
             lease = await leases.get()
             lease.dispatched()
             lease.answered(Price(COST), None)
@@ -70,15 +70,15 @@ async def grants(waiting: int, count: int = GRANTS) -> float:
 
 
 async def straight(count: int = GRANTS) -> tuple[float, float]:
-    """Return the microseconds to let in a call that need not wait, and to settle it."""
-    door, model = admission()
-    scope = door.scope(door.root)
+    """Return the microseconds to grant a lease to a call that need not wait, and to settle it."""
+    admission, model = prepared()
+    scope = admission.scope(admission.root)
     held: deque[Lease] = deque()
-    reading = 10**16
+    balance = 10**16
 
     async def one() -> None:
         ticket = Ticket(scope, model, None)
-        got = door.acquire_nowait(ticket) or await door.acquire(ticket)
+        got = admission.acquire_nowait(ticket) or await admission.acquire(ticket)
         assert isinstance(got, Lease)
         got.dispatched()
         held.append(got)
@@ -86,14 +86,14 @@ async def straight(count: int = GRANTS) -> tuple[float, float]:
     for _ in range(SLOTS // 2):
         await anyio.sleep(0.01)
         await one()
-    held.popleft().answered(Price(COST), reading)
+    held.popleft().answered(Price(COST), balance)
     granting = settling = 0.0
     for _ in range(count):
         began = time.process_time()
         await one()
         granted = time.process_time()
-        reading -= COST
-        held.popleft().answered(Price(COST), reading)
+        balance -= COST
+        held.popleft().answered(Price(COST), balance)
         granting += granted - began
         settling += time.process_time() - granted
     return granting / count * 1e6, settling / count * 1e6
@@ -114,6 +114,6 @@ def run(options: argparse.Namespace) -> list[Table]:
     for length, each in measured.items():
         ratios = [one / first for one, first in zip(each, measured[lengths[0]], strict=True)]
         rows.append([str(length), f"{middle(each):.1f}", f"{middle(ratios):.2f}", spread(ratios)])
-    once = f"{middle(granting):.1f} µs to let it in, {middle(settling):.1f} µs to settle it."
+    once = f"{middle(granting):.1f} µs for its lease, {middle(settling):.1f} µs to settle it."
     above = f"A call that need not wait: {once}"
     return [Table("admission", ("calls waiting", "µs per grant", "over 10 waiting", "spread"), rows, above)]

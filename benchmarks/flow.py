@@ -53,9 +53,9 @@ class Family:
 
     name: str
     sigma: float = 0.3
-    """Spread of ln(cost)."""
+    """Standard deviation of ln(cost)."""
     tied: bool = True
-    """Whether dear calls last longer."""
+    """Whether expensive calls last longer."""
     predicted: bool = False
     """Whether cost follows the length of prompt and bound on the answer."""
     late: float = 0.15
@@ -68,9 +68,9 @@ class Family:
     floor_share: float = 0.2
     """Floor, as a share of the balance."""
     others: float = 0.0
-    """Share of the money that others spend meanwhile."""
+    """Share of the credits that others spend during the run."""
     top_up: bool = False
-    """Whether as much again is paid in once the money is used up."""
+    """Whether the account is topped up by the same amount once the credits are used up."""
     rpm: int | None = None
     known: bool = False
     cap: int | None = None
@@ -171,7 +171,7 @@ class Service:
     def _wait(self, refusal: Refusal) -> dict[str, str]:
         if refusal.reset_after is None or self.family.reset is None:
             return {}
-        # The wall clock of the client is the loop's here, from a zero that is a plausible epoch.
+        # The client's wall clock is that of the loop, from a plausible epoch.
         at = EPOCH + anyio.current_time() + refusal.reset_after
         forms = {"epoch": f"{at:.3f}", "ms": str(math.ceil(at * 1000)), "garbage": "in a while"}
         iso = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(math.ceil(at))) + "Z"
@@ -269,7 +269,7 @@ def one(job: tuple[Family, str, int]) -> Result:
 
 
 def idle(service: Service, family: Family) -> float:
-    """Return the seconds without money, between the last call before a top-up and the first one after it."""
+    """Return the seconds without credits, between the last call before a top-up and the first one after it."""
     pairs = zip(service.finished, service.finished[1:], strict=False)
     return max(later - earlier for earlier, later in pairs) if family.top_up else 0.0
 
@@ -431,7 +431,7 @@ def run(options: argparse.Namespace) -> list[Table]:
             for family in families if options.table in (None, name) else ():
                 if options.only not in family.name:
                     continue
-                # The others stop when the money is used up, and take no rate to be told.
+                # The other rules stop when the credits are used up, and take no rate.
                 alone = options.ours or family.top_up or family.known
                 for rule in ("ours", *(() if alone else rules)):
                     count = options.seeds if rule == "ours" else others

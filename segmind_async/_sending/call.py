@@ -57,8 +57,8 @@ from .admission import (
 )
 from .retry import (
     GiveUp,
-    Progress,
     Retry,
+    RetryState,
     decide,
 )
 from .service import Service, refresh_balance
@@ -140,7 +140,7 @@ class Call:
             None if self._unread else predict_cost(model, body, request.parameters),
         )
         total = options.timeouts.total
-        self._progress = Progress(math.inf if total is None else total)
+        self._progress = RetryState(math.inf if total is None else total)
         self._probes = 0
         self._started_at: float | None = None
         self._call_id = 0

@@ -30,7 +30,7 @@ from .._wire.failures import (
 )
 from .._wire.json import UnreadableError, read_object
 from .polling import Polling
-from .retry import Progress
+from .retry import RetryState
 from .service import Service, get, refused
 
 _ID = re.compile(r"[A-Za-z0-9._-]{1,200}", re.ASCII)
@@ -196,7 +196,7 @@ class QueuedTransport:
     async def _get(self, path: str, deadline: float) -> dict[str, object] | Failure:
         left = max(0.0, deadline - anyio.current_time())
         with anyio.move_on_after(left):
-            return (await get(self._service, WireRequest(path, queued=True), Progress(left), self._read))[0]
+            return (await get(self._service, WireRequest(path, queued=True), RetryState(left), self._read))[0]
         return Failure(FailureKind.TIMED_OUT, "no look at a queued request in time", Billing.REFUSED)
 
     def _read(self, response: WireResponse) -> dict[str, object] | Failure:

@@ -36,7 +36,7 @@ class GiveUp:
 
 
 @dataclass(slots=True)
-class Progress:
+class RetryState:
     """The time, attempts and retries that one call has used."""
 
     total: float
@@ -105,7 +105,9 @@ class RetryBudget:
         return True
 
 
-def decide(failure: Failure, progress: Progress, policy: RetryPolicy, budget: RetryBudget) -> Retry | GiveUp:
+def decide(
+    failure: Failure, progress: RetryState, policy: RetryPolicy, budget: RetryBudget
+) -> Retry | GiveUp:
     """Decide what follows *failure*; takes a token from *budget* for a retry that counts.
 
     *progress* includes the failed attempt in `attempts` and `used`, and not yet in the other counts.
@@ -128,7 +130,7 @@ def decide(failure: Failure, progress: Progress, policy: RetryPolicy, budget: Re
     return pause
 
 
-def _limit_reached(failure: Failure, progress: Progress, policy: RetryPolicy) -> str | None:
+def _limit_reached(failure: Failure, progress: RetryState, policy: RetryPolicy) -> str | None:
     """Return which limit of the policy is reached; None if none is."""
     rule = failure.resend
     if rule in (Resend.YES, Resend.RARELY) and progress.retries >= policy.retries:
@@ -140,7 +142,7 @@ def _limit_reached(failure: Failure, progress: Progress, policy: RetryPolicy) ->
     return None
 
 
-def _pause(failure: Failure, progress: Progress, policy: RetryPolicy) -> Retry:
+def _pause(failure: Failure, progress: RetryState, policy: RetryPolicy) -> Retry:
     retry_after = failure.retry_after
     if retry_after is not None:
         # Never less than the Retry-After, with jitter on top so that calls with the same one spread.

@@ -31,8 +31,8 @@ from ..models import Balance
 from .admission import Admission
 from .retry import (
     GiveUp,
-    Progress,
     RetryBudget,
+    RetryState,
     decide,
 )
 
@@ -80,7 +80,7 @@ async def refresh_balance(service: Service) -> None:
 
 async def read_balance(service: Service, retry: RetryPolicy) -> Balance:
     """Ask the service for the balance, and tell the ledger. Free of charge; repeats are harmless."""
-    progress = Progress(_READ_WITHIN)
+    progress = RetryState(_READ_WITHIN)
     while True:
         got = await _ask(service, progress)
         if isinstance(got, Balance):
@@ -95,7 +95,7 @@ async def read_balance(service: Service, retry: RetryPolicy) -> Balance:
         await anyio.sleep(decision.wait)
 
 
-async def _ask(service: Service, progress: Progress) -> Balance | Failure:
+async def _ask(service: Service, progress: RetryState) -> Balance | Failure:
     answer, sent_at = await get(service, _BALANCE, progress, lambda response: _read(service, response))
     if isinstance(answer, Balance):
         service.admission.observe(floor_units(answer.total), sent_at)
@@ -105,7 +105,7 @@ async def _ask(service: Service, progress: Progress) -> Balance | Failure:
 
 
 async def get(
-    service: Service, request: WireRequest, progress: Progress, read: Callable[[WireResponse], T | Failure]
+    service: Service, request: WireRequest, progress: RetryState, read: Callable[[WireResponse], T | Failure]
 ) -> tuple[T | Failure, float]:
     """Send a GET, which takes a start time but no slot and no credits; repeats are harmless.
 

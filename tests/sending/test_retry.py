@@ -9,9 +9,9 @@ import pytest
 from segmind_async import RetryPolicy
 from segmind_async._sending.retry import (
     GiveUp,
-    Progress,
     Retry,
     RetryBudget,
+    RetryState,
     decide,
 )
 from segmind_async._wire.failures import Billing, Failure, FailureKind
@@ -23,8 +23,8 @@ def failure(kind: FailureKind, *, doubt: bool = False, retry_after: float | None
     return Failure(kind, "x", Billing.IN_DOUBT if doubt else Billing.REFUSED, retry_after=retry_after)
 
 
-def progress(**fields: float) -> Progress:
-    return Progress(fields.pop("total", math.inf), **fields)  # type: ignore[arg-type]
+def progress(**fields: float) -> RetryState:
+    return RetryState(fields.pop("total", math.inf), **fields)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def progress(**fields: float) -> Progress:
         ),
     ],
 )
-def test_decisions(failed: Failure, so_far: Progress, expected: Retry | GiveUp) -> None:
+def test_decisions(failed: Failure, so_far: RetryState, expected: Retry | GiveUp) -> None:
     assert decide(failed, so_far, POLICY, RetryBudget()) == expected
 
 
