@@ -269,7 +269,7 @@ def one(job: tuple[Family, str, int]) -> Result:
 
 
 def idle(service: Service, family: Family) -> float:
-    """Return the seconds without credits, between the last call before a top-up and the first one after it."""
+    """Return the seconds from the last call before a top-up to the first one after it."""
     pairs = zip(service.finished, service.finished[1:], strict=False)
     return max(later - earlier for earlier, later in pairs) if family.top_up else 0.0
 

@@ -124,18 +124,22 @@ class LedgerProtocol(Protocol):
     @property
     def root(self) -> Budget:
         """The budget of all calls: the account down to the client's floor."""
+        ...
 
     @property
     def in_flight(self) -> int:
         """Calls with a hold."""
+        ...
 
     @property
     def balance(self) -> int | None:
         """Units on the account as far as known; None before any balance was observed."""
+        ...
 
     @property
     def doubts_settle_at(self) -> float | None:
         """When a balance will show of every call in doubt whether it was billed; None if none is in doubt."""
+        ...
 
     def reserve(
         self, budget: Budget, model: CostModel, predicted: float | None, now: float
@@ -144,33 +148,43 @@ class LedgerProtocol(Protocol):
 
         *predicted* is a predictor of its cost in units, None if there is none.
         """
+        ...
 
     def settle(self, hold: Hold, price: Price, balance: int | None, now: float) -> None:
         """End the hold of an answered call. *balance* came with the answer; None if none did."""
+        ...
 
     def release(self, hold: Hold) -> None:
         """End the hold of a call that was not billed."""
+        ...
 
     def doubt(self, hold: Hold, now: float) -> None:
         """End the hold of a call that may have been billed, and keep its amount aside as in doubt."""
+        ...
 
     def refuse(self, hold: Hold, balance: int | None, needed: int | None, now: float) -> None:
         """End the hold of a call that the service refused for lack of credits.
 
         *balance* and *needed* are what the refusal names, in units; None where it names nothing.
         """
+        ...
 
     def observe(self, balance: int, sent_at: float, now: float) -> None:
         """Take in a balance, read by a request that was sent at *sent_at* and answered *now*."""
+        ...
 
     def forget_reservations(self) -> None:
         """Forget what refusals have taught about the service's own reservations."""
+        ...
 
     def inherit_doubt(self, units: int, at: float) -> None:
         """Take over the amount that an earlier process had in flight or in doubt when it ended, at *at*."""
+        ...
 
     def shift(self, seconds: float) -> None:
         """Add *seconds* to every instant kept: the client goes on in a loop whose clock has another zero."""
+        ...
 
     def statistics(self, now: float) -> LedgerStatistics:
         """Return a snapshot."""
+        ...

@@ -105,44 +105,42 @@ class RetryBudget:
         return True
 
 
-def decide(
-    failure: Failure, progress: RetryState, policy: RetryPolicy, budget: RetryBudget
-) -> Retry | GiveUp:
+def decide(failure: Failure, state: RetryState, policy: RetryPolicy, budget: RetryBudget) -> Retry | GiveUp:
     """Decide what follows *failure*; takes a token from *budget* for a retry that counts.
 
-    *progress* includes the failed attempt in `attempts` and `used`, and not yet in the other counts.
+    *state* includes the failed attempt in `attempts` and `used`, and not yet in the other counts.
     """
     rule = failure.resend
     if rule is Resend.NEVER:
         return GiveUp()
-    refusal = _limit_reached(failure, progress, policy)
+    refusal = _limit_reached(failure, state, policy)
     if refusal is not None:
         return GiveUp(refusal)
-    pause = _pause(failure, progress, policy)
+    pause = _pause(failure, state, policy)
     if pause.wait > policy.max_retry_after:
         return GiveUp(
             f"the server asks to wait {pause.wait:g} s, more than max_retry_after={policy.max_retry_after:g}"
         )
-    if pause.wait + _MIN_ATTEMPT >= progress.left:
-        return GiveUp(f"timeouts.total={progress.total:g} leaves no time for another attempt")
+    if pause.wait + _MIN_ATTEMPT >= state.left:
+        return GiveUp(f"timeouts.total={state.total:g} leaves no time for another attempt")
     if rule in (Resend.YES, Resend.RARELY) and not budget.take():
         return GiveUp("too many calls of this client are failing: its retry budget is used up")
     return pause
 
 
-def _limit_reached(failure: Failure, progress: RetryState, policy: RetryPolicy) -> str | None:
+def _limit_reached(failure: Failure, state: RetryState, policy: RetryPolicy) -> str | None:
     """Return which limit of the policy is reached; None if none is."""
     rule = failure.resend
-    if rule in (Resend.YES, Resend.RARELY) and progress.retries >= policy.retries:
+    if rule in (Resend.YES, Resend.RARELY) and state.retries >= policy.retries:
         return f"retries={policy.retries} are used up"
-    if rule is Resend.RARELY and progress.server_errors >= policy.server_error_retries:
+    if rule is Resend.RARELY and state.server_errors >= policy.server_error_retries:
         return "a repeated 500 usually is a bad parameter"
-    if failure.billing is Billing.IN_DOUBT and progress.in_doubt >= policy.resend_in_doubt:
+    if failure.billing is Billing.IN_DOUBT and state.in_doubt >= policy.resend_in_doubt:
         return f"it may have been billed, and resend_in_doubt={policy.resend_in_doubt}"
     return None
 
 
-def _pause(failure: Failure, progress: RetryState, policy: RetryPolicy) -> Retry:
+def _pause(failure: Failure, state: RetryState, policy: RetryPolicy) -> Retry:
     retry_after = failure.retry_after
     if retry_after is not None:
         # Never less than the Retry-After, with jitter on top so that calls with the same one spread.
@@ -150,7 +148,7 @@ def _pause(failure: Failure, progress: RetryState, policy: RetryPolicy) -> Retry
     if failure.resend in (Resend.WHEN_OPEN, Resend.WHEN_FUNDED):
         # The admission makes it wait, for the gate or for credits.
         return Retry(0.0, 0.0)
-    return Retry(0.0, _exponential(policy.base, policy.cap, progress.retries))
+    return Retry(0.0, _exponential(policy.base, policy.cap, state.retries))
 
 
 @lru_cache(maxsize=256)
