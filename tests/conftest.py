@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextvars
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any
 
-import anyio.to_thread
-import looptime
 import pytest
 from hypothesis import settings
 
 from segmind_async._jobs.journal.writer import WriterThread
-
-T = TypeVar("T")
+from tests import virtual_time
 
 # The same examples everywhere: a gate that fails by chance teaches people to press the button twice.
 settings.register_profile("gate", derandomize=True, deadline=None, database=None, max_examples=60)
@@ -25,7 +18,7 @@ settings.load_profile("gate")
 
 @pytest.fixture
 def anyio_backend() -> tuple[str, dict[str, object]]:
-    return "asyncio", {"loop_factory": looptime.new_event_loop}
+    return "asyncio", {"loop_factory": virtual_time.VirtualTimeLoop}
 
 
 @pytest.fixture(autouse=True)
@@ -36,26 +29,12 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _time_stands_still_for_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Keep time from jumping while a thread works: the loop waits for what it knows to come from one."""
+def _time_waits_for_writer_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the tests' loops know every writer thread."""
+    start = WriterThread.__init__
 
-    def waited_for(future: asyncio.Future[T]) -> asyncio.Future[T]:
-        futures = getattr(asyncio.get_running_loop(), "_LoopTimeEventLoop__sync_futures", None)
-        if futures is not None:
-            futures.add(future)
-        return future
+    def started(self: WriterThread, *args: Any, **options: Any) -> None:
+        start(self, *args, **options)
+        virtual_time.writers.add(self)
 
-    wrap, ask = asyncio.wrap_future, WriterThread.ask_here
-    monkeypatch.setattr(asyncio, "wrap_future", lambda future, **more: waited_for(wrap(future, **more)))
-    monkeypatch.setattr(
-        WriterThread, "ask_here", lambda self, work, **more: waited_for(ask(self, work, **more))
-    )
-
-    async def run_sync(work: Callable[..., T], *args: Any, **_options: Any) -> T:
-        context = contextvars.copy_context()
-        return await asyncio.get_running_loop().run_in_executor(threads, context.run, work, *args)
-
-    monkeypatch.setattr(anyio.to_thread, "run_sync", run_sync)
-    # Not the loop's own: from Python 3.12 it is given 300 s to end, and these may be over in no time.
-    with ThreadPoolExecutor() as threads:
-        yield
+    monkeypatch.setattr(WriterThread, "__init__", started)

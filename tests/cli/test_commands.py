@@ -21,6 +21,7 @@ from segmind_async.emulator import (
     faults,
 )
 from tests.support import serving
+from tests.virtual_time import VirtualTimeLoop
 
 
 def call(*words: str, **options: Any) -> Result:
@@ -552,7 +553,6 @@ def test_progress_is_told_every_ten_seconds(
 ) -> None:
     """A slow service: lines appear while it runs."""
     import anyio
-    import looptime
 
     from segmind_async._jobs.rows import own_request
     from segmind_async.cli import job as bulk
@@ -572,7 +572,7 @@ def test_progress_is_told_every_ten_seconds(
                     as_json=False,
                 )
 
-    code = anyio.run(main, backend_options={"loop_factory": looptime.new_event_loop})
+    code = anyio.run(main, backend_options={"loop_factory": VirtualTimeLoop})
     told = capsys.readouterr().err.splitlines()
     assert code == 1
     assert len([line for line in told if " of 50 rows done, 3 failed, " in line]) >= 3

@@ -7,10 +7,10 @@ import math
 from collections.abc import Callable
 
 import anyio
-import looptime
 import pytest
 
 from segmind_async._transport.deadlines import Deadlines
+from tests.virtual_time import VirtualTimeLoop
 
 
 async def sleep_within(deadlines: Deadlines, bound: float, length: float) -> str:
@@ -106,7 +106,7 @@ async def test_an_error_of_the_work_is_raised_as_it_is() -> None:
 def test_a_timer_of_a_loop_that_is_gone_is_not_waited_for() -> None:
     deadlines = Deadlines()
     for bound, length, ends in ((5.0, 0.0, "done"), (10.0, 100.0, "timeout")):
-        with asyncio.Runner(loop_factory=looptime.new_event_loop) as runner:
+        with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
             assert runner.run(sleep_within(deadlines, bound, length)) == ends
 
 

@@ -165,7 +165,8 @@ class Journal:
         """Write down how things stood *at* that epoch second, with the next rows."""
         text = json.dumps(facts)
         return self._committer.ask(
-            lambda database: _run(database, "INSERT INTO samples (at, facts) VALUES (?, ?)", at, text)
+            lambda database: _run(database, "INSERT INTO samples (at, facts) VALUES (?, ?)", at, text),
+            awaited=False,
         )
 
     def note(self, name: str, value: object) -> Future[None]:

@@ -46,6 +46,7 @@ class _Asked(NamedTuple):
     urgent: bool
     together: Together | None = None
     item: object = None
+    awaited: bool = True
 
 
 class WriterThread:
@@ -63,6 +64,8 @@ class WriterThread:
         self._due = -math.inf
         self._asked: queue.SimpleQueue[_Asked | None] = queue.SimpleQueue()
         self._open = True
+        # Two counters with one writing thread each: a shared one would need a lock for every row.
+        self._requested, self._completed = 1, 0
         self.opened: Future[None] = Future()
         self._thread = threading.Thread(
             target=self._work, args=(connect,), name="segmind journal", daemon=True
@@ -70,12 +73,24 @@ class WriterThread:
         self._thread.start()
 
     def __repr__(self) -> str:
-        return f"WriterThread({'open' if self._open else 'closed'}, trouble={self.trouble!r})"
+        state = "open" if self._open else "closed"
+        return f"WriterThread({state}, {self.unfinished} unfinished, trouble={self.trouble!r})"
 
-    def ask(self, work: Work[T], *, urgent: bool = True) -> Future[T]:
-        """Have *work* done; the future ends when it is on the disk. It may be done twice, if once fails."""
+    @property
+    def unfinished(self) -> int:
+        """Return how many requests that somebody awaits have no result yet, the opening included.
+
+        When it is 0, every future has been resolved and every loop that awaits one has been woken.
+        """
+        return self._requested - self._completed
+
+    def ask(self, work: Work[T], *, urgent: bool = True, awaited: bool = True) -> Future[T]:
+        """Have *work* done; the future ends when it is on the disk. It may be done twice, if once fails.
+
+        Without *awaited*, `unfinished` leaves it out.
+        """
         done: Future[T] = Future()
-        self._ask(_Asked(work, done, urgent))
+        self._ask(_Asked(work, done, urgent, awaited=awaited))
         return done
 
     def ask_here(self, work: Work[None], *, urgent: bool = False) -> asyncio.Future[None]:
@@ -104,6 +119,7 @@ class WriterThread:
     def _ask(self, asked: _Asked) -> None:
         if not self._open:
             raise ValueError("this database is closed")
+        self._requested += asked.awaited
         self._put(asked)
 
     def _put(self, asked: _Asked | None) -> None:
@@ -122,10 +138,13 @@ class WriterThread:
             self._open = False
             self._reserve.give_back()
             self.opened.set_exception(error)
+            self._completed += 1
             return
         self.opened.set_result(None)
+        self._completed += 1
         while group := self._group():
             self._do(database, group)
+            self._completed += sum(asked.awaited for asked in group)
             self._due = time.monotonic() + BREATH
         with suppress(sqlite3.Error):
             database.close()
