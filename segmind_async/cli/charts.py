@@ -1,13 +1,12 @@
-"""The charts of a report's page, as SVG that takes its colours and its font from the page around it.
+"""The charts of a report's page, as SVG elements.
 
-matplotlib draws with stand-in colours; afterwards these become the page's variables, so that one drawing
-serves light and dark. It knows nothing of HTML.
+Lines and areas have colours that can be read on light and on dark paper; texts take colour and font from
+the page's style sheet. This module knows nothing of HTML.
 """
 
 from __future__ import annotations
 
 import io
-import re
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -21,8 +20,8 @@ from .._jobs.report.report import Latency
 from .._jobs.report.timeline import Moment
 from .wording import count, latency_text
 
-INK, SOFT, LINE, MAIN, WARM = "#010101", "#020202", "#030303", "#040404", "#050505"
-_VARIABLES = {INK: "--ink", SOFT: "--soft", LINE: "--line", MAIN: "--main", WARM: "--warm"}
+SOFT, LINE, MAIN, WARM = "#7d838f", "#8f959f", "#4a80dc", "#d9662f"
+"""Each has a contrast of at least 3:1 to the light and to the dark paper, except that of the grid."""
 
 _WIDTH, _HEIGHT = 5.2, 2.2
 """Inches, of 72 of the drawing's units."""
@@ -38,9 +37,8 @@ _MOST_RUNS = 12
 
 _STYLE: Any = {
     "svg.fonttype": "none",
-    "svg.hashsalt": "segmind_async",  # the same report is the same page
     "font.size": 8.5,
-    "text.color": INK,
+    "text.color": SOFT,
     "axes.edgecolor": LINE,
     "axes.labelcolor": SOFT,
     "axes.labelsize": 8.5,
@@ -52,6 +50,7 @@ _STYLE: Any = {
     "axes.axisbelow": True,
     "grid.color": LINE,
     "grid.linewidth": 0.7,
+    "grid.alpha": 0.35,
     "xtick.color": LINE,
     "ytick.color": LINE,
     "xtick.labelcolor": SOFT,
@@ -63,7 +62,8 @@ _STYLE: Any = {
 }
 
 _SVG = "{http://www.w3.org/2000/svg}"
-_XLINK = "{http://www.w3.org/1999/xlink}"
+_HREF = "{http://www.w3.org/1999/xlink}href"
+_NO_METADATA = {"Creator": None, "Date": None, "Format": None, "Type": None}
 
 
 def balance(moments: Sequence[Moment]) -> ET.Element:
@@ -112,7 +112,7 @@ def in_flight(moments: Sequence[Moment]) -> ET.Element:
         axes.fill_between(
             times, [moment.in_flight for moment in moments], step="post", color=MAIN, alpha=0.3, linewidth=0
         )
-        axes.step(times, [moment.limit for moment in moments], where="post", color=INK, linewidth=1)
+        axes.step(times, [moment.limit for moment in moments], where="post", color=SOFT, linewidth=1)
         axes.set_ylim(bottom=0)
         axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
         _over_time(axes, moments, times, unit, "calls")
@@ -139,7 +139,7 @@ def rate(moments: Sequence[Moment]) -> ET.Element:
             axes = below = figure.subplots()
         axes.plot(times, [moment.rate for moment in moments], color=MAIN)
         paces = [float("nan") if moment.pace is None else moment.pace / 60 for moment in moments]
-        axes.step(times, paces, where="post", color=INK, linewidth=1, linestyle=(0, (4, 3)))
+        axes.step(times, paces, where="post", color=SOFT, linewidth=1, linestyle=(0, (4, 3)))
         axes.set_ylim(bottom=0)
         axes.set_ylabel("rows a second")
         _over_time(below, moments, times, unit, below.get_ylabel())
@@ -169,7 +169,7 @@ def latencies(latency: Latency) -> ET.Element:
             axes.annotate(
                 f"{share} % within {latency_text(value)}", (value, top * (1.44 - 0.13 * n)),
                 (-4 if is_late else 4, 0), textcoords="offset points", ha="right" if is_late else "left",
-                color=INK, va="top",
+                color=SOFT, va="top",
             )  # fmt: skip
         axes.set_ylim(0, top * 1.46)
         axes.set_xlim(begin, end)
@@ -219,39 +219,30 @@ def _mark(axes: Axes, height: float, text: str, colour: str) -> None:
 
 def _drawn(draw: Callable[[Figure], None], label: str, width: float = _WIDTH) -> ET.Element:
     """Draw a chart and return its SVG, ready to stand in a page."""
-    with mpl.rc_context(_STYLE):
+    # The salt makes the ids of a chart its own, and those of the same report always the same.
+    with mpl.rc_context({**_STYLE, "svg.hashsalt": f"segmind_async {label}"}):
         figure = Figure(figsize=(width, _HEIGHT))
         figure.patch.set_alpha(0)
         draw(figure)
         for axes in figure.axes:
             axes.patch.set_alpha(0)
         file = io.BytesIO()
-        figure.savefig(file, format="svg")
-    return _adopted(ET.fromstring(file.getvalue()), label)  # noqa: S314  # it was just drawn here
+        figure.savefig(file, format="svg", metadata=_NO_METADATA)
+    return _inlined(ET.fromstring(file.getvalue()), label)  # noqa: S314  # it was just drawn here
 
 
-def _adopted(svg: ET.Element, label: str) -> ET.Element:
-    """Make a drawing part of a page: its colours, its font, ids of its own, and no name of another place."""
-    mark = re.sub(r"\W+", "-", label.lower())
-    for parent in svg.iter():
-        for child in [each for each in parent if each.tag in {f"{_SVG}metadata", f"{_SVG}style"}]:
-            parent.remove(child)
-    wanted = set(re.findall(r"#([mp][0-9a-f]{10})", ET.tostring(svg, encoding="unicode")))
-    for element in svg.iter():
+def _inlined(svg: ET.Element, label: str) -> ET.Element:
+    """Make a drawing part of an HTML page: drop namespaces, its style sheet, and ids without references."""
+    elements = [*svg.iter()]
+    used = {element.get(_HREF, "").removeprefix("#") for element in elements}
+    used |= {element.get("clip-path", "").removeprefix("url(#").removesuffix(")") for element in elements}
+    for element in elements:
+        for style in element.findall(f"{_SVG}style"):
+            element.remove(style)
         element.tag = element.tag.removeprefix(_SVG)
-        for name, value in [*element.attrib.items()]:
-            del element.attrib[name]
-            if name != "id":
-                element.set(name.removeprefix(_XLINK), _translated(value, mark))
-            elif value in wanted:
-                element.set("id", f"{mark}-{value}")
+        if element.get("id") not in used:
+            element.attrib.pop("id", None)
+        if _HREF in element.attrib:
+            element.set("href", element.attrib.pop(_HREF))
     svg.attrib = {"viewBox": svg.attrib["viewBox"], "role": "img", "aria-label": label}
     return svg
-
-
-def _translated(value: str, mark: str) -> str:
-    value = re.sub(r"#(?=[mp][0-9a-f]{10})", f"#{mark}-", value)
-    value = re.sub(r"font-family: [^;]*; ?", "", value)
-    for colour, variable in _VARIABLES.items():
-        value = value.replace(colour, f"var({variable})")
-    return value

@@ -13,6 +13,7 @@ import pytest
 from segmind_async._jobs.journal.journal import Journal
 from segmind_async._jobs.journal.record import Record
 from segmind_async._jobs.report.report import read_report
+from segmind_async.cli import charts
 from segmind_async.cli.page import page
 from tests.jobs.journals import Story, fill
 
@@ -104,14 +105,32 @@ async def test_a_page_shows_all_of_a_classification(tmp_path: Path) -> None:
     assert len(text) < 200_000
 
 
-async def test_the_colours_of_a_drawing_are_those_of_the_page(tmp_path: Path) -> None:
+async def test_the_charts_can_be_read_on_light_and_on_dark_paper(tmp_path: Path) -> None:
     text, seen = await made(tmp_path / "j", Story())
-    assert "prefers-color-scheme: dark" in text
-    drawn = " ".join(value for name, value in seen.attributes if name == "style")
-    assert set(re.findall(r"#[0-9a-f]{6}", drawn)) == set()
-    assert {"var(--ink)", "var(--soft)", "var(--line)", "var(--main)", "var(--warm)"} <= set(
-        re.findall(r"var\([^)]*\)", drawn)
+    papers = re.findall(r"--paper: (#[0-9a-f]{6})", text)
+    assert len(papers) == 2
+    styles = " ".join(value for name, value in seen.attributes if name == "style")
+    drawn = set(re.findall(r"(?:stroke|fill): (#[0-9a-f]{6})", styles)) - {
+        "#ffffff"
+    }  # behind the axes, clear
+    assert len(drawn) == 4
+    faint = {(colour, paper) for colour in drawn for paper in papers if contrast(colour, paper) < 3}
+    assert {colour for colour, _ in faint} <= {charts.LINE}
+    assert "svg text { fill: var(--soft) !important; font-family: inherit !important; }" in text
+
+
+def contrast(one: str, other: str) -> float:
+    """Return the ratio of two colours' luminances (WCAG 2.2, 1.4.11 wants 3 for graphics)."""
+    dark, light = sorted((luminance(one), luminance(other)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+def luminance(colour: str) -> float:
+    parts = [int(colour[n : n + 2], 16) / 255 for n in (1, 3, 5)]
+    red, green, blue = (
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
     )
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
 async def test_the_same_report_is_the_same_page(tmp_path: Path) -> None:
@@ -139,16 +158,16 @@ async def test_nothing_of_what_others_wrote_becomes_markup(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("story", "charts"),
+    ("story", "drawings"),
     [
         pytest.param(Story(rows=1, runs=1, labels=()), 1, id="one-row"),
         pytest.param(Story(rows=12, runs=1, labels=(), rate_limit=None, failing=0), 5, id="a-dozen"),
         pytest.param(Story(rows=300, runs=20, floor=Story().floor * 0, complete=False), 5, id="many-runs"),
     ],
 )
-async def test_jobs_of_every_size_have_a_page(tmp_path: Path, story: Story, charts: int) -> None:
+async def test_jobs_of_every_size_have_a_page(tmp_path: Path, story: Story, drawings: int) -> None:
     _, seen = await made(tmp_path / "j", story)
-    assert seen.tags["svg"] == charts
+    assert seen.tags["svg"] == drawings
 
 
 async def test_a_journal_without_rows_has_a_page(tmp_path: Path) -> None:
