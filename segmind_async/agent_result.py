@@ -1,4 +1,4 @@
-"""What an agent has done: values without behaviour, that survive pickling."""
+"""The result of an agent: values without behaviour that can be pickled."""
 
 from __future__ import annotations
 
@@ -8,37 +8,37 @@ from decimal import Decimal
 from typing import Literal, TypeAlias
 
 AgentEnd: TypeAlias = Literal["answered", "length", "max_turns", "timeout", "budget"]
-"""Why an agent ended: with an answer, with one that was cut, or at a limit of its own."""
+"""Why an agent ended: with an answer, with a truncated one, or at one of its limits."""
 
 
 @dataclass(frozen=True, slots=True)
 class ToolRun:
-    """One call of a tool, and what came of it."""
+    """One call of a tool and its result."""
 
     turn: int
-    """The model's answer that asked for it, from 1."""
+    """Number of the answer that called it, from 1."""
     name: str
     arguments: str
     """JSON, as the model sent it."""
     result: str
-    """What the model was told, cut if it was too long."""
+    """Text returned to the model, truncated if it was too long."""
     failed: bool
-    """Whether that was an error instead of a result."""
+    """Whether the result is an error."""
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class AgentResult:
-    """What an agent came to."""
+    """Answer, cost and conversation of one run of an agent."""
 
     text: str = ""
-    """Its answer; empty if it ended at a limit."""
+    """The answer; empty if the run ended at a limit."""
     ended: AgentEnd = "answered"
     turns: int = 0
     """Answers of the model, those that called tools included."""
     cost: Decimal | None = None
-    """Credits of all its calls together, None if the service named none. What its tools spend is theirs."""
+    """Credits of all its calls; None if the service named none. What tools spend is not included."""
     tool_runs: tuple[ToolRun, ...] = ()
-    """In the order in which the model asked for them."""
+    """In the order in which the model called them."""
     messages: tuple[Mapping[str, object], ...] = ()
-    """The conversation as far as it is whole; append a message and pass it on to go on."""
+    """The conversation up to the last complete turn; append a message and pass it to `run` to continue."""

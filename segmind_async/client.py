@@ -238,13 +238,13 @@ class SegmindClient:
         except APITimeoutError:
             raise
         except TimeoutError as error:
-            tally = call.tally
+            totals = call.totals
             details = ErrorDetails(
                 model=model or self._options.model,
-                attempts=tally.attempts,
-                in_doubt=tally.in_doubt,
-                elapsed=tally.elapsed,
-                cost=tally.cost,
+                attempts=totals.attempts,
+                in_doubt=totals.in_doubt,
+                elapsed=totals.elapsed,
+                cost=totals.cost,
             )
             raise APITimeoutError(f"no answer within timeout={timeout:g} s", details) from error
 

@@ -1,7 +1,7 @@
-"""An agent's loop: ask the model, run the tools it calls, tell it the results, until it has an answer.
+"""The loop of an agent: call the model, run the tools it calls, return the results, until it answers.
 
-What is asked and how answers are read decides `_core.turns`; here are the waiting, the tasks and the
-limits. Nothing is held open between two steps: whoever takes them may stop at any.
+`tool_protocol` decides what is sent and how answers are read; this module waits, runs tasks and applies the
+limits. Nothing is kept open between two steps, so the caller may stop at any of them.
 """
 
 from __future__ import annotations
@@ -49,10 +49,10 @@ from .tool_protocol import (
     PROBE,
     Carrier,
     Native,
-    cut,
-    failure,
-    unknown_tool,
-    written,
+    error_text,
+    result_text,
+    truncated,
+    unknown_tool_text,
 )
 
 ToolsVia: TypeAlias = Literal["native", "schema"]
@@ -65,7 +65,7 @@ _CARRIERS: Mapping[ToolsVia, Callable[[Sequence[Tool]], Carrier]] = {"native": N
 
 @dataclass(frozen=True, slots=True)
 class AgentOptions:
-    """What an agent may do; limits are those of one run."""
+    """Options of an agent; limits are those of one run."""
 
     tools: Sequence[Tool]
     tools_via: ToolsVia
@@ -90,15 +90,15 @@ class AgentOptions:
 
 @dataclass(frozen=True, slots=True)
 class AgentStep:
-    """One answer of the model, and what the tools it called gave back."""
+    """One answer of the model, and the results of the tools it called."""
 
     turn: int
     """From 1."""
     completion: ChatCompletion
     tool_runs: tuple[ToolRun, ...] = ()
-    """In the order of the calls; none: this is the answer."""
+    """In the order of the calls; empty with the last answer."""
     result: AgentResult | None = None
-    """What the agent came to, with its last step; None before."""
+    """The result of the run, in its last step; None before."""
 
 
 class Agent:
@@ -107,11 +107,11 @@ class Agent:
     It may run any number of tasks, one after the other or at once: each run has its own conversation
     and its own limits.
 
-    The tools that one answer calls run at once, `max_parallel` at most, sync ones in threads. What a
-    tool gives back is told to the model as text (JSON, unless it is a string), in the order of its
-    calls, cut after `max_result_chars`. If a tool raises, the model is told the class and the message,
-    and may try otherwise. Cancelling ends tools too, but for sync ones: their threads run on to their
-    end, unheard.
+    The tools that one answer calls run at once, `max_parallel` at most, sync ones in threads. Their
+    results go back to the model as text (JSON, unless it is a string), in the order of its calls,
+    truncated after `max_result_chars`. If a tool raises, the model receives the class and the message of
+    the error. Cancelling a run cancels its tools; threads of sync tools cannot be cancelled: they run to
+    their end, and their results are dropped.
     """
 
     def __init__(
@@ -131,12 +131,12 @@ class Agent:
         return f"Agent(tools={[one.name for one in self._options.tools]}, model={self._options.model!r})"
 
     async def run(self, task: Messages) -> AgentResult:
-        """Work on *task* (a string, or messages to go on from) until there is an answer.
+        """Work on *task* (a string, or messages to continue) until there is an answer.
 
-        Raises AgentLimitError, with all that was had by then, when turns, time or budget are used up;
+        Raises AgentLimitError, with the result so far, when turns, time or budget are used up;
         ToolsNotSupportedError if the tools do not reach the model; and what `SegmindClient.chat` raises.
         """
-        run = self._begin(task)
+        run = self._new_run(task)
         while (step := await run.step()).result is None:
             pass
         return step.result
@@ -144,167 +144,164 @@ class Agent:
     async def steps(self, task: Messages) -> AsyncIterator[AgentStep]:
         """Work as `run` does, and yield every answer of the model with the results of its tools.
 
-        The last step has the `result`. Between two steps nothing goes on: leave the loop when you like.
+        The last step has the `result`. Nothing runs between two steps, so the loop may be left at any.
         """
-        run = self._begin(task)
+        run = self._new_run(task)
         while True:
             step = await run.step()
             yield step
             if step.result is not None:
                 return
 
-    def _begin(self, task: Messages) -> _Run:
+    def _new_run(self, task: Messages) -> _Run:
         options, carrier = self._options, self._carrier
-        asking = {"model": options.model, **self._parameters, **carrier.parameters()}
+        call_options = {"model": options.model, **self._parameters, **carrier.parameters()}
         opening = carrier.opening(options.system, task)
         chat, scope = self._scoped()
-        return _Run(self._service, chat, scope.budget, options, carrier, asking, opening)
+        deadline = math.inf if options.timeout is None else anyio.current_time() + options.timeout
+        return _Run(self._service, chat, scope.budget, options, carrier, call_options, opening, deadline)
 
 
 @dataclass(slots=True)
 class _Run:
-    """One task: its conversation, and what it has used up."""
+    """One run of an agent: its conversation, results and limits."""
 
     service: Service
     chat: Chat
     budget: Budget
-    """Pays for all calls of this run, those that end in an error too, and for no other calls."""
+    """Pays for all calls of this run, failed ones included, and for no others."""
     options: AgentOptions
     carrier: Carrier
-    asking: Mapping[str, object]
-    """What goes along with every call."""
+    call_options: Mapping[str, object]
+    """Arguments of every call."""
     messages: list[Message]
-    tools: Mapping[str, Tool] = field(init=False)
-    deadline: float = field(init=False)
-    named: bool | None = None
-    """Whether the service named any answer's cost; None before the first answer."""
+    deadline: float
+    """When the run ends, seconds of the loop's time; inf without a timeout."""
+    cost_known: bool | None = None
+    """Whether the service named the cost of any answer; None before the first answer."""
     turns: int = 0
     tool_runs: list[ToolRun] = field(default_factory=list)
-    unfinished: list[ToolRun | None] = field(default_factory=list)
-    """What the tools of the turn under way have given back so far."""
-
-    def __post_init__(self) -> None:
-        options = self.options
-        self.tools = {one.name: one for one in options.tools}
-        self.deadline = math.inf if options.timeout is None else anyio.current_time() + options.timeout
+    current_runs: list[ToolRun | None] = field(default_factory=list)
+    """Finished runs of tools of the current turn; None for those that have not ended."""
 
     @property
     def cost(self) -> Decimal | None:
-        """What the run has spent; None if it is unknown."""
+        """Credits the run has spent; None if unknown."""
         spent = self.budget.spent
-        unknown = self.named is False or (self.named is None and not spent)
+        unknown = self.cost_known is False or (self.cost_known is None and not spent)
         return None if unknown else credits_of(spent)
 
     async def step(self) -> AgentStep:
         """Take the next step; raises AgentLimitError at a limit of this run."""
         try:
-            # A deadline that passed between two steps would be noticed only when a call is on its way.
+            # A cancel scope would notice a deadline that has passed only after the call was sent.
             if anyio.current_time() < self.deadline:
                 with anyio.CancelScope(deadline=self.deadline):
                     return await self._step()
         except BudgetExceededError as error:
             if error.budget_id != self.budget.id:
-                raise  # of a budget around this run: its owner handles it
+                raise  # a budget around this run: its owner handles it
             raise self._limit("budget", f"its budget is used up: {error}") from error
         except ToolsNotSupportedError as error:
-            # Who gives up on the tools has paid for more than the answer that told.
+            # The run has paid for more than the answer that showed it.
             raise ToolsNotSupportedError(error.message, replace(error.details, cost=self.cost)) from error
         raise self._limit("timeout", f"it had no answer within timeout={self.options.timeout:g} s")
 
     async def _step(self) -> AgentStep:
-        carrier, most = self.carrier, self.options.max_turns
-        completion = await self._ask()
+        carrier, max_turns = self.carrier, self.options.max_turns
+        completion = await self._next_answer()
         calls = carrier.calls_in(completion, self.turns)
         if not calls:
             await self._check_tools(completion)
-            self.messages += carrier.told(completion, (), ())
+            self.messages += carrier.reply_messages(completion, (), ())
             cut_off = finish_of(completion.finish_reason, completion.raw) is Finish.TRUNCATED
             result = self._result("length" if cut_off else "answered", carrier.answer_in(completion))
             return AgentStep(self.turns, completion, (), result)
-        if self.turns == most:
-            # Its tools do not run: nobody would see what they give back.
-            raise self._limit("max_turns", f"it still calls tools in answer max_turns={most}")
-        runs = await self._use(calls)
-        self.messages += carrier.told(completion, calls, [run.result for run in runs])
+        if self.turns == max_turns:
+            # Its tools are not run: the model would not see their results.
+            raise self._limit("max_turns", f"it still calls tools in answer max_turns={max_turns}")
+        runs = await self._run_tools(calls)
+        self.messages += carrier.reply_messages(completion, calls, [run.result for run in runs])
         return AgentStep(self.turns, completion, runs)
 
-    async def _ask(self) -> ChatCompletion:
-        completion = await self.chat(self.messages, **self.asking)
+    async def _next_answer(self) -> ChatCompletion:
+        completion = await self.chat(self.messages, **self.call_options)
         self.turns += 1
-        self._add(completion)
+        self._record(completion)
         return completion
 
     async def _check_tools(self, completion: ChatCompletion) -> None:
-        """Make sure that the tools reach a model of which no call was ever seen.
+        """Check that tools reach a model that has never called one; raises ToolsNotSupportedError.
 
-        An answer in words looks the same whether it needed no tool or the service dropped them.
+        A text answer looks the same whether it needed no tool or the service dropped the tools.
         """
         model, seen = completion.model, self.service.calls_tools
-        if not (self.tools and self.carrier.needs_tools) or model in seen:
+        if not (self.options.tools and self.carrier.needs_tools) or model in seen:
             return
         if not self.tool_runs and ignored_tools(completion):
             try:
-                self._add(await self.chat(**PROBE, model=model))
+                self._record(await self.chat(**PROBE, model=model))
             except CreditsError:
-                # The answer is paid, and is all that can be had: better unproven than lost.
+                # The answer is paid, and no further call can be: return it unchecked.
                 return
 
-    def _add(self, completion: ChatCompletion) -> None:
+    def _record(self, completion: ChatCompletion) -> None:
         if completion.tool_calls:
             self.service.calls_tools.add(completion.model)
-        self.named = bool(self.named) or completion.cost is not None
+        self.cost_known = bool(self.cost_known) or completion.cost is not None
 
-    async def _use(self, calls: Sequence[ToolCall]) -> tuple[ToolRun, ...]:
-        """Run all tools of one answer; if cancelled, what has ended stays in `unfinished`."""
-        room = anyio.Semaphore(self.options.max_parallel)
-        self.unfinished = [None] * len(calls)
-        leaving: list[BaseException] = []
+    async def _run_tools(self, calls: Sequence[ToolCall]) -> tuple[ToolRun, ...]:
+        """Run all tools of one answer; if cancelled, finished runs stay in `current_runs`."""
+        slots = anyio.Semaphore(self.options.max_parallel)
+        self.current_runs = [None] * len(calls)
+        fatal: list[BaseException] = []
 
         async def one(place: int, call: ToolCall) -> None:
             try:
-                async with room:
-                    self.unfinished[place] = await self._run_tool(call)
+                async with slots:
+                    self.current_runs[place] = await self._run_tool(call)
             except (SystemExit, KeyboardInterrupt) as error:
-                # Nobody looks for these in a group, which is all that would come out of the tasks.
-                leaving.append(error)
+                # Raised from a task, they would arrive in an exception group, which nobody catches.
+                fatal.append(error)
                 tasks.cancel_scope.cancel()
 
         async with anyio.create_task_group() as tasks:
             for place, call in enumerate(calls):
                 tasks.start_soon(one, place, call)
-        if leaving:
-            raise leaving[0]
-        runs = tuple(run for run in self.unfinished if run is not None)
-        self.unfinished = []
+        if fatal:
+            raise fatal[0]
+        runs = tuple(run for run in self.current_runs if run is not None)
+        self.current_runs = []
         self.tool_runs += runs
         return runs
 
     async def _run_tool(self, call: ToolCall) -> ToolRun:
         began = anyio.current_time()
-        text, failed = await self._outcome(call)
+        text, failed = await self._tool_text(call)
         seconds = anyio.current_time() - began
         if LOG.isEnabledFor(logging.DEBUG):
             fields = {"tool": call.name, "turn": self.turns, "seconds": seconds, "failed": failed}
             LOG.debug("tool", extra={**fields, "trace": current_trace()})
-        shown = cut(text, self.options.max_result_chars)
+        shown = truncated(text, self.options.max_result_chars)
         return ToolRun(self.turns, call.name, call.arguments, shown, failed, seconds)
 
-    async def _outcome(self, call: ToolCall) -> tuple[str, bool]:
-        """Run one tool; gives what the model is told, and whether that is an error."""
-        tool = self.tools.get(call.name)
+    async def _tool_text(self, call: ToolCall) -> tuple[str, bool]:
+        """Run one tool; return the text for the model, and whether it is an error."""
+        tools = {one.name: one for one in self.options.tools}
+        tool = tools.get(call.name)
         if tool is None:
-            return unknown_tool(call.name, self.tools), True
+            return unknown_tool_text(call.name, tools), True
         try:
-            return written(await _called(tool.function, tool.arguments(call.arguments))), False
-        except Exception as error:  # noqa: BLE001  # whatever a user wrote: the model may find another way
-            return self.service.redactor.text(failure(error)), True
+            return result_text(await _call_tool(tool.function, tool.arguments(call.arguments))), False
+        except Exception as error:  # noqa: BLE001  # any error of user code: the model may find another way
+            return self.service.redactor.text(error_text(error)), True
         except anyio.get_cancelled_exc_class() as error:
-            # Ours goes on from here. Else a tool met with something that others have cancelled.
+            # If this run is cancelled, the checkpoint raises; else the tool awaited something cancelled.
             await anyio.lowlevel.checkpoint_if_cancelled()
-            return failure(error), True
+            return error_text(error), True
 
     def _result(self, ended: AgentEnd, text: str = "") -> AgentResult:
-        runs = (*self.tool_runs, *(run for run in self.unfinished if run is not None))
+        runs = (*self.tool_runs, *(run for run in self.current_runs if run is not None))
         return AgentResult(text, ended, self.turns, self.cost, runs, tuple(self.messages))
 
     def _limit(self, ended: AgentEnd, why: str) -> AgentLimitError:
@@ -314,8 +311,8 @@ class _Run:
         )
 
 
-async def _called(function: Callable[..., object], arguments: Mapping[str, object]) -> object:
-    """Call a tool: async ones here, sync ones in a thread, so that they hold up nobody."""
+async def _call_tool(function: Callable[..., object], arguments: Mapping[str, object]) -> object:
+    """Call a tool: async ones in the loop, sync ones in a thread, so that they block no other task."""
     if is_async(function):
         value = function(**arguments)
     else:

@@ -1,7 +1,7 @@
-"""Tools without function calling: each answer is a structured output, calls of tools or the last words.
+"""Tools without function calling: each answer is a structured output with calls of tools or the answer.
 
-For models that no tools reach, but that can fill a schema. The conversation is plain text: the model's
-own JSON, and the results of its calls in the next message of the user.
+For models that no tools reach but that follow a schema. The conversation is plain text: the JSON of the
+model, and the results of its calls in the next user message.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ..models import (
     ToolCall,
 )
 from ..tools import Tool
-from .tool_protocol import begun
+from .tool_protocol import opening_messages
 
 _HOW = """\
 You can call tools. Answer every time with one JSON object. Put the tools that you need now into `calls`,
@@ -52,12 +52,12 @@ class _Turn(BaseModel):
 
 
 class ViaSchema:
-    """By a structured output that holds either calls or the answer."""
+    """Uses a structured output that holds either calls or the answer."""
 
     needs_tools = False
 
     def __init__(self, tools: Sequence[Tool]) -> None:
-        """Raises InvalidRequestError without *tools*: then there is nothing to carry."""
+        """Raise InvalidRequestError if there are no *tools*."""
         if not tools:
             raise InvalidRequestError("tools_via='schema' without tools; pass tools=[…], or leave it out")
         self._tools = {tool.name: tool for tool in tools}
@@ -68,33 +68,33 @@ class ViaSchema:
         return {"parse": self._turn}
 
     def opening(self, system: str | None, task: Messages) -> list[Message]:
-        """Put before the task how tools are called, and which there are."""
+        """Return the task after a system prompt that lists the tools and how to call them."""
         listed = "\n".join(f"- {one.name}: {one.description}" for one in self._tools.values())
-        return begun(f"{system}\n\n{_HOW}{listed}" if system else _HOW + listed, task)
+        return opening_messages(f"{system}\n\n{_HOW}{listed}" if system else _HOW + listed, task)
 
     def calls_in(self, completion: ChatCompletion[Any], turn: int) -> Sequence[ToolCall]:
-        """Return the calls of an answer, with ids of our own."""
+        """Return the calls of an answer, with ids made here."""
         return [
             ToolCall(f"call_{turn}_{number}", call.tool, self._arguments(call))
             for number, call in enumerate(completion.parsed.calls)
         ]
 
     def answer_in(self, completion: ChatCompletion[Any]) -> str:
-        """Return the last words."""
+        """Return the text of the last answer."""
         return completion.parsed.answer or ""
 
-    def told(
+    def reply_messages(
         self, completion: ChatCompletion[Any], calls: Sequence[ToolCall], results: Sequence[str]
     ) -> list[Message]:
-        """Return the answer as it was written, and all results in one message."""
-        said: Message = {"role": "assistant", "content": completion.text}
+        """Return the answer as the model wrote it, and all results in one message."""
+        reply: Message = {"role": "assistant", "content": completion.text}
         if not calls:
-            return [said]
+            return [reply]
         pairs = [{"tool": call.name, "result": text} for call, text in zip(calls, results, strict=True)]
-        return [said, {"role": "user", "content": f"Results:\n{to_json(pairs).decode()}"}]
+        return [reply, {"role": "user", "content": f"Results:\n{to_json(pairs).decode()}"}]
 
     def _arguments(self, call: Any) -> str:
-        """Return a call's arguments as JSON; null stands for a default, which only the function knows."""
+        """Return the arguments of a call as JSON, without optional ones that are null: defaults apply."""
         given = call.arguments.model_dump(mode="json", by_alias=True)
         fields = self._tools[call.tool].model.model_fields.values()
         optional = {field.alias for field in fields if not field.is_required()}
@@ -102,13 +102,13 @@ class ViaSchema:
 
 
 def _turn_of(tools: Sequence[Tool]) -> type[BaseModel]:
-    """Return the type of an answer. A strict schema knows no defaults: what has one may be null."""
+    """Return the type of an answer. A strict schema has no defaults, so optional arguments may be null."""
     described = _Turn.model_fields["calls"].description
-    # Types that are made here can be named by no type checker.
+    # Types made at run time are unknown to type checkers.
     any_list: Any = list
     one_of: Any = functools.reduce(operator.or_, [_call_of(tool) for tool in tools])
     if len(tools) > 1:
-        # A misfit is then told for the tool that was meant, and not for all of them.
+        # A mismatch is then reported for the tool that was meant, not for all of them.
         one_of = Annotated[one_of, Field(discriminator="tool")]
     return create_model("Turn", __base__=_Turn, calls=(any_list[one_of], Field(description=described)))
 

@@ -1,4 +1,4 @@
-"""An agent's turns: what a model is asked, which tools its answer calls, how results go back. Pure."""
+"""The turns of an agent: the messages it sends, the tools an answer calls, how results go back. Pure."""
 
 from __future__ import annotations
 
@@ -28,33 +28,33 @@ PROBE: Mapping[str, object] = {
     "tools": [tool(_ready, name="ready")],
     "tool_choice": "required",
 }
-"""A call that only a model without tools answers in words: the cheapest way to tell an answer that needed
-no tool from one that ignored them."""
+"""A call that only a model without tools answers with text: the cheapest check whether an answer without
+calls needed no tool, or the tools never reached the model."""
 
 
 class Carrier(Protocol):
-    """How tools get to a model and its calls come back."""
+    """How tools are described to a model and its calls are read."""
 
     needs_tools: bool
-    """Whether it rests on the service passing on `tools`."""
+    """Whether it relies on the service forwarding `tools`."""
 
     def parameters(self) -> JsonObject:
-        """Return what goes along with every call."""
+        """Return the arguments of every call."""
         ...
 
     def opening(self, system: str | None, task: Messages) -> list[Message]:
-        """Return the messages to begin with."""
+        """Return the first messages."""
         ...
 
     def calls_in(self, completion: ChatCompletion[Any], turn: int) -> Sequence[ToolCall]:
-        """Return the tools an answer calls; none: it is the last."""
+        """Return the tools an answer calls; empty for the last answer."""
         ...
 
     def answer_in(self, completion: ChatCompletion[Any]) -> str:
-        """Return the words of a last answer."""
+        """Return the text of the last answer."""
         ...
 
-    def told(
+    def reply_messages(
         self, completion: ChatCompletion[Any], calls: Sequence[ToolCall], results: Sequence[str]
     ) -> list[Message]:
         """Return an answer and the results of its calls as messages."""
@@ -62,7 +62,7 @@ class Carrier(Protocol):
 
 
 class Native:
-    """By the providers' own function calling."""
+    """Uses the function calling of the providers."""
 
     needs_tools = True
 
@@ -75,17 +75,17 @@ class Native:
 
     def opening(self, system: str | None, task: Messages) -> list[Message]:
         """Put the system prompt before the task."""
-        return begun(system, task)
+        return opening_messages(system, task)
 
     def calls_in(self, completion: ChatCompletion[Any], turn: int) -> Sequence[ToolCall]:  # as Carrier
-        """Return the calls as they were decoded."""
+        """Return the decoded calls."""
         return completion.tool_calls
 
     def answer_in(self, completion: ChatCompletion[Any]) -> str:
         """Return the text."""
         return completion.text
 
-    def told(
+    def reply_messages(
         self, completion: ChatCompletion[Any], calls: Sequence[ToolCall], results: Sequence[str]
     ) -> list[Message]:
         """Return the answer, and one message for each result."""
@@ -95,10 +95,10 @@ class Native:
         ]
 
 
-def begun(system: str | None, task: Messages) -> list[Message]:
+def opening_messages(system: str | None, task: Messages) -> list[Message]:
     """Return a conversation's first messages; raises InvalidRequestError for two system prompts.
 
-    One that goes on begins with the agent's own, which is not repeated.
+    A continued conversation begins with the agent's own, which is not repeated.
     """
     rows: list[Message] = [{"role": "user", "content": task}] if isinstance(task, str) else list(task)
     if system is None:
@@ -111,30 +111,30 @@ def begun(system: str | None, task: Messages) -> list[Message]:
     return rows
 
 
-def written(value: object) -> str:
-    """Write what a tool gave back for the model: text as it is, all else as JSON."""
+def result_text(value: object) -> str:
+    """Return the result of a tool as text for the model: a string as it is, anything else as JSON."""
     text = value if isinstance(value, str) else to_json(value, fallback=str, bytes_mode="base64").decode()
-    # Half a character, as file names may hold it, would make every later call of the agent impossible.
+    # A lone surrogate, as file names may hold, could not be sent, and would break every later call.
     return text.encode("utf-8", "replace").decode()
 
 
-def failure(error: BaseException) -> str:
-    """Tell the model what a tool raised, or what is wrong with the arguments it was sent."""
+def error_text(error: BaseException) -> str:
+    """Return the text for the model about an error of a tool, or about arguments that do not fit it."""
     try:
         words = str(error)
     except Exception:  # noqa: BLE001  # a user's class: its __str__ may do anything
         words = "its message cannot be read"
-    said_by = "" if isinstance(error, BadArgumentsError) else f"{type(error).__name__}: "
-    return written(f"Error: {said_by}{words}")
+    prefix = "" if isinstance(error, BadArgumentsError) else f"{type(error).__name__}: "
+    return result_text(f"Error: {prefix}{words}")
 
 
-def cut(text: str, most: int) -> str:
-    """Return *text*, or its first *most* characters and a note on what is missing."""
+def truncated(text: str, most: int) -> str:
+    """Return *text*, truncated to *most* characters with a note on its length if it is longer."""
     if len(text) <= most:
         return text
-    return f"{text[:most]}\n[cut: these are the first {most} of {len(text)} characters]"
+    return f"{text[:most]}\n[truncated: these are the first {most} of {len(text)} characters]"
 
 
-def unknown_tool(name: str, tools: Mapping[str, Tool]) -> str:
-    """Tell the model that there is no such tool."""
+def unknown_tool_text(name: str, tools: Mapping[str, Tool]) -> str:
+    """Return the text for the model about a tool that does not exist."""
     return f"Error: there is no tool {name!r}; there are {', '.join(tools) or 'none'}"

@@ -1,7 +1,6 @@
-"""One call: its attempts, the waits between them, and the one answer or error it ends in.
+"""One call: its attempts, the waits between them, and the one answer or error it ends with.
 
-A wait between attempts holds nothing: neither slot nor money. Whatever way a call ends, its lease has
-ended before.
+A wait between attempts holds neither slot nor credits. However a call ends, its lease has ended before.
 """
 
 from __future__ import annotations
@@ -63,17 +62,17 @@ from .retry import (
 )
 from .service import Service, refresh_balance
 
-_PROBES = 2
-"""Refusals for want of credits, with nothing else of ours in flight, that make it certain."""
+_REFUSALS_TO_BELIEVE = 2
+"""Refusals for lack of credits, with no other call of this client in flight, after which it is certain."""
 
 
 class NotSentError(SegmindError):
-    """The scope was closed before this call's next attempt; only a fan-out meets it."""
+    """The scope was closed before the next attempt of this call; raised within a fan-out only."""
 
 
 @dataclass(frozen=True, slots=True)
 class CallOptions:
-    """What a call does about time and failure, and whose limits it counts in."""
+    """Timeouts, retries and default model of a call, and the scope whose limits it counts in."""
 
     scope: CallScope
     timeouts: Timeouts
@@ -82,54 +81,54 @@ class CallOptions:
 
 
 @dataclass(slots=True)
-class Tally:
-    """What a call came to, also when it failed: a fan-out reports it."""
+class CallTotals:
+    """Attempts, costs and times of a call, also of one that failed; summed up by a fan-out."""
 
     attempts: int = 0
     rate_limited: int = 0
     in_doubt: int = 0
     """Attempts that may have been billed although their answer was lost."""
     maybe_paid_twice: int = 0
-    """Those of them that were followed by another."""
+    """Those of them after which another attempt was sent."""
     cost: Decimal | None = None
     unpriced: int = 0
     """Answers for which the service named no cost."""
-    misfits: int = 0
-    """Answers that did not have the shape that was asked for, and were asked for again."""
+    reasks: int = 0
+    """Answers that did not match `parse`, and were requested again."""
     elapsed: float = 0.0
 
 
 class Call:
-    """One chat completion, from its request to its answer or error."""
+    """One chat completion, from its request to its answer or error. It is run once."""
 
     __slots__ = (
         "_call_id",
+        "_credit_refusals",
         "_model",
         "_must_call",
         "_options",
-        "_probes",
-        "_progress",
+        "_retry_state",
         "_service",
         "_started_at",
         "_ticket",
-        "_unread",
+        "_unloaded",
         "_wire",
-        "tally",
+        "totals",
     )
 
     def __init__(
-        self, service: Service, options: CallOptions, request: ChatRequest, tally: Tally | None = None
+        self, service: Service, options: CallOptions, request: ChatRequest, totals: CallTotals | None = None
     ) -> None:
         """Check and encode *request*; raises InvalidRequestError before anything is sent.
 
-        Images that are not read yet, and the body that holds them, wait until it runs.
+        Images that are not loaded yet are loaded when it runs; the body is encoded then.
         """
         self._model = model = check_slug(request.model) if request.model else options.model
-        self._unread: tuple[ChatRequest, Sequence[LazyImage]] | None = None
+        self._unloaded: tuple[ChatRequest, Sequence[LazyImage]] | None = None
         try:
             body = self._encoded(request)
         except ImagesNotLoadedError as error:
-            self._unread, body = (request, error.images), b""
+            self._unloaded, body = (request, error.images), b""
         self._wire = WireRequest("/" + model, body)
         self._must_call = "tool_choice" in request.parameters and must_call(request.parameters)
         self._service = service
@@ -137,21 +136,21 @@ class Call:
         self._ticket = Ticket(
             options.scope,
             service.estimates.of_template(model, template_of(request.messages)),
-            None if self._unread else predict_cost(model, body, request.parameters),
+            None if self._unloaded else predict_cost(model, body, request.parameters),
         )
         total = options.timeouts.total
-        self._progress = RetryState(math.inf if total is None else total)
-        self._probes = 0
+        self._retry_state = RetryState(math.inf if total is None else total)
+        self._credit_refusals = 0
         self._started_at: float | None = None
         self._call_id = 0
-        self.tally = Tally() if tally is None else tally
-        # A row that is tried anew keeps count of what it may have cost already.
-        self._progress.in_doubt = self.tally.in_doubt
+        self.totals = CallTotals() if totals is None else totals
+        # A row that is tried again keeps count of the attempts that may have been billed.
+        self._retry_state.in_doubt = self.totals.in_doubt
 
     @property
     def used(self) -> float:
-        """Seconds of `timeouts.total` that its attempts and the waits between them have taken."""
-        return self._progress.used
+        """Seconds of `timeouts.total` used up by attempts and the waits between them."""
+        return self._retry_state.used
 
     def run(self) -> Coroutine[None, None, ChatCompletion]:
         """Send until there is an answer, or no attempt is left; raises a SegmindError."""
@@ -160,7 +159,7 @@ class Call:
     async def _run_reported(self) -> ChatCompletion:
         """Run, and report the start and the end to the hooks."""
         # The totals may go on from earlier calls for the same row.
-        began_at, earlier = self._service.admission.now(), replace(self.tally)
+        began_at, earlier = self._service.admission.now(), replace(self.totals)
         self._service.hooks.call_started(CallStarted(self._model, current_trace(), self._id()))
         try:
             completion = await self._run()
@@ -170,12 +169,14 @@ class Call:
         self._report_call(completion, earlier, began_at)
         return completion
 
-    def _report_call(self, ended: ChatCompletion | BaseException, earlier: Tally, began_at: float) -> None:
+    def _report_call(
+        self, ended: ChatCompletion | BaseException, earlier: CallTotals, began_at: float
+    ) -> None:
         """Report how the call ended; *earlier* are the totals at its start."""
         completion = ended if isinstance(ended, ChatCompletion) else None
         details = ended.details if isinstance(ended, SegmindError) else None
-        source, totals = completion or details, self.tally
-        named = None if source is None else source.request_id
+        source, totals = completion or details, self.totals
+        request_id = None if source is None else source.request_id
         self._service.hooks.call_ended(
             CallEnded(
                 model=self._model,
@@ -185,7 +186,7 @@ class Call:
                 cost=None if totals.cost is None else totals.cost - (earlier.cost or 0),
                 seconds=self._service.admission.now() - began_at,
                 attempts=totals.attempts - earlier.attempts,
-                request_id=None if named is None else self._service.redactor.text(named),
+                request_id=None if request_id is None else self._service.redactor.text(request_id),
                 trace=current_trace(),
                 call_id=self._id(),
             )
@@ -198,77 +199,77 @@ class Call:
         return self._call_id
 
     async def _run(self) -> ChatCompletion:
-        if self._unread is not None:
-            await self._read_images(*self._unread)
-        service, tally, progress = self._service, self.tally, self._progress
+        if self._unloaded is not None:
+            await self._read_images(*self._unloaded)
+        service, totals, progress = self._service, self.totals, self._retry_state
         service.retry_budget.called()
         while True:
-            lease = self._admitted_at_once() or await self._admitted()
+            lease = self._acquire_nowait() or await self._acquire()
             if self._started_at is None:
                 self._started_at = lease.hold.started_at
             progress.attempts += 1
-            tally.attempts += 1
+            totals.attempts += 1
             try:
                 lease.dispatched()
                 got = await service.transport.send(self._wire, progress.left)
             except BaseException:
-                # Cancelled, or a bug of ours: it may have gone out.
+                # Cancelled, or a bug of this library: the request may have been sent.
                 lease.cancelled()
-                tally.in_doubt += 1
+                totals.in_doubt += 1
                 self._elapsed()
                 if service.hooks.wants_attempts():
                     self._report_attempt(None, lease.took)
                 raise
-            answer = self._take(lease, got)
+            answer = self._settle(lease, got)
             progress.used += lease.took
             if service.hooks.wants_attempts():
                 self._report_attempt(answer, lease.took)
             if isinstance(answer, ChatCompletion):
                 service.retry_budget.succeeded()
                 if self._must_call and ignored_tools(answer):
-                    raise self._no_tools(answer)
+                    raise self._tools_not_supported(answer)
                 return answer
-            await self._pause(answer, self._decide(answer))
+            await self._wait_before_retry(answer, self._next_retry(answer))
 
-    def _admitted_at_once(self) -> Lease | None:
+    def _acquire_nowait(self) -> Lease | None:
         admission = self._service.admission
         if admission.balance is None and self._options.scope.budget.floor:
             return None
         return admission.acquire_nowait(self._ticket)
 
     async def _read_images(self, request: ChatRequest, images: Sequence[LazyImage]) -> None:
-        """Read what the messages only name, before a slot is taken."""
+        """Load images that the messages only refer to, before a slot is taken."""
         kept = await load_images(images)
         body = self._encoded(request)
-        del kept  # from here on the body holds them
-        self._wire, self._unread = WireRequest(f"/{self._model}", body), None
+        del kept  # the body holds them now
+        self._wire, self._unloaded = WireRequest(f"/{self._model}", body), None
 
     def _encoded(self, request: ChatRequest) -> bytes:
         body = encode(self._model, request.messages, request.parameters)
         check_context_window(self._model, request.messages, len(body))
         return body
 
-    async def _admitted(self) -> Lease:
-        """Wait for a lease. Queueing is bounded by `timeouts.queue`, until the first one is granted."""
+    async def _acquire(self) -> Lease:
+        """Wait for a lease; the wait for the first one is limited by `timeouts.queue`."""
         bound = self._options.timeouts.queue if self._started_at is None else None
         if bound is None:
-            return await self._lease()
+            return await self._acquire_known()
         try:
             with anyio.fail_after(bound):
-                return await self._lease()
+                return await self._acquire_known()
         except TimeoutError as error:
             message = f"no slot, credits or start time within timeouts.queue={bound:g} s"
             raise APITimeoutError(message, self._details()) from error
 
-    async def _lease(self) -> Lease:
+    async def _acquire_known(self) -> Lease:
         admission = self._service.admission
         if admission.balance is None and self._options.scope.budget.floor:
-            # A floor can only be kept under a balance that is known.
+            # A floor can only be kept if the balance is known.
             await refresh_balance(self._service)
         got = await admission.acquire(self._ticket)
         if isinstance(got, Shortfall) and got.budget is None:
-            # What is known may be old, or burdened with doubts: ask before giving up.
-            await self._read_again()
+            # The known balance may be old, or lowered by attempts in doubt: read it before giving up.
+            await self._refresh_balance()
             got = await admission.acquire(self._ticket)
         if isinstance(got, Shortfall):
             raise self._shortfall_error(got)
@@ -276,17 +277,17 @@ class Call:
             raise NotSentError("its fan-out has stopped", self._details())
         return got
 
-    async def _read_again(self) -> None:
+    async def _refresh_balance(self) -> None:
         settles_at = self._service.admission.doubts_settle_at
         if settles_at is not None:
             await anyio.sleep(max(0.0, settles_at - self._service.admission.now()))
         try:
             await refresh_balance(self._service)
         except SegmindError:
-            return  # then what is known must do
+            return  # the balance known before is used
 
-    def _take(self, lease: Lease, got: WireResponse | Failure) -> ChatCompletion | Failure:
-        """Read what came and end the lease by what it says."""
+    def _settle(self, lease: Lease, got: WireResponse | Failure) -> ChatCompletion | Failure:
+        """Decode the response and settle the lease with it."""
         if isinstance(got, Failure):
             lease.failed(got)
             return got
@@ -300,7 +301,7 @@ class Call:
             if cost is None:
                 lease.failed(answer, reading)
             else:
-                # Unreadable, but what it cost is no secret.
+                # The answer is unreadable, but its cost is known.
                 lease.answered(Price(ceil_units(cost)), reading)
                 self._add_cost(cost)
             return answer
@@ -326,11 +327,11 @@ class Call:
             usage=answer.usage,
             tool_calls=answer.tool_calls,
             model=self._model,
-            cost=self.tally.cost,
+            cost=self.totals.cost,
             credits_remaining=balance,
             request_id=response.headers.get(response_headers.REQUEST_ID),
-            attempts=self.tally.attempts,
-            in_doubt=self._progress.in_doubt,
+            attempts=self.totals.attempts,
+            in_doubt=self._retry_state.in_doubt,
             elapsed=self._elapsed(now),
             raw=answer.raw,
             headers=response.headers,
@@ -338,42 +339,42 @@ class Call:
 
     def _add_cost(self, cost: Decimal | None) -> None:
         if cost is None:
-            self.tally.unpriced += 1
+            self.totals.unpriced += 1
         else:
-            self.tally.cost = cost if self.tally.cost is None else self.tally.cost + cost
+            self.totals.cost = cost if self.totals.cost is None else self.totals.cost + cost
 
-    def _decide(self, failure: Failure) -> Retry:
-        """Return the wait before the next attempt; raises what the call ends in if there is none."""
-        decision = self._verdict(failure)
-        self._progress.failed(failure)
-        self.tally.in_doubt = self._progress.in_doubt
+    def _next_retry(self, failure: Failure) -> Retry:
+        """Return the wait before the next attempt; raises the error of the call if there is none."""
+        decision = self._retry_or_give_up(failure)
+        self._retry_state.failed(failure)
+        self.totals.in_doubt = self._retry_state.in_doubt
         if isinstance(decision, GiveUp):
             raise self._error(failure, decision.reason)
         if failure.billing is Billing.IN_DOUBT:
-            self.tally.maybe_paid_twice += 1
+            self.totals.maybe_paid_twice += 1
         return decision
 
-    def _verdict(self, failure: Failure) -> Retry | GiveUp:
+    def _retry_or_give_up(self, failure: Failure) -> Retry | GiveUp:
         admission = self._service.admission
         if failure.kind is FailureKind.RATE_LIMITED:
-            self.tally.rate_limited += 1
+            self.totals.rate_limited += 1
         elif failure.kind is FailureKind.OUT_OF_CREDITS and admission.in_flight == 0:
-            self._probes += 1
-            if self._probes >= _PROBES:
+            self._credit_refusals += 1
+            if self._credit_refusals >= _REFUSALS_TO_BELIEVE:
                 return GiveUp()
             admission.forget_reservations()
-        return decide(failure, self._progress, self._options.retry, self._service.retry_budget)
+        return decide(failure, self._retry_state, self._options.retry, self._service.retry_budget)
 
-    async def _pause(self, failure: Failure, decision: Retry) -> None:
+    async def _wait_before_retry(self, failure: Failure, decision: Retry) -> None:
         if failure.resend is Resend.WHEN_OPEN:
-            # The gate keeps everybody back, this call too; its time counts as a wait between attempts.
+            # The gate stops all calls, this one included; its time counts as a wait between attempts.
             admission = self._service.admission
             wait = max(decision.wait, admission.throttle.gate.closed_until - admission.now(), 0.0)
-            self._progress.used += wait
+            self._retry_state.used += wait
             self._report_retry(failure, wait)
             return
         wait = decision.wait + (backoff.full_jitter(decision.spread) if decision.spread else 0.0)
-        self._progress.used += wait
+        self._retry_state.used += wait
         self._report_retry(failure, wait)
         if wait:
             await anyio.sleep(wait)
@@ -383,18 +384,18 @@ class Call:
         headers = {} if got is None else got.headers
         balance = response_headers.credits_in(headers.get(response_headers.BALANCE))
         failed = got if isinstance(got, Failure) else None
-        named = headers.get(response_headers.REQUEST_ID)
+        request_id = headers.get(response_headers.REQUEST_ID)
         hooks = self._service.hooks
         hooks.attempt_ended(
             AttemptEnded(
                 model=self._model,
-                attempt=self.tally.attempts,
+                attempt=self.totals.attempts,
                 outcome="cancelled" if got is None else failed.kind.name.lower() if failed else "answered",
                 status=failed.status if failed else None if got is None else 200,
                 seconds=seconds,
                 cost=response_headers.credits_in(headers.get(response_headers.COST)),
                 in_doubt=got is None or (failed is not None and failed.billing is Billing.IN_DOUBT),
-                request_id=None if named is None else self._service.redactor.text(named),
+                request_id=None if request_id is None else self._service.redactor.text(request_id),
                 trace=current_trace(),
                 call_id=self._id(),
             )
@@ -408,13 +409,13 @@ class Call:
             kind = failure.kind.name.lower().replace("_", " ")
             reason = kind if failure.status is None else f"{kind}, HTTP {failure.status}"
             self._service.hooks.retry_planned(
-                RetryPlanned(self._model, self.tally.attempts, wait, reason, current_trace(), self._id())
+                RetryPlanned(self._model, self.totals.attempts, wait, reason, current_trace(), self._id())
             )
 
     def _elapsed(self, now: float | None = None) -> float:
         if self._started_at is not None:
-            self.tally.elapsed = (self._service.admission.now() if now is None else now) - self._started_at
-        return self.tally.elapsed
+            self.totals.elapsed = (self._service.admission.now() if now is None else now) - self._started_at
+        return self.totals.elapsed
 
     def _details(self, failure: Failure | None = None) -> ErrorDetails:
         return ErrorDetails(
@@ -423,11 +424,11 @@ class Call:
             headers=failure.headers if failure else {},
             request_id=failure.request_id if failure else None,
             model=self._model,
-            attempts=self.tally.attempts,
-            in_doubt=self._progress.in_doubt,
+            attempts=self.totals.attempts,
+            in_doubt=self._retry_state.in_doubt,
             elapsed=self._elapsed(),
             retry_after=failure.retry_after if failure else None,
-            cost=self.tally.cost,
+            cost=self.totals.cost,
         )
 
     def _error(self, failure: Failure, reason: str | None) -> SegmindError:
@@ -436,19 +437,19 @@ class Call:
             failure = replace(failure, message=f"{failure.message} ({reason})")
         return failure.error(self._details(failure), credits_of(self._options.scope.budget.floor))
 
-    def _no_tools(self, got: ChatCompletion) -> ToolsNotSupportedError:
+    def _tools_not_supported(self, got: ChatCompletion) -> ToolsNotSupportedError:
         message = (
             f"{self._model} had to call a tool and answered in words: tools do not reach it; use another "
             "model, or an agent with tools_via='schema'"
         )
-        told = replace(
+        details = replace(
             self._details(),
             status=200,
             body=self._service.redactor.data(to_json(got.raw)[:MAX_BODY]),
             headers={name: self._service.redactor.text(value) for name, value in got.headers.items()},
             request_id=got.request_id,
         )
-        return ToolsNotSupportedError(message, told)
+        return ToolsNotSupportedError(message, details)
 
     def _shortfall_error(self, shortfall: Shortfall) -> SegmindError:
         available, needed = credits_of(shortfall.available), credits_of(shortfall.needed)

@@ -1,7 +1,8 @@
-"""A call whose answer must have a shape, and the calls that ask for it again.
+"""A call whose answer must have a shape, and the calls that request it again.
 
 Each of them is a call like any other: it waits for its slot, credits and start time, and is paid. All
-share one deadline and one tally. What cannot be helped by asking again (cut off, refused) is not.
+share one deadline and one `CallTotals`. Truncated answers and refusals are not requested again: another
+try would not help.
 """
 
 from __future__ import annotations
@@ -28,13 +29,13 @@ from ..errors import (
     RefusalError,
 )
 from ..models import ChatCompletion, ChatRequest
-from .call import Call, CallOptions, Tally
+from .call import Call, CallOptions, CallTotals
 from .service import Service
 
 T = TypeVar("T")
 
 _LONGEST_REFUSAL = 500
-"""Characters of a refusal that a message repeats; all of it is in the error's `answers` or `body`."""
+"""Characters of a refusal that the message of an error quotes; the whole is in `answers` or `body`."""
 
 Answered: TypeAlias = Callable[[ChatCompletion], Awaitable[None]]
 """Awaited with every answer, `parsed` still None, before code of the user reads it."""
@@ -42,25 +43,25 @@ Answered: TypeAlias = Callable[[ChatCompletion], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Expected(Generic[T]):
-    """What an answer must be."""
+    """The shape an answer must have, and what is done until it has it."""
 
     shape: Shape[T]
     max_reasks: int
-    """How often the model is asked again after an answer that does not fit."""
+    """How often an answer that does not match is requested again, at most."""
     answered: Answered | None = None
 
 
 def expected(parse: object, max_reasks: int) -> Expected[Any]:
-    """Return what an answer must be; raises InvalidRequestError for a type that cannot be asked for."""
+    """Return the expectation for `parse`; raises InvalidRequestError for a type that no schema describes."""
     check_count("max_reasks", max_reasks)
     return Expected(shape_of(parse), max_reasks)
 
 
 class Conversation(Generic[T]):
-    """Asks until an answer fits. Like a call it may be run again after an error, and goes on from there."""
+    """Sends calls until an answer matches. It may be run again after an error, and continues from there."""
 
     __slots__ = (
-        "_answers", "_began_at", "_expected", "_options", "_request", "_service", "_tally", "_used",
+        "_answers", "_began_at", "_expected", "_options", "_request", "_service", "_totals", "_used",
     )  # fmt: skip
 
     def __init__(
@@ -69,7 +70,7 @@ class Conversation(Generic[T]):
         options: CallOptions,
         request: ChatRequest,
         expected: Expected[T],
-        tally: Tally | None = None,
+        totals: CallTotals | None = None,
     ) -> None:
         self._service = service
         self._options = options
@@ -77,54 +78,54 @@ class Conversation(Generic[T]):
         self._request = request_with_shape(
             request, expected.shape, provider_of(request.model or options.model).schema_support
         )
-        self._tally = Tally() if tally is None else tally
+        self._totals = CallTotals() if totals is None else totals
         self._answers: list[str] = []
         self._began_at: float | None = None
         self._used = 0.0
 
     @property
-    def tally(self) -> Tally:
-        """What all its calls came to."""
-        return self._tally
+    def totals(self) -> CallTotals:
+        """Totals of all its calls."""
+        return self._totals
 
     @property
     def answers(self) -> tuple[str, ...]:
-        """The model's words so far, one text for each answer."""
+        """Texts of the answers so far."""
         return tuple(self._answers)
 
     async def run(self) -> ChatCompletion[T]:
-        """Return the first answer that fits; raises OutputError, or what a call raises."""
+        """Return the first answer that matches; raises OutputError, or the errors of a call."""
         while True:
-            completion = await self._ask()
+            completion = await self._send()
             try:
-                return self._fitting(completion)
-            except ShapeMismatchError as misfit:
-                problem = str(misfit)
-            self._prepare_again(completion, problem)
+                return self._parsed(completion)
+            except ShapeMismatchError as mismatch:
+                problem = str(mismatch)
+            self._prepare_reask(completion, problem)
 
-    async def _ask(self) -> ChatCompletion:
-        call = Call(self._service, self._options, self._request, self._tally)
+    async def _send(self) -> ChatCompletion:
+        call = Call(self._service, self._options, self._request, self._totals)
         completion = await call.run()
         self._used += call.used
         now = self._service.admission.now()
         if self._began_at is None:
             self._began_at = now - completion.elapsed
-        self._tally.elapsed = now - self._began_at
-        completion = replace(completion, elapsed=self._tally.elapsed)
+        self._totals.elapsed = now - self._began_at
+        completion = replace(completion, elapsed=self._totals.elapsed)
         if self._expected.answered is not None:
             await self._expected.answered(completion)
         self._answers.append(completion.text)
         return completion
 
-    def _fitting(self, completion: ChatCompletion) -> ChatCompletion[T]:
-        """Return the answer with its value; raises ShapeMismatchError if another one may fit."""
-        ending = finish_of(completion.finish_reason, completion.raw)
-        if ending is Finish.REFUSED:
+    def _parsed(self, completion: ChatCompletion) -> ChatCompletion[T]:
+        """Return the answer with its value; raises ShapeMismatchError if another answer may match."""
+        finish = finish_of(completion.finish_reason, completion.raw)
+        if finish is Finish.REFUSED:
             words = refusal_of(completion.raw) or completion.text or str(completion.finish_reason)
             raise self._error(
                 RefusalError, completion, f"the model refused to answer: {words[:_LONGEST_REFUSAL]}"
             )
-        if ending is Finish.TRUNCATED:
+        if finish is Finish.TRUNCATED:
             bound = f"the answer was cut off (finish_reason={completion.finish_reason!r})"
             raise self._error(
                 OutputTruncatedError, completion, f"{bound}; allow more tokens, or ask for less"
@@ -134,16 +135,16 @@ class Conversation(Generic[T]):
         except ShapeMismatchError:
             raise
         except Exception as error:
-            # A validator of the user's that fails by accident: no other answer repairs it.
+            # A bug in a validator of the user: no other answer would help.
             problem = f"reading the answer failed with {type(error).__name__}: {error}"
             raise self._error(OutputValidationError, completion, problem) from error
         return replace(cast("ChatCompletion[T]", completion), parsed=value)
 
-    def _prepare_again(self, completion: ChatCompletion, problem: str) -> None:
-        """Make the next call the one that asks again; raises OutputValidationError if there is to be none."""
-        asked = len(self._answers)
-        times = "" if asked == 1 else f" after {asked} answers"
-        if asked > self._expected.max_reasks:
+    def _prepare_reask(self, completion: ChatCompletion, problem: str) -> None:
+        """Prepare the call that requests the answer again; raises OutputValidationError if none is left."""
+        answers = len(self._answers)
+        times = "" if answers == 1 else f" after {answers} answers"
+        if answers > self._expected.max_reasks:
             raise self._error(OutputValidationError, completion, f"the answer does not fit{times}: {problem}")
         total = self._options.timeouts.total
         left = math.inf if total is None else total - self._used
@@ -152,11 +153,11 @@ class Conversation(Generic[T]):
             raise self._error(
                 OutputValidationError, completion, f"the answer does not fit{times}: {problem} ({late})"
             )
-        # As between attempts: the deadline goes on, and the bound on queueing was for the first slot.
+        # As between attempts: the deadline continues, and `queue` was for the first slot.
         timeouts = replace(self._options.timeouts, total=None if total is None else left, queue=None)
         self._options = replace(self._options, timeouts=timeouts)
         self._used = 0.0
-        self._tally.misfits += 1
+        self._totals.reasks += 1
         self._request = request_after_invalid(self._request, completion.text, problem)
 
     def _error(self, kind: type[OutputError], completion: ChatCompletion, message: str) -> OutputError:
@@ -167,9 +168,9 @@ class Conversation(Generic[T]):
             headers={name: redactor.text(value) for name, value in completion.headers.items()},
             request_id=completion.request_id,
             model=completion.model,
-            attempts=self._tally.attempts,
-            in_doubt=self._tally.in_doubt,
-            elapsed=self._tally.elapsed,
-            cost=self._tally.cost,
+            attempts=self._totals.attempts,
+            in_doubt=self._totals.in_doubt,
+            elapsed=self._totals.elapsed,
+            cost=self._totals.cost,
         )
         return kind(redactor.text(message), details, tuple(map(redactor.text, self.answers)))

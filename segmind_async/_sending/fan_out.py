@@ -1,7 +1,8 @@
 """Many calls over one iterator: workers pull a row when they are free, and each row ends in one outcome.
 
-No task per row and nothing kept of a row that is done: memory follows what is in flight, not the job.
-A row is pulled only if there is room for its outcome, so a consumer that is slow stops the sending.
+There is no task per row, and nothing is kept of a finished row: memory is proportional to the calls in
+flight, not to the job. A row is pulled only if there is room for its outcome, so a slow consumer stops the
+sending.
 """
 
 from __future__ import annotations
@@ -46,8 +47,8 @@ from .admission import CallScope
 from .call import (
     Call,
     CallOptions,
+    CallTotals,
     NotSentError,
-    Tally,
 )
 from .conversation import Conversation
 from .histogram import Histogram
@@ -55,21 +56,21 @@ from .options import FanOutOptions
 from .service import Service, read_balance
 from .source import FinishedRow, PendingRow, Rows, Source
 
-_LOOK_AGAIN = 1.0
-"""Seconds between two looks at whether an outage has ended."""
+_OUTAGE_POLL = 1.0
+"""Seconds between two checks whether an outage has ended."""
 
-_WATCH_FIRST, _WATCH_LAST = 5.0, 60.0
-"""Seconds between two looks at the balance while waiting for a top-up: at first, and in the end."""
+_BALANCE_POLL_FIRST, _BALANCE_POLL_MAX = 5.0, 60.0
+"""Seconds between two reads of the balance while waiting for a top-up: at first, and at most."""
 
-_TRY_EVERY = 20
-"""Looks after which a call is tried although the balance has not risen."""
+_POLLS_PER_TRY = 20
+"""Reads of the balance after which a call is tried although the balance has not risen."""
 
 
 class FanOut(AsyncIterator[Outcome[T_co]], Generic[T_co]):
     """Outcomes of many calls, as they complete; made by `SegmindClient.fan_out`.
 
-    Use it as an async context manager and iterate over what that gives. Leaving the context, for
-    whatever reason, ends what is still in flight.
+    Enter it as an async context manager and iterate over the result. Leaving the context, for whatever
+    reason, cancels the calls in flight.
     """
 
     def __init__(
@@ -94,13 +95,13 @@ class FanOut(AsyncIterator[Outcome[T_co]], Generic[T_co]):
         self._error: BaseException | None = None
         self._stop_reason: StopReason | None = None
         self._stop_message: str | None = None
-        self._funded: asyncio.Future[None] | None = None
-        self._books = _Books()
+        self._top_up: asyncio.Future[None] | None = None
+        self._sums = _ReportTotals()
         self._started_at = 0.0
         self._ended_at: float | None = None
 
     def __repr__(self) -> str:
-        return f"FanOut({self._books!r}, workers={self._workers}, stop_reason={self._stop_reason!r})"
+        return f"FanOut({self._sums!r}, workers={self._workers}, stop_reason={self._stop_reason!r})"
 
     async def __aenter__(self) -> FanOut[T_co]:
         if self._tasks is not None:
@@ -108,7 +109,7 @@ class FanOut(AsyncIterator[Outcome[T_co]], Generic[T_co]):
         self._tasks = anyio.create_task_group()
         await self._tasks.__aenter__()
         self._started_at = anyio.current_time()
-        self._hire()
+        self._start_worker()
         return self
 
     async def __aexit__(
@@ -118,7 +119,7 @@ class FanOut(AsyncIterator[Outcome[T_co]], Generic[T_co]):
         if self._workers:
             self.stop("its consumer left", StopReason.CONSUMER_LEFT)
         self._tasks.cancel_scope.cancel()
-        # Not told of the error: it would come back wrapped in a group. It goes on by itself after this.
+        # The error is not passed in: it would be raised wrapped in a group. It propagates by itself.
         await self._tasks.__aexit__(None, None, None)
         await self._source.aclose()
         self._ended_at = anyio.current_time()
@@ -148,15 +149,15 @@ class FanOut(AsyncIterator[Outcome[T_co]], Generic[T_co]):
 
     @property
     def scope(self) -> CallScope:
-        """Whose limits its calls count in."""
+        """The scope whose limits its calls count in."""
         return self._call.scope
 
     @property
     def report(self) -> FanOutReport:
-        """What has become of the rows so far."""
+        """Counts, costs and times of the rows so far; may be read at any time."""
         balance = self._service.admission.balance
         until = anyio.current_time() if self._ended_at is None else self._ended_at
-        return self._books.report(
+        return self._sums.report(
             None if balance is None else credits_of(balance),
             until - self._started_at,
             self._stop_reason,
@@ -171,14 +172,14 @@ class FanOut(AsyncIterator[Outcome[T_co]], Generic[T_co]):
         self._read_no_more(reason, message)
         self._service.admission.close(self._call.scope)
 
-    def _hire(self) -> None:
+    def _start_worker(self) -> None:
         assert self._tasks is not None
         self._workers += 1
         self._tasks.start_soon(self._work)
 
     async def _work(self) -> None:
-        """Take rows until there are none, one at a time."""
-        hired, source = False, self._source
+        """Process rows one at a time until there are none."""
+        started_next, source = False, self._source
         try:
             while await self._permits.acquire():
                 row = (
@@ -191,12 +192,12 @@ class FanOut(AsyncIterator[Outcome[T_co]], Generic[T_co]):
                 if row is None:
                     self._permits.release()
                     break
-                if not hired and self._workers < self._options.workers:
-                    # One worker brings the next as long as there are rows: few rows, few workers.
-                    hired = True
-                    self._hire()
-                await self._finish(*row)
-        except Exception as error:  # noqa: BLE001  # of the user's iterator, or a bug: the consumer gets it
+                if not started_next and self._workers < self._options.workers:
+                    # Each worker starts the next one as long as there are rows: few rows, few workers.
+                    started_next = True
+                    self._start_worker()
+                await self._process(*row)
+        except Exception as error:  # noqa: BLE001  # the user's iterator, or a bug: the consumer receives it
             self._error = self._error or error
             self.stop(f"{type(error).__name__}: {error}", StopReason.ERROR)
         finally:
@@ -204,7 +205,7 @@ class FanOut(AsyncIterator[Outcome[T_co]], Generic[T_co]):
             if not self._workers:
                 self._wake()
 
-    async def _finish(self, position: int, row: PendingRow | FinishedRow) -> None:
+    async def _process(self, position: int, row: PendingRow | FinishedRow) -> None:
         """Send a row, unless its outcome is known, and deliver the outcome."""
         if isinstance(row, FinishedRow):
             self._deliver(position, row.outcome)
@@ -230,54 +231,54 @@ class FanOut(AsyncIterator[Outcome[T_co]], Generic[T_co]):
             self._consumer.set_result(None)
 
     async def _outcome(self, row: PendingRow) -> Outcome[Any]:
-        """Make one row's call; only a cancellation or a bug raises."""
-        tally = Tally()
+        """Send one row and return its outcome; only a cancellation or a bug raises."""
+        totals = CallTotals()
         try:
-            completion = await self._completed(row, tally)
+            completion = await self._complete(row, totals)
         except SegmindError as error:
             status = self._status_after(error, row.request)
-            if status is Status.UNSENT and tally.misfits:
-                # An answer came and was paid; only to ask again was no longer possible.
+            if status is Status.UNSENT and totals.reasks:
+                # An answer came and was paid; only the request for a better one could not be sent.
                 status = Status.FAILED
-            outcome = Outcome(row.index, row.id, status, None, error, tally.attempts, tally.cost)
+            outcome = Outcome(row.index, row.id, status, None, error, totals.attempts, totals.cost)
         except BaseException:
-            # Cancelled: what had not gone out is simply unsent.
-            self._books.count(Status.CANCELLED if tally.attempts else Status.UNSENT, tally)
+            # Cancelled: a row without any attempt is unsent.
+            self._sums.count(Status.CANCELLED if totals.attempts else Status.UNSENT, totals)
             raise
         else:
-            outcome = Outcome(row.index, row.id, Status.OK, completion, None, tally.attempts, tally.cost)
-        self._books.count(outcome.status, tally)
+            outcome = Outcome(row.index, row.id, Status.OK, completion, None, totals.attempts, totals.cost)
+        self._sums.count(outcome.status, totals)
         self._check_failures()
         return outcome
 
-    async def _completed(self, row: PendingRow, tally: Tally) -> ChatCompletion[Any]:
+    async def _complete(self, row: PendingRow, totals: CallTotals) -> ChatCompletion[Any]:
         breaker, expected = self._service.admission.breaker, self._options.expected
         if expected is not None and row.answered is not None:
             expected = replace(expected, answered=row.answered)
-        # Kept over the tries: one that has an answer already goes on from there.
+        # Kept over the tries: one that has received an answer continues from it.
         conversation = (
             None
             if expected is None
-            else Conversation(self._service, self._call, row.request, expected, tally)
+            else Conversation(self._service, self._call, row.request, expected, totals)
         )
         while True:
             try:
                 if breaker.opened_at is not None and self._options.max_outage:
-                    await self._until_it_works()
+                    await self._wait_for_probe()
                 if conversation is not None:
                     return await conversation.run()
-                return await Call(self._service, self._call, row.request, tally).run()
+                return await Call(self._service, self._call, row.request, totals).run()
             except InsufficientCreditsError as error:
                 if self._options.on_exhausted != "wait":
                     raise
-                await self._until_funded(error)
+                await self._wait_for_top_up(error)
             except TransientError as error:
-                # In an outage a row does not fail but waits, unless it may have been paid too often already.
-                if tally.in_doubt > self._call.retry.resend_in_doubt or not self._outlives(error):
+                # In an outage a row waits instead of failing, unless it may have been paid too often already.
+                if totals.in_doubt > self._call.retry.resend_in_doubt or not self._may_wait_out(error):
                     raise
 
-    def _outlives(self, error: TransientError) -> bool:
-        """Tell whether an outage is the reason for *error*, and may still be waited for."""
+    def _may_wait_out(self, error: TransientError) -> bool:
+        """Return whether *error* is due to an outage to wait out; stop if that has lasted too long."""
         opened_at, most = self._service.admission.breaker.opened_at, self._options.max_outage
         if opened_at is None or not most or self._stop_reason:
             return False
@@ -286,37 +287,37 @@ class FanOut(AsyncIterator[Outcome[T_co]], Generic[T_co]):
         self.stop(f"the service has been failing for max_outage={most:g} s: {error}", StopReason.OUTAGE)
         return False
 
-    async def _until_it_works(self) -> None:
-        """Wait until the service works again, or for this row's turn to try it."""
+    async def _wait_for_probe(self) -> None:
+        """Wait until the service works again, or it is this row's turn to probe it."""
         breaker = self._service.admission.breaker
         while not breaker.take_probe(now := anyio.current_time()):
-            # Looked at now and then, because a success elsewhere ends it without a word.
-            await anyio.sleep(min(breaker.probe_at - now, _LOOK_AGAIN))
+            # Polled, because a success elsewhere closes the circuit breaker without waking anybody.
+            await anyio.sleep(min(breaker.probe_at - now, _OUTAGE_POLL))
             if self._stop_reason:
                 raise NotSentError("its fan-out has stopped")
 
     def _status_after(self, error: SegmindError, row: ChatRequest) -> Status:
-        """Say what a row's error makes of it, and stop the fan-out if the others would meet the same."""
+        """Return the status of a row that ended with *error*, and stop if all rows would meet the same."""
         if isinstance(error, NotSentError | ClientClosedError):
             return Status.UNSENT
         if isinstance(error, CreditsError):
             if self._options.on_exhausted == "raise":
                 self._error = self._error or error
-            # Rows that wait already may be cheaper and still fit: only no new ones are read.
+            # Waiting rows may be cheaper and still fit, so they are not closed; no new ones are read.
             self._read_no_more(StopReason.CREDITS, f"credits: {error}")
             return Status.UNSENT
-        of_this_model = (
+        all_rows_meet_it = (
             isinstance(error, AccessError | NotFoundError | ModelRetiredError | ToolsNotSupportedError)
             and row.model is None
         )
-        if of_this_model or isinstance(error, AuthenticationError):
+        if all_rows_meet_it or isinstance(error, AuthenticationError):
             self.stop(str(error), StopReason.REFUSED)
         return Status.FAILED
 
     def _check_failures(self) -> None:
         most = self._options.max_failures
-        if most is not None and self._books.counts[Status.FAILED] >= most:
-            failed = self._books.counts[Status.FAILED]
+        if most is not None and self._sums.counts[Status.FAILED] >= most:
+            failed = self._sums.counts[Status.FAILED]
             self.stop(f"{failed} rows failed (max_failures={most})", StopReason.MAX_FAILURES)
 
     def _read_no_more(self, reason: StopReason, message: str) -> None:
@@ -324,64 +325,64 @@ class FanOut(AsyncIterator[Outcome[T_co]], Generic[T_co]):
         if self._stop_reason is None:
             self._stop_reason, self._stop_message = reason, message
 
-    async def _until_funded(self, error: InsufficientCreditsError) -> None:
-        """Wait until the balance has risen; whoever comes first watches for all."""
-        if self._funded is not None:
-            await asyncio.shield(self._funded)
+    async def _wait_for_top_up(self, error: InsufficientCreditsError) -> None:
+        """Wait until the balance has risen; the first waiting row polls for all."""
+        if self._top_up is not None:
+            await asyncio.shield(self._top_up)
             return
-        self._funded = asyncio.get_running_loop().create_future()
+        self._top_up = asyncio.get_running_loop().create_future()
         try:
-            await self._watch(error)
+            await self._poll_balance(error)
         finally:
-            self._funded.set_result(None)
-            self._funded = None
+            self._top_up.set_result(None)
+            self._top_up = None
 
-    async def _watch(self, error: InsufficientCreditsError) -> None:
+    async def _poll_balance(self, error: InsufficientCreditsError) -> None:
         admission = self._service.admission
         lowest = admission.balance or 0
-        pause = _WATCH_FIRST
-        for look in count(1):
+        pause = _BALANCE_POLL_FIRST
+        for poll in count(1):
             await anyio.sleep(pause)
-            pause = min(pause * 1.5, _WATCH_LAST)
+            pause = min(pause * 1.5, _BALANCE_POLL_MAX)
             if self._stop_reason:
                 break
             try:
                 await read_balance(self._service, RetryPolicy())
             except SegmindError:
-                continue  # the next look may succeed; a key that stopped working shows at the next call
+                continue  # the next read may succeed; a key that has become invalid shows at the next call
             balance = admission.balance or 0
-            # Tried now and then without a rise too: what others have reserved comes back unseen.
-            if balance > lowest or look % _TRY_EVERY == 0:
+            # Tried from time to time without a rise: reservations of others are released without a trace.
+            if balance > lowest or poll % _POLLS_PER_TRY == 0:
                 admission.forget_reservations()
                 return
             lowest = min(lowest, balance)
         raise error
 
 
-class _Books:
-    """What the report is made of."""
+class _ReportTotals:
+    """Sums over rows, from which reports are made."""
 
     def __init__(self) -> None:
         self.counts: Counter[Status] = Counter()
         self._spent = Decimal(0)
-        self._sums = Tally()
+        self._sums = CallTotals()
         self._latency = Histogram()
 
     def __repr__(self) -> str:
         return ", ".join(f"{count} {status.value}" for status, count in self.counts.items())
 
-    def count(self, status: Status, tally: Tally) -> None:
-        """Book one row's end."""
+    def count(self, status: Status, totals: CallTotals) -> None:
+        """Add a row that has ended."""
         self.counts[status] += 1
         sums = self._sums
-        sums.attempts += tally.attempts
-        sums.rate_limited += tally.rate_limited
-        sums.maybe_paid_twice += tally.maybe_paid_twice
-        sums.unpriced += tally.unpriced
-        if tally.cost is not None:
-            self._spent += tally.cost
+        sums.attempts += totals.attempts
+        sums.rate_limited += totals.rate_limited
+        sums.maybe_paid_twice += totals.maybe_paid_twice
+        sums.unpriced += totals.unpriced
+        if totals.cost is not None:
+            self._spent += totals.cost
         if status is Status.OK:
-            self._latency.add(tally.elapsed)
+            self._latency.add(totals.elapsed)
 
     def report(
         self,
@@ -390,7 +391,7 @@ class _Books:
         stop_reason: StopReason | None,
         stop_message: str | None,
     ) -> FanOutReport:
-        """Return the sums."""
+        """Return the sums as a report; amounts in credits, times in seconds."""
         counts, sums, latency = self.counts, self._sums, self._latency
         return FanOutReport(
             ok=counts[Status.OK],

@@ -1,4 +1,4 @@
-"""Quantiles of very many durations in little memory."""
+"""Quantiles of very many durations in constant memory."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import math
 from collections import Counter
 
 _GROWTH = math.log(1.02)
-_LEAST = 1e-4
+_MIN_SECONDS = 1e-4
 
 
 class Histogram:
-    """Counts durations in buckets that grow by 2 %: a quantile is off by 1 % at most, memory by nothing.
+    """Counts durations in buckets that grow by 2 %, so that a quantile is off by at most 1 %.
 
-    100 µs to a day take about a thousand buckets, made as they are met.
+    Durations from 100 µs to a day take about a thousand buckets, created when first used.
     """
 
     __slots__ = ("_buckets", "count")
@@ -23,11 +23,11 @@ class Histogram:
 
     def add(self, seconds: float) -> None:
         """Count one duration; those under 100 µs count as 100 µs."""
-        self._buckets[int(math.log(max(seconds, _LEAST)) // _GROWTH)] += 1
+        self._buckets[int(math.log(max(seconds, _MIN_SECONDS)) // _GROWTH)] += 1
         self.count += 1
 
     def quantile(self, share: float) -> float | None:
-        """Return the seconds that *share* (0 to 1) of all durations do not exceed; None if there are none."""
+        """Return the seconds that *share* (0 to 1) of the durations do not exceed; None without durations."""
         rank = share * self.count
         seen = 0
         for bucket in sorted(self._buckets):
@@ -37,7 +37,7 @@ class Histogram:
         return None
 
     def buckets(self) -> list[tuple[float, int]]:
-        """Return the middle of each bucket that holds any, in seconds, and how many it holds; ascending."""
+        """Return the middle of each bucket, in seconds, and its count; ascending, empty ones left out."""
         return [
             (math.exp((bucket + 0.5) * _GROWTH), self._buckets[bucket]) for bucket in sorted(self._buckets)
         ]

@@ -1,62 +1,62 @@
-"""When to look at what the service has queued: seldom enough to leave the rate to the submissions.
+"""When to poll queued requests: seldom enough to leave the rate to the submissions.
 
-The first look comes when work of its kind is usually done, later ones further and further apart. Where a
-rate is in force, looks take at most half of it. Pure; seconds.
+The first poll comes when requests of the same model usually end, later ones at growing intervals. Where a
+rate is in force, polls take at most half of it. Pure; times in seconds.
 """
 
 from __future__ import annotations
 
 _FIRST, _GROWTH, _LONGEST = 1.0, 1.5, 10.0
-"""Seconds between two looks at first, how they grow, and the longest. The service's documentation asks
-for one a second, and 5 to 10 for long work."""
+"""Seconds between two polls: the first interval, its growth and the longest. The service's documentation
+(2026-08) recommends one second, and 5 to 10 for long work."""
 
-_ENOUGH = 16
-"""Looks after which the pause grows no more, whatever the figures above."""
+_GROWING_POLLS = 16
+"""Polls after which the interval no longer grows: bounds the power computed."""
 
 _SHARE = 0.5
-"""Share of the rate that looks may take."""
+"""Share of the rate that polls may take."""
 
 _EARLY = 0.8
-"""Share of the usual time after which the first look comes."""
+"""Share of the usual duration after which the first poll comes."""
 
 _SMOOTHING = 0.1
-"""Weight of the newest time among the usual ones."""
+"""Weight of the newest duration in the usual one."""
 
 
 class Polling:
-    """When to look, for all that is queued by one job."""
+    """Polling times of all requests queued by one job."""
 
-    __slots__ = ("_usual", "out")
+    __slots__ = ("_usual", "waiting")
 
     def __init__(self) -> None:
         self._usual: dict[str, float] = {}
-        self.out = 0
-        """Requests that are being waited for."""
+        self.waiting = 0
+        """Requests that are waited for."""
 
     def __repr__(self) -> str:
-        return f"Polling({self.out} out)"
+        return f"Polling({self.waiting} waiting)"
 
     def began(self) -> None:
-        """Count one more to wait for."""
-        self.out += 1
+        """Count one more waiting request."""
+        self.waiting += 1
 
     def left(self) -> None:
-        """Count one less."""
-        self.out -= 1
+        """Count one less waiting request."""
+        self.waiting -= 1
 
-    def ended(self, kind: str, seconds: float) -> None:
-        """Learn how long work of this kind took."""
-        usual = self._usual.get(kind, seconds)
-        self._usual[kind] = usual + _SMOOTHING * (seconds - usual)
+    def ended(self, path: str, seconds: float) -> None:
+        """Learn the duration of a request to *path*, which names its model."""
+        usual = self._usual.get(path, seconds)
+        self._usual[path] = usual + _SMOOTHING * (seconds - usual)
 
-    def first(self, kind: str) -> float:
-        """Return how long to wait before the first look."""
-        return max(_FIRST, _EARLY * self._usual.get(kind, 0.0))
+    def first(self, path: str) -> float:
+        """Return the seconds before the first poll of a request to *path*."""
+        return max(_FIRST, _EARLY * self._usual.get(path, 0.0))
 
-    def next(self, looks: int, rate: float | None) -> float:
-        """Return how long to wait after so many *looks*.
+    def next(self, polls: int, rate: float | None) -> float:
+        """Return the seconds before the next poll after *polls* ones.
 
-        *rate* is in force for all requests, a minute; None for no limit.
+        *rate* is the pace in force, requests a minute; None: no limit.
         """
-        grown = min(_FIRST * _GROWTH ** min(looks, _ENOUGH), _LONGEST)
-        return grown if rate is None else max(grown, self.out * 60.0 / (rate * _SHARE))
+        grown = min(_FIRST * _GROWTH ** min(polls, _GROWING_POLLS), _LONGEST)
+        return grown if rate is None else max(grown, self.waiting * 60.0 / (rate * _SHARE))

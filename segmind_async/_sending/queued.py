@@ -1,11 +1,11 @@
-"""Queued inference as a transport: a POST goes in, and its answer comes out, by way of `/v2`.
+"""Queued inference as a transport: it submits a POST to `/v2`, polls, and returns the answer.
 
-The service answers a submission at once with an id, does the work meanwhile, and keeps the result for
-about an hour. Whoever has the id can fetch the answer, also after a crash; so the id is handed on to be
-kept before anything else happens. Reading is free and safe to repeat, submitting is neither.
+The service answers a submission at once with an id, runs the model meanwhile, and keeps the result for
+about an hour. With the id the answer can be fetched, also after a crash; so the id is stored before
+anything else happens. Reading is free and safe to repeat, submitting is neither.
 
-The rest of the library does not know of it: a lease lasts from the submission to the answer, and reads
-take start times of the same pace as everything else, since nobody says whether they count.
+The rest of the library does not know of it: a lease lasts from the submission to the answer. Reads take
+start times of the same pace as other requests, since it is not documented whether they count.
 
 Source of the protocol: Segmind's documentation as of 2026-08.
 """
@@ -34,43 +34,43 @@ from .retry import RetryState
 from .service import Service, get, refused
 
 _ID = re.compile(r"[A-Za-z0-9._-]{1,200}", re.ASCII)
-"""What an id may look like that is put into a path."""
+"""Ids that may be put into a path."""
 
-_NOT_THERE_YET = 30.0
-"""Seconds after a submission for which an unknown id is one that has not spread yet."""
+_PROPAGATION = 30.0
+"""Seconds after a submission during which the service may not know its id yet."""
 
-_MISSED = 3
-"""Looks in a row that must not find an id before it is given up: to ask again is to pay again."""
+_MAX_NOT_FOUND = 3
+"""Consecutive polls that must not find an id before it is given up: submitting again is paying again."""
 
 _FINISHED = frozenset({"COMPLETED", "FAILED"})
 
 
 class Submissions(Protocol):
-    """Where the ids of queued requests are kept."""
+    """Stores the ids of queued requests."""
 
     def take(self, request: WireRequest) -> str | None:
-        """Return an id of this same request that nobody waits for, None if there is none; each one once."""
+        """Remove and return an id of the same request that no call waits for; None if there is none."""
         ...
 
     def put_back(self, request: WireRequest, id: str) -> None:
-        """Leave an id, whose work goes on, to whoever asks the same next."""
+        """Store an id that is still queued for the next call with the same request."""
         ...
 
     async def keep(self, request: WireRequest, id: str) -> None:
-        """Have an id on the disk when this returns, also if the waiting for it is cancelled."""
+        """Store an id durably before returning; it is stored also if the caller is cancelled."""
         ...
 
     def expired(self, id: str) -> None:
-        """Strike out an id that the service no longer knows: its request is submitted again."""
+        """Remove an id that the service no longer knows: its request will be submitted again."""
         ...
 
     def failed(self, id: str) -> None:
-        """Strike out an id whose work has failed; it was not billed."""
+        """Remove an id whose work has failed; it was not billed."""
         ...
 
 
 class QueuedTransport:
-    """Sends chats through the queue of *service*, and everything else as it is."""
+    """Sends chats through the queue of *service*, and other requests unchanged."""
 
     def __init__(self, service: Service, submissions: Submissions) -> None:
         self._service = service
@@ -81,47 +81,47 @@ class QueuedTransport:
         return f"QueuedTransport({self._service.transport!r}, {self._polling!r})"
 
     async def aclose(self) -> None:
-        """Leave the connections to whom they belong."""
+        """Do nothing: the connections belong to the transport of *service*."""
 
     async def send(self, request: WireRequest, time_left: float) -> WireResponse | Failure:
-        """Submit, wait and fetch, or fetch what was submitted earlier; *time_left* bounds all of it.
+        """Submit, poll and fetch, or fetch what was submitted earlier, within *time_left* seconds.
 
-        If cancelled, or out of time, the id is kept all the same: the answer can still be fetched.
+        If cancelled, or out of time, the id stays stored: the answer can still be fetched.
         """
         if request.body is None:
             return await self._service.transport.send(request, time_left)
         deadline = anyio.current_time() + time_left
         known = self._submissions.take(request)
         if known is not None:
-            got = await self._awaited(request, known, deadline, fresh=False)
+            got = await self._await_answer(request, known, deadline, fresh=False)
             if got is not None:
                 return got
             self._submissions.expired(known)
         submitted = await self._submit(request, deadline)
         if not isinstance(submitted, str):
             return submitted
-        got = await self._awaited(request, submitted, deadline, fresh=True)
+        got = await self._await_answer(request, submitted, deadline, fresh=True)
         if got is None:
             lost = f"the service no longer knows the request it has queued as {submitted}"
             return Failure(FailureKind.DISCONNECTED, lost, Billing.IN_DOUBT, request_id=submitted)
         return got
 
-    async def _awaited(
+    async def _await_answer(
         self, request: WireRequest, id: str, deadline: float, *, fresh: bool
     ) -> WireResponse | Failure | None:
-        """Wait for an answer; without one, the id is left to whoever asks the same next."""
+        """Wait for an answer; without one, the id is stored for the next call with the same request."""
         got: WireResponse | Failure | None = None
-        goes_on = True
+        still_queued = True
         try:
-            got = await self._answer(request.path, id, deadline, fresh=fresh)
-            goes_on = isinstance(got, Failure)
+            got = await self._timed_answer(request.path, id, deadline, fresh=fresh)
+            still_queued = isinstance(got, Failure)
         finally:
-            if goes_on:
+            if still_queued:
                 self._submissions.put_back(request, id)
         return got
 
     async def _submit(self, request: WireRequest, deadline: float) -> str | WireResponse | Failure:
-        """Return the id of the queued request; else what a caller of `/v1` would have got."""
+        """Return the id of the queued request; else the response or failure, as from `/v1`."""
         left = deadline - anyio.current_time()
         got = await self._service.transport.send(request._replace(queued=True), left)
         if isinstance(got, Failure) or got.status != 200:
@@ -133,52 +133,54 @@ class QueuedTransport:
         if not isinstance(name, str) or not _ID.fullmatch(name):
             return unreadable("it names no request_id", got.headers, got.body)
         with anyio.CancelScope(shield=True):
-            # Paid for, and known by nothing but this id: nothing may come in between.
+            # Paid for, and reachable by this id alone: it must be stored whatever happens.
             await self._submissions.keep(request, name)
         return name
 
-    async def _answer(
+    async def _timed_answer(
         self, path: str, id: str, deadline: float, *, fresh: bool
     ) -> WireResponse | Failure | None:
-        """Wait for the end of the work and fetch what came of it; None if the id is unknown there."""
+        """Wait until the work has ended and fetch its result; None if the service does not know the id."""
         clock = anyio.current_time
-        begun_at = clock()
-        spreads_until = begun_at + (_NOT_THERE_YET if fresh else 0.0)
+        began_at = clock()
+        propagated_at = began_at + (_PROPAGATION if fresh else 0.0)
         self._polling.began()
         try:
-            got = await self._ended(id, self._polling.first(path) if fresh else 0.0, deadline, spreads_until)
+            got = await self._poll_until_finished(
+                id, self._polling.first(path) if fresh else 0.0, deadline, propagated_at
+            )
         finally:
             self._polling.left()
         if fresh and isinstance(got, WireResponse):
-            self._polling.ended(path, clock() - begun_at)
+            self._polling.ended(path, clock() - began_at)
         return got
 
-    async def _ended(
-        self, id: str, pause: float, deadline: float, spreads_until: float
+    async def _poll_until_finished(
+        self, id: str, pause: float, deadline: float, propagated_at: float
     ) -> WireResponse | Failure | None:
-        clock, looks, missed = anyio.current_time, 0, 0
+        clock, polls, not_found = anyio.current_time, 0, 0
         while True:
             await anyio.sleep(min(pause, max(0.0, deadline - clock())))
-            got = await self._look(id, deadline)
+            got = await self._poll(id, deadline)
             if isinstance(got, WireResponse):
                 return got
-            missed = missed + 1 if isinstance(got, Failure) and got.status == 404 else 0
-            if missed >= _MISSED and clock() >= spreads_until:
+            not_found = not_found + 1 if isinstance(got, Failure) and got.status == 404 else 0
+            if not_found >= _MAX_NOT_FOUND and clock() >= propagated_at:
                 return None
-            if isinstance(got, Failure) and got.resend is Resend.NEVER and not missed:
+            if isinstance(got, Failure) and got.resend is Resend.NEVER and not not_found:
                 return got
             if clock() >= deadline:
                 late = f"no result of the queued request {id} in time; it may still be fetched"
                 return Failure(FailureKind.TIMED_OUT, late, Billing.IN_DOUBT, request_id=id)
-            looks += 1
-            pause = self._next_pause(looks, got)
+            polls += 1
+            pause = self._next_pause(polls, got)
 
-    def _next_pause(self, looks: int, got: Failure | None) -> float:
-        pause = self._polling.next(looks, self._service.admission.throttle.pacer.rate)
+    def _next_pause(self, polls: int, got: Failure | None) -> float:
+        pause = self._polling.next(polls, self._service.admission.throttle.pacer.rate)
         return pause if got is None or got.retry_after is None else max(pause, got.retry_after)
 
-    async def _look(self, id: str, deadline: float) -> WireResponse | Failure | None:
-        """Look how far the work is: its answer, why there is none, or None while it goes on."""
+    async def _poll(self, id: str, deadline: float) -> WireResponse | Failure | None:
+        """Return the answer if the work has ended, a failure if it cannot be read, None while it runs."""
         found = await self._get(f"/requests/{id}/status", deadline)
         if isinstance(found, Failure) or found.get("status") not in _FINISHED:
             return found if isinstance(found, Failure) else None
@@ -197,10 +199,10 @@ class QueuedTransport:
         left = max(0.0, deadline - anyio.current_time())
         with anyio.move_on_after(left):
             return (await get(self._service, WireRequest(path, queued=True), RetryState(left), self._read))[0]
-        return Failure(FailureKind.TIMED_OUT, "no look at a queued request in time", Billing.REFUSED)
+        return Failure(FailureKind.TIMED_OUT, "no poll of a queued request in time", Billing.REFUSED)
 
     def _read(self, response: WireResponse) -> dict[str, object] | Failure:
-        # A failed request answers with 422 and tells the rest in its body.
+        # A failed request answers with 422 and the reason in its body.
         if response.status not in (200, 422):
             return refused(self._service, response)
         try:
@@ -211,13 +213,13 @@ class QueuedTransport:
 
 
 def _as_if_direct(id: str, found: dict[str, object]) -> WireResponse:
-    """Make the answer that `/v1` would have given."""
+    """Return the response that `/v1` would have given."""
     metrics = found.get("metrics")
-    told: Mapping[str, object] = metrics if isinstance(metrics, dict) else {}
+    figures: Mapping[str, object] = metrics if isinstance(metrics, dict) else {}
     headers = {response_headers.REQUEST_ID: id}
     for name, value in (
-        (response_headers.COST, told.get("cost")),
-        (response_headers.BALANCE, told.get("remaining_credits")),
+        (response_headers.COST, figures.get("cost")),
+        (response_headers.BALANCE, figures.get("remaining_credits")),
     ):
         if value is not None:
             headers[name] = str(value)

@@ -173,14 +173,14 @@ async def test_what_a_tool_raises_goes_back_to_the_model_and_its_siblings_go_on(
     assert "my-secret-key" not in got.text
 
 
-async def test_a_result_that_is_too_long_is_cut_with_a_note() -> None:
+async def test_a_result_that_is_too_long_is_truncated_with_a_note() -> None:
     def long() -> str:
         return "x" * 5000
 
     async with emulated(Calls([("long", {})]), results) as emulator:
         async with sa.SegmindClient(emulator.key, emulator.url) as client:
             got = await client.agent(tools=[long], max_result_chars=100).run("go")
-    assert got.text == "x" * 100 + "\n[cut: these are the first 100 of 5000 characters]"
+    assert got.text == "x" * 100 + "\n[truncated: these are the first 100 of 5000 characters]"
     assert got.tool_runs[0].result == got.text
 
 

@@ -93,7 +93,7 @@ def test_calls_are_read_with_ids_of_our_own() -> None:
 def test_an_answer_calls_nothing() -> None:
     reply = answered(answer="It is noon.")
     assert (list(CARRIER.calls_in(reply, 1)), CARRIER.answer_in(reply)) == ([], "It is noon.")
-    assert CARRIER.told(reply, (), ()) == [{"role": "assistant", "content": reply.text}]
+    assert CARRIER.reply_messages(reply, (), ()) == [{"role": "assistant", "content": reply.text}]
     assert CARRIER.answer_in(answered(calls=[{"tool": "the-time", "arguments": {}}])) == ""
 
 
@@ -114,7 +114,7 @@ def test_what_fits_no_turn_is_told(turn: dict[str, Any], says: str) -> None:
 def test_results_come_in_one_message_by_name() -> None:
     reply = answered(calls=[{"tool": "the-time", "arguments": {}}] * 2)
     calls = CARRIER.calls_in(reply, 1)
-    assert CARRIER.told(reply, calls, ["noon", "Error: x"]) == [
+    assert CARRIER.reply_messages(reply, calls, ["noon", "Error: x"]) == [
         {"role": "assistant", "content": reply.text},
         {
             "role": "user",

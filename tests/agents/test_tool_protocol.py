@@ -24,10 +24,10 @@ from segmind_async import (
 from segmind_async._agents.tool_protocol import (
     PROBE,
     Native,
-    begun,
-    cut,
-    unknown_tool,
-    written,
+    opening_messages,
+    result_text,
+    truncated,
+    unknown_tool_text,
 )
 from segmind_async._providers.requests import encode
 
@@ -57,18 +57,18 @@ class Range:
     ],
 )
 def test_what_a_tool_gives_back_is_written_for_the_model(value: Any, text: str) -> None:
-    assert written(value) == text
+    assert result_text(value) == text
 
 
 def test_a_long_result_is_cut_with_a_note() -> None:
-    assert cut("x" * 10, 10) == "x" * 10
-    assert cut("x" * 11, 10) == "x" * 10 + "\n[cut: these are the first 10 of 11 characters]"
+    assert truncated("x" * 10, 10) == "x" * 10
+    assert truncated("x" * 11, 10) == "x" * 10 + "\n[truncated: these are the first 10 of 11 characters]"
 
 
 def test_an_unknown_tool_is_told_with_those_there_are() -> None:
-    known = {"add": tool(written, name="add")}
-    assert unknown_tool("sub", known) == "Error: there is no tool 'sub'; there are add"
-    assert unknown_tool("sub", {}).endswith("there are none")
+    known = {"add": tool(result_text, name="add")}
+    assert unknown_tool_text("sub", known) == "Error: there is no tool 'sub'; there are add"
+    assert unknown_tool_text("sub", {}).endswith("there are none")
 
 
 @pytest.mark.parametrize(
@@ -88,23 +88,23 @@ def test_an_unknown_tool_is_told_with_those_there_are() -> None:
     ],
 )
 def test_openings(prompt: str | None, task: Any, rows: list[Any]) -> None:
-    assert begun(prompt, task) == rows
+    assert opening_messages(prompt, task) == rows
 
 
 def test_two_system_prompts_are_one_too_many() -> None:
     with pytest.raises(InvalidRequestError, match="another system prompt"):
-        begun("mine", [system("yours"), user("hi")])
+        opening_messages("mine", [system("yours"), user("hi")])
 
 
 def test_by_function_calling_results_follow_their_calls_in_order() -> None:
-    made = tool(written, name="write")
+    made = tool(result_text, name="write")
     calls = (ToolCall("c1", "write", "{}"), ToolCall("c2", "write", "{}"))
     reply = ChatCompletion("so", tool_calls=calls)
     native = Native([made])
     assert native.parameters() == {"tools": [made]}
     assert native.opening("be brief", "hi") == [system("be brief"), user("hi")]
     assert (native.calls_in(reply, 1), native.answer_in(reply)) == (calls, "so")
-    assert native.told(reply, calls, ["1", "2"]) == [
+    assert native.reply_messages(reply, calls, ["1", "2"]) == [
         assistant(reply),
         tool_result(calls[0], "1"),
         tool_result(calls[1], "2"),

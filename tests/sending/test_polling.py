@@ -28,7 +28,7 @@ def test_all_looks_together_take_at_most_half_of_the_rate() -> None:
     assert polling.next(0, 60.0) == 40.0  # 20 looks in 40 s are 30 a minute
     for _ in range(19):
         polling.left()
-    assert polling.out == 1
+    assert polling.waiting == 1
     assert polling.next(0, 60.0) == 2.0
     assert polling.next(0, 6000.0) == 1.0
 
@@ -42,4 +42,4 @@ def test_the_first_look_comes_shortly_before_work_of_its_kind_is_usually_done() 
         polling.ended("/slow", 20.0)
     assert 16.0 <= polling.first("/slow") < 16.1
     assert polling.first("/quick") == 1.0
-    assert repr(polling) == "Polling(0 out)"
+    assert repr(polling) == "Polling(0 waiting)"
