@@ -203,30 +203,30 @@ class Outcome(Generic[T_co]):
 class FanOutReport:
     """What a fan-out did so far; the four counts add up to the rows read."""
 
-    ok: int
-    failed: int
-    unsent: int
-    cancelled: int
-    spent: Decimal
+    ok: int = 0
+    failed: int = 0
+    unsent: int = 0
+    cancelled: int = 0
+    spent: Decimal = Decimal(0)
     """Credits the service named for this fan-out's calls."""
-    unpriced: int
+    unpriced: int = 0
     """Answers for which the service named no cost; they are missing from *spent*."""
-    credits_remaining: Decimal | None
+    credits_remaining: Decimal | None = None
     """The balance as last known."""
-    attempts: int
-    rate_limited: int
+    attempts: int = 0
+    rate_limited: int = 0
     """429 answers."""
-    maybe_paid_twice: int
+    maybe_paid_twice: int = 0
     """Attempts that may have been billed although their answer was lost, and that were sent again."""
-    latency_p50: float | None
+    latency_p50: float | None = None
     """Seconds a call took, from its first slot; None before the first one."""
-    latency_p95: float | None
-    latency_p99: float | None
-    elapsed: float
+    latency_p95: float | None = None
+    latency_p99: float | None = None
+    elapsed: float = 0.0
     """Seconds since the fan-out began."""
-    stop_reason: StopReason | None
+    stop_reason: StopReason | None = None
     """Why it ended before its rows did; None if it did not."""
-    stop_message: str | None
+    stop_message: str | None = None
     """The details of `stop_reason`, for people to read; None if it did not stop early."""
 
     @property
@@ -239,31 +239,31 @@ class FanOutReport:
 class Statistics:
     """A snapshot of the admission: who is in, who waits, and why no more are in."""
 
-    in_flight: int
-    waiting: int
-    limit: int
+    in_flight: int = 0
+    waiting: int = 0
+    limit: int = 0
     """In-flight limit now in force."""
-    limit_reason: str
+    limit_reason: str = ""
     """Why the limit last moved."""
-    requests_per_minute: float | None
+    requests_per_minute: float | None = None
     """Pace in force, None if there is none."""
-    pace_reason: str
+    pace_reason: str = ""
     """Why the pace last moved."""
-    closed_for: float
+    closed_for: float = 0.0
     """Seconds for which a 429 still keeps everything back; 0 if open."""
-    balance: Decimal | None
+    balance: Decimal | None = None
     """Credits on the account as last known, less what has been spent since; None if unknown."""
-    held: Decimal
+    held: Decimal = Decimal(0)
     """Credits put aside for what is in flight or in doubt."""
-    spent: Decimal
+    spent: Decimal = Decimal(0)
     """Credits this client's calls have cost."""
-    estimate: Decimal
+    estimate: Decimal = Decimal(0)
     """Credits the next call of the default model is expected to cost."""
-    estimate_reason: str
+    estimate_reason: str = ""
     """What the estimate rests on."""
-    waiting_for: WaitingFor | None
+    waiting_for: WaitingFor | None = None
     """What the first of those that wait is waiting for; None if nobody waits."""
-    outage: float | None
+    outage: float | None = None
     """Seconds since the service as a whole has been failing; None if it works."""
 
 

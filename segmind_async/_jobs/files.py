@@ -6,7 +6,6 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, suppress
-from itertools import islice
 from pathlib import Path
 from typing import TypeAlias
 
@@ -25,14 +24,16 @@ OpenRows: TypeAlias = Callable[[], AbstractContextManager[Iterator[Row]]]
 _GRACE = 60.0
 """Seconds that calls in flight get to end after a first Ctrl-C."""
 
-_BATCH, _PAUSE = 256, 0.002
-"""Rows that are counted at once, and seconds of rest after them: the sending comes first."""
-
-
 async def run_file(
-    make_run: Callable[[Iterator[Row]], JobRun], open_rows: OpenRows, output: Path
+    make_run: Callable[[Iterator[Row]], JobRun],
+    open_rows: OpenRows,
+    output: Path,
+    rows_expected: int | None = None,
 ) -> JobReport:
     """Run a job over all rows of a file, and write one row for each to *output*.
+
+    The file is read twice: while sending, and to write the output in its order. *rows_expected* is the number
+    of rows for the progress until the first reading has counted them; None: as the previous run counted them.
 
     Ctrl-C ends the sending and lets what is in flight end; a second one ends at once. *output* appears when
     the job has ended, for whatever reason but a crash of the process, in input order.
@@ -41,22 +42,22 @@ async def run_file(
     """
     with open_rows() as rows:
         run = make_run(rows)
-        run.skip_finished = True  # the output reads them all, with what has ended by then
+        run.skip_finished = True  # `matched` reads them for the output
+        run.rows_expected = rows_expected
         async with run:
-            await _drained(run, open_rows)
+            await _drained(run)
             await run.end()
             report = await _written(run, open_rows, output)
     report.fan_out = run.report.fan_out
     return report
 
 
-async def _drained(run: JobRun, open_rows: OpenRows) -> None:
+async def _drained(run: JobRun) -> None:
     """Take what comes, it has been kept already, and listen for signals."""
     failed: Exception | None = None
     async with anyio.create_task_group() as tasks:
         with anyio.CancelScope() as consuming:
             tasks.start_soon(_listen, run, consuming)
-            tasks.start_soon(_count_rows, run, open_rows)
             failed = await _consumed(run)
         tasks.cancel_scope.cancel()
     if failed is not None:
@@ -83,30 +84,6 @@ async def _listen(run: JobRun, consuming: anyio.CancelScope) -> None:
         with anyio.move_on_after(_GRACE):
             await anext(signals)
         consuming.cancel()
-
-
-async def _count_rows(run: JobRun, open_rows: OpenRows) -> None:
-    """Count the rows beside the work: until then nobody can say when it ends, or what it will cost."""
-    enough = threading.Event()
-    try:
-        total = await anyio.to_thread.run_sync(_counted, open_rows, enough, abandon_on_cancel=True)
-    except Exception:  # noqa: BLE001  # the job reads the same rows, and tells of it
-        return
-    finally:
-        enough.set()
-    if run.sights.total is None:
-        run.sights.total = total
-
-
-def _counted(open_rows: OpenRows, enough: threading.Event) -> int | None:
-    """Return how many rows there are; None if that is no longer wanted."""
-    total = 0
-    with open_rows() as rows:
-        while batch := sum(1 for _ in islice(rows, _BATCH)):
-            total += batch
-            if enough.wait(_PAUSE):
-                return None
-    return total
 
 
 async def _written(run: JobRun, open_rows: OpenRows, output: Path) -> JobReport:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final
 
 from pydantic import TypeAdapter
 
-from ..models import StopReason, WaitingFor
+from ..models import FanOutReport, Statistics
 
 RECENT = 60.0
 """Seconds over which a rate is taken: long enough for slow answers, short enough to see a change."""
@@ -28,58 +28,54 @@ class JobProgress:
     """A job at one moment. Amounts are in credits; times are in seconds; None: not known."""
 
     run: int = 1
-    """Which run of the job this is, from 1."""
-    elapsed: float = 0.0
-    """Since this run began."""
+    """Number of this run of the job, from 1."""
     rows: int = 0
     """Read from the input so far."""
     total: int | None = None
-    """Rows of the input; None while they have not all been counted."""
+    """Rows of the input: exact once this run has read it to its end; before that as an estimate of the job or
+    an earlier run counted them; None if neither did."""
     ok: int = 0
     """Answered in this run."""
     failed: int = 0
     """Failed in this run."""
     invalid: int = 0
-    """Rows that can make no request."""
+    """Rows that make no request."""
     resumed: int = 0
-    """Finished by earlier runs, rightly or not."""
+    """Finished by earlier runs, ok or failed."""
     in_flight: int = 0
+    """Attempts of this job."""
     waiting: int = 0
-    limit: int = 0
-    """Attempts that may be in flight."""
-    limit_reason: str = ""
-    requests_per_minute: float | None = None
-    """Pace in force; None: there is none."""
-    pace_reason: str = ""
-    waiting_for: WaitingFor | None = None
-    """What the first of those that wait is waiting for."""
-    balance: Decimal | None = None
-    held: Decimal = Decimal(0)
-    """Put aside for what is in flight or in doubt."""
-    spent: Decimal = Decimal(0)
-    """By this run."""
+    """Attempts of this job that wait to be sent."""
     spent_before: Decimal = Decimal(0)
     """By earlier runs."""
     floor: Decimal = Decimal(0)
     max_credits: Decimal | None = None
-    """What this run may spend; None: as much as there is."""
-    attempts: int = 0
-    """Of this run."""
-    rate_limited: int = 0
-    """429 answers of this run."""
-    in_doubt: int = 0
-    """Attempts of this run that may have been paid twice."""
-    outage: float | None = None
-    """For how long the service has been failing for all; None if it works."""
-    latency_p50: float | None = None
-    latency_p95: float | None = None
-    latency_p99: float | None = None
-    mean_cost: Decimal | None = None
-    """Of a row, as far as the service named costs."""
-    stop_reason: StopReason | None = None
-    """Why no more rows are sent; None while the job goes on."""
-    stop_message: str | None = None
-    """The details of `stop_reason`, for people to read."""
+    """Budget of this run; None: the whole balance."""
+    fan_out: FanOutReport = field(default_factory=FanOutReport)
+    """What this run sent."""
+    statistics: Statistics = field(default_factory=Statistics)
+    """Of the client, which other calls may share."""
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since this run began."""
+        return self.fan_out.elapsed
+
+    @property
+    def spent(self) -> Decimal:
+        """Credits spent by this run."""
+        return self.fan_out.spent
+
+    @property
+    def spent_by_all(self) -> Decimal:
+        """Credits spent by all runs of the job so far."""
+        return self.spent_before + self.spent
+
+    @property
+    def mean_cost(self) -> Decimal | None:
+        """Credits of a row of this run; None if no costs are known."""
+        priced = self.fan_out.ok + self.fan_out.failed - self.fan_out.unpriced
+        return self.spent / priced if priced > 0 else None
 
     @property
     def ended(self) -> int:
@@ -108,17 +104,16 @@ class JobProgress:
     def spendable(self) -> Decimal | None:
         """Credits left above the floor and within what this run may spend; None if neither is known."""
         bounds = []
-        if self.balance is not None:
-            bounds.append(self.balance - self.floor)
+        if self.statistics.balance is not None:
+            bounds.append(self.statistics.balance - self.floor)
         if self.max_credits is not None:
             bounds.append(self.max_credits - self.spent)
         return max(Decimal(0), min(bounds)) if bounds else None
 
     def as_json(self) -> dict[str, object]:
         """Return the fields for a journal; amounts as strings, so that no digit is lost."""
-        return {
-            name: str(value) if isinstance(value, Decimal) else value for name, value in asdict(self).items()
-        }
+        facts: dict[str, object] = _ADAPTER.dump_python(self, mode="json")
+        return facts
 
     @classmethod
     def from_json(cls, facts: Mapping[str, object]) -> JobProgress:
@@ -126,10 +121,10 @@ class JobProgress:
 
         Raises ValueError if a field holds what it cannot hold.
         """
-        return _READS.validate_python(dict(facts))
+        return _ADAPTER.validate_python(dict(facts))
 
 
-_READS: Final = TypeAdapter(JobProgress)
+_ADAPTER: Final = TypeAdapter(JobProgress)
 
 
 def rate(earlier: JobProgress, now: JobProgress) -> float | None:
@@ -144,9 +139,9 @@ def spend_rate(earlier: JobProgress, now: JobProgress) -> float | None:
     if seconds <= 0:
         return None
     fall = now.spent - earlier.spent
-    if earlier.balance is not None and now.balance is not None:
+    if earlier.statistics.balance is not None and now.statistics.balance is not None:
         # A top-up in between hides the fall of the balance, but not what this job spent.
-        fall = max(fall, earlier.balance - now.balance)
+        fall = max(fall, earlier.statistics.balance - now.statistics.balance)
     return float(fall) / seconds
 
 
@@ -161,10 +156,10 @@ def seconds_to_end(now: JobProgress, rows_a_second: float | None) -> float | Non
     if not pending:
         return 0.0
     speeds = [] if rows_a_second is None else [rows_a_second]
-    if now.requests_per_minute is not None and rows_a_second is not None:
+    if now.statistics.requests_per_minute is not None and rows_a_second is not None:
         # The pace is one of attempts, and a row takes one or more.
-        attempts = max(1.0, now.attempts / now.ended) if now.ended else 1.0
-        speeds.append(now.requests_per_minute / 60 / attempts)
+        attempts = max(1.0, now.fan_out.attempts / now.ended) if now.ended else 1.0
+        speeds.append(now.statistics.requests_per_minute / 60 / attempts)
     slowest = min(speeds, default=0.0)
     return pending / slowest if slowest > 0 else None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any, TypeAlias
 
@@ -57,7 +58,7 @@ class ProgressReporter:
     def look(self, fan_out: FanOut[Any], rows: JobProgress, *, last: bool) -> None:
         """See how it stands; *rows* says what has become of them. The *last* look of a run is written too."""
         sent = fan_out.report
-        standing = self._standing(fan_out, sent, rows)
+        standing = self._progress_of(fan_out, sent, rows)
         self.slow, pause = sent.latency_p99, max(LOOK_EVERY, standing.elapsed / _LOOKS)
         # Looks come a little early or late: the one that is nearest to its time is taken.
         if last or standing.elapsed - self._written.elapsed >= pause - LOOK_EVERY / 2:
@@ -73,40 +74,17 @@ class ProgressReporter:
             # What only looks on must not end a job that is being paid for.
             _LOG.exception("progress has failed")
 
-    def _standing(self, fan_out: FanOut[Any], sent: FanOutReport, rows: JobProgress) -> JobProgress:
-        now = self._service.admission.statistics(self._service.estimates.of(self._model))
+    def _progress_of(self, fan_out: FanOut[Any], sent: FanOutReport, rows: JobProgress) -> JobProgress:
         budget = fan_out.scope.budget
-        priced = sent.ok + sent.failed - sent.unpriced
-        return JobProgress(
+        return replace(
+            rows,
             run=self._run,
-            elapsed=sent.elapsed,
-            rows=rows.rows,
             total=self.total,
-            ok=rows.ok,
-            failed=rows.failed,
-            invalid=rows.invalid,
-            resumed=rows.resumed,
             in_flight=fan_out.scope.in_flight,
             waiting=len(fan_out.scope.waiting),
-            limit=now.limit,
-            limit_reason=now.limit_reason,
-            requests_per_minute=now.requests_per_minute,
-            pace_reason=now.pace_reason,
-            waiting_for=now.waiting_for,
-            balance=now.balance,
-            held=now.held,
-            spent=sent.spent,
             spent_before=self._spent_before,
             floor=credits_of(budget.floor),
             max_credits=None if budget.cap is None else credits_of(budget.cap),
-            attempts=sent.attempts,
-            rate_limited=sent.rate_limited,
-            in_doubt=sent.maybe_paid_twice,
-            outage=now.outage,
-            latency_p50=sent.latency_p50,
-            latency_p95=sent.latency_p95,
-            latency_p99=sent.latency_p99,
-            mean_cost=sent.spent / priced if priced > 0 else None,
-            stop_reason=sent.stop_reason,
-            stop_message=sent.stop_message,
+            fan_out=sent,
+            statistics=self._service.admission.statistics(self._service.estimates.of(self._model)),
         )

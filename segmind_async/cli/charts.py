@@ -71,11 +71,15 @@ def balance(moments: Sequence[Moment]) -> ET.Element:
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
-        known = [(moment, moment.balance) for moment in moments if moment.balance is not None]
+        known = [
+            (moment, moment.progress.statistics.balance)
+            for moment in moments
+            if moment.progress.statistics.balance is not None
+        ]
         times, unit = _times([moment for moment, _ in known])
         left = [float(amount) for _, amount in known]
-        free = [float(amount - moment.held) for moment, amount in known]
-        floor = moments[-1].floor
+        free = [float(amount - moment.progress.statistics.held) for moment, amount in known]
+        floor = moments[-1].progress.floor
         axes.fill_between(times, free, left, color=MAIN, alpha=0.22, linewidth=0)
         axes.plot(times, left, color=MAIN)
         if floor:
@@ -94,7 +98,7 @@ def spent(moments: Sequence[Moment]) -> ET.Element:
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
         times, unit = _times(moments)
-        sums = [float(moment.spent) for moment in moments]
+        sums = [float(moment.progress.spent_by_all) for moment in moments]
         axes.fill_between(times, sums, color=MAIN, alpha=0.12, linewidth=0)
         axes.plot(times, sums, color=MAIN)
         axes.set_ylim(bottom=0)
@@ -110,9 +114,20 @@ def in_flight(moments: Sequence[Moment]) -> ET.Element:
         axes = figure.subplots()
         times, unit = _times(moments)
         axes.fill_between(
-            times, [moment.in_flight for moment in moments], step="post", color=MAIN, alpha=0.3, linewidth=0
+            times,
+            [moment.progress.in_flight for moment in moments],
+            step="post",
+            color=MAIN,
+            alpha=0.3,
+            linewidth=0,
         )
-        axes.step(times, [moment.limit for moment in moments], where="post", color=SOFT, linewidth=1)
+        axes.step(
+            times,
+            [moment.progress.statistics.limit for moment in moments],
+            where="post",
+            color=SOFT,
+            linewidth=1,
+        )
         axes.set_ylim(bottom=0)
         axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
         _over_time(axes, moments, times, unit, "calls")
@@ -138,8 +153,9 @@ def rate(moments: Sequence[Moment]) -> ET.Element:
         else:
             axes = below = figure.subplots()
         axes.plot(times, [moment.rate for moment in moments], color=MAIN)
-        paces = [float("nan") if moment.pace is None else moment.pace / 60 for moment in moments]
-        axes.step(times, paces, where="post", color=SOFT, linewidth=1, linestyle=(0, (4, 3)))
+        paces = [moment.progress.statistics.requests_per_minute for moment in moments]
+        allowed = [float("nan") if pace is None else pace / 60 for pace in paces]
+        axes.step(times, allowed, where="post", color=SOFT, linewidth=1, linestyle=(0, (4, 3)))
         axes.set_ylim(bottom=0)
         axes.set_ylabel("rows a second")
         _over_time(below, moments, times, unit, below.get_ylabel())
@@ -202,7 +218,7 @@ def _over_time(axes: Axes, moments: Sequence[Moment], times: Sequence[float], un
     axes.set_xlabel(f"{unit} of work")
     axes.set_ylabel(ylabel)
     axes.xaxis.set_major_locator(MaxNLocator(8, steps=_ROUND))
-    runs = {moment.run: moment.worked for moment in moments}
+    runs = {moment.progress.run: moment.worked for moment in moments}
     scale = (max(times) or 1.0) / (moments[-1].worked or 1.0)
     for each in axes.figure.axes if 1 < len(runs) <= _MOST_RUNS else []:
         for ended_at in [*runs.values()][:-1]:

@@ -80,7 +80,7 @@ class Live:
         """Show how a job stands, unless that was just done."""
         self._recent.add(standing)
         before = self._shown
-        has_turned = standing.stop_reason != (before.stop_reason if before else None)
+        has_turned = standing.fan_out.stop_reason != (before.fan_out.stop_reason if before else None)
         pause = DRAW_EVERY if self._draws else LINE_EVERY
         if not has_turned and standing.elapsed - (before.elapsed if before else 0.0) < pause:
             return
@@ -127,7 +127,7 @@ def can_draw(console: Console) -> bool:
 
 def line(standing: JobProgress, recent: Recent) -> str:
     """Return how a job stands, in one line without colours."""
-    if standing.stop_reason is StopReason.INTERRUPTED:
+    if standing.fan_out.stop_reason is StopReason.INTERRUPTED:
         return ON_INTERRUPT
     of_all = f" of {count(standing.total)}" if standing.total is not None else ""
     parts = [f"{count(standing.done)}{of_all} rows done, {count(standing.failed)} failed"]
@@ -136,11 +136,10 @@ def line(standing: JobProgress, recent: Recent) -> str:
     if standing.pending is not None:
         parts[0] += f", {count(standing.pending)} to go"
     parts.append(rate_text(recent.rate))
-    parts.append(f"{standing.in_flight} in flight, limit {standing.limit}")
+    parts.append(f"{standing.in_flight} in flight, limit {standing.statistics.limit}")
     needed = f", {credits_text(standing.needed)} needed to finish" if standing.needed is not None else ""
-    parts.append(
-        f"{credits_text(standing.spent)} credits spent, {credits_text(standing.balance)} left{needed}"
-    )
+    left = credits_text(standing.statistics.balance)
+    parts.append(f"{credits_text(standing.spent)} credits spent, {left} left{needed}")
     ends_in = seconds_to_end(standing, recent.rate)
     if ends_in is not None:
         parts.append(f"about {duration(ends_in)} to go")
@@ -151,14 +150,15 @@ def line(standing: JobProgress, recent: Recent) -> str:
 
 def state_of(standing: JobProgress) -> str | None:
     """Say what a job waits for, or why it ends; None while nothing is remarkable."""
-    if standing.stop_reason is StopReason.INTERRUPTED:
+    if standing.fan_out.stop_reason is StopReason.INTERRUPTED:
         return ON_INTERRUPT
-    if standing.stop_reason is not None:
-        return one_line(f"no more is sent, what is in flight ends: {standing.stop_message}")
-    if standing.outage is not None:
-        return f"the service fails for all, for {duration(standing.outage)} now; one call at a time tries it"
-    if standing.waiting_for is not None and not standing.in_flight:
-        return f"nothing is in flight: all wait for {WAITING_FOR[standing.waiting_for]}"
+    if standing.fan_out.stop_reason is not None:
+        return one_line(f"no more is sent, what is in flight ends: {standing.fan_out.stop_message}")
+    outage, waiting_for = standing.statistics.outage, standing.statistics.waiting_for
+    if outage is not None:
+        return f"the service fails for all, for {duration(outage)} now; one call at a time tries it"
+    if waiting_for is not None and not standing.in_flight:
+        return f"nothing is in flight: all wait for {WAITING_FOR[waiting_for]}"
     return None
 
 
@@ -231,20 +231,20 @@ def _rows(standing: JobProgress) -> Text:
 
 
 def _speed(standing: JobProgress, recent: Recent) -> list[Text]:
-    pace = standing.requests_per_minute
+    pace = standing.statistics.requests_per_minute
     limit = f"at most {count(round(pace))} calls a minute" if pace is not None else "no limit known"
-    why = "" if pace is None else _why(standing.pace_reason)
+    why = "" if pace is None else _why(standing.statistics.pace_reason)
     waiting = f" · {count(standing.waiting)} waiting" if standing.waiting else ""
-    if standing.waiting and standing.waiting_for is not None:
-        waiting += f" for {WAITING_FOR[standing.waiting_for]}"
-    refused = f" · {count(standing.rate_limited)} × 429" if standing.rate_limited else ""
+    if standing.waiting and standing.statistics.waiting_for is not None:
+        waiting += f" for {WAITING_FOR[standing.statistics.waiting_for]}"
+    refused = f" · {count(standing.fan_out.rate_limited)} × 429" if standing.fan_out.rate_limited else ""
     return [
         _about("rate", rate_text(recent.rate), f" · {limit}", refused, (why, "dim")),
         _about(
             "in flight",
-            f"{standing.in_flight} of {standing.limit}",
+            f"{standing.in_flight} of {standing.statistics.limit}",
             waiting,
-            (_why(standing.limit_reason), "dim"),
+            (_why(standing.statistics.limit_reason), "dim"),
         ),
     ]
 
@@ -255,17 +255,18 @@ def _why(reason: str) -> str:
 
 def _money(standing: JobProgress) -> Text:
     before = f" + {credits_text(standing.spent_before)} before" if standing.spent_before else ""
+    held, left = credits_text(standing.statistics.held), credits_text(standing.statistics.balance)
     parts: list[str | tuple[str, str]] = [
         f"{credits_text(standing.spent)} spent{before}",
-        f" · {credits_text(standing.held)} held · {credits_text(standing.balance)} left",
+        f" · {held} held · {left} left",
     ]
     needed, spendable = standing.needed, standing.spendable
     if needed is not None:
         short = spendable is not None and needed > spendable
         text = f" · {credits_text(needed)} needed"
         parts.append((text, "bold yellow") if short else text)
-    if standing.in_doubt:
-        parts.append((f" · {count(standing.in_doubt)} perhaps paid twice", "yellow"))
+    if standing.fan_out.maybe_paid_twice:
+        parts.append((f" · {count(standing.fan_out.maybe_paid_twice)} perhaps paid twice", "yellow"))
     if standing.floor:
         parts.append((f" (floor {standing.floor.normalize():f})", "dim"))
     return _about("credits", *parts)
@@ -273,7 +274,7 @@ def _money(standing: JobProgress) -> Text:
 
 def _time(standing: JobProgress, recent: Recent) -> Text:
     parts: list[str | tuple[str, str]] = [f"{duration(standing.elapsed)} so far"]
-    if standing.stop_reason is not None:
+    if standing.fan_out.stop_reason is not None:
         return _about("time", *parts)  # it ends sooner than its rows do
     ends_in = seconds_to_end(standing, recent.rate)
     floor_in = seconds_to_floor(standing, recent.spend_rate)
@@ -288,7 +289,7 @@ def _time(standing: JobProgress, recent: Recent) -> Text:
 
 
 def _latency(standing: JobProgress) -> Text:
-    quantiles = (standing.latency_p50, standing.latency_p95, standing.latency_p99)
+    quantiles = (standing.fan_out.latency_p50, standing.fan_out.latency_p95, standing.fan_out.latency_p99)
     names = ("half within", "95 % within", "99 % within")
     return _about(
         "latency",

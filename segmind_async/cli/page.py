@@ -72,7 +72,7 @@ def page(report: Report) -> str:
 
 def _head(report: Report) -> list[ET.Element]:
     ok, failed = report.counts.get("ok", 0), report.counts.get("failed", 0)
-    invalid = report.standing.invalid if report.standing else 0
+    invalid = report.progress.invalid if report.progress else 0
     parts = [
         ("answered", "ok", ok),
         ("failed or unusable" if invalid else "failed", "failed", failed + invalid),
@@ -100,7 +100,7 @@ def _head(report: Report) -> list[ET.Element]:
 
 def _tiles(report: Report) -> list[ET.Element]:
     """Return the figures that matter most, each with what it means."""
-    ok, standing = report.counts.get("ok", 0), report.standing
+    ok, standing = report.counts.get("ok", 0), report.progress
     failed = report.counts.get("failed", 0)
     tiles = [
         _tile(
@@ -118,10 +118,10 @@ def _tiles(report: Report) -> list[ET.Element]:
             )
         )
     cost = "" if report.mean_cost is None else f"{credits_text(report.mean_cost * 1000)} a thousand rows"
-    tiles.append(_tile("credits spent", credits_text(report.spent), cost))
-    if standing is not None and standing.balance is not None:
+    tiles.append(_tile("credits spent", credits_text(report.totals.spent), cost))
+    if standing is not None and standing.statistics.balance is not None:
         floor = f"floor {standing.floor.normalize():f}" if standing.floor else ""
-        tiles.append(_tile("credits left", credits_text(standing.balance), floor))
+        tiles.append(_tile("credits left", credits_text(standing.statistics.balance), floor))
     if report.pending and report.mean_cost is not None:
         needed = credits_text(report.pending * report.mean_cost)
         soon = (
@@ -157,10 +157,10 @@ def _over_time(report: Report) -> list[ET.Element]:
     moments = report.timeline
     if len(moments) < 2:
         return []
-    pace = moments[-1].pace
+    pace = moments[-1].progress.statistics.requests_per_minute
     allowed = "" if pace is None else f"; dashed: {count(round(pace))} calls a minute allowed"
     figures = [
-        _figure("Credits spent", f"{credits_text(report.spent)} in all", charts.spent(moments)),
+        _figure("Credits spent", f"{credits_text(report.totals.spent)} in all", charts.spent(moments)),
         _figure(
             "In flight",
             "calls on the wire, under the limit in force",
@@ -172,7 +172,7 @@ def _over_time(report: Report) -> list[ET.Element]:
             charts.rate(moments),
         ),
     ]
-    if sum(moment.balance is not None for moment in moments) > 1:
+    if sum(moment.progress.statistics.balance is not None for moment in moments) > 1:
         figures.insert(
             0,
             _figure(

@@ -76,8 +76,8 @@ def _head(report: Report) -> Table:
     failed = report.counts.get(Status.FAILED, 0)
     rows = Text(f"{count(report.counts.get(Status.OK, 0))} ok")
     rows.append(f" · {count(failed)} failed", "red" if failed else "")
-    if report.standing is not None and report.standing.invalid:
-        rows.append(f" · {count(report.standing.invalid)} unusable")
+    if report.progress is not None and report.progress.invalid:
+        rows.append(f" · {count(report.progress.invalid)} unusable")
     if report.pending is not None:
         rows.append(f" · {count(report.pending)} to go")
     table = Table.grid(padding=(0, 1, 0, 0))
@@ -97,19 +97,19 @@ def _head(report: Report) -> Table:
 
 
 def _money(report: Report) -> str:
-    parts = [f"{credits_text(report.spent)} spent"]
+    parts = [f"{credits_text(report.totals.spent)} spent"]
     if report.mean_cost is not None:
         parts.append(f"{credits_text(report.mean_cost * 1000)} a thousand rows")
-    standing = report.standing
-    if standing is not None and standing.balance is not None:
+    standing = report.progress
+    if standing is not None and standing.statistics.balance is not None:
         if report.owner is not None:
-            parts.append(f"{credits_text(standing.held)} held")
+            parts.append(f"{credits_text(standing.statistics.held)} held")
         floor = f" (floor {standing.floor.normalize():f})" if standing.floor else ""
-        parts.append(f"{credits_text(standing.balance)} left{floor}")
+        parts.append(f"{credits_text(standing.statistics.balance)} left{floor}")
     if report.pending and report.mean_cost is not None:
         parts.append(f"{credits_text(report.pending * report.mean_cost)} needed to finish")
-    if report.unpriced:
-        parts.append(f"{count(report.unpriced)} answers of unknown cost")
+    if report.totals.unpriced:
+        parts.append(f"{count(report.totals.unpriced)} answers of unknown cost")
     return " · ".join(parts)
 
 
@@ -123,19 +123,20 @@ def _time(report: Report) -> str:
 
 
 def _sending(report: Report) -> Text:
-    text = Text(f"{count(report.attempts)} attempts")
+    text = Text(f"{count(report.totals.attempts)} attempts")
     if report.rate_limited:
         text.append(f" · {count(report.rate_limited)} × 429")
-    if report.in_doubt:
-        text.append(f" · {count(report.in_doubt)} perhaps paid twice", "yellow")
-    standing = report.standing
+    if report.totals.in_doubt:
+        text.append(f" · {count(report.totals.in_doubt)} perhaps paid twice", "yellow")
+    standing = report.progress
     if standing is not None:
-        now = f"{standing.in_flight} of {standing.limit}" if report.owner else f"limit {standing.limit}"
+        client = standing.statistics
+        now = f"{standing.in_flight} of {client.limit}" if report.owner else f"limit {client.limit}"
         text.append(f" · {now} in flight")
-        if report.owner and standing.waiting and standing.waiting_for is not None:
-            text.append(f", {count(standing.waiting)} waiting for {WAITING_FOR[standing.waiting_for]}")
-        if standing.requests_per_minute is not None:
-            text.append(f", at most {count(round(standing.requests_per_minute))} calls a minute")
+        if report.owner and standing.waiting and client.waiting_for is not None:
+            text.append(f", {count(standing.waiting)} waiting for {WAITING_FOR[client.waiting_for]}")
+        if client.requests_per_minute is not None:
+            text.append(f", at most {count(round(client.requests_per_minute))} calls a minute")
     return text
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -22,8 +21,9 @@ from segmind_async.cli.live import (
     state_of,
 )
 from segmind_async.models import StopReason
+from tests.jobs.journals import progress
 
-STANDING = JobProgress(
+STANDING = progress(
     elapsed=312.0,
     rows=5200,
     total=10_000,
@@ -47,7 +47,6 @@ STANDING = JobProgress(
     latency_p50=3.1,
     latency_p95=8.9,
     latency_p99=14.2,
-    mean_cost=Decimal("0.000543"),
 )
 EVIL = "[bold red]x[/]\x1b]0;owned\x07\x1b[2J\r\n[link=http://a]\u202e"
 
@@ -72,7 +71,7 @@ def notable() -> Samples:
 
 def recent() -> Recent:
     seen = Recent()
-    seen.add(replace(STANDING, elapsed=302.0, ok=4934, spent=Decimal("2.6814"), balance=Decimal("7.2838")))
+    seen.add(progress(STANDING, elapsed=302.0, ok=4934, spent=Decimal("2.6814"), balance=Decimal("7.2838")))
     seen.add(STANDING)
     return seen
 
@@ -113,7 +112,7 @@ def test_the_display_says_all_there_is_to_know() -> None:
         "rows      5 098 ok · 22 failed · 1 unusable · 2 000 from earlier runs · 2 879 to go",
         "rate      16.4 a second · at most 1 000 calls a minute · 7 × 429 (accepted in the last minute before a 429)",
         "in flight 64 of 64 · 12 waiting for their start time (as many as asked for)",
-        "credits   2.7814 spent · 0.0348 held · 7.1838 left · 1.5633 needed (floor 1)",
+        "credits   2.7814 spent · 0.0348 held · 7.1838 left · 1.5640 needed (floor 1)",
         "time      5:12 min so far · about 2:56 min to go · floor reached in 10:18 min",
         "latency   half within 3.1 s · 95 % within 8.9 s · 99 % within 14 s",
     ]
@@ -150,7 +149,7 @@ def test_text_of_a_model_or_server_is_neither_markup_nor_control() -> None:
     assert "[bold red]x[/]\\x1b]0;owned\\x07\\x1b[2J" in shown
     for steering in ("\x1b]", "\x07", "\x1b[2J", "\r", "\u202e"):
         assert steering not in shown
-    assert state_of(replace(STANDING, stop_reason=StopReason.CREDITS, stop_message=f"credits: {EVIL}")) == (
+    assert state_of(progress(STANDING, stop_reason=StopReason.CREDITS, stop_message=f"credits: {EVIL}")) == (
         "no more is sent, what is in flight ends: credits: "
         "[bold red]x[/]\\x1b]0;owned\\x07\\x1b[2J [link=http://a]\\u202e"
     )
@@ -172,7 +171,7 @@ def test_text_of_a_model_or_server_is_neither_markup_nor_control() -> None:
     ],
 )
 def test_what_is_remarkable_is_said_under_the_bar(changes: dict[str, Any], says: str | None) -> None:
-    standing = replace(STANDING, **changes)
+    standing = progress(STANDING, **changes)
     assert state_of(standing) == says
     if says is not None:
         assert frame(standing, recent(), Samples(), 200)[1].plain == says
@@ -183,9 +182,9 @@ def test_it_is_drawn_four_times_a_second_at_most_and_at_once_after_ctrl_c() -> N
     console = screen()
     live = Live(console)
     for tick in range(100):
-        show(live, replace(STANDING, elapsed=tick / 50))
+        show(live, progress(STANDING, elapsed=tick / 50))
     assert written(console).count("of 10 000") == 7  # 0.26 s, 0.52 s, … of two seconds
-    show(live, replace(STANDING, elapsed=99 / 50, stop_reason=StopReason.INTERRUPTED))
+    show(live, progress(STANDING, elapsed=99 / 50, stop_reason=StopReason.INTERRUPTED))
     assert ON_INTERRUPT in written(console)
 
 
@@ -194,7 +193,7 @@ def test_a_drawing_begins_where_the_last_one_began_and_the_last_one_goes() -> No
     with Live(console) as live:
         show(live, STANDING)
         assert not written(console).startswith("\x1b")
-        show(live, replace(STANDING, elapsed=313.0))
+        show(live, progress(STANDING, elapsed=313.0))
         assert written(console).count("\r\x1b[7A\x1b[J━") == 1
     assert written(console).endswith("\n\r\x1b[7A\x1b[J")
 
@@ -204,7 +203,7 @@ def test_a_narrower_terminal_is_wiped_and_a_low_one_is_not_overrun() -> None:
     live = Live(console)
     show(live, STANDING, notable())
     console.width, console.height = 80, 6
-    show(live, replace(STANDING, elapsed=313.0), notable())
+    show(live, progress(STANDING, elapsed=313.0), notable())
     _, after = written(console).split("\x1b[H\x1b[2J")
     assert after.count("\n") == 5
 
@@ -236,12 +235,12 @@ def test_without_a_terminal_there_is_a_line_every_ten_seconds() -> None:
     assert not can_draw(console)
     with Live(console) as live:
         for second in range(35):
-            show(live, replace(STANDING, elapsed=float(second), ok=second, attempts=second + 22))
-        show(live, replace(STANDING, elapsed=35.0, stop_reason=StopReason.INTERRUPTED))
+            show(live, progress(STANDING, elapsed=float(second), ok=second, attempts=second + 22))
+        show(live, progress(STANDING, elapsed=35.0, stop_reason=StopReason.INTERRUPTED))
     told = written(console).splitlines()
     assert told[0] == (
         "2 033 of 10 000 rows done, 22 failed, 2 000 from earlier runs, 7 967 to go; 1.0 a second; "
-        "64 in flight, limit 64; 2.7814 credits spent, 7.1838 left, 4.3261 needed to finish; about 2:13 h to go"
+        "64 in flight, limit 64; 2.7814 credits spent, 7.1838 left, 692.4817 needed to finish; about 2:13 h to go"
     )
     assert [text[:5] for text in told[1:3]] == ["2 043", "2 053"]
     assert told[3:] == [ON_INTERRUPT]
@@ -251,7 +250,7 @@ def test_a_long_reason_is_wrapped_and_not_cut() -> None:
     reason = (
         "credits: needs 0.0005 credits, 1.0002 left, of which 1 must stay; a top-up or a lower floor helps"
     )
-    standing = replace(STANDING, stop_reason=StopReason.CREDITS, stop_message=reason)
+    standing = progress(STANDING, stop_reason=StopReason.CREDITS, stop_message=reason)
     lines = [text.plain for text in frame(standing, recent(), Samples(), 80)]
     assert " ".join(lines[1:3]) == f"no more is sent, what is in flight ends: {reason}"
 

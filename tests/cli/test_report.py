@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -20,12 +19,11 @@ from typer.testing import CliRunner, Result
 
 from segmind_async._jobs.journal.journal import Journal
 from segmind_async._jobs.journal.record import Record
-from segmind_async._jobs.progress import JobProgress
 from segmind_async._jobs.report.report import read_report
 from segmind_async.cli import app
 from segmind_async.cli.report import show
 from segmind_async.emulator import Emulator
-from tests.jobs.journals import Story, fill
+from tests.jobs.journals import Story, fill, progress
 from tests.support import serving
 
 EVIL = "[bold red]x[/]\x1b]0;owned\x07\x1b[2J\r\n\u202e"
@@ -69,10 +67,10 @@ def test_a_report_sums_a_job_up(journal: Path) -> None:
 
 
 def test_a_running_job_says_what_it_is_at(tmp_path: Path) -> None:
-    before = JobProgress(
+    before = progress(
         elapsed=50.0, total=1000, ok=100, attempts=100, spent=Decimal("0.1"), balance=Decimal("5.1")
     )
-    now = replace(
+    now = progress(
         before, elapsed=60.0, ok=200, attempts=200, spent=Decimal("0.2"), balance=Decimal(5), held=Decimal("0.05"),
         floor=Decimal(4), in_flight=40, limit=64, waiting=9, waiting_for="pace", requests_per_minute=600.0,
     )  # fmt: skip
@@ -192,13 +190,13 @@ def test_a_running_job_is_reported_on_from_another_process(tmp_path: Path) -> No
         process = subprocess.Popen(words, env=environment, stderr=subprocess.PIPE)
         try:
             told: dict[str, Any] = {}
-            while process.poll() is None and not (told.get("standing") and told["finished"]):
+            while process.poll() is None and not (told.get("progress") and told["finished"]):
                 got = call("report", f"{output}.journal", "--json")
                 told = json.loads(got.stdout) if got.exit_code == 0 else {}
             assert told["owner"] == f"process {process.pid}"
             assert told["state"] == f"running, by process {process.pid}"
             assert 0 < told["finished"] < 400
-            assert told["standing"]["in_flight"] <= 8
+            assert told["progress"]["in_flight"] <= 8
         finally:
             process.send_signal(signal.SIGINT)
             process.communicate()

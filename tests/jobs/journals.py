@@ -7,6 +7,7 @@ import math
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from dataclasses import fields as dataclass_fields
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,23 @@ from segmind_async._jobs.journal.journal import Journal
 from segmind_async._jobs.journal.record import Record
 from segmind_async._jobs.progress import JobProgress
 from segmind_async._money.units import credits_of
-from segmind_async.models import StopReason
+from segmind_async.models import FanOutReport, Statistics, StopReason
+
+
+def progress(base: JobProgress = JobProgress(), /, **fields: Any) -> JobProgress:  # noqa: B008  # frozen
+    """Return *base* with other *fields*, be they its own, its fan-out's or its statistics'; `ok` is both's."""
+    own = {name: value for name, value in fields.items() if name in _OWN}
+    sent = {name: value for name, value in fields.items() if name in _SENT}
+    seen = {name: value for name, value in fields.items() if name in _SEEN}
+    assert fields.keys() == own.keys() | sent.keys() | seen.keys(), fields
+    return replace(
+        base, **own, fan_out=replace(base.fan_out, **sent), statistics=replace(base.statistics, **seen)
+    )
+
+
+_OWN = {field.name for field in dataclass_fields(JobProgress)}
+_SENT = {field.name for field in dataclass_fields(FanOutReport)}
+_SEEN = {field.name for field in dataclass_fields(Statistics)} - _OWN - _SENT
 
 BEGAN = 1_780_000_000.0
 """Epoch seconds."""
@@ -88,7 +105,7 @@ def standings(
         share = len(left) // 2 if run < story.runs or not story.complete else len(left)
         now, left = left[:share], left[share:]
         yield from _run(
-            JobProgress(
+            progress(
                 run=run,
                 total=story.rows + 1,
                 invalid=1,
@@ -129,7 +146,7 @@ def _run(
         stopped = over and (first.run < story.runs or not story.complete)
         in_flight = 0 if over else min(limit, len(rows) - at)
         yield (
-            replace(
+            progress(
                 first,
                 elapsed=elapsed,
                 rows=first.resumed + at + in_flight + 1,
@@ -139,7 +156,9 @@ def _run(
                 waiting=0 if over else min(4, len(rows) - at),
                 waiting_for=None if over else "pace",
                 limit=limit,
-                balance=None if first.balance is None else first.balance - credits_of(units),
+                balance=None
+                if first.statistics.balance is None
+                else first.statistics.balance - credits_of(units),
                 held=credits_of(in_flight * 8_000_000),
                 spent=credits_of(units),
                 attempts=round(at * 1.03),
@@ -147,7 +166,6 @@ def _run(
                 latency_p50=3.2,
                 latency_p95=7.9,
                 latency_p99=11.5,
-                mean_cost=credits_of(units // max(1, ok)),
                 stop_reason=StopReason.INTERRUPTED if stopped else None,
                 stop_message="interrupted" if stopped else None,
             ),

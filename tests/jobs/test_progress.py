@@ -17,22 +17,22 @@ from segmind_async._jobs.progress import (
     spend_rate,
 )
 from segmind_async.models import StopReason
+from tests.jobs.journals import progress
 
 
 def test_a_standing_survives_the_journal_with_every_digit() -> None:
-    standing = JobProgress(
+    standing = progress(
         run=3,
         elapsed=12.5,
         total=None,
         balance=Decimal("0.0184921035"),
         waiting_for="credits",
         limit_reason="429",
-        mean_cost=Decimal("0.000543"),
         stop_reason=StopReason.INTERRUPTED,
         stop_message="interrupted",
     )
     facts = json.loads(json.dumps(standing.as_json()))
-    assert facts["balance"] == "0.0184921035"
+    assert facts["statistics"]["balance"] == "0.0184921035"
     assert JobProgress.from_json(facts) == standing
 
 
@@ -43,26 +43,24 @@ def test_a_standing_of_another_release_is_read_as_far_as_it_goes() -> None:
 
 
 def test_rows_add_up() -> None:
-    standing = JobProgress(rows=70, total=100, ok=40, failed=5, invalid=2, resumed=13)
+    standing = progress(rows=70, total=100, ok=40, failed=5, invalid=2, resumed=13)
     assert (standing.ended, standing.done, standing.pending) == (45, 60, 40)
-    assert JobProgress(ok=3).pending is None
+    assert progress(ok=3).pending is None
     # A row was taken away between the count and the reading.
-    assert JobProgress(total=2, ok=3).pending == 0
+    assert progress(total=2, ok=3).pending == 0
 
 
 @pytest.mark.parametrize(
     ("fields", "needed"),
     [
-        pytest.param(
-            {"total": 100, "ok": 60, "mean_cost": Decimal("0.0005")}, "0.0200", id="pending-by-mean"
-        ),
+        pytest.param({"total": 100, "ok": 60, "spent": Decimal("0.03")}, "0.0200", id="pending-by-mean"),
         pytest.param({"total": 100}, None, id="no-cost-known"),
-        pytest.param({"total": 100, "mean_cost": Decimal(0)}, None, id="only-failures-so-far"),
-        pytest.param({"mean_cost": Decimal("0.0005")}, None, id="no-total-known"),
+        pytest.param({"total": 100, "failed": 1}, None, id="only-failures-so-far"),
+        pytest.param({"ok": 60, "spent": Decimal("0.03")}, None, id="no-total-known"),
     ],
 )
 def test_credits_needed_to_finish(fields: dict[str, Any], needed: str | None) -> None:
-    assert JobProgress(**fields).needed == (None if needed is None else Decimal(needed))
+    assert progress(**fields).needed == (None if needed is None else Decimal(needed))
 
 
 @pytest.mark.parametrize(
@@ -76,16 +74,16 @@ def test_credits_needed_to_finish(fields: dict[str, Any], needed: str | None) ->
     ],
 )
 def test_credits_that_may_still_be_spent(fields: dict[str, Any], spendable: int | None) -> None:
-    assert JobProgress(**fields).spendable == spendable
+    assert progress(**fields).spendable == spendable
 
 
 def test_rates_between_two_standings() -> None:
-    earlier = JobProgress(elapsed=10, ok=100, failed=2, spent=Decimal(1), balance=Decimal(9))
-    now = JobProgress(elapsed=30, ok=150, failed=12, spent=Decimal(3), balance=Decimal(4))
+    earlier = progress(elapsed=10, ok=100, failed=2, spent=Decimal(1), balance=Decimal(9))
+    now = progress(elapsed=30, ok=150, failed=12, spent=Decimal(3), balance=Decimal(4))
     assert rate(earlier, now) == 3.0
     assert spend_rate(earlier, now) == 0.25  # others took three of the five
-    assert spend_rate(earlier, JobProgress(elapsed=30, spent=Decimal(3), balance=Decimal(100))) == 0.1
-    assert spend_rate(earlier, JobProgress(elapsed=30, spent=Decimal(3))) == 0.1
+    assert spend_rate(earlier, progress(elapsed=30, spent=Decimal(3), balance=Decimal(100))) == 0.1
+    assert spend_rate(earlier, progress(elapsed=30, spent=Decimal(3))) == 0.1
     assert (rate(now, now), spend_rate(now, now)) == (None, None)
 
 
@@ -113,7 +111,7 @@ def test_rates_between_two_standings() -> None:
     ],
 )
 def test_time_to_the_end(fields: dict[str, Any], rows_a_second: float | None, seconds: float | None) -> None:
-    assert seconds_to_end(JobProgress(**fields), rows_a_second) == seconds
+    assert seconds_to_end(progress(**fields), rows_a_second) == seconds
 
 
 @pytest.mark.parametrize(
@@ -129,7 +127,7 @@ def test_time_to_the_end(fields: dict[str, Any], rows_a_second: float | None, se
 def test_time_to_the_floor(
     balance: str | None, credits_a_second: float | None, seconds: float | None
 ) -> None:
-    standing = JobProgress(balance=None if balance is None else Decimal(balance), floor=Decimal(1))
+    standing = progress(balance=None if balance is None else Decimal(balance), floor=Decimal(1))
     assert seconds_to_floor(standing, credits_a_second) == seconds
 
 
@@ -139,10 +137,10 @@ def test_the_rate_is_that_of_the_last_minute_and_takes_no_more_memory() -> None:
     for tick in range(4000):
         seconds = tick / 4
         # Ten a second for a long while, then none.
-        recent.add(JobProgress(elapsed=seconds, ok=int(10 * min(seconds, 970)), spent=Decimal(tick)))
+        recent.add(progress(elapsed=seconds, ok=int(10 * min(seconds, 970)), spent=Decimal(tick)))
     assert recent.rate == pytest.approx(10 * 30 / 60, rel=0.05)
     assert recent.spend_rate == pytest.approx(4)
     assert len(recent._kept) <= 34
-    recent.add(JobProgress(run=2, elapsed=1, ok=5))
-    recent.add(JobProgress(run=2, elapsed=3, ok=9))
+    recent.add(progress(run=2, elapsed=1, ok=5))
+    recent.add(progress(run=2, elapsed=3, ok=9))
     assert recent.rate == 2.0

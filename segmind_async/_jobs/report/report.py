@@ -18,7 +18,7 @@ from ..._money.units import credits_of
 from ..._sending.histogram import Histogram
 from ...models import Status
 from ..journal.journal import JournalError
-from ..journal.reader import JournalReader, Sample
+from ..journal.reader import JournalReader, Sample, Totals
 from ..journal.record import Record
 from ..progress import (
     JobProgress,
@@ -76,7 +76,7 @@ class Report:
     """Finished rows by status."""
     pending: int | None
     """Rows still to do; None if the input was never read to its end."""
-    standing: JobProgress | None
+    progress: JobProgress | None
     """The last one that was written down; None if there is none yet."""
     ends_in: float | None
     """When the last row of a running job will end; None if that cannot be said."""
@@ -89,17 +89,11 @@ class Report:
     """In epoch seconds; None before the first row or sample."""
     ended_at: float | None
     """When the last row ended, or the last sample was taken, in epoch seconds."""
-    spent: Decimal
-    """By everything that was ever asked, as far as the service named costs."""
+    totals: Totals
     mean_cost: Decimal | None
     """Of a finished row; None if none has a known cost."""
-    attempts: int
     rate_limited: int
     """429 answers."""
-    in_doubt: int
-    """Attempts that may have been paid twice."""
-    unpriced: int
-    """Answers for which the service named no cost."""
     latency: Latency | None
     errors: tuple[ErrorClass, ...]
     scores: Scores | None
@@ -127,8 +121,8 @@ class Report:
             return f"running, by {self.owner}"
         if self.pending == 0:
             return "finished"
-        if self.standing is not None and self.standing.stop_reason is not None:
-            return f"stopped early: {self.standing.stop_message}"
+        if self.progress is not None and self.progress.fan_out.stop_reason is not None:
+            return f"stopped early: {self.progress.fan_out.stop_message}"
         return "not finished: it was ended from outside"
 
     def as_json(self) -> dict[str, object]:
@@ -166,19 +160,16 @@ def read_report(path: Path) -> Report:
         settings=settings,
         counts=dict(tally.counts),
         pending=None if last is None or last.pending is None else max(0, last.pending - tally.since),
-        standing=last,
+        progress=last,
         ends_in=ends_in,
         floor_in=floor_in,
         runs=max((standing.run for standing in standings), default=0),
         worked=worked(standings),
         begun_at=min([*tally.times, *begun], default=None),
         ended_at=max([*tally.times, *(sample.at for sample in samples[-1:])], default=None),
-        spent=totals.spent,
+        totals=totals,
         mean_cost=credits_of(tally.units // tally.priced) if tally.priced else None,
-        attempts=totals.attempts,
-        rate_limited=sum(run[-1].rate_limited for run in runs_of(standings)),
-        in_doubt=totals.in_doubt,
-        unpriced=totals.unpriced,
+        rate_limited=sum(run[-1].fan_out.rate_limited for run in runs_of(standings)),
         latency=latency_of(tally.latency),
         errors=tuple(notable.errors),
         scores=tally.judge.scores(),

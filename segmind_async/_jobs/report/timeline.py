@@ -6,7 +6,6 @@ import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 
 from ..progress import JobProgress, rate
 
@@ -22,21 +21,12 @@ class Moment:
     """How a job stood at one moment of its work."""
 
     worked: float
-    """Seconds of work so far, over all runs; what lay between runs is left out."""
-    run: int
-    in_flight: int
-    limit: int
+    """Seconds of work so far, over all runs; the time between runs is left out."""
     rate: float
     """Rows that ended in a second, over the last 5 s or the last sixtieth of the work, if that is longer."""
-    pace: float | None
-    """Calls a minute that were allowed; None: no limit known."""
     rate_limited: int
     """429 answers since the moment before."""
-    balance: Decimal | None
-    held: Decimal
-    spent: Decimal
-    """By all runs so far."""
-    floor: Decimal
+    progress: JobProgress
 
 
 def timeline(standings: Sequence[JobProgress], most: int = MOST_MOMENTS) -> tuple[Moment, ...]:
@@ -79,14 +69,7 @@ def worked(standings: Sequence[JobProgress]) -> float:
 def _moment(before: float, recent: JobProgress, told: JobProgress, now: JobProgress) -> Moment:
     return Moment(
         worked=before + now.elapsed,
-        run=now.run,
-        in_flight=now.in_flight,
-        limit=now.limit,
         rate=max(0.0, rate(recent, now) or 0.0),
-        pace=now.requests_per_minute,
-        rate_limited=max(0, now.rate_limited - told.rate_limited),
-        balance=now.balance,
-        held=now.held,
-        spent=now.spent_before + now.spent,
-        floor=now.floor,
+        rate_limited=max(0, now.fan_out.rate_limited - told.fan_out.rate_limited),
+        progress=now,
     )

@@ -20,7 +20,7 @@ from segmind_async._jobs.report.report import latency_of, read_report
 from segmind_async._jobs.report.timeline import timeline
 from segmind_async._money.units import credits_of
 from segmind_async._sending.histogram import Histogram
-from tests.jobs.journals import Story, fill, records, standings
+from tests.jobs.journals import Story, fill, progress, records, standings
 
 
 async def test_a_report_is_what_the_rows_add_up_to(tmp_path: Path) -> None:
@@ -30,11 +30,11 @@ async def test_a_report_is_what_the_rows_add_up_to(tmp_path: Path) -> None:
     report = read_report(tmp_path / "j")
     assert report.counts == Counter(record.status for record in rows)
     assert report.finished == story.rows
-    assert report.spent == credits_of(sum(record.units or 0 for record in rows))
+    assert report.totals.spent == credits_of(sum(record.units or 0 for record in rows))
     priced = [record.units for record in rows if record.units is not None]
     assert report.mean_cost == credits_of(sum(priced) // len(priced))
-    assert report.attempts == sum(record.attempts for record in rows)
-    assert report.in_doubt == sum(record.in_doubt for record in rows)
+    assert report.totals.attempts == sum(record.attempts for record in rows)
+    assert report.totals.in_doubt == sum(record.in_doubt for record in rows)
     assert {one.name: one.count for one in report.errors} == Counter(
         r.error_type for r in rows if r.error_type
     )
@@ -56,7 +56,7 @@ async def test_a_report_is_json_with_every_digit(tmp_path: Path) -> None:
     await fill(tmp_path / "j", Story(rows=50))
     report = read_report(tmp_path / "j")
     told = json.loads(json.dumps(report.as_json(), default=str))
-    assert told["spent"] == str(report.spent)
+    assert told["totals"]["spent"] == str(report.totals.spent)
     assert told["state"] == "finished"
     assert told["scores"]["by_label"][0].keys() == {
         "label",
@@ -161,15 +161,15 @@ def test_a_timeline_is_short_and_tells_the_whole_of_it(rows: int, runs: int) -> 
     assert len(moments) <= 100 + runs
     assert [one.worked for one in moments] == sorted(one.worked for one in moments)
     last = all_of_it[-1]
-    assert moments[-1].spent == last.spent_before + last.spent
+    assert moments[-1].progress.spent_by_all == last.spent_before + last.spent
     assert sum(one.rate_limited for one in moments) == sum(
-        max(standing.rate_limited for standing in all_of_it if standing.run == run)
+        max(standing.fan_out.rate_limited for standing in all_of_it if standing.run == run)
         for run in {standing.run for standing in all_of_it}
     )
 
 
 def test_a_rate_is_that_of_the_seconds_just_past() -> None:
-    run = [JobProgress(elapsed=float(n), ok=10 * min(n, 100)) for n in range(1, 201)]
+    run = [progress(elapsed=float(n), ok=10 * min(n, 100)) for n in range(1, 201)]
     rates = {one.worked: one.rate for one in timeline(run, most=200)}
     assert (rates[1.0], rates[50.0], rates[100.0], rates[106.0]) == (10.0, 10.0, 10.0, 0.0)
     assert rates[102.0] == pytest.approx(10 * 3 / 5)
@@ -177,10 +177,10 @@ def test_a_rate_is_that_of_the_seconds_just_past() -> None:
 
 def test_a_timeline_of_nothing_and_of_a_moment() -> None:
     assert timeline([]) == ()
-    (only,) = timeline([JobProgress(spent=Decimal(3), rate_limited=2)])
-    assert (only.rate, only.rate_limited, only.spent) == (0.0, 2, 3)
+    (only,) = timeline([progress(spent=Decimal(3), rate_limited=2)])
+    assert (only.rate, only.rate_limited, only.progress.spent) == (0.0, 2, 3)
 
 
 def test_very_many_short_runs_make_no_long_timeline() -> None:
-    runs = [JobProgress(run=n, elapsed=1.0) for n in range(1, 2000)]
+    runs = [progress(run=n, elapsed=1.0) for n in range(1, 2000)]
     assert len(timeline(runs)) <= 241
