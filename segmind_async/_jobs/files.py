@@ -24,16 +24,13 @@ OpenRows: TypeAlias = Callable[[], AbstractContextManager[Iterator[Row]]]
 _GRACE = 60.0
 """Seconds that calls in flight get to end after a first Ctrl-C."""
 
+
 async def run_file(
-    make_run: Callable[[Iterator[Row]], JobRun],
-    open_rows: OpenRows,
-    output: Path,
-    rows_expected: int | None = None,
+    make_run: Callable[[Iterator[Row]], JobRun], open_rows: OpenRows, output: Path
 ) -> JobReport:
     """Run a job over all rows of a file, and write one row for each to *output*.
 
-    The file is read twice: while sending, and to write the output in its order. *rows_expected* is the number
-    of rows for the progress until the first reading has counted them; None: as the previous run counted them.
+    The file is read twice: while sending, and to write the output in its order.
 
     Ctrl-C ends the sending and lets what is in flight end; a second one ends at once. *output* appears when
     the job has ended, for whatever reason but a crash of the process, in input order.
@@ -43,7 +40,6 @@ async def run_file(
     with open_rows() as rows:
         run = make_run(rows)
         run.skip_finished = True  # `matched` reads them for the output
-        run.rows_expected = rows_expected
         async with run:
             await _drained(run)
             await run.end()

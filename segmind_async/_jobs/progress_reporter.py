@@ -24,6 +24,9 @@ Progress: TypeAlias = Callable[[JobProgress], None]
 LOOK_EVERY = 0.5
 """Seconds between two looks, of which the progress is told."""
 
+ROWS_FACT = "rows"
+"""Name of the journal's fact with the number of rows of the input, as an estimate or a run counted them."""
+
 _LOOKS = 400.0
 """What is written are, later, as many of a job's time so far: a job of days has a few thousand."""
 
@@ -33,7 +36,7 @@ class ProgressReporter:
 
     def __init__(self, service: Service, model: str, progress: Progress | None) -> None:
         self.total: int | None = None
-        """Rows of the input, as soon as somebody knows."""
+        """Rows of the input, set when it has been read to its end."""
         self.slow: float | None = None
         """Seconds that 99 in 100 calls do not take, as of the last look."""
         self._service = service
@@ -42,6 +45,7 @@ class ProgressReporter:
         self._journal: Journal
         self._run = 1
         self._spent_before = Decimal(0)
+        self._rows_expected: int | None = None
         self._written = JobProgress()
 
     def __repr__(self) -> str:
@@ -54,6 +58,13 @@ class ProgressReporter:
         self._run = runs + 1 if isinstance(runs, int) else 1
         self._spent_before = credits_of(await of(journal.spent()))
         journal.note("runs", self._run)
+        rows = await of(journal.noted(ROWS_FACT))
+        self._rows_expected = rows if isinstance(rows, int) else None
+
+    def end_of_input(self, rows: int) -> None:
+        """Set the number of rows of the input, which the next run expects again."""
+        self.total = rows
+        self._journal.note(ROWS_FACT, rows)
 
     def look(self, fan_out: FanOut[Any], rows: JobProgress, *, last: bool) -> None:
         """See how it stands; *rows* says what has become of them. The *last* look of a run is written too."""
@@ -79,7 +90,7 @@ class ProgressReporter:
         return replace(
             rows,
             run=self._run,
-            total=self.total,
+            total=self._total_after(rows.rows),
             in_flight=fan_out.scope.in_flight,
             waiting=len(fan_out.scope.waiting),
             spent_before=self._spent_before,
@@ -88,3 +99,11 @@ class ProgressReporter:
             fan_out=sent,
             statistics=self._service.admission.statistics(self._service.estimates.of(self._model)),
         )
+
+    def _total_after(self, rows: int) -> int | None:
+        """Return how many rows the input has, of which *rows* were read; None if that is not known."""
+        if self.total is not None:
+            return self.total
+        # An input that has grown is longer than expected: then nothing is known of its end.
+        is_expected = self._rows_expected is not None and rows < self._rows_expected
+        return self._rows_expected if is_expected else None

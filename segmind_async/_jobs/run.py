@@ -118,7 +118,7 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
         """Whether rows that an earlier run finished yield no outcome, which saves reading their answers; for
         a caller that reads `matched` afterwards. Set before entering."""
         self._finished_rows: FinishedRows
-        self.sights = ProgressReporter(service, self._model, plan.progress)
+        self.reporter = ProgressReporter(service, self._model, plan.progress)
         self._read = 0
         self._failed_earlier = 0
         self._noted_at = -math.inf
@@ -141,7 +141,7 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
             restart.resume(self._service.admission, await of(self.journal.noted("state")))
             await self._load_drafts()
             self._fan_out = self._make_fan_out(await self._delivery(), self._to_send(), self._plan.expected)
-            await self.sights.begin(self.journal)
+            await self.reporter.begin(self.journal)
             self._finished_rows = await FinishedRows.open(self.path)
         except BaseException:
             self.journal.close()
@@ -240,7 +240,7 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
             async for batch in found:
                 for row in (row for row in map(self._row_of, batch) if row is not None):
                     yield row
-        self.sights.total = self._read
+        self.reporter.end_of_input(self._read)
 
     def _row_of(self, known: Known) -> PendingRow | FinishedRow | None:
         """Return what the fan-out does with a row: sends it or delivers its outcome; None for neither."""
@@ -298,7 +298,7 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
         if outcome.status not in {Status.OK, Status.FAILED}:
             return
         record = record_of(known, outcome, *self._reading(known.row, outcome))
-        with_excerpt(record, known, self.sights.slow)
+        with_excerpt(record, known, self.reporter.slow)
         draft = self._drafts.pop(known.key, None)
         if draft is not None and draft.units is not None:
             # Paid for in an earlier run, and of no use.
@@ -349,7 +349,7 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
         if self._submissions is not None:
             self.report.taken_over = self._submissions.taken_over
             self.report.asked_again = self._submissions.asked_again
-        self.sights.look(self._fan_out, self._so_far(), last=self._ended)
+        self.reporter.look(self._fan_out, self._so_far(), last=self._ended)
 
     def _so_far(self) -> JobProgress:
         """Say what has become of the rows that were read."""

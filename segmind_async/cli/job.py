@@ -22,6 +22,7 @@ from .._jobs.journal.journal import Journal, JournalError, Settings
 from .._jobs.journal.reader import JournalReader
 from .._jobs.journal.writer import of
 from .._jobs.options import JobOptions, settings_of
+from .._jobs.progress_reporter import ROWS_FACT
 from .._jobs.report.tally import JobReport
 from .._jobs.rows import MakeRequest, Row, open_rows
 from .._jobs.run import JobRun
@@ -222,8 +223,11 @@ async def _ask(job: Job, client: SegmindClient) -> None:
     if _was_affordable(job.place):
         return
     spending = job.spending
-    await check_affordable(client, await _forecast(job), spending.floor, spending.max_credits)
+    found = await _forecast(job)
+    await check_affordable(client, found, spending.floor, spending.max_credits)
     with Journal(job.place, job.all_settings) as journal:
+        # The progress of the run shows how many are left before it has read them all.
+        journal.note(ROWS_FACT, found.rows - (found.duplicates if job.options.dedupe else 0))
         await of(journal.note(_AFFORDABLE, value=True))
 
 

@@ -17,13 +17,17 @@ from tests.support import KEY, status
 
 
 async def run(
-    folder: Path, count: int, transport: ScriptedTransport, tell: Callable[[sa.JobProgress], None]
+    folder: Path,
+    count: int,
+    transport: ScriptedTransport,
+    tell: Callable[[sa.JobProgress], None],
+    options: sa.JobOptions | None = None,
 ) -> None:
     rows = folder / "in.jsonl"
     rows.write_text("".join(f'{{"prompt": "row {n}"}}\n' for n in range(count)))
     async with sa.SegmindClient(KEY, transport=transport, limits=sa.Limits(4)) as client:
         await run_file(
-            lambda given: client.run_job(given, journal=folder / "j", progress=tell),
+            lambda given: client.run_job(given, journal=folder / "j", progress=tell, options=options),
             lambda: open_rows(rows, own_request),
             folder / "out.jsonl",
         )
@@ -41,12 +45,21 @@ async def test_a_long_job_is_told_as_often_as_a_short_one_and_written_down_less(
     assert written[-1] == told[-1]
 
 
-async def test_rows_are_counted_long_before_the_last_one_is_read(tmp_path: Path) -> None:
-    told: list[sa.JobProgress] = []
-    await run(tmp_path, 600, ScriptedTransport(latency=10.0), told.append)
-    early = next(each for each in told if each.total is not None)
-    assert early.total == 600
-    assert early.rows < 300
+async def test_the_total_is_known_when_the_input_is_read_and_expected_again_by_the_next_run(
+    tmp_path: Path,
+) -> None:
+    seen: list[sa.JobProgress] = []
+    await run(tmp_path, 60, ScriptedTransport([status(400)] * 50, latency=10.0), seen.append)
+    assert {(each.rows == 60, each.total) for each in seen} == {(False, None), (True, 60)}
+    seen.clear()
+    options = sa.JobOptions(retry_failed=True)
+    await run(tmp_path, 60, ScriptedTransport(latency=10.0), seen.append, options)
+    assert {each.total for each in seen} == {60}
+    seen.clear()
+    await run(tmp_path, 90, ScriptedTransport(latency=10.0), seen.append)
+    # A longer input than expected: its end is not known before it is read.
+    assert {each.total for each in seen if 60 <= each.rows < 90} == {None}
+    assert seen[-1].total == 90
 
 
 async def test_a_run_has_the_rows_that_are_worth_a_look(tmp_path: Path) -> None:
