@@ -1,4 +1,4 @@
-"""How well the admission spends: the library's own client in virtual time, against the emulator's world.
+"""How well the admission spends: the library's own client in virtual time, against the emulator's accounts.
 
 Every run sends rows whose cost and latency are drawn in advance, so that all rules meet the same rows.
 Beside ours it runs the rules people use today. The oracle knows every cost and keeps all slots full to
@@ -33,7 +33,7 @@ from segmind_async.emulator import (
     CallFacts,
     Config,
     Refusal,
-    World,
+    ServiceState,
 )
 from segmind_async.transport import WireRequest, WireResponse
 
@@ -109,7 +109,7 @@ def rows_of(family: Family, seed: int) -> Iterator[Row]:
 
 
 class Service:
-    """The emulator's world behind a transport, in process: a network with delays, and no sockets."""
+    """The emulator's service state behind a transport, in process: a network with delays, and no sockets."""
 
     def __init__(self, family: Family, seed: int, balance: float) -> None:
         self.family = family
@@ -117,7 +117,7 @@ class Service:
         self._rows = rows_of(family, seed)
         self._known: list[Row] = []
         self._chance = random.Random(seed)
-        self.world = World(
+        self.state = ServiceState(
             Config(
                 balance=round(balance, 6),
                 seed=seed,
@@ -143,18 +143,18 @@ class Service:
         now = anyio.current_time
         await anyio.sleep(self._chance.uniform(0.01, 0.06))
         if request.body is None:
-            text = f'{{"credits": {self.world.account.balance:f}, "free-credits": 0}}'
+            text = f'{{"credits": {self.state.account.balance:f}, "free-credits": 0}}'
             await anyio.sleep(self._chance.uniform(0.01, 0.06))
             return WireResponse(200, {}, text.encode())
         index = int(request.body.split(b'"content":"', 1)[1].split(b" ", 1)[0])
         self._asked = row = self.row(index)
-        got = self.world.arrive(self.world.config.key, CallFacts(MODEL, row.prompt, row.bound), now())
+        got = self.state.arrive(self.state.config.key, CallFacts(MODEL, row.prompt, row.bound), now())
         if isinstance(got, Refusal):
             self.refused.append((now(), got.status))
             await anyio.sleep(self._chance.uniform(0.01, 0.06))
             return WireResponse(got.status, self._wait(got), b'{"error": "%s"}' % got.text.encode())
         await anyio.sleep(got.latency)
-        settled = self.world.finish(got, now())
+        settled = self.state.finish(got, now())
         self.finished.append(now())
         headers = {}
         if self.family.cost_header:
@@ -187,7 +187,7 @@ EPOCH = 1_793_491_200.0
 
 @dataclass
 class Result:
-    """One run, by the world's own books."""
+    """One run, by the emulator's own books."""
 
     own_406: int = 0
     broken: bool = False
@@ -244,7 +244,7 @@ def one(job: tuple[Family, str, int]) -> Result:
         balance, floor = 1e6, 0.0
     service = Service(family, seed, balance)
     virtual.run(_limited(service, rule, family, round(floor, 6)))
-    ledger = service.world.account
+    ledger = service.state.account
     own = sum(status == 406 for _, status in service.refused)
     late = [at for at, status in service.refused if status == 429]
     if family.of_rate:
@@ -304,19 +304,19 @@ async def _limited(service: Service, rule: str, family: Family, floor: float) ->
 
 async def _spend(service: Service, family: Family, floor: float) -> None:
     """Let another program spend its share, evenly over the run, in calls like ours."""
-    total = account_others(family, float(service.world.account.balance), floor)
+    total = account_others(family, float(service.state.account.balance), floor)
     spent, each = 0.0, 4 * MEDIAN
     while spent + each <= total:
         await anyio.sleep(0.25)
-        service.world.spend(round(each, 6))
+        service.state.spend(round(each, 6))
         spent += each
 
 
 async def _top_up(service: Service, floor: float, done: anyio.CancelScope) -> None:
     """Pay in as much again once nothing has ended for a while, and end the run when that is used up too."""
-    first = float(service.world.account.balance) - floor
+    first = float(service.state.account.balance) - floor
     await _quiet(service, 20)
-    service.world.top_up(round(first, 6))
+    service.state.top_up(round(first, 6))
     await _quiet(service, 200)
     done.cancel()
 

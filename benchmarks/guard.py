@@ -36,7 +36,7 @@ async def sampled(service: Service, floor: float) -> list[Sample]:
     async def sample() -> None:
         while True:
             seen = client.statistics()
-            balance = float(service.world.account.balance)
+            balance = float(service.state.account.balance)
             samples.append((anyio.current_time(), balance, float(seen.held), seen.in_flight))
             await anyio.sleep(0.1)
 

@@ -29,7 +29,7 @@ class Workers:
         self.changed = anyio.Event()
 
     async def run(self) -> None:
-        self.balance = float(self.service.world.account.balance)
+        self.balance = float(self.service.state.account.balance)
         async with anyio.create_task_group() as tasks:
             for _ in range(self.slots):
                 tasks.start_soon(self._work)

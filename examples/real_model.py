@@ -19,7 +19,7 @@ from segmind_async import (
     OutputError,
     SegmindClient,
 )
-from segmind_async.emulator import Emulator, Question, Spoken
+from segmind_async.emulator import Emulator, MeasuredAnswer, Question
 
 CITIES = (
     "Accra Amman Baku Berlin Bern Bogota Cairo Dakar Delhi Dhaka Doha Dublin Hanoi Harare Havana Kabul Kyiv "
@@ -48,7 +48,7 @@ class SmolLM:
         settings.verbosity = -1
         self.server = Server(settings)
 
-    async def answer(self, question: Question) -> Spoken:
+    async def answer(self, question: Question) -> MeasuredAnswer:
         """Ask the model in another thread, and tell how long its answer is and whether it was cut."""
         rows = [("system", question.system)] if question.system else []
         messages = [{"role": role, "content": text} for role, text in (*rows, *question.messages)]
@@ -57,7 +57,9 @@ class SmolLM:
         answer = json.loads(got) if isinstance(got, str | bytes) else got
         choice, usage = answer["choices"][0], answer["usage"]
         cut = choice["finish_reason"] == "length"
-        return Spoken(choice["message"]["content"], usage["prompt_tokens"], usage["completion_tokens"], cut)
+        return MeasuredAnswer(
+            choice["message"]["content"], usage["prompt_tokens"], usage["completion_tokens"], cut
+        )
 
 
 async def ask(client: SegmindClient, title: str, parameters: dict[str, object]) -> None:

@@ -1,41 +1,42 @@
-"""Segmind's service on loopback: money, limits, faults and all, for tests and for trying things out.
+"""An emulator of Segmind's service on loopback, with credits, limits and faults, for tests and trials.
 
 async with Emulator(balance=5) as emulator:
     async with SegmindClient(emulator.key, emulator.url) as client: ...
 
-It imports nothing from the rest of the library: what both had misunderstood would cancel out.
+It imports nothing from the rest of the library: a mistake in both would stay unseen.
 """
 
 from __future__ import annotations
 
 from ._emulator import faults
-from ._emulator.brain import (
+from ._emulator.brains import (
     Brain,
+    BrainAnswer,
     Calls,
     EchoBrain,
     FunctionBrain,
+    MeasuredAnswer,
     Question,
-    Said,
     ScriptBrain,
-    Spoken,
 )
 from ._emulator.faults import RandomFaults
 from ._emulator.schemas import Filler, SchemaError, check_format
 from ._emulator.server import CallRecord, Emulator, Http
-from ._emulator.world import (
+from ._emulator.service_state import (
     Account,
     CallFacts,
     Config,
     Refusal,
     Running,
+    ServiceState,
     Settled,
-    World,
     list_price,
 )
 
 __all__ = [
     "Account",
     "Brain",
+    "BrainAnswer",
     "CallFacts",
     "CallRecord",
     "Calls",
@@ -45,16 +46,15 @@ __all__ = [
     "Filler",
     "FunctionBrain",
     "Http",
+    "MeasuredAnswer",
     "Question",
     "RandomFaults",
     "Refusal",
     "Running",
-    "Said",
     "SchemaError",
     "ScriptBrain",
+    "ServiceState",
     "Settled",
-    "Spoken",
-    "World",
     "check_format",
     "faults",
     "list_price",

@@ -1,4 +1,4 @@
-"""What can go wrong between a service and its caller, as data; `server` carries it out."""
+"""Faults between a service and its caller, as data; `server` applies them."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ class Headers:
 
 @dataclass(frozen=True, slots=True)
 class Delay:
-    """Answer as usual, so many seconds later."""
+    """Wait this many seconds, then answer as usual."""
 
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """Run and bill the call, and say nothing."""
+    """Run and bill the call, and send no response for this many seconds."""
 
     seconds: float = math.inf
 
 
 @dataclass(frozen=True, slots=True)
 class Reset:
-    """Drop the connection instead of answering; `ran` tells whether the call runs and is billed."""
+    """Drop the connection instead of answering; `ran` says whether the call runs and is billed."""
 
     ran: bool = True
 
@@ -58,28 +58,28 @@ class Cut:
 
 @dataclass(frozen=True, slots=True)
 class Drip:
-    """Run the call and send blanks, one every so many seconds, without end."""
+    """Run the call and send a blank every *interval* seconds, without end."""
 
     interval: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class NoHttp:
-    """Run the call and answer with bytes that are no HTTP."""
+    """Run the call and answer with bytes that are not HTTP."""
 
     data: bytes = b"\x00\x01 what is this\r\n\r\n"
 
 
 @dataclass(frozen=True, slots=True)
 class Say:
-    """Run the call, and let the model say this instead."""
+    """Run the call, and replace the model's answer with this text."""
 
     text: str = "{"
 
 
 @dataclass(frozen=True, slots=True)
 class Wrap:
-    """Run the call, and let the model say more around its answer."""
+    """Run the call, and add texts before and after the model's answer."""
 
     before: str = "Sure! Here it is:\n```json\n"
     after: str = "\n```\nAnything else?"
@@ -87,38 +87,38 @@ class Wrap:
 
 @dataclass(frozen=True, slots=True)
 class CutShort:
-    """Run the call, and cut the model's answer off after so many tokens."""
+    """Run the call, and truncate the model's answer after this many tokens."""
 
     tokens: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Refuse:
-    """Run the call, and let the model refuse, as its provider says so."""
+    """Run the call, and let the model refuse, in its provider's shape."""
 
     text: str = "I cannot help with that."
 
 
 Twist: TypeAlias = Say | Wrap | CutShort | Refuse
-"""What a model may do to its answer; such a call is billed like any other."""
+"""Faults of a model's answer; such a call is billed like any other."""
 
 Fault: TypeAlias = Answer | Headers | Delay | Silence | Reset | Cut | Drip | NoHttp | Twist
 
 
 def status(code: int, text: str = "Something went wrong", **headers: str) -> Answer:
-    """Make a refusal with a JSON body; header names take `_` for `-`."""
+    """Return a refusal with a JSON body; `_` in header names stands for `-`."""
     body = f'{{"error": "{text}"}}'.encode()
     return Answer(code, body, headers={name.replace("_", "-"): value for name, value in headers.items()})
 
 
 def proxy_page(code: int) -> Answer:
-    """Make an HTML page such as a proxy before the service sends."""
+    """Return an HTML error page, as a proxy in front of the service sends it."""
     page = f"<html><head><title>{code} from the proxy</title></head><body><h1>{code}</h1></body></html>"
     return Answer(code, page.encode(), "text/html")
 
 
 def redirect(to: str, code: int = 307) -> Answer:
-    """Point elsewhere; who follows carries the key along."""
+    """Return a redirect; a client that follows it would send the key there."""
     return Answer(code, b"", headers={"Location": to})
 
 
@@ -131,7 +131,7 @@ def _bomb() -> bytes:
 
 
 def hostile_answers() -> dict[str, Answer]:
-    """Return answers with status 200 that are no answers, or odd ones, by name."""
+    """Return invalid answers with status 200, by name."""
     latin = _WHOLE % "schön".encode("latin-1")
     return {
         "html": Answer(200, b"<html><title>Welcome</title></html>", "text/html"),
@@ -158,7 +158,7 @@ def hostile_answers() -> dict[str, Answer]:
 
 
 def odd_answers() -> dict[str, tuple[Answer, str]]:
-    """Return answers with status 200 that are odd, but whole, by name, with the text they hold."""
+    """Return unusual but valid answers with status 200, by name, each with its text."""
     return {
         "bom": (Answer(200, b"\xef\xbb\xbf" + _WHOLE % b"hi"), "hi"),
         "wrong-content-type": (Answer(200, _WHOLE % b"hi", "text/plain"), "hi"),
@@ -195,18 +195,18 @@ def odd_answers() -> dict[str, tuple[Answer, str]]:
 
 
 class RandomFaults:
-    """Draws faults by chance, the same ones for the same seed."""
+    """Draws faults at random, the same ones for the same seed."""
 
     def __init__(self, *shares: tuple[float, Fault], seed: int = 0) -> None:
-        """*shares* are faults with their probabilities before them; the rest of the calls goes well."""
+        """*shares* are pairs of a probability and its fault; other calls have none."""
         total = sum(share for share, _ in shares)
         if total > 1:
-            raise ValueError(f"shares={total} of faults come to more than all calls")
+            raise ValueError(f"shares of faults add up to more than 1: {total}")
         self._shares = shares
         self._chance = random.Random(seed)
 
     def draw(self) -> Fault | None:
-        """Return the next call's fault, if it has one."""
+        """Return the next call's fault; None means no fault."""
         drawn = self._chance.random()
         for share, fault in self._shares:
             drawn -= share

@@ -1,4 +1,4 @@
-"""Queued inference, `/v2`: what was submitted, how far it is, and for how long its result is kept. Pure."""
+"""Queued inference, `/v2`: submissions, their status, and how long results are kept. Pure."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from .world import Running, Settled
+from . import Json
+from .service_state import Running, Settled
 
-Json: TypeAlias = dict[str, object]
-Look: TypeAlias = Callable[["Submitted", float], tuple[int, Json]]
+Respond: TypeAlias = Callable[["Submitted", float], tuple[int, Json]]
 
 
 @dataclass(slots=True)
@@ -28,14 +28,14 @@ class Submitted:
     settled: Settled | None = None
 
     def state(self, now: float) -> str:
-        """Return how far it is."""
+        """Return the status at *now*."""
         if self.ended:
             return "FAILED" if self.body is None else "COMPLETED"
         return "QUEUED" if now < self.running.started_at + self.queue_time else "PROCESSING"
 
 
-class Shelf:
-    """Submissions by id, as long as they are kept."""
+class SubmissionStore:
+    """Submissions by id, each kept for *ttl* seconds after its end."""
 
     def __init__(self, seed: int, ttl: float) -> None:
         self._ttl = ttl
@@ -43,13 +43,13 @@ class Shelf:
         self._kept: dict[str, Submitted] = {}
 
     def submit(self, running: Running, body: Json | None, queue_time: float) -> Submitted:
-        """Take one in; the id comes back before the work begins."""
+        """Store a new submission under a random id."""
         name = str(uuid.UUID(int=self._chance.getrandbits(128), version=4))
         self._kept[name] = Submitted(name, running, queue_time, body)
         return self._kept[name]
 
     def find(self, name: str, now: float) -> Submitted | None:
-        """Return a submission, None if it was never made or is no longer kept."""
+        """Return a submission; None if the id is unknown or has expired."""
         found = self._kept.get(name)
         if found is None:
             return None
@@ -58,7 +58,7 @@ class Shelf:
 
 
 def receipt(origin: str, submitted: Submitted) -> Json:
-    """Return the answer to a submission."""
+    """Return the body that answers a submission."""
     here = f"{origin}/v2/requests/{submitted.id}"
     return {
         "request_id": submitted.id,
@@ -70,7 +70,7 @@ def receipt(origin: str, submitted: Submitted) -> Json:
 
 
 def status_of(submitted: Submitted, now: float) -> tuple[int, Json]:
-    """Return status and body of a look at how far it is."""
+    """Return status code and body of a status poll."""
     state = submitted.state(now)
     body: Json = {"request_id": submitted.id, "status": state}
     if state == "FAILED":
@@ -79,7 +79,7 @@ def status_of(submitted: Submitted, now: float) -> tuple[int, Json]:
 
 
 def result_of(submitted: Submitted, now: float) -> tuple[int, Json]:
-    """Return status and body of the result, or of where it stands."""
+    """Return status code and body of a result; those of the status until there is one."""
     code, body = status_of(submitted, now)
     settled = submitted.settled
     if settled is None:

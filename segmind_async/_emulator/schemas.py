@@ -1,4 +1,4 @@
-"""JSON schemas as a provider sees them: which ones it takes, and values that fit one. Pure."""
+"""JSON schemas in strict mode: validation as a provider does it, and values that fit a schema. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import TypeAlias
 
-Json: TypeAlias = Mapping[str, object]
+Schema: TypeAlias = Mapping[str, object]
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _KNOWN = {"type", "$ref", "anyOf", "allOf", "enum", "const"}
@@ -24,7 +24,7 @@ class SchemaError(ValueError):
     """The provider would refuse this schema; the message is its answer."""
 
 
-def check_format(wanted: Json) -> None:
+def check_format(wanted: Schema) -> None:
     """Check a `response_format` of type `json_schema`; raises SchemaError."""
     named = wanted.get("json_schema")
     if not isinstance(named, dict):
@@ -41,7 +41,7 @@ def check_format(wanted: Json) -> None:
             raise SchemaError(f"Invalid schema for response_format '{name}': {error}") from None
 
 
-def _check_root(schema: Json) -> None:
+def _check_root(schema: Schema) -> None:
     if schema.get("type") != "object":
         raise SchemaError(f"schema must be a JSON Schema of 'type: \"object\"', got {schema.get('type')!r}")
     counts = dict.fromkeys(_MOST, 0)
@@ -72,7 +72,7 @@ def _walk(node: object, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...]
             yield from _walk(part, (*path, word, str(number)))
 
 
-def _check_node(node: Json, root: Json, context: str) -> None:
+def _check_node(node: Schema, root: Schema, context: str) -> None:
     for word in _NOT_PERMITTED:
         if word in node:
             raise SchemaError(f"{context}, '{word}' is not permitted")
@@ -97,8 +97,8 @@ def _check_node(node: Json, root: Json, context: str) -> None:
         )
 
 
-def _depth(node: object, root: Json, inside: tuple[str, ...]) -> int:
-    """Count objects inside objects, without going round in a schema that holds itself."""
+def _depth(node: object, root: Schema, inside: tuple[str, ...]) -> int:
+    """Return how deep objects are nested; a recursive reference is not followed again."""
     if not isinstance(node, dict):
         return 0
     ref = node.get("$ref")
@@ -110,8 +110,8 @@ def _depth(node: object, root: Json, inside: tuple[str, ...]) -> int:
     return below + (node.get("type") == "object")
 
 
-def _resolved(node: Json, root: Json) -> Json:
-    """Follow a node's reference; one that leads nowhere leads to the node itself."""
+def _resolved(node: Schema, root: Schema) -> Schema:
+    """Return the target of a node's reference; the node itself if there is no such target."""
     name = str(node.get("$ref", "")).removeprefix("#/$defs/")
     found = _object(root.get("$defs")).get(name)
     return found if isinstance(found, dict) else node
@@ -139,13 +139,13 @@ _FORMATS = {
     "binary": "echo",
 }
 _DEEP = 6
-"""Levels from which on the shortest way to an end is taken."""
+"""Levels from which on the smallest possible value is chosen."""
 
 
 class Filler:
-    """Makes values that fit a schema, the same ones for the same seed. Strings say *words*."""
+    """Makes values that fit a schema, the same ones for the same seed. Strings contain *words*."""
 
-    def __init__(self, schema: Json, seed: object = 0, words: str = "echo") -> None:
+    def __init__(self, schema: Schema, seed: object = 0, words: str = "echo") -> None:
         self._root = schema
         self._chance = random.Random(str(seed))
         self._words = words
@@ -173,31 +173,31 @@ class Filler:
         ends = [part for part in members if _object(part).get("type") not in {None, "object", "array"}]
         return ends[-1] if ends else members[0]
 
-    def _typed(self, node: Json, level: int) -> object:
-        kind = node.get("type")
-        kind = kind[0] if isinstance(kind, list) else kind
-        if kind == "object":
+    def _typed(self, node: Schema, level: int) -> object:
+        value_type = node.get("type")
+        value_type = value_type[0] if isinstance(value_type, list) else value_type
+        if value_type == "object":
             parts = _object(node.get("properties"))
             return {name: self._of(part, level + 1) for name, part in parts.items()}
-        if kind == "array":
+        if value_type == "array":
             least = _whole(node.get("minItems"), 0)
             most = _whole(node.get("maxItems"), least + 2)
             count = least if level >= _DEEP else self._chance.randint(least, max(least, min(most, least + 2)))
             return [self._of(node.get("items"), level + 1) for _ in range(count)]
-        if kind == "string":
+        if value_type == "string":
             return self._text(node)
-        if kind == "boolean":
+        if value_type == "boolean":
             return self._chance.random() < 0.5
-        return None if kind == "null" else self._number(node, whole=kind == "integer")
+        return None if value_type == "null" else self._number(node, whole=value_type == "integer")
 
-    def _text(self, node: Json) -> str:
+    def _text(self, node: Schema) -> str:
         known = _FORMATS.get(str(node.get("format")))
         if known is not None:
             return known
         least, most = _whole(node.get("minLength"), 0), _whole(node.get("maxLength"), 10_000)
         return self._words[:most].ljust(least, "o")
 
-    def _number(self, node: Json, *, whole: bool) -> float:
+    def _number(self, node: Schema, *, whole: bool) -> float:
         low, high = _range(node, int(whole))
         step = node.get("multipleOf")
         if isinstance(step, int | float):
@@ -208,7 +208,7 @@ class Filler:
         return low + (high - low) * self._chance.uniform(0.1, 0.9)
 
 
-def _range(node: Json, excluded: int) -> tuple[float, float]:
+def _range(node: Schema, excluded: int) -> tuple[float, float]:
     """Return the ends of a number's range, 100 wide where it has but one; *excluded* is left out at each."""
     low, high = node.get("minimum"), node.get("maximum")
     above, below = node.get("exclusiveMinimum"), node.get("exclusiveMaximum")

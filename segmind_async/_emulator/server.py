@@ -1,4 +1,4 @@
-"""The emulated service on loopback: binds `World` and its fellows to aiohttp.web."""
+"""The emulated service on loopback: binds `ServiceState`, the queue and the shapes to aiohttp.web."""
 
 from __future__ import annotations
 
@@ -18,20 +18,19 @@ import anyio
 from aiohttp import web
 
 from . import (
-    answers,
     faults,
+    http_responses,
+    provider_shapes,
     queued,
-    speaking,
-    tooling,
+    tools,
 )
-from .brain import (
+from .brains import (
     Brain,
     EchoBrain,
+    MeasuredAnswer,
     Question,
-    Spoken,
 )
-from .tooling import BadRequestError
-from .world import (
+from .service_state import (
     Amount,
     CallFacts,
     Config,
@@ -40,9 +39,10 @@ from .world import (
     Refusal,
     Reserve,
     Running,
+    ServiceState,
     Settled,
-    World,
 )
+from .tools import BadRequestError
 
 _NO_KEY = "Missing Authorization or x-api-key in header"
 _BEARER = "Unauthorized. API key is invalid or may have expired. Check your API key"
@@ -50,8 +50,8 @@ _BEARER = "Unauthorized. API key is invalid or may have expired. Check your API 
 _METHOD_PAGE = "<html><head><title>405 Method Not Allowed</title></head><body><h1>405</h1></body></html>"
 
 
-class Settings(TypedDict, total=False):
-    """What an emulator can be told: the fields of `Config`, and how it speaks HTTP."""
+class EmulatorOptions(TypedDict, total=False):
+    """The options of an emulator: the fields of `Config` and of `Http`."""
 
     balance: Amount
     free_credits: Amount
@@ -76,12 +76,12 @@ class Settings(TypedDict, total=False):
     queue_time: float
     results_ttl: float
     ignore_tools: bool
-    count_looks: bool
+    count_polls: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Http:
-    """How the service speaks HTTP, where the published documentation leaves it open."""
+    """The HTTP behaviour of the service where its published documentation leaves it open."""
 
     reset_header: Literal["iso", "epoch", "ms", "garbage"] | None = "iso"
     retry_after: Literal["seconds", "date", "ms"] | None = None
@@ -91,11 +91,11 @@ class Http:
     queue_time: float = 0.0
     """Seconds that a `/v2` submission waits before it runs."""
     results_ttl: float = 3600.0
-    """Seconds for which its result is kept."""
+    """Seconds for which the result of a submission is kept."""
     ignore_tools: bool = False
     """Whether `tools` are dropped before they reach the model."""
-    count_looks: bool = False
-    """Whether looks at what is queued count in the rate window."""
+    count_polls: bool = False
+    """Whether polls of queued calls count in the rate window."""
 
 
 @dataclass(slots=True)
@@ -109,16 +109,16 @@ class CallRecord:
     status: int | None = None
     """None: no answer was sent, or none yet."""
     cost: Decimal | None = None
-    """What was billed; None if nothing was."""
+    """Credits that were billed; None if nothing was."""
     ended_at: float | None = None
 
 
 class Emulator:
-    """Segmind's service on 127.0.0.1, as far as it is known; `async with Emulator(balance=5) as emulator`.
+    """Segmind's service on 127.0.0.1, as far as known; `async with Emulator(balance=5) as emulator`.
 
     Point a client at `emulator.url` with `emulator.key`. `brain` answers (default: an echo). The options
-    are the fields of `Config` and `Http`. `script()` decides on the next answers, `faults` on others by
-    chance; `world` holds the money. `keep_calls=False` keeps no record of single calls.
+    are the fields of `Config` and `Http`. `script()` sets faults for the next calls, `faults` draws them for
+    others at random; `state` holds the accounts. `keep_calls=False` keeps no record of single calls.
     """
 
     def __init__(
@@ -127,31 +127,31 @@ class Emulator:
         *,
         port: int = 0,
         keep_calls: bool = True,
-        **settings: Unpack[Settings],
+        **options: Unpack[EmulatorOptions],
     ) -> None:
-        named: dict[str, object] = dict(settings)
-        speaks = {f.name for f in fields(Http)}
-        self.http = Http(**{k: v for k, v in named.items() if k in speaks})  # type: ignore[arg-type]  # as Settings says
-        self.world = World(Config(**{k: v for k, v in named.items() if k not in speaks}))  # type: ignore[arg-type]  # same
+        named: dict[str, object] = dict(options)
+        http_fields = {f.name for f in fields(Http)}
+        self.http = Http(**{k: v for k, v in named.items() if k in http_fields})  # type: ignore[arg-type]  # as EmulatorOptions says
+        self.state = ServiceState(Config(**{k: v for k, v in named.items() if k not in http_fields}))  # type: ignore[arg-type]  # same
         self.brain: Brain = brain or EchoBrain()
-        self.key = self.world.config.key
+        self.key = self.state.config.key
         self.url = ""
         self.faults: faults.RandomFaults | None = None
         self.calls: list[CallRecord] = []
         self.requests = 0
-        """Requests to run a model, whatever became of them."""
-        self.looks = 0
-        """Requests to see what has become of a queued one."""
+        """Requests to run a model, refused ones included."""
+        self.polls = 0
+        """Requests for status or result of a queued call."""
         self._billed: Counter[str] = Counter()
         self._port = port
         self._keep = keep_calls
         self._script: deque[faults.Fault | None] = deque()
-        self._script_of_looks: deque[int | None] = deque()
-        self._shelf = queued.Shelf(self.world.config.seed, self.http.results_ttl)
+        self._script_of_polls: deque[int | None] = deque()
+        self._submissions = queued.SubmissionStore(self.state.config.seed, self.http.results_ttl)
         self._runner: web.AppRunner | None = None
 
     def __repr__(self) -> str:
-        return f"Emulator({self.url or 'not started'}, balance={self.world.account.balance})"
+        return f"Emulator({self.url or 'not started'}, balance={self.state.account.balance})"
 
     async def __aenter__(self) -> Emulator:
         app = web.Application(client_max_size=512 * 1024 * 1024)
@@ -161,9 +161,9 @@ class Emulator:
         app.router.add_post("/v1/{slug}", self._chat)
         app.router.add_post("/v2/{slug}", self._submit)
         app.router.add_route("*", "/{anything:.*}", self._no_method)
-        # Connections outlive any jump of virtual time, and nobody waits for hanging calls at the end.
+        # Connections survive any jump of virtual time; shutdown does not wait for calls that hang.
         self._runner = web.AppRunner(
-            app, access_log=None, keepalive_timeout=speaking.FOR_EVER, shutdown_timeout=0.01
+            app, access_log=None, keepalive_timeout=http_responses.FOREVER, shutdown_timeout=0.01
         )
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", self._port)
@@ -172,21 +172,24 @@ class Emulator:
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        error_class: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         assert self._runner is not None
         await self._runner.cleanup()
 
-    def script(self, *answers_to_come: faults.Fault | None) -> None:
-        """Decide what happens to the next calls, in order of arrival; None lets one go well."""
-        self._script.extend(answers_to_come)
+    def script(self, *next_faults: faults.Fault | None) -> None:
+        """Set the faults of the next calls, in order of arrival; None means no fault."""
+        self._script.extend(next_faults)
 
-    def script_looks(self, *statuses: int | None) -> None:
-        """Refuse the next looks at what is queued with these statuses; None lets one go well."""
-        self._script_of_looks.extend(statuses)
+    def script_polls(self, *statuses: int | None) -> None:
+        """Refuse the next polls of queued calls with these statuses; None means no refusal."""
+        self._script_of_polls.extend(statuses)
 
     def billed(self) -> Counter[str]:
-        """Count how often each prompt was billed: more than once is paid twice."""
+        """Return how often each prompt was billed; more than once means paid twice."""
         return self._billed
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
@@ -197,7 +200,7 @@ class Emulator:
                 await anyio.sleep(fault.seconds)
             response = await self._answer(request, record, fault)
         finally:
-            record.ended_at = speaking.now()
+            record.ended_at = http_responses.now()
         record.status = response.status
         return response
 
@@ -205,39 +208,39 @@ class Emulator:
         self, request: web.Request, record: CallRecord, fault: faults.Fault | None
     ) -> web.StreamResponse:
         if isinstance(fault, faults.Answer) and fault.status != 200:
-            return speaking.plainly(fault, {})
+            return http_responses.of_fault(fault, {})
         if isinstance(fault, faults.Reset) and not fault.ran:
-            return speaking.drop(request)
-        taken = await self._take_in(request, record, fault)
-        if isinstance(taken, web.Response):
-            return taken
-        spoken, running = taken
+            return http_responses.drop(request)
+        admitted = await self._admit(request, record, fault)
+        if isinstance(admitted, web.Response):
+            return admitted
+        answer, running = admitted
         settled = await self._run(running, record)
-        headers = self._told(settled)
+        headers = self._headers_of(settled)
         if isinstance(fault, faults.Headers):
             changed = {**headers, **fault.changed}
             headers = {name: value for name, value in changed.items() if value is not None}
         if isinstance(fault, faults.Answer):
-            return speaking.plainly(fault, headers)
-        body = json.dumps(answers.body_of(record.slug, settled.number, spoken)).encode()
+            return http_responses.of_fault(fault, headers)
+        body = json.dumps(provider_shapes.body_of(record.slug, settled.number, answer)).encode()
         if fault is not None and not isinstance(fault, faults.Headers | faults.Delay | faults.Twist):
-            return await speaking.misbehave(request, fault, body, headers)
+            return await http_responses.misbehave(request, fault, body, headers)
         return web.Response(body=body, content_type="application/json", headers=headers)
 
     async def _run(self, running: Running, record: CallRecord) -> Settled:
-        """Let the model work. The call ends and is billed whoever still listens."""
+        """Wait for the model's latency, then bill the call, even if the caller has disconnected."""
         if running.latency > 0:
             await anyio.sleep(running.latency)
-        settled = self.world.finish(running, speaking.now())
+        settled = self.state.finish(running, http_responses.now())
         record.cost = settled.cost
         if self._keep:
             self._billed[record.prompt] += 1
         return settled
 
-    async def _take_in(
+    async def _admit(
         self, request: web.Request, record: CallRecord, fault: faults.Fault | None
-    ) -> tuple[Spoken, Running] | web.Response:
-        """Read a request and have the world admit it; else the answer that refuses it."""
+    ) -> tuple[MeasuredAnswer, Running] | web.Response:
+        """Parse a request and start its call; returns the response if it is refused."""
         refused = self._refuse_key(request)
         if refused is not None:
             return refused
@@ -249,109 +252,110 @@ class Emulator:
             body = json.loads(raw)
             if not isinstance(body, dict):
                 raise BadRequestError("The body must be a JSON object")
-            offer = tooling.offer_of(slug, {} if self.http.ignore_tools else body)
-            known = slug in self.world.config.slugs
-            question = answers.question_of(slug, body, offer) if known else _nobody(slug)
+            offer = tools.offer_of(slug, {} if self.http.ignore_tools else body)
+            is_known = slug in self.state.config.slugs
+            question = provider_shapes.question_of(slug, body, offer) if is_known else _empty_question(slug)
         except (UnicodeDecodeError, json.JSONDecodeError, RecursionError):
             return self._refuse(400, "Malformed JSON in the request body")
         except BadRequestError as error:
             return self._refuse(400, str(error))
         record.prompt = question.prompt
-        said = self.brain.answer(question)
-        said = tooling.obliged(offer, await said if isinstance(said, Awaitable) else said)
-        spoken = answers.speak(question, said, fault)
-        facts = CallFacts(slug, spoken.prompt_tokens, spoken.completion_tokens)
-        running = self.world.arrive(request.headers["x-api-key"], facts, speaking.now())
+        given = self.brain.answer(question)
+        given = tools.with_required_call(offer, await given if isinstance(given, Awaitable) else given)
+        answer = provider_shapes.measured(question, given, fault)
+        facts = CallFacts(slug, answer.prompt_tokens, answer.completion_tokens)
+        running = self.state.arrive(request.headers["x-api-key"], facts, http_responses.now())
         if isinstance(running, Refusal):
             return self._refuse(running.status, running.text, running.reset_after)
-        return spoken, running
+        return answer, running
 
     async def _submit(self, request: web.Request) -> web.StreamResponse:
         record = self._record(request)
         fault = self._next_fault()
         if isinstance(fault, faults.Answer) and fault.status != 200:
-            return speaking.plainly(fault, {})
-        taken = await self._take_in(request, record, fault)
-        if isinstance(taken, web.Response):
-            record.status = taken.status
-            return taken
-        spoken, running = taken
+            return http_responses.of_fault(fault, {})
+        admitted = await self._admit(request, record, fault)
+        if isinstance(admitted, web.Response):
+            record.status = admitted.status
+            return admitted
+        answer, running = admitted
         fails = isinstance(fault, faults.Answer)
-        body = None if fails else answers.body_of(record.slug, running.number, spoken)
-        submitted = self._shelf.submit(running, body, self.http.queue_time)
+        body = None if fails else provider_shapes.body_of(record.slug, running.number, answer)
+        submitted = self._submissions.submit(running, body, self.http.queue_time)
         asyncio.get_running_loop().call_later(
             self.http.queue_time + running.latency, self._end_queued, submitted, record
         )
         record.status = 200
         if isinstance(fault, faults.Reset):
-            return speaking.drop(request)
-        return speaking.as_json(200, queued.receipt(f"http://{request.host}", submitted))
+            return http_responses.drop(request)
+        return http_responses.as_json(200, queued.receipt(f"http://{request.host}", submitted))
 
     def _end_queued(self, submitted: queued.Submitted, record: CallRecord) -> None:
-        record.ended_at = speaking.now()
+        record.ended_at = http_responses.now()
         submitted.ended = True
         if submitted.body is None:
-            self.world.fail(submitted.running)
+            self.state.fail(submitted.running)
             return
-        submitted.settled = self.world.finish(submitted.running, record.ended_at)
+        submitted.settled = self.state.finish(submitted.running, record.ended_at)
         record.cost = submitted.settled.cost
         if self._keep:
             self._billed[record.prompt] += 1
 
     async def _status(self, request: web.Request) -> web.Response:
-        return self._look(request, queued.status_of)
+        return self._poll(request, queued.status_of)
 
     async def _result(self, request: web.Request) -> web.Response:
-        return self._look(request, queued.result_of)
+        return self._poll(request, queued.result_of)
 
-    def _look(self, request: web.Request, look: queued.Look) -> web.Response:
-        self.looks += 1
-        scripted = self._script_of_looks.popleft() if self._script_of_looks else None
+    def _poll(self, request: web.Request, respond: queued.Respond) -> web.Response:
+        self.polls += 1
+        scripted = self._script_of_polls.popleft() if self._script_of_polls else None
         refused = self._refuse_key(request) if scripted is None else self._refuse(scripted, "Not now")
-        if refused is None and self.http.count_looks:
-            full = self.world.look(request.headers["x-api-key"], speaking.now())
+        if refused is None and self.http.count_polls:
+            full = self.state.count_poll(request.headers["x-api-key"], http_responses.now())
             refused = None if full is None else self._refuse(full.status, full.text, full.reset_after)
         if refused is not None:
             return refused
-        found = self._shelf.find(request.match_info["id"], speaking.now())
+        found = self._submissions.find(request.match_info["id"], http_responses.now())
         if found is None:
             return self._refuse(404, "Request not found or expired")
-        return speaking.as_json(*look(found, speaking.now()))
+        return http_responses.as_json(*respond(found, http_responses.now()))
 
     async def _balance(self, request: web.Request) -> web.Response:
         refused = self._refuse_key(request)
         if refused is not None:
             return refused
-        account = self.world.accounts[request.headers["x-api-key"]]
+        account = self.state.accounts[request.headers["x-api-key"]]
+        headers = {"Date": http_responses.date()}
         # Written by hand: JSON's own number writing would round the tenth decimal away.
         text = f'{{"credits": {account.credits:f}, "free-credits": {account.free_credits:f}}}'
-        return web.Response(text=text, content_type="application/json", headers={"Date": speaking.date()})
+        return web.Response(text=text, content_type="application/json", headers=headers)
 
     async def _no_method(self, request: web.Request) -> web.Response:
         return web.Response(
-            status=405, text=_METHOD_PAGE, content_type="text/html", headers={"Date": speaking.date()}
+            status=405, text=_METHOD_PAGE, content_type="text/html", headers={"Date": http_responses.date()}
         )
 
     def _refuse_key(self, request: web.Request) -> web.Response | None:
         key = request.headers.get("x-api-key")
         if key is None:
             return self._refuse(401, _BEARER if "Authorization" in request.headers else _NO_KEY)
-        return None if key in self.world.accounts else self._refuse(401, _BEARER)
+        return None if key in self.state.accounts else self._refuse(401, _BEARER)
 
     def _refuse(self, status: int, text: str, reset_after: float | None = None) -> web.Response:
-        headers = self._wait(reset_after) if reset_after is not None else {}
+        headers = self._wait_headers(reset_after) if reset_after is not None else {}
         if self.http.headers_on_errors:
-            headers["x-remaining-credits"] = f"{self.world.account.balance:f}"
+            headers["x-remaining-credits"] = f"{self.state.account.balance:f}"
         return web.Response(
             status=status,
             text=json.dumps({"error": text}),
             content_type="application/json",
-            headers={"Date": speaking.date(), **headers},
+            headers={"Date": http_responses.date(), **headers},
         )
 
-    def _wait(self, seconds: float) -> dict[str, str]:
-        """Tell when the rate window has room, in the form that this service uses."""
-        at = speaking.EPOCH + speaking.now() + seconds
+    def _wait_headers(self, seconds: float) -> dict[str, str]:
+        """Return the headers that say when the rate window has room, in the configured form."""
+        at = http_responses.EPOCH + http_responses.now() + seconds
         moment = datetime.fromtimestamp(at, UTC)
         resets = {
             "iso": moment.isoformat(),
@@ -364,18 +368,18 @@ class Emulator:
             "date": format_datetime(datetime.fromtimestamp(math.ceil(at), UTC), usegmt=True),
             "ms": "",
         }
-        told: dict[str, str] = {}
+        headers: dict[str, str] = {}
         if self.http.reset_header is not None:
-            told["x-rate-limit-reset-at-utc"] = resets[self.http.reset_header]
+            headers["x-rate-limit-reset-at-utc"] = resets[self.http.reset_header]
         if self.http.retry_after == "ms":
-            told["retry-after-ms"] = str(math.ceil(seconds * 1000))
+            headers["retry-after-ms"] = str(math.ceil(seconds * 1000))
         elif self.http.retry_after is not None:
-            told["Retry-After"] = retries[self.http.retry_after]
-        return told
+            headers["Retry-After"] = retries[self.http.retry_after]
+        return headers
 
-    def _told(self, settled: Settled) -> dict[str, str]:
+    def _headers_of(self, settled: Settled) -> dict[str, str]:
         headers = {
-            "Date": speaking.date(),
+            "Date": http_responses.date(),
             "x-request-id": f"req-{settled.number:08d}",
             "x-generation-time": f"{settled.seconds:.3f}",
         }
@@ -387,7 +391,7 @@ class Emulator:
 
     def _record(self, request: web.Request) -> CallRecord:
         self.requests += 1
-        record = CallRecord(speaking.now(), request.path, request.match_info["slug"])
+        record = CallRecord(http_responses.now(), request.path, request.match_info["slug"])
         if self._keep:
             self.calls.append(record)
         return record
@@ -398,5 +402,5 @@ class Emulator:
         return None if self.faults is None else self.faults.draw()
 
 
-def _nobody(slug: str) -> Question:
+def _empty_question(slug: str) -> Question:
     return Question(slug, "", (), {})

@@ -89,8 +89,8 @@ async def run(*, as_json: bool) -> Exit:
         accuracy=right / len(asked),
         calls=first.ok + second.ok,
         floor=_FLOOR,
-        balance=service.world.account.balance,
-        refused=service.world.account.refused.get(406, 0),
+        balance=service.state.account.balance,
+        refused=service.state.account.refused.get(406, 0),
         stop_message=second.stop_message,
     )
     if as_json:

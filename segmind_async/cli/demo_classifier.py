@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
-from .._emulator.brain import Question
+from .._emulator.brains import Question
 
 _WORD = re.compile(r"\w+")
 

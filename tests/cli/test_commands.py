@@ -216,7 +216,7 @@ def test_a_job_that_was_found_affordable_is_not_asked_about_again(rows: Path, tm
         assert call(*words, **on(emulator)).exit_code == 3
         # It is known to be too dear by now; but it was begun, and the guard keeps the account from harm.
         assert call(*words, **on(emulator)).exit_code == 3
-        emulator.world.top_up(2)
+        emulator.state.top_up(2)
         assert call(*words, **on(emulator)).exit_code == 0
     output = tmp_path / "other"
     with serving(Emulator(balance="0.1", cost="0.04")) as emulator:
@@ -272,7 +272,7 @@ def test_rows_that_were_piped_in_are_kept_until_all_are_sent(tmp_path: Path) -> 
         assert call(*words, "--yes", input=piped, **on(emulator)).exit_code == 3
         kept = tmp_path / "out.jsonl.journal.input"
         assert kept.read_text() == piped
-        emulator.world.top_up(5)
+        emulator.state.top_up(5)
         again = call("run", str(kept), "-o", str(output), "--input-format", "jsonl", **on(emulator))
         assert again.exit_code == 0
         assert set(emulator.billed().values()) == {1}

@@ -17,8 +17,8 @@ from segmind_async.emulator import (
     Emulator,
     Filler,
     FunctionBrain,
+    MeasuredAnswer,
     SchemaError,
-    Spoken,
     check_format,
     faults,
 )
@@ -259,7 +259,7 @@ async def test_a_brain_may_take_its_time() -> None:
 
 
 async def test_a_brain_may_measure_and_cut_its_answer_itself() -> None:
-    brain = FunctionBrain(lambda _question: Spoken('{"x": 1', 70, 3, cut=True))
+    brain = FunctionBrain(lambda _question: MeasuredAnswer('{"x": 1', 70, 3, cut=True))
     async with Emulator(brain) as emulator, sa.SegmindClient(emulator.key, emulator.url) as client:
         reply = await client.chat("hello", max_tokens=1)
         assert (reply.text, reply.finish_reason, reply.usage) == ('{"x": 1', "length", sa.Usage(70, 3, 73))

@@ -185,9 +185,9 @@ async def test_the_balance_is_exact() -> None:
 async def test_how_it_says_when_to_come_back(
     options: Any, told: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from segmind_async._emulator import speaking
+    from segmind_async._emulator import http_responses
 
-    monkeypatch.setattr(speaking, "now", lambda: 0.0)
+    monkeypatch.setattr(http_responses, "now", lambda: 0.0)
     async with calling(Emulator(requests_per_minute=1, headers_on_errors=True, **options)) as call:
         await call.post("/v1/gpt-5.4-mini")
         status, headers, _ = await call.post("/v1/gpt-5.4-mini")
@@ -265,7 +265,7 @@ async def test_a_queued_call_may_fail_or_be_refused_or_lose_its_receipt() -> Non
         await anyio.sleep(2)
         status, _, body = await call.get(path)
         assert (status, body["status"], body["error"]) == (422, "FAILED", "Model execution failed")
-        assert emulator.world.account.balance == 5
+        assert emulator.state.account.balance == 5
         assert (await call.post("/v2/gpt-5.4-mini"))[0] == 500
         with pytest.raises(aiohttp.ClientError):
             await call.post("/v2/gpt-5.4-mini")
@@ -277,7 +277,7 @@ async def test_a_queued_call_may_fail_or_be_refused_or_lose_its_receipt() -> Non
 
 async def test_two_accounts_on_one_service() -> None:
     emulator = Emulator()
-    emulator.world.add_account("SG_two", 0)
+    emulator.state.add_account("SG_two", 0)
     async with calling(emulator) as call:
         assert (await call.post("/v1/gpt-5.4-mini"))[0] == 200
         call.headers = {"x-api-key": "SG_two"}

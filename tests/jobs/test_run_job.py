@@ -211,7 +211,7 @@ async def test_queued_delivery_gives_the_same_outcomes(tmp_path: Path) -> None:
         assert set(emulator.billed().values()) == {1}
         assert {call.path[:4] for call in emulator.calls} == {"/v2/"}
         assert run.report.fan_out is not None
-        assert run.report.fan_out.spent == emulator.world.account.spent
+        assert run.report.fan_out.spent == emulator.state.account.spent
     with JournalReader(tmp_path / "j") as reader:
         assert reader._database.execute("SELECT count(*) FROM submissions").fetchone() == (0,)
 
@@ -541,7 +541,7 @@ async def test_a_queued_answer_that_does_not_fit_is_not_fetched_again(tmp_path: 
         await outcomes(run)
         assert run.report.taken_over == 0
     with JournalReader(tmp_path / "j") as reader:
-        assert reader.totals().spent == emulator.world.account.spent
+        assert reader.totals().spent == emulator.state.account.spent
 
 
 async def test_a_row_is_the_same_in_whatever_order_its_fields_stand(tmp_path: Path) -> None:

@@ -155,7 +155,7 @@ async def test_a_stop_for_credits_goes_on_after_a_top_up(tmp_path: Path) -> None
             for expected in ("unsent", None):
                 report = await on_file(client, rows)
                 assert (report.counts["unsent"] > 0) == (expected == "unsent")
-                emulator.world.top_up(5)
+                emulator.state.top_up(5)
         assert set(emulator.billed().values()) == {1}
     assert report.counts == {"ok": 100}
 
@@ -170,7 +170,7 @@ async def test_a_restart_does_not_double_the_rate_window(tmp_path: Path) -> None
             ) as client:
                 await on_file(client, rows, limit=limit)
         assert time.time() - began < 30  # the wall's clock; the loop's is virtual
-    assert emulator.world.account.refused == {}
+    assert emulator.state.account.refused == {}
 
 
 async def test_what_was_in_flight_at_a_crash_is_taken_over(

@@ -233,7 +233,7 @@ async def test_a_floor_of_a_scope_blocks_that_scope_alone() -> None:
                 await careful.chat("x")
         assert caught.value.floor == Decimal("0.9")
         assert caught.value.attempts == 0
-        assert emulator.world.account.balance >= Decimal("0.9")
+        assert emulator.state.account.balance >= Decimal("0.9")
         assert (await c.chat("x")).text == "echo: x"
 
 

@@ -525,9 +525,9 @@ async def test_a_top_up_is_seen_although_the_balance_fell_before_it() -> None:
 
         async def others() -> None:
             await anyio.sleep(100)
-            emulator.world.spend("0.8")
+            emulator.state.spend("0.8")
             await anyio.sleep(600)
-            emulator.world.top_up("0.7")
+            emulator.state.top_up("0.7")
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(others)

@@ -84,9 +84,9 @@ async def test_a_later_look_comes_when_work_is_usually_done() -> None:
         transport = queued(opened, Kept())
         asked: list[int] = []
         for _ in range(6):
-            before = emulator.looks
+            before = emulator.polls
             await transport.send(REQUEST, 600.0)
-            asked.append(emulator.looks - before)
+            asked.append(emulator.polls - before)
         assert asked[0] > 6
         assert max(asked[2:]) <= 6
 
@@ -159,7 +159,7 @@ async def test_out_of_time_the_id_is_kept_and_nothing_is_asked_again() -> None:
 
 async def test_a_look_that_fails_is_simply_repeated() -> None:
     async with Emulator(latency=8.0) as emulator, sa.SegmindClient(KEY, emulator.url) as opened:
-        emulator.script_looks(503, 429, 404, 500, None, 503)
+        emulator.script_polls(503, 429, 404, 500, None, 503)
         got = await queued(opened, Kept()).send(REQUEST, 600.0)
         assert isinstance(got, WireResponse)
         assert got.status == 200
@@ -168,7 +168,7 @@ async def test_a_look_that_fails_is_simply_repeated() -> None:
 
 async def test_a_key_that_stops_working_meanwhile_is_told_as_such() -> None:
     async with Emulator(latency=8.0) as emulator, sa.SegmindClient(KEY, emulator.url) as opened:
-        emulator.script_looks(401)
+        emulator.script_polls(401)
         kept = Kept()
         got = await queued(opened, kept).send(REQUEST, 600.0)
         assert isinstance(got, Failure)
@@ -177,7 +177,7 @@ async def test_a_key_that_stops_working_meanwhile_is_told_as_such() -> None:
 
 async def test_an_id_that_vanishes_is_in_doubt() -> None:
     async with Emulator(latency=50.0) as emulator, sa.SegmindClient(KEY, emulator.url) as opened:
-        emulator.script_looks(*[404] * 30)
+        emulator.script_polls(*[404] * 30)
         got = await queued(opened, Kept()).send(REQUEST, 600.0)
         assert isinstance(got, Failure)
         assert (got.kind, got.billing) == (FailureKind.DISCONNECTED, Billing.IN_DOUBT)
@@ -214,7 +214,7 @@ async def test_an_id_is_kept_although_the_waiting_for_it_is_cancelled() -> None:
 async def test_looks_keep_to_the_pace() -> None:
     limits = sa.Limits(requests_per_minute=60)
     async with (
-        Emulator(latency=20.0, balance=100, requests_per_minute=60, count_looks=True) as emulator,
+        Emulator(latency=20.0, balance=100, requests_per_minute=60, count_polls=True) as emulator,
         sa.SegmindClient(KEY, emulator.url, limits=limits) as opened,
     ):
         transport = queued(opened, Kept())
@@ -230,13 +230,13 @@ async def test_looks_keep_to_the_pace() -> None:
         async with anyio.create_task_group() as tasks:
             for n in range(60):
                 tasks.start_soon(call, n)
-        assert emulator.world.account.refused == {}
+        assert emulator.state.account.refused == {}
 
 
 async def test_a_deadline_holds_while_the_gate_is_closed() -> None:
     async with Emulator(latency=3.0) as emulator, sa.SegmindClient(KEY, emulator.url) as opened:
         emulator.http = replace(emulator.http, retry_after="seconds")
-        emulator.script_looks(*[429] * 10)
+        emulator.script_polls(*[429] * 10)
         got = await queued(opened, Kept()).send(REQUEST, 10.0)
         assert isinstance(got, Failure)
         assert got.kind is FailureKind.TIMED_OUT

@@ -1,4 +1,4 @@
-"""Spending and pace in virtual time against the emulator's world: a few of the measured runs."""
+"""Spending and pace in virtual time against the emulator's service state: a few of the measured runs."""
 
 from __future__ import annotations
 

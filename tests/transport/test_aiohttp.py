@@ -43,7 +43,7 @@ async def test_one_call_over_the_wire() -> None:
         reply = await client.chat("hello", max_tokens=50)
     assert reply.text == "echo: hello"
     assert reply.cost == emulator.calls[0].cost
-    assert reply.credits_remaining == emulator.world.account.balance
+    assert reply.credits_remaining == emulator.state.account.balance
     assert reply.request_id == "req-00000001"
     assert reply.usage.input_tokens == 1
     assert reply.raw["model"] == "gpt-5.4-mini"
@@ -294,7 +294,7 @@ async def test_a_thousand_random_cancels_leave_nothing_behind() -> None:
         assert (await client.chat("next")).text == "echo: next"
         await anyio.sleep(5)
         assert (
-            len(asyncio.all_tasks()) <= before + len(emulator.world.accounts) + 25
+            len(asyncio.all_tasks()) <= before + len(emulator.state.accounts) + 25
         )  # the server's own, one a connection
 
 
@@ -375,7 +375,7 @@ async def test_an_hour_of_pacing_over_real_sockets() -> None:
                 count = [outcome.status async for outcome in outcomes].count(sa.Status.OK)
             took = anyio.current_time() - before
     assert count == 300
-    assert emulator.world.account.refused == {}
+    assert emulator.state.account.refused == {}
     assert 0.97 * 3600 < took < 1.02 * 3600
 
 

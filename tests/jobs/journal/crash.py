@@ -58,7 +58,7 @@ def check(folder: Path, emulator: Emulator, rows: int, spent_before: Decimal) ->
     named = sum(Decimal(row["cost"]) for row in found)
     costs = {call.prompt: call.cost for call in emulator.calls if call.cost is not None}
     assert named == sum(cost for cost in costs.values()), "each answer is named with what it cost"
-    assert emulator.world.account.spent - spent_before == sum(
+    assert emulator.state.account.spent - spent_before == sum(
         (costs[prompt] or 0) * times for prompt, times in billed.items()
     )
     return billed.total() - rows
@@ -95,7 +95,7 @@ def _one_job(
         "run", str(folder / "in.jsonl"), "-o", str(folder / "out.jsonl"),
         "--max-in-flight", str(SLOTS), "--delivery", delivery,
     ]  # fmt: skip
-    spent_before = emulator.world.account.spent
+    spent_before = emulator.state.account.spent
     emulator.billed().clear()
     emulator.calls.clear()
     ends: list[int] = []

@@ -1,10 +1,10 @@
-"""The service's side of money and limits: accounts, reservations, rate windows. No IO, no clock.
+"""The service's accounts, reservations, rate windows and in-flight limits. No IO, no clock.
 
-Time comes in as `now`, in seconds from any zero; chance from a seeded generator. A simulation can drive
-it without any server. What the published documentation leaves open is an option here, so that a client
-can be tried against every way it may turn out.
+Time is passed as `now`, in seconds from any zero; random numbers come from a seeded generator. A simulation
+can drive it without a server. Behaviour that the published documentation leaves open is an option, so that a
+client can be tested against each variant.
 
-It imports nothing of the client: a misunderstanding that both shared would cancel out.
+It imports nothing from the client: a mistake in both would stay unseen.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _TEN_DECIMALS = Decimal("1e-10")
 
 @dataclass(frozen=True, slots=True)
 class CallFacts:
-    """What decides cost and time of a call."""
+    """The facts on which cost and latency of a call depend."""
 
     slug: str
     prompt_tokens: int
@@ -56,7 +56,7 @@ Reserve: TypeAlias = float | Callable[[CallFacts, random.Random], Decimal]
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """How this service behaves; every unknown of the real one is a choice here."""
+    """The behaviour of the service; each unknown of the real one is an option."""
 
     balance: Amount = 5
     free_credits: Amount = 0
@@ -67,13 +67,13 @@ class Config:
     latency: Latency = 0.0
     """Seconds the model works: fixed, or a function of the call and its cost."""
     reserve: Reserve = 1.0
-    """What is reserved before a call runs: a factor of its expected cost, or a function."""
+    """Credits reserved before a call runs: a factor of its expected cost, or a function."""
     requests_per_minute: int | None = None
     window: Literal["sliding", "fixed"] = "sliding"
     count_refused: bool = False
     """Whether refused calls count in the rate window."""
     max_in_flight: int | None = None
-    """Calls at once; one more gets a 429."""
+    """Calls in flight above which a call is refused with 429."""
     spend_limit: Amount | None = None
     """A team member's cap, credits."""
     retired: frozenset[str] = frozenset()
@@ -83,7 +83,7 @@ class Config:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A call that does not run. Nothing is billed."""
+    """A call that does not run and is not billed."""
 
     status: int
     text: str
@@ -93,7 +93,7 @@ class Refusal:
 
 @dataclass(slots=True, eq=False)
 class Running:
-    """A call that runs, and will be billed at its end whoever still listens."""
+    """A call that runs; it is billed at its end even if the caller has disconnected."""
 
     number: int
     account: Account
@@ -105,7 +105,7 @@ class Running:
 
     @property
     def finish_at(self) -> float:
-        """When the model is done."""
+        """The time at which the model finishes."""
         return self.started_at + self.latency
 
 
@@ -122,7 +122,7 @@ class Settled:
 
 @dataclass(slots=True)
 class Account:
-    """One account: its money, its windows, and what it did."""
+    """One account: credits, reservations, rate window and counters."""
 
     credits: Decimal
     free_credits: Decimal
@@ -138,11 +138,11 @@ class Account:
 
     @property
     def balance(self) -> Decimal:
-        """What calls can spend; it does not dip while a call runs."""
+        """Credits and free credits together; reservations do not lower it."""
         return self.credits + self.free_credits
 
     def charge(self, cost: Decimal) -> None:
-        """Take *cost*, free credits first; a dearer call than expected may overdraw."""
+        """Subtract *cost*, free credits first; a cost above the reservation may overdraw the account."""
         free = min(cost, self.free_credits)
         self.free_credits -= free
         self.credits -= cost - free
@@ -150,8 +150,8 @@ class Account:
         self.lowest = min(self.lowest, self.balance)
 
 
-class World:
-    """Every account of the service, and the rules that calls meet."""
+class ServiceState:
+    """All accounts of the service, and the rules that admit and bill calls."""
 
     def __init__(self, config: Config | None = None) -> None:
         self.config = config or Config()
@@ -166,22 +166,22 @@ class World:
         return self.accounts[self.config.key]
 
     def add_account(self, key: str, balance: Amount, free_credits: Amount = 0) -> Account:
-        """Open an account of its own for *key*."""
+        """Add an account for *key*."""
         account = Account(_decimal(balance), _decimal(free_credits))
         account.lowest = account.balance
         self.accounts[key] = account
         return account
 
     def top_up(self, amount: Amount, key: str | None = None) -> None:
-        """Pay in."""
+        """Add credits to an account; None means that of the configured key."""
         self.accounts[key or self.config.key].credits += _decimal(amount)
 
     def spend(self, amount: Amount, key: str | None = None) -> None:
-        """Let another process of the same account spend."""
+        """Charge an account for calls of another process; None means that of the configured key."""
         self.accounts[key or self.config.key].charge(_decimal(amount))
 
     def arrive(self, key: str, facts: CallFacts, now: float) -> Running | Refusal:
-        """Take a call in, or refuse it."""
+        """Start a call, or refuse it."""
         account = self.accounts.get(key)
         if account is None:
             return Refusal(401, "Unauthorized. API key is invalid or may have expired. Check your API key")
@@ -198,20 +198,20 @@ class World:
         self._numbers += 1
         return Running(self._numbers, account, facts, estimate, cost, now, self._latency(facts, cost))
 
-    def look(self, key: str, now: float) -> Refusal | None:
-        """Count a request that runs no model in the rate window, or refuse it."""
+    def count_poll(self, key: str, now: float) -> Refusal | None:
+        """Count a poll in the rate window, or refuse it."""
         account = self.accounts[key]
         refusal = self._refusal_of_rate(account, now)
         return None if refusal is None else _counted(account, refusal)
 
     def finish(self, call: Running, now: float) -> Settled:
-        """End a call that ran: the reservation goes, the real cost is charged."""
+        """End a call that ran: release its reservation and charge its cost."""
         account = self._end(call)
         account.charge(call.cost)
         return Settled(call.number, call.cost, account.balance, now - call.started_at)
 
     def fail(self, call: Running) -> None:
-        """End a call that failed: its reservation is rolled back in full."""
+        """End a call that failed: release its reservation and charge nothing."""
         self._end(call)
 
     def _end(self, call: Running) -> Account:
@@ -245,7 +245,7 @@ class World:
         reset = times[0] + 60 - now if self.config.window == "sliding" else 60 - now % 60
         if self.config.count_refused:
             times.append(now)
-            times.popleft()  # only the last ones can matter: memory stays bounded under a storm
+            times.popleft()  # only the latest times matter, and memory stays bounded however many are refused
         return Refusal(429, "Rate limit exceeded", reset)
 
     def _refusal_of_money(self, account: Account, estimate: Decimal) -> Refusal | None:

@@ -1,4 +1,4 @@
-"""Tools as the providers take them: what they refuse, and conversations in which they are used. Pure."""
+"""Tools in the providers' shapes: validation of definitions, and of conversations that use them. Pure."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
 
-from .brain import Calls, Said
-
-Json: TypeAlias = dict[str, object]
+from . import Json
+from .brains import BrainAnswer, Calls
 
 ANY = "*"
 """The model must call some tool."""
@@ -18,7 +16,7 @@ ANY = "*"
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _GEMINI_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_.-]{0,63}")
 _CLAUDES_OWN = re.compile(r"[a-z_]+_\d+")
-"""Types of tools that it runs itself end in a version, as `web_search_20250305`."""
+"""Types of server-side tools end in a version, as `web_search_20250305`."""
 _GEMINI_KEYS = {
     "type", "format", "title", "description", "nullable", "enum", "items", "properties", "required", "anyOf",
     "minItems", "maxItems", "minimum", "maximum", "minLength", "maxLength", "pattern", "propertyOrdering",
@@ -38,17 +36,17 @@ class BadRequestError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
-    """The tools of one request: schemas by name, and which one must be called."""
+class ToolOffer:
+    """The tools of one request: schemas by name, and the tool choice."""
 
     schemas: Mapping[str, Mapping[str, object]]
     must: str | None = None
-    """A name, `ANY`, or None: as the model likes."""
+    """The tool that must be called, `ANY` for any of them; None leaves it to the model."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One message: who said what, which calls it makes, and which it answers (by id; Gemini's by name)."""
+    """One message: role, text, ids of its calls, and ids of the calls it answers (Gemini: names)."""
 
     role: str
     text: str
@@ -56,19 +54,19 @@ class Row:
     results: tuple[str, ...] = ()
 
 
-def offer_of(slug: str, body: Mapping[str, object]) -> Offer:
-    """Read `tools` and the choice among them; raises BadRequestError as the provider would refuse them."""
+def offer_of(slug: str, body: Mapping[str, object]) -> ToolOffer:
+    """Parse tools and tool choice; raises BadRequestError where the provider would refuse them."""
     if slug.startswith("gemini-"):
         return _gemini_offer(body)
     tools = body.get("tools")
     if tools is None:
         if body.get("tool_choice") is not None:
             raise BadRequestError("tool_choice needs tools")
-        return Offer({})
+        return ToolOffer({})
     read = _claude_tool if slug.startswith("claude-") else _openai_tool
     schemas = _named(read(n, one) for n, one in enumerate(_list(tools, "tools")))
     choose = _claude_choice if slug.startswith("claude-") else _openai_choice
-    return Offer(schemas, choose(body.get("tool_choice"), schemas))
+    return ToolOffer(schemas, choose(body.get("tool_choice"), schemas))
 
 
 def check_turns(rows: Iterable[Row]) -> None:
@@ -86,18 +84,18 @@ def check_turns(rows: Iterable[Row]) -> None:
         raise BadRequestError(f"calls without results: {', '.join(open_calls)}")
 
 
-def obliged(offer: Offer, said: Said) -> Said:
-    """Return what a model says that must call a tool, or that has none to call."""
-    if isinstance(said, Calls):
-        return said if offer.schemas else said.text or "There is nothing I could call."
+def with_required_call(offer: ToolOffer, answer: BrainAnswer) -> BrainAnswer:
+    """Return *answer*, with a call if the tool choice requires one, without calls if there are no tools."""
+    if isinstance(answer, Calls):
+        return answer if offer.schemas else answer.text or "There is nothing I could call."
     if offer.must is None:
-        return said
+        return answer
     name = next(iter(offer.schemas)) if offer.must == ANY else offer.must
     return Calls([(name, _sample(offer.schemas[name]))])
 
 
 def listed_rows(slug: str, message: Mapping[str, object]) -> list[Row]:
-    """Read one message of OpenAI's or Claude's form."""
+    """Parse one message of OpenAI's or Claude's shape."""
     content, role = message.get("content"), str(message.get("role"))
     if not slug.startswith("claude-"):
         calls = tuple(_openai_call(call) for call in _list(message.get("tool_calls") or [], "tool_calls"))
@@ -120,7 +118,7 @@ def listed_rows(slug: str, message: Mapping[str, object]) -> list[Row]:
 
 
 def gemini_rows(slug: str, content: Mapping[str, object]) -> list[Row]:
-    """Read one of Gemini's contents."""
+    """Parse one of Gemini's contents."""
     parts = _list(content.get("parts"), "parts")
     role = "user" if content["role"] == "user" else "assistant"
     responses = _list([part["functionResponse"] for part in parts if "functionResponse" in part], "responses")
@@ -138,7 +136,7 @@ def gemini_rows(slug: str, content: Mapping[str, object]) -> list[Row]:
 
 
 def text_of(content: object) -> str:
-    """Return the words of a content: a string or parts."""
+    """Return the text of a content, a string or parts; an image becomes `[image]`."""
     if content is None or isinstance(content, str):
         return content or ""
     if not isinstance(content, list):
@@ -199,12 +197,12 @@ def _openai_choice(choice: object, schemas: Mapping[str, object]) -> str | None:
 
 
 def _claude_choice(choice: object, schemas: Mapping[str, object]) -> str | None:
-    kind = _kind(choice)
-    if choice is None or kind in {"auto", "none"}:
+    choice_type = _type_of(choice)
+    if choice is None or choice_type in {"auto", "none"}:
         return None
-    if kind == "any":
+    if choice_type == "any":
         return ANY
-    return _known(choice.get("name") if isinstance(choice, dict) and kind == "tool" else None, schemas)
+    return _known(choice.get("name") if isinstance(choice, dict) and choice_type == "tool" else None, schemas)
 
 
 def _known(name: object, schemas: Mapping[str, object]) -> str:
@@ -213,7 +211,7 @@ def _known(name: object, schemas: Mapping[str, object]) -> str:
     return name
 
 
-def _gemini_offer(body: Mapping[str, object]) -> Offer:
+def _gemini_offer(body: Mapping[str, object]) -> ToolOffer:
     found: list[tuple[str, Mapping[str, object]]] = []
     for one in _list(body.get("tools") or [], "tools"):
         for number, function in enumerate(
@@ -228,15 +226,15 @@ def _gemini_offer(body: Mapping[str, object]) -> Offer:
     config = body.get("toolConfig")
     how = config.get("functionCallingConfig") if isinstance(config, dict) else None
     if not isinstance(how, dict) or how.get("mode") in {"AUTO", "NONE"}:
-        return Offer(schemas)
+        return ToolOffer(schemas)
     if how.get("mode") != "ANY" or not schemas:
         raise BadRequestError("functionCallingConfig: mode ANY needs function declarations")
     allowed = how.get("allowedFunctionNames")
-    return Offer(schemas, _known(allowed[0], schemas) if isinstance(allowed, list) and allowed else ANY)
+    return ToolOffer(schemas, _known(allowed[0], schemas) if isinstance(allowed, list) and allowed else ANY)
 
 
 def _check_gemini(schema: object) -> None:
-    """Refuse what Gemini's schema objects have no word for."""
+    """Refuse keywords that Gemini's schema objects do not have."""
     if not isinstance(schema, dict):
         raise BadRequestError("a schema must be an object")
     for key in schema:
@@ -271,7 +269,7 @@ def _claude_use(part: Json) -> str:
     return str(part.get("id"))
 
 
-def _kind(part: object) -> object:
+def _type_of(part: object) -> object:
     return part.get("type") if isinstance(part, dict) else None
 
 
@@ -282,7 +280,7 @@ def _list(value: object, name: str) -> list[Json]:
 
 
 def _sample(schema: Mapping[str, object]) -> Json:
-    """Fill what a schema requires with the first values that come to mind."""
+    """Return arguments with a fixed value for each required property."""
     properties, required = schema.get("properties"), schema.get("required") or []
     assert isinstance(properties, dict)
     assert isinstance(required, list)

@@ -1,4 +1,4 @@
-"""What answers in the emulator: predictable for tests, or anything a function can do."""
+"""What answers in the emulator in place of a model: an echo, a function, or a script."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .schemas import Filler
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a call asks, whatever its provider's shape."""
+    """One request to a model, independent of its provider's shape."""
 
     slug: str
     system: str
@@ -30,12 +30,12 @@ class Question:
 
     @property
     def turn(self) -> int:
-        """How often the model has spoken in this conversation."""
+        """The number of answers of the model in this conversation so far."""
         return sum(role == "assistant" for role, _ in self.messages)
 
     @property
     def results(self) -> tuple[str, ...]:
-        """What the tools called last have given back."""
+        """The results of the tools that the last answer called."""
         found: list[str] = []
         for role, text in reversed(self.messages):
             if role != "tool":
@@ -54,36 +54,36 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Calls:
-    """An answer that calls tools: their names with arguments, and words before them."""
+    """An answer that calls tools: names with arguments, and a text before them."""
 
     tools: Sequence[tuple[str, Mapping[str, object]]]
     text: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Spoken:
-    """An answer before it has a shape."""
+class MeasuredAnswer:
+    """An answer with its token counts, independent of a provider's shape."""
 
     text: str
     prompt_tokens: int
     completion_tokens: int
     cut: bool
-    """Whether it was cut at the bound on tokens."""
+    """Whether it was truncated at the limit on tokens."""
     tools: tuple[tuple[str, Mapping[str, object]], ...] = ()
-    """Tools it calls, with arguments."""
+    """Tool calls: names with arguments."""
     refused: bool = False
-    """Whether the text says why there is no answer."""
+    """Whether the model refuses to answer; the text says why."""
 
 
-Said: TypeAlias = str | Calls | Spoken
-"""A text or calls of tools, to be measured and cut by the emulator; or what a brain has measured itself."""
+BrainAnswer: TypeAlias = str | Calls | MeasuredAnswer
+"""A text or tool calls, measured and truncated by the emulator; or an answer that the brain has measured."""
 
 
 class Brain(Protocol):
-    """What answers a question."""
+    """Answers in place of a model."""
 
-    def answer(self, question: Question) -> Said | Awaitable[Said]:
-        """Return the answer, or what will bring it."""
+    def answer(self, question: Question) -> BrainAnswer | Awaitable[BrainAnswer]:
+        """Return the answer, or an awaitable of it."""
         ...
 
 
@@ -96,8 +96,8 @@ class EchoBrain:
     def __init__(self, seed: int = 0) -> None:
         self._seed = seed
 
-    def answer(self, question: Question) -> Said:
-        """Return what a test can foretell."""
+    def answer(self, question: Question) -> BrainAnswer:
+        """Return the echo, or JSON that fits the schema."""
         words = f"echo: {question.prompt}"
         if question.schema is None:
             return words
@@ -105,28 +105,28 @@ class EchoBrain:
 
 
 class FunctionBrain:
-    """Answers what a function says, plain or async."""
+    """Answers with the result of a function, plain or async."""
 
-    def __init__(self, function: Callable[[Question], Said | Awaitable[Said]]) -> None:
+    def __init__(self, function: Callable[[Question], BrainAnswer | Awaitable[BrainAnswer]]) -> None:
         self._function = function
 
-    def answer(self, question: Question) -> Said | Awaitable[Said]:
-        """Ask the function."""
+    def answer(self, question: Question) -> BrainAnswer | Awaitable[BrainAnswer]:
+        """Call the function."""
         return self._function(question)
 
 
 class ScriptBrain:
-    """Plays a conversation: its first turn answers who has not been answered yet, and so on.
+    """Answers the n-th turn of a conversation with the n-th item of a script.
 
-    A turn is a text, `Calls`, or a function of the question. Any number of conversations may go on at
-    once: which turn it is stands in the messages.
+    An item is a text, `Calls`, or a function of the question. Any number of conversations may run at once:
+    the turn is counted from the messages.
     """
 
-    def __init__(self, *turns: Said | Callable[[Question], Said]) -> None:
+    def __init__(self, *turns: BrainAnswer | Callable[[Question], BrainAnswer]) -> None:
         self._turns = turns
 
-    def answer(self, question: Question) -> Said:
-        """Play the turn that is due; after the last one there is nothing more to say."""
+    def answer(self, question: Question) -> BrainAnswer:
+        """Return the item of this turn; after the last one, a fixed text."""
         if question.turn >= len(self._turns):
             return "The script has ended."
         turn = self._turns[question.turn]

@@ -1,4 +1,4 @@
-"""How the emulated service speaks: answers as aiohttp sends them, and the ways of not answering."""
+"""The responses of the emulated service in aiohttp's terms, and the ways of failing to respond."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from . import faults
 EPOCH = datetime(2026, 11, 1, tzinfo=UTC).timestamp()
 """Wall time at the zero of the loop's clock: fixed, so that a loop with virtual time has wall time too."""
 
-FOR_EVER = 10.0 * 365 * 24 * 3600
+FOREVER = 10.0 * 365 * 24 * 3600
 """Seconds: longer than any test."""
 
 
@@ -26,25 +26,25 @@ def now() -> float:
 
 
 def date() -> str:
-    """Return the `Date` header of this moment."""
+    """Return the `Date` header for the present time."""
     return format_datetime(datetime.fromtimestamp(math.floor(EPOCH + now()), UTC), usegmt=True)
 
 
 def as_json(status: int, body: object) -> web.Response:
-    """Answer with JSON."""
+    """Return a JSON response."""
     return web.Response(
         status=status, text=json.dumps(body), content_type="application/json", headers={"Date": date()}
     )
 
 
-def plainly(answer: faults.Answer, headers: dict[str, str]) -> web.Response:
-    """Answer as a fault says."""
-    told = {"Date": date(), **headers, "Content-Type": answer.content_type, **answer.headers}
-    return web.Response(status=answer.status, body=answer.body, headers=told)
+def of_fault(answer: faults.Answer, headers: dict[str, str]) -> web.Response:
+    """Return the response that a fault defines."""
+    all_headers = {"Date": date(), **headers, "Content-Type": answer.content_type, **answer.headers}
+    return web.Response(status=answer.status, body=answer.body, headers=all_headers)
 
 
 def drop(request: web.Request) -> web.Response:
-    """Cut the connection; what is returned reaches nobody."""
+    """Abort the connection; the returned response is never sent."""
     if request.transport is not None:
         request.transport.abort()
     return web.Response(status=499)
@@ -53,9 +53,9 @@ def drop(request: web.Request) -> web.Response:
 async def misbehave(
     request: web.Request, fault: faults.Fault, body: bytes, headers: dict[str, str]
 ) -> web.StreamResponse:
-    """Answer a call that ran in a way that no caller can use."""
+    """Send a response that no caller can use, for a call that ran."""
     if isinstance(fault, faults.Silence):
-        await anyio.sleep(min(fault.seconds, FOR_EVER))
+        await anyio.sleep(min(fault.seconds, FOREVER))
         return drop(request)
     if isinstance(fault, faults.NoHttp):
         assert request.transport is not None

@@ -1,22 +1,19 @@
-"""Request bodies read and answer bodies made, in the three providers' shapes. Pure."""
+"""The three providers' shapes: reads request bodies and writes answer bodies. Pure."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TypeAlias
 
-from . import faults, schemas, tooling
-from .brain import Question, Said, Spoken
-from .tooling import (
+from . import Json, faults, schemas, tools
+from .brains import BrainAnswer, MeasuredAnswer, Question
+from .tools import (
     BadRequestError,
-    Offer,
     Row,
+    ToolOffer,
     text_of,
 )
-
-Json: TypeAlias = dict[str, object]
 
 _OWN_FIELDS = {"messages", "prompt", "instruction"}
 _BOUNDS = ("max_completion_tokens", "max_tokens")
@@ -24,12 +21,12 @@ _ROLES = {"system", "developer", "user", "assistant", "tool"}
 
 
 def tokens_of(text: str) -> int:
-    """Count tokens roughly: four bytes each, at least one."""
+    """Estimate the tokens of *text*: four bytes each, at least one."""
     return max(1, len(text.encode("utf-8", "replace")) // 4)
 
 
-def question_of(slug: str, body: Mapping[str, object], offer: Offer | None = None) -> Question:
-    """Read a request body of *slug*'s family; raises BadRequestError as the provider would refuse it."""
+def question_of(slug: str, body: Mapping[str, object], offer: ToolOffer | None = None) -> Question:
+    """Parse a request body of *slug*'s family; raises BadRequestError where the provider would refuse it."""
     if body.get("stream"):
         raise BadRequestError("stream is not supported")
     # The gateway also takes a flat prompt, as the vendor's own client sends it.
@@ -53,16 +50,16 @@ def _listed(slug: str, messages: object, parameters: Json, instruction: object) 
     for message in messages:
         if not isinstance(message, dict) or message.get("role") not in _ROLES:
             raise BadRequestError(f"Invalid message: {message!r:.200}")
-        found += tooling.listed_rows(slug, message)
-    tooling.check_turns(found)
+        found += tools.listed_rows(slug, message)
+    tools.check_turns(found)
     rows = [(row.role, row.text) for row in found]
-    spoken = [row for row in rows if row[0] not in {"system", "developer"}]
-    if slug.startswith("claude-") and len(spoken) < len(rows):
+    turns = [row for row in rows if row[0] not in {"system", "developer"}]
+    if slug.startswith("claude-") and len(turns) < len(rows):
         raise BadRequestError("messages: role 'system' is not allowed, use instruction")
     system = [text for role, text in rows if role in {"system", "developer"}]
     if isinstance(instruction, str):
         system.append(instruction)
-    return Question(slug, "\n".join(system), tuple(spoken), parameters)
+    return Question(slug, "\n".join(system), tuple(turns), parameters)
 
 
 def _gemini(slug: str, messages: object, parameters: Json) -> Question:
@@ -73,8 +70,8 @@ def _gemini(slug: str, messages: object, parameters: Json) -> Question:
     for row in contents:
         if not isinstance(row, dict) or row.get("role") not in {"user", "model"}:
             raise BadRequestError(f"Invalid content: {row!r:.200}")
-        found += tooling.gemini_rows(slug, row)
-    tooling.check_turns(found)
+        found += tools.gemini_rows(slug, row)
+    tools.check_turns(found)
     rows = [(row.role, row.text) for row in found]
     instruction = messages.get("system_instruction")
     parts = instruction.get("parts") if isinstance(instruction, dict) else None
@@ -83,7 +80,7 @@ def _gemini(slug: str, messages: object, parameters: Json) -> Question:
 
 
 _WITHOUT_SCHEMAS = "deepseek-"
-"""Beginning of the slugs whose provider takes json_object only."""
+"""Prefix of the slugs whose provider supports json_object only."""
 
 
 def _check_format(question: Question) -> None:
@@ -112,14 +109,15 @@ def _check_json_object(question: Question) -> None:
         raise BadRequestError("'messages' must contain the word 'json' to use response_format json_object")
 
 
-def speak(question: Question, said: Said, twist: faults.Fault | None = None) -> Spoken:
-    """Give an answer its length, cut where the request bounds it, and its twist; if cut, it calls nothing.
+def measured(question: Question, answer: BrainAnswer, twist: faults.Fault | None = None) -> MeasuredAnswer:
+    """Return an answer with its token counts, truncated at the request's limit, with *twist* applied.
 
-    What a brain has measured itself stays as it is, unless there is a twist.
+    A truncated answer calls no tools. An answer that the brain has measured itself is left unchanged, unless
+    there is a twist.
     """
-    if isinstance(said, Spoken) and not isinstance(twist, faults.Twist):
-        return said
-    text, calls = (said, ()) if isinstance(said, str) else (said.text, tuple(said.tools))
+    if isinstance(answer, MeasuredAnswer) and not isinstance(twist, faults.Twist):
+        return answer
+    text, calls = (answer, ()) if isinstance(answer, str) else (answer.text, tuple(answer.tools))
     if isinstance(twist, faults.Say | faults.Refuse):
         text, calls = twist.text, ()
     if isinstance(twist, faults.Wrap):
@@ -131,21 +129,23 @@ def speak(question: Question, said: Said, twist: faults.Fault | None = None) -> 
     prompt = tokens_of(question.system + "".join(words for _, words in question.messages))
     length = tokens_of(text + "".join(name + json.dumps(arguments) for name, arguments in calls))
     if bound is not None and length > bound:
-        return Spoken(text.encode()[: bound * 4].decode("utf-8", "ignore"), prompt, bound, cut=True)
-    return Spoken(text, prompt, length, cut=False, tools=calls, refused=isinstance(twist, faults.Refuse))
+        return MeasuredAnswer(text.encode()[: bound * 4].decode("utf-8", "ignore"), prompt, bound, cut=True)
+    return MeasuredAnswer(
+        text, prompt, length, cut=False, tools=calls, refused=isinstance(twist, faults.Refuse)
+    )
 
 
-def _ending(slug: str, spoken: Spoken) -> str:
-    """Return the provider's word for how an answer ended."""
+def _finish_reason(slug: str, answer: MeasuredAnswer) -> str:
+    """Return the provider's finish reason."""
     if slug.startswith("claude-"):
-        whole = "tool_use" if spoken.tools else "end_turn"
-        return "refusal" if spoken.refused else "max_tokens" if spoken.cut else whole
+        whole = "tool_use" if answer.tools else "end_turn"
+        return "refusal" if answer.refused else "max_tokens" if answer.cut else whole
     if slug.startswith("gemini-"):
-        return "SAFETY" if spoken.refused else "MAX_TOKENS" if spoken.cut else "STOP"
-    return "length" if spoken.cut else "tool_calls" if spoken.tools else "stop"
+        return "SAFETY" if answer.refused else "MAX_TOKENS" if answer.cut else "STOP"
+    return "length" if answer.cut else "tool_calls" if answer.tools else "stop"
 
 
-def body_of(slug: str, number: int, spoken: Spoken) -> Json:
+def body_of(slug: str, number: int, answer: MeasuredAnswer) -> Json:
     """Return the provider's JSON for an answer."""
     if slug.startswith("claude-"):
         return {
@@ -153,24 +153,24 @@ def body_of(slug: str, number: int, spoken: Spoken) -> Json:
             "type": "message",
             "role": "assistant",
             "model": slug,
-            "content": _claude_content(number, spoken),
-            "stop_reason": _ending(slug, spoken),
+            "content": _claude_content(number, answer),
+            "stop_reason": _finish_reason(slug, answer),
             "stop_sequence": None,
-            "usage": {"input_tokens": spoken.prompt_tokens, "output_tokens": spoken.completion_tokens},
+            "usage": {"input_tokens": answer.prompt_tokens, "output_tokens": answer.completion_tokens},
         }
     if slug.startswith("gemini-"):
         return {
             "candidates": [
                 {
-                    "content": _gemini_content(slug, spoken),
-                    "finishReason": _ending(slug, spoken),
+                    "content": _gemini_content(slug, answer),
+                    "finishReason": _finish_reason(slug, answer),
                     "index": 0,
                 }
             ],
             "usageMetadata": {
-                "promptTokenCount": spoken.prompt_tokens,
-                "candidatesTokenCount": spoken.completion_tokens,
-                "totalTokenCount": spoken.prompt_tokens + spoken.completion_tokens,
+                "promptTokenCount": answer.prompt_tokens,
+                "candidatesTokenCount": answer.completion_tokens,
+                "totalTokenCount": answer.prompt_tokens + answer.completion_tokens,
             },
             "modelVersion": slug,
         }
@@ -182,50 +182,50 @@ def body_of(slug: str, number: int, spoken: Spoken) -> Json:
         "choices": [
             {
                 "index": 0,
-                "message": _openai_message(number, spoken),
+                "message": _openai_message(number, answer),
                 "logprobs": None,
-                "finish_reason": _ending(slug, spoken),
+                "finish_reason": _finish_reason(slug, answer),
             }
         ],
         "usage": {
-            "prompt_tokens": spoken.prompt_tokens,
-            "completion_tokens": spoken.completion_tokens,
-            "total_tokens": spoken.prompt_tokens + spoken.completion_tokens,
+            "prompt_tokens": answer.prompt_tokens,
+            "completion_tokens": answer.completion_tokens,
+            "total_tokens": answer.prompt_tokens + answer.completion_tokens,
         },
     }
 
 
-def _openai_message(number: int, spoken: Spoken) -> Json:
-    if spoken.refused:
-        return {"role": "assistant", "content": None, "refusal": spoken.text}
-    message: Json = {"role": "assistant", "content": spoken.text, "refusal": None}
-    if spoken.tools:
-        message["content"] = spoken.text or None
+def _openai_message(number: int, answer: MeasuredAnswer) -> Json:
+    if answer.refused:
+        return {"role": "assistant", "content": None, "refusal": answer.text}
+    message: Json = {"role": "assistant", "content": answer.text, "refusal": None}
+    if answer.tools:
+        message["content"] = answer.text or None
         message["tool_calls"] = [
             {
                 "id": f"call_{number:08d}_{n}",
                 "type": "function",
                 "function": {"name": name, "arguments": json.dumps(arguments)},
             }
-            for n, (name, arguments) in enumerate(spoken.tools)
+            for n, (name, arguments) in enumerate(answer.tools)
         ]
     return message
 
 
-def _claude_content(number: int, spoken: Spoken) -> list[Json]:
-    words: list[Json] = [{"type": "text", "text": spoken.text}] if spoken.text or not spoken.tools else []
+def _claude_content(number: int, answer: MeasuredAnswer) -> list[Json]:
+    words: list[Json] = [{"type": "text", "text": answer.text}] if answer.text or not answer.tools else []
     uses: list[Json] = [
         {"type": "tool_use", "id": f"toolu_{number:08d}_{n}", "name": name, "input": arguments}
-        for n, (name, arguments) in enumerate(spoken.tools)
+        for n, (name, arguments) in enumerate(answer.tools)
     ]
     return words + uses
 
 
-def _gemini_content(slug: str, spoken: Spoken) -> Json:
-    if spoken.refused:
-        return {}  # what its filter stops, Gemini does not repeat
-    parts: list[Json] = [{"text": spoken.text}] if spoken.text or not spoken.tools else []
-    calls: list[Json] = [{"functionCall": {"name": name, "args": given}} for name, given in spoken.tools]
+def _gemini_content(slug: str, answer: MeasuredAnswer) -> Json:
+    if answer.refused:
+        return {}  # Gemini does not return text that its filter has blocked
+    parts: list[Json] = [{"text": answer.text}] if answer.text or not answer.tools else []
+    calls: list[Json] = [{"functionCall": {"name": name, "args": given}} for name, given in answer.tools]
     if calls and slug.startswith("gemini-3"):
         calls[0]["thoughtSignature"] = "c2lnbmVk"
     return {"role": "model", "parts": parts + calls}
