@@ -31,16 +31,10 @@ from ..messages import system, user
 from ..models import DEFAULT_MODEL
 from . import job as bulk
 from . import report
-from .exit_codes import Exit
+from .client_options import ClientOptions, open_client
+from .console import plain, say, show_json
+from .exit_codes import Exit, run_to_exit
 from .retry_failed import JobCommand, again
-from .running import (
-    ClientOptions,
-    open_client,
-    plain,
-    run,
-    say,
-    show_json,
-)
 
 app = typer.Typer(
     name="segmind-async",
@@ -195,7 +189,7 @@ def chat(
         say(f"{reply.cost} credits, {reply.credits_remaining} left, {reply.elapsed:.2f} s")
         return Exit.OK
 
-    run(main)
+    run_to_exit(main)
 
 
 @app.command()
@@ -211,7 +205,7 @@ def balance(emulate: Emulate = False, as_json: AsJson = False) -> None:
             print(f"{held.total} credits ({held.credits} and {held.free_credits} free)")
         return Exit.OK
 
-    run(main)
+    run_to_exit(main)
 
 
 @app.command("run", cls=JobCommand)
@@ -270,7 +264,7 @@ def run_rows(
         )
         return await bulk.run(job, as_json=as_json)
 
-    run(main)
+    run_to_exit(main)
 
 
 @app.command(cls=JobCommand)
@@ -353,7 +347,7 @@ def classify(
         )
         return await bulk.run(job, as_json=as_json)
 
-    run(main)
+    run_to_exit(main)
 
 
 @app.command("report")
@@ -372,7 +366,7 @@ def run_report(
     async def main() -> Exit:
         return report.run(journal, html, as_json=as_json)
 
-    run(main)
+    run_to_exit(main)
 
 
 @app.command("emulate")
@@ -393,7 +387,7 @@ def run_emulator(
             await anyio.sleep_forever()
         return Exit.OK
 
-    run(main)
+    run_to_exit(main)
 
 
 @app.command("demo")
@@ -404,4 +398,4 @@ def run_demo(as_json: AsJson = False) -> None:
     async def main() -> Exit:
         return await demo.run(as_json=as_json)
 
-    run(main)
+    run_to_exit(main)

@@ -7,12 +7,8 @@ from decimal import Decimal
 from .._jobs.cost_estimate import Forecast
 from ..client import SegmindClient
 from ..errors import ConfigurationError, SegmindError
-from .running import (
-    ClientOptions,
-    has_key,
-    open_client,
-    plain,
-)
+from .client_options import ClientOptions, has_key, open_client
+from .console import plain
 
 
 async def balance_of(options: ClientOptions) -> Decimal | str:

@@ -16,13 +16,9 @@ from ..config import Limits
 from ..emulator import Emulator
 from ..messages import system, user
 from ..models import ChatRequest, FanOutReport, Status
+from .console import plain, say, show_json
 from .demo_classifier import BayesBrain, NaiveBayes, fragments
 from .exit_codes import Exit
-from .running import (
-    plain,
-    say,
-    show_json,
-)
 
 _BALANCE = Decimal("0.05")
 _FLOOR = Decimal("0.01")

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
+from collections.abc import Awaitable, Callable
 from enum import IntEnum
+from importlib.util import find_spec
+from typing import NoReturn
+
+import anyio
+import typer
 
 from .._jobs.report.tally import JobReport
 from ..errors import (
@@ -14,6 +21,7 @@ from ..errors import (
     SegmindError,
 )
 from ..models import Status, StopReason
+from .console import say
 
 
 class Exit(IntEnum):
@@ -68,3 +76,19 @@ def exit_for_error(error: SegmindError) -> Exit:
     if isinstance(error, AccessError | NotFoundError | RequestError):
         return Exit.REFUSED
     return Exit.SOME_FAILED
+
+
+def run_to_exit(main: Callable[[], Awaitable[Exit]]) -> NoReturn:
+    """Run a command and exit with its code; an error becomes one line on stderr. Uses uvloop if installed."""
+    try:
+        code = anyio.run(main, backend_options={"use_uvloop": find_spec("uvloop") is not None})
+    except KeyboardInterrupt:
+        code = Exit.INTERRUPTED
+        say("interrupted")
+    except SegmindError as error:
+        code = exit_for_error(error)
+        say(f"{type(error).__name__}: {error}")
+    except (OSError, sqlite3.Error) as error:
+        code = Exit.LOCAL_IO
+        say(f"{type(error).__name__}: {error}")
+    raise typer.Exit(code)

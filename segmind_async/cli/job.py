@@ -30,15 +30,11 @@ from .._jobs.sampling import chosen, only
 from .._sending.options import MAX_OUTAGE, OnExhausted
 from ..errors import ConfigurationError
 from ..models import FanOutReport
+from .client_options import ClientOptions, open_client
 from .confirmation import balance_of, check_affordable, show_forecast
+from .console import say, show_json
 from .exit_codes import Exit, exit_for_report
 from .live import Live
-from .running import (
-    ClientOptions,
-    open_client,
-    say,
-    show_json,
-)
 from .wording import credits_text
 
 if TYPE_CHECKING:

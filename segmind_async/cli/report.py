@@ -12,8 +12,8 @@ from rich.text import Text
 from .._jobs.report.report import Latency, Report, read_report
 from .._jobs.report.scores import Scores
 from ..models import Status
+from .console import say, show_json
 from .exit_codes import Exit
-from .running import say, show_json
 from .wording import (
     WAITING_FOR,
     count,

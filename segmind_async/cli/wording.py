@@ -8,7 +8,7 @@ from pathlib import Path
 
 from .._jobs.report.report import Report
 from ..models import WaitingFor
-from .running import plain
+from .console import plain
 
 WAITING_FOR: dict[WaitingFor, str] = {
     "slot": "a slot",

@@ -13,7 +13,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from segmind_async import __version__
-from segmind_async.cli import app, demo, running
+from segmind_async.cli import app, console, demo
+from segmind_async.cli.client_options import ClientOptions
 from segmind_async.emulator import (
     Emulator,
     FunctionBrain,
@@ -62,7 +63,7 @@ def test_text_of_the_model_cannot_steer_a_terminal() -> None:
 
 
 def test_words_of_a_server_cannot_steer_a_terminal_either(capsys: pytest.CaptureFixture[str]) -> None:
-    running.say("HTTP 400: \x1b]0;owned\x07")
+    console.say("HTTP 400: \x1b]0;owned\x07")
     assert capsys.readouterr().err == "HTTP 400: \\x1b]0;owned\\x07\n"
 
 
@@ -561,7 +562,7 @@ def test_progress_is_told_every_ten_seconds(
     async def main() -> Any:
         async with Emulator(latency=5) as emulator:
             emulator.script(*[faults.status(400)] * 3)
-            client, options = running.ClientOptions(max_in_flight=8), JobOptions()
+            client, options = ClientOptions(max_in_flight=8), JobOptions()
             with pytest.MonkeyPatch.context() as patch:
                 patch.setenv("SEGMIND_BASE_URL", emulator.url)
                 patch.setenv("SEGMIND_API_KEY", emulator.key)

@@ -9,7 +9,7 @@ import sys
 import pytest
 import typer
 
-from segmind_async.cli import running
+from segmind_async.cli import exit_codes
 from segmind_async.cli.exit_codes import Exit
 
 _HELP = """
@@ -54,7 +54,7 @@ def test_a_command_runs_on_uvloop_if_it_is_there(there: bool, monkeypatch: pytes
     if there:
         pytest.importorskip("uvloop")
     else:
-        monkeypatch.setattr(running, "find_spec", lambda _name: None)
+        monkeypatch.setattr(exit_codes, "find_spec", lambda _name: None)
     loops: list[str] = []
 
     async def main() -> Exit:
@@ -62,5 +62,5 @@ def test_a_command_runs_on_uvloop_if_it_is_there(there: bool, monkeypatch: pytes
         return Exit.OK
 
     with pytest.raises(typer.Exit):
-        running.run(main)
+        exit_codes.run_to_exit(main)
     assert loops[0].startswith("uvloop") == there

@@ -1,0 +1,56 @@
+"""The client of a command: its options, and how it is opened."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from ..client import SegmindClient
+from ..config import Limits
+from ..models import DEFAULT_MODEL
+
+if TYPE_CHECKING:
+    from ..emulator import Brain
+
+
+@dataclass(frozen=True, slots=True)
+class ClientOptions:
+    """The options of a command that concern its client."""
+
+    model: str = DEFAULT_MODEL
+    max_in_flight: int = Limits().max_in_flight
+    requests_per_minute: float | None = None
+    emulate: bool = False
+    emulated_balance: Decimal = Decimal(5)
+    brain: Brain | None = None
+
+
+@asynccontextmanager
+async def open_client(options: ClientOptions) -> AsyncIterator[SegmindClient]:
+    """Open a client; with `emulate`, on an emulator that is closed with it."""
+    limits = Limits(options.max_in_flight, options.requests_per_minute)
+    if options.emulate:
+        from ..emulator import Emulator  # noqa: PLC0415  # importing it would slow --help down by a fifth
+
+        async with (
+            Emulator(options.brain, balance=options.emulated_balance, keep_calls=False) as emulator,
+            SegmindClient(emulator.key, emulator.url, options.model, limits) as client,
+        ):
+            yield client
+        return
+    from .settings import Settings  # noqa: PLC0415  # importing it takes as long as aiohttp
+
+    settings = Settings()
+    key = settings.api_key.get_secret_value() if settings.api_key else None
+    async with SegmindClient(key, settings.base_url, options.model, limits) as client:
+        yield client
+
+
+def has_key() -> bool:
+    """Return whether an API key is configured."""
+    from .settings import Settings  # noqa: PLC0415  # see `open_client`
+
+    return Settings().api_key is not None
