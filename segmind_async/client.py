@@ -14,9 +14,9 @@ import anyio
 
 from ._agents.agent import Agent, AgentOptions, Chat, ToolsVia
 from ._hooks.dispatch import HookDispatcher
-from ._jobs.given import JobRows, JobSettings, as_rows
-from ._jobs.options import JobOptions, JobPlan
+from ._jobs.options import JobArguments, JobOptions, JobPlan
 from ._jobs.progress_reporter import Progress
+from ._jobs.rows import JobRows, as_rows
 from ._jobs.run import JobRun
 from ._money.base import LedgerProtocol
 from ._money.estimates import Estimates
@@ -314,11 +314,11 @@ class SegmindClient:
         return FanOut(self._service, options, replace(self._options, scope=scope), requests)
 
     @overload
-    def run_job(self, rows: JobRows, *, parse: TypeForm[T], **job: Unpack[JobSettings]) -> JobRun[T]: ...
+    def run_job(self, rows: JobRows, *, parse: TypeForm[T], **job: Unpack[JobArguments]) -> JobRun[T]: ...
     @overload
-    def run_job(self, rows: JobRows, *, parse: TypeAdapter[T], **job: Unpack[JobSettings]) -> JobRun[T]: ...
+    def run_job(self, rows: JobRows, *, parse: TypeAdapter[T], **job: Unpack[JobArguments]) -> JobRun[T]: ...
     @overload
-    def run_job(self, rows: JobRows, *, parse: None = None, **job: Unpack[JobSettings]) -> JobRun: ...
+    def run_job(self, rows: JobRows, *, parse: None = None, **job: Unpack[JobArguments]) -> JobRun: ...
     def run_job(
         self,
         rows: JobRows,

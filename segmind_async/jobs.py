@@ -6,7 +6,7 @@ from ._jobs.formats.dataframes import frame_of, rows_of
 from ._jobs.journal.journal import JournalError
 from ._jobs.options import JobOptions
 from ._jobs.progress import JobProgress
-from ._jobs.report.tally import JobReport
+from ._jobs.report.row_counts import JobReport
 from ._jobs.run import JobRun
 
 __all__ = ["JobOptions", "JobProgress", "JobReport", "JobRun", "JournalError", "frame_of", "rows_of"]

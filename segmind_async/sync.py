@@ -24,9 +24,10 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Self, TypedDict, Type
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from ._jobs import run as runner
-from ._jobs.given import JobRows, JobSettings
+from ._jobs.options import JobArguments
+from ._jobs.report.row_counts import JobReport
 from ._jobs.report.samples import Samples
-from ._jobs.report.tally import JobReport
+from ._jobs.rows import JobRows
 from ._sending import fan_out as _fanout
 from ._sending.options import FanOutSettings, ManySettings
 from ._sending.queue import Priority
@@ -193,12 +194,12 @@ class SegmindClient:
         return FanOut(self._bridge, self._bridge.call_soon(make))
 
     @overload
-    def run_job(self, rows: JobRows, *, parse: TypeForm[R], **job: Unpack[JobSettings]) -> JobRun[R]: ...
+    def run_job(self, rows: JobRows, *, parse: TypeForm[R], **job: Unpack[JobArguments]) -> JobRun[R]: ...
     @overload
-    def run_job(self, rows: JobRows, *, parse: TypeAdapter[R], **job: Unpack[JobSettings]) -> JobRun[R]: ...
+    def run_job(self, rows: JobRows, *, parse: TypeAdapter[R], **job: Unpack[JobArguments]) -> JobRun[R]: ...
     @overload
-    def run_job(self, rows: JobRows, *, parse: None = None, **job: Unpack[JobSettings]) -> JobRun: ...
-    def run_job(self, rows: JobRows, *, parse: Any = None, **job: Unpack[JobSettings]) -> JobRun[Any]:
+    def run_job(self, rows: JobRows, *, parse: None = None, **job: Unpack[JobArguments]) -> JobRun: ...
+    def run_job(self, rows: JobRows, *, parse: Any = None, **job: Unpack[JobArguments]) -> JobRun[Any]:
         """Run a job that loses nothing; iterate over what this gives, or enter it with `with`.
 
         What became of rows that share an answer (`dedupe`) is read in the async client.
@@ -316,9 +317,9 @@ class JobRun(_Outcomes[runner.JobRun[Any], T_co]):
         return self._bridge.call_soon(lambda: copy.deepcopy(self._inner.report))
 
     @property
-    def notable(self) -> Samples:
+    def samples(self) -> Samples:
         """The few rows of this run that are worth a look."""
-        return self._bridge.call_soon(lambda: copy.deepcopy(self._inner.notable))
+        return self._bridge.call_soon(lambda: copy.deepcopy(self._inner.samples))
 
 
 class _Bridge:

@@ -286,7 +286,7 @@ def test_a_job_that_is_left_goes_on(client: sync.SegmindClient, tmp_path: Path) 
     assert [outcome.text for outcome in again] == [f"echo: {row}" for row in rows]
     assert again.report.counts == {"ok": 20}
     assert again.report.resumed >= 1
-    assert not again.notable.errors
+    assert not again.samples.errors
     assert repr(again).startswith("sync.JobRun(")
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Literal, TypeAlias
 
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
 from ..errors import ConfigurationError
 from ..models import ChatCompletion, JsonObject
 from .results import ParsedAnswer
-from .rows import Row
+from .rows import Row, column, open_rows
 
 Asking: TypeAlias = Literal["schema", "prompt"]
 
@@ -25,7 +27,7 @@ NOT_A_LABEL = "NotALabel"
 _FIELD = "label"
 
 
-def asking_for(model: str) -> Asking:
+def label_mode_for(model: str) -> Asking:
     """Return how *model* is best asked for a label."""
     return "schema" if model.startswith(_TAKE_SCHEMAS) else "prompt"
 
@@ -109,3 +111,37 @@ def _said(text: str) -> str:
 
 def _form(text: str) -> str:
     return text.strip(" \t\r\n\"'`*_.,:;!()[]{}<>").casefold()
+
+
+Examples: TypeAlias = Sequence[tuple[str, str]]
+"""Texts, each with the label that is right for it."""
+
+
+def read_examples(path: Path, labels: Labels, text_column: str, label_column: str) -> Examples:
+    """Read examples from a file of any form that rows may have.
+
+    Raises ConfigurationError naming the line that has no text or none of *labels*: a wrong example would be
+    paid for with every row.
+    """
+    examples = []
+    with open_rows(path, column(text_column)) as rows:
+        for row in rows:
+            where, told = f"examples={str(path)!r}, {row.unit} {row.line}", row.columns.get(label_column)
+            if row.request is None:
+                raise ConfigurationError(f"examples={str(path)!r}, {row.problem}")
+            label = labels.find(told) if isinstance(told, str) else None
+            if label is None:
+                names = ", ".join(labels.names)
+                raise ConfigurationError(f"{where}: {told!r} in column {label_column!r} is none of {names}")
+            examples.append((str(row.columns[text_column]), label))
+    if not examples:
+        raise ConfigurationError(f"examples={str(path)!r} has no rows; leave it out to show none")
+    return examples
+
+
+def fingerprint(examples: Examples) -> str | None:
+    """Return what tells these examples from others, for a job's settings; None of none."""
+    if not examples:
+        return None
+    digest = hashlib.sha256(to_json(list(examples))).hexdigest()
+    return f"{len(examples)} rows, {digest[:16]}"

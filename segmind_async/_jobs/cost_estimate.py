@@ -7,11 +7,13 @@ earlier run, take their place.
 from __future__ import annotations
 
 import math
+import random
 import sqlite3
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from decimal import Decimal
+from itertools import pairwise
 from statistics import NormalDist
 from typing import NamedTuple
 
@@ -25,22 +27,17 @@ from .journal.finished import FinishedRows
 from .journal.journal import Journal
 from .journal.record import Record
 from .options import JobOptions
-from .row_keys import (
-    Known,
-    batches_of,
-    digest_of,
-    matched,
-)
-from .rows import Row
+from .row_keys import KnownRow, digest_of, matched
+from .rows import Row, batches_of
 
-MEANS_TO_WORST = 8
+UPPER_BOUND_IN_MEANS = 8
 """How many mean calls one costs at worst where nothing bounds its answer and none has been seen: the 99th
 percentile of a lognormal of σ 1.2, the widest spread of costs that is reckoned with."""
 
 _ENOUGH = 10
 """Answered rows from which on they say more than published means."""
 
-_WORST = 0.98
+_UPPER_CONFIDENCE = 0.98
 """Confidence of the interval whose upper end is the worst case, which 1 job in 100 exceeds."""
 
 
@@ -140,7 +137,7 @@ class Forecast:
     seconds: Moments = field(default_factory=Moments)
     """That answered rows took."""
     _expected: int = 0
-    _worst: int = 0
+    _upper_bound: int = 0
 
     @property
     def is_measured(self) -> bool:
@@ -164,20 +161,20 @@ class Forecast:
         return None if found is None else (self._of_all(found.low), self._of_all(found.high))
 
     @property
-    def worst(self) -> Decimal:
-        """Credits that the rows to send cost at worst: see `worst_rests_on`."""
-        found = mean_of_rest(self.costs, self.to_send, _WORST) if self.is_measured else None
-        return credits_of(self._worst) if found is None else self._of_all(found.high)
+    def upper_bound(self) -> Decimal:
+        """Credits that the rows to send cost at worst: see `upper_bound_basis`."""
+        found = mean_of_rest(self.costs, self.to_send, _UPPER_CONFIDENCE) if self.is_measured else None
+        return credits_of(self._upper_bound) if found is None else self._of_all(found.high)
 
     @property
-    def worst_rests_on(self) -> str:
+    def upper_bound_basis(self) -> str:
         """What the worst case assumes."""
         if self.is_measured:
             return f"what {self.costs.count} answered rows cost, 1 job in 100 costs more"
         bounded = "every answer as long as it may be, at list price"
         if not self.unbounded:
             return bounded
-        mean = f"{MEANS_TO_WORST} published means for each of {self.unbounded} rows without a known bound"
+        mean = f"{UPPER_BOUND_IN_MEANS} published means for each of {self.unbounded} rows without a bound"
         return mean if self.unbounded == self.to_send else f"{mean}; else {bounded}"
 
     @property
@@ -213,14 +210,14 @@ class Forecast:
             "input_tokens": self.input_tokens,
             "expected": self.expected,
             "expected_between": None if between is None else list(between),
-            "worst": self.worst,
-            "worst_rests_on": self.worst_rests_on,
+            "upper_bound": self.upper_bound,
+            "upper_bound_basis": self.upper_bound_basis,
             "seconds": self.duration,
             "seconds_between": None if self.duration_between is None else list(self.duration_between),
             "failing_between": None if self.failing is None else list(self.failing),
         }
 
-    def add(self, known: Known, *, again: bool, repeated: bool, dedupe: bool = False) -> None:
+    def add(self, known: KnownRow, *, again: bool, repeated: bool, dedupe: bool = False) -> None:
         """Take up a row: *again* if it is asked although done, *repeated* if one before asks the same."""
         row, record = known.row, known.record
         self.rows += 1
@@ -257,12 +254,12 @@ class Forecast:
         least = predict_cost(model, body, {}) if list_price(model) is not None else None
         most = predict_cost(model, body, request.parameters)
         bounded = least is not None and most is not None and most > least
-        worst = most if bounded and most is not None else MEANS_TO_WORST * mean + (least or 0.0)
+        worst = most if bounded and most is not None else UPPER_BOUND_IN_MEANS * mean + (least or 0.0)
         self.to_send += 1
         self.unbounded += not bounded
         self.garbled += _UNEXPLAINED in body
         self.input_tokens += len(body) // BYTES_PER_TOKEN
-        self._worst += round(worst)
+        self._upper_bound += round(worst)
         self._expected += round(min(max(mean, least or 0.0), worst))
 
     def _lasting(self, latency: float) -> float:
@@ -294,14 +291,14 @@ async def forecast(
     return result
 
 
-async def _known(rows: Iterator[Row], journal: Journal | None, dedupe: bool) -> AsyncIterator[list[Known]]:
+async def _known(rows: Iterator[Row], journal: Journal | None, dedupe: bool) -> AsyncIterator[list[KnownRow]]:
     if journal is not None:
         with closing(await FinishedRows.open(journal.path)) as finished:
             async for batch in matched(finished, batches_of(rows), dedupe=dedupe):
                 yield batch
         return
     for row in rows:
-        yield [Known(row, "", digest_of(row.request) if row.request else b"", None, None)]
+        yield [KnownRow(row, "", digest_of(row.request) if row.request else b"", None, None)]
 
 
 class _Digests:
@@ -319,3 +316,30 @@ class _Digests:
     def close(self) -> None:
         """Forget all."""
         self._database.close()
+
+
+def choose_rows(count: int, rows: int, seed: int = 0) -> list[int]:
+    """Choose *count* of *rows* indices: one at random from each of as many equal parts, in order.
+
+    Files are often sorted, so a part left out may be the dear one; and every n-th row may be of one kind. All
+    rows if there are no more. The same *seed* chooses the same.
+    """
+    if count >= rows:
+        return list(range(rows))
+    chance = random.Random(seed)  # noqa: S311  # nobody gains by foretelling it
+    edges = [part * rows // count for part in range(count + 1)]
+    return [chance.randrange(begin, end) for begin, end in pairwise(edges)]
+
+
+def rows_at(rows: Iterable[Row], indices: Iterable[int]) -> Iterator[Row]:
+    """Yield the rows of these *indices*, which are in order, and read no further than the last one."""
+    wanted = iter(indices)
+    index = next(wanted, None)
+    for row in rows:
+        if index is None:
+            return
+        if row.index == index:
+            yield row
+            index = next(wanted, None)
+            if index is None:
+                return

@@ -14,7 +14,7 @@ import anyio
 from ..models import Status, StopReason
 from .formats.output import open_output
 from .journal.record import Record
-from .report.tally import INVALID_ROW, JobReport
+from .report.row_counts import INVALID_ROW, JobReport
 from .results import row_of
 from .rows import Row
 from .run import JobRun
@@ -84,8 +84,8 @@ async def _listen(run: JobRun, consuming: anyio.CancelScope) -> None:
 
 async def _written(run: JobRun, open_rows: OpenRows, output: Path) -> JobReport:
     """Write the result of every row, in order of the input, and count."""
-    report = JobReport(resumed=run.report.resumed, taken_over=run.report.taken_over)
-    report.asked_again, report.repeated = run.report.asked_again, run.report.repeated
+    report = JobReport(resumed=run.report.resumed, recovered=run.report.recovered)
+    report.resubmitted, report.repeated = run.report.resubmitted, run.report.repeated
     with open_rows() as rows, open_output(output) as put:
         async for row, record in run.matched(rows):
             _count(report, row, record)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Required, TypeAlias
 
 from pydantic_core import to_json
 
 from .._sending.conversation import Expected
+from .._sending.options import JobSending
 from ..config import check_choice
 from ..errors import ConfigurationError
 from ..models import ChatCompletion
@@ -98,3 +99,12 @@ def settings_of(
     if taken:
         raise ConfigurationError(f"settings={taken}: these are the job's own; name yours otherwise")
     return {**own, **settings}
+
+
+class JobArguments(JobSending, total=False):
+    """Keyword arguments of `SegmindClient.run_job`; its docstring describes them."""
+
+    journal: Required[str | Path]
+    options: JobOptions | None
+    settings: Mapping[str, object] | None
+    progress: Progress | None

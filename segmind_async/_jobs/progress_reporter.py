@@ -14,14 +14,14 @@ from .._sending.fan_out import FanOut
 from .._sending.service import Service
 from ..models import FanOutReport
 from .journal.journal import Journal
-from .journal.writer import of
+from .journal.writer import wait_for
 from .progress import JobProgress
 
 _LOG = logging.getLogger(__name__)
 
 Progress: TypeAlias = Callable[[JobProgress], None]
 
-LOOK_EVERY = 0.5
+PROGRESS_EVERY = 0.5
 """Seconds between two looks, of which the progress is told."""
 
 ROWS_FACT = "rows"
@@ -54,25 +54,25 @@ class ProgressReporter:
     async def begin(self, journal: Journal) -> None:
         """Take up what earlier runs have left."""
         self._journal = journal
-        runs = await of(journal.noted("runs"))
+        runs = await wait_for(journal.fact("runs"))
         self._run = runs + 1 if isinstance(runs, int) else 1
-        self._spent_before = credits_of(await of(journal.spent()))
-        journal.note("runs", self._run)
-        rows = await of(journal.noted(ROWS_FACT))
+        self._spent_before = credits_of(await wait_for(journal.spent()))
+        journal.set_fact("runs", self._run)
+        rows = await wait_for(journal.fact(ROWS_FACT))
         self._rows_expected = rows if isinstance(rows, int) else None
 
     def end_of_input(self, rows: int) -> None:
         """Set the number of rows of the input, which the next run expects again."""
         self.total = rows
-        self._journal.note(ROWS_FACT, rows)
+        self._journal.set_fact(ROWS_FACT, rows)
 
     def look(self, fan_out: FanOut[Any], rows: JobProgress, *, last: bool) -> None:
         """See how it stands; *rows* says what has become of them. The *last* look of a run is written too."""
         sent = fan_out.report
         standing = self._progress_of(fan_out, sent, rows)
-        self.slow, pause = sent.latency_p99, max(LOOK_EVERY, standing.elapsed / _LOOKS)
+        self.slow, pause = sent.latency_p99, max(PROGRESS_EVERY, standing.elapsed / _LOOKS)
         # Looks come a little early or late: the one that is nearest to its time is taken.
-        if last or standing.elapsed - self._written.elapsed >= pause - LOOK_EVERY / 2:
+        if last or standing.elapsed - self._written.elapsed >= pause - PROGRESS_EVERY / 2:
             self._written = standing
             self._journal.sample(time.time(), standing.as_json())  # noqa: TID251  # for people to read
         if self._progress is not None:

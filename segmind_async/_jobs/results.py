@@ -18,8 +18,8 @@ from .._structured.shape import Shape
 from ..errors import ErrorDetails, OutputValidationError, SegmindError
 from ..models import ChatCompletion, JsonDict, Outcome, Status
 from .journal.record import Draft, Record
-from .report.tally import INVALID_ROW
-from .row_keys import Known, excerpt_of
+from .report.row_counts import INVALID_ROW
+from .row_keys import KnownRow, excerpt_of
 from .rows import Row
 
 FIELDS: tuple[str, ...] = (
@@ -41,7 +41,7 @@ class ParsedAnswer(NamedTuple):
 Read: TypeAlias = Callable[[ChatCompletion], ParsedAnswer]
 
 
-def record_of(known: Known, outcome: Outcome[Any], parsed: ParsedAnswer, truth: str | None) -> Record:
+def record_of(known: KnownRow, outcome: Outcome[Any], parsed: ParsedAnswer, truth: str | None) -> Record:
     """Return what the journal keeps of an outcome that is ok or failed."""
     completion, error = outcome.completion, outcome.error
     error_type, message = parsed.error_type, parsed.message
@@ -69,7 +69,7 @@ def record_of(known: Known, outcome: Outcome[Any], parsed: ParsedAnswer, truth: 
     )
 
 
-def record_of_draft(known: Known, draft: Draft, parsed: str) -> Record:
+def record_of_draft(known: KnownRow, draft: Draft, parsed: str) -> Record:
     """Return what the journal keeps of an answer that an earlier run has received and not read."""
     return Record(
         key=known.key,
@@ -91,7 +91,7 @@ def is_odd(record: Record, slow: float | None) -> bool:
     return record.error_type is not None or misjudged or bool(slow and (record.seconds or 0.0) > slow)
 
 
-def with_excerpt(record: Record, known: Known, slow: float | None) -> None:
+def with_excerpt(record: Record, known: KnownRow, slow: float | None) -> None:
     """Have a record that is worth a look say how its question began."""
     if known.row.request is not None and is_odd(record, slow):
         record.excerpt = excerpt_of(known.row.request)

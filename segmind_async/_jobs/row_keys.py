@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 
 from pydantic_core import to_json
 
 from ..models import ChatRequest
 from .journal.finished import FinishedRows
 from .journal.record import Record
-from .rows import Row
-
-_BATCH = 128
-"""Rows that are read and looked up together: each look-up takes a turn of a thread, 0.1 ms."""
+from .rows import Row, closing_rows
 
 
 @dataclass(slots=True)
-class Known:
+class KnownRow:
     """A row, and what the journal knows it by. Immutable by convention: `frozen` costs 1 µs a row."""
 
     row: Row
@@ -61,29 +56,29 @@ def name_of(row: Row, digest: bytes, *, dedupe: bool = False) -> str:
 
 async def matched(
     finished: FinishedRows, batches: AsyncIterator[list[Row]], *, dedupe: bool = False, answers: bool = False
-) -> AsyncGenerator[list[Known], None]:
+) -> AsyncGenerator[list[KnownRow], None]:
     """Yield all rows of the input, read from its beginning, with their records and, if *answers*, answers."""
     await finished.begin_pass()
-    async with closing(batches):
+    async with closing_rows(batches):
         async for batch in batches:
             yield await _looked_up(finished, batch, dedupe=dedupe, answers=answers)
 
 
 async def _looked_up(
     finished: FinishedRows, batch: Sequence[Row], *, dedupe: bool, answers: bool
-) -> list[Known]:
-    rows = [_identified(row) for row in batch]
+) -> list[KnownRow]:
+    rows = [_keyed(row) for row in batch]
     names = [name_of(row, digest, dedupe=dedupe) for row, digest in rows]
     found = await finished.look_up(names, shared=dedupe, answers=answers)
     known = []
     for (row, digest), (key, record, occurrence) in zip(rows, found, strict=True):
         same = record if record is not None and record.digest == digest else None
         repeated = dedupe and occurrence > 1 and row.request is not None
-        known.append(Known(row, key, digest, same, record.number if record else None, repeated))
+        known.append(KnownRow(row, key, digest, same, record.number if record else None, repeated))
     return known
 
 
-def _identified(row: Row) -> tuple[Row, bytes]:
+def _keyed(row: Row) -> tuple[Row, bytes]:
     """Return a row with what tells its request from others; one that has no such thing cannot be used."""
     try:
         row.id.encode()
@@ -93,34 +88,6 @@ def _identified(row: Row) -> tuple[Row, bytes]:
         if isinstance(error, UnicodeEncodeError):
             invalid = replace(invalid, id=str(row.index), has_id=False)
         return invalid, b""
-
-
-async def batches_of(rows: Iterable[Row] | AsyncIterable[Row]) -> AsyncIterator[list[Row]]:
-    """Yield rows many at a time, or one at a time if waiting for the next may take long."""
-    if isinstance(rows, AsyncIterable):
-        async with closing(rows):
-            async for row in rows:
-                yield [row]
-        return
-    taken = iter(rows)
-    while True:
-        batch: list[Row] = []
-        error: Exception | None = None
-        try:
-            batch.extend(islice(taken, _BATCH))
-        except Exception as raised:  # noqa: BLE001  # of the user's iterable; the rows before it are whole
-            error = raised
-        if batch:
-            yield batch
-        if error is not None:
-            raise error
-        if len(batch) < _BATCH:
-            return
-
-
-def closing(rows: AsyncIterable[object]) -> AbstractAsyncContextManager[object]:
-    """Have an async generator clean up when nobody reads on, and not at some later time."""
-    return aclosing(rows) if isinstance(rows, AsyncGenerator) else nullcontext()
 
 
 def excerpt_of(request: ChatRequest, length: int = 200) -> str:

@@ -5,9 +5,24 @@ It knows nothing of how rows are sent.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+)
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    aclosing,
+    contextmanager,
+    nullcontext,
+)
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from string import Formatter
 from typing import TypeAlias
@@ -16,7 +31,7 @@ from pydantic_core import to_json
 
 from ..errors import ConfigurationError
 from ..messages import assistant, system, user
-from ..models import ChatRequest, JsonObject, Message
+from ..models import ChatRequest, JsonObject, Message, Request
 from .formats.csv import open_csv
 from .formats.file_format import Format, format_of
 from .formats.jsonl import open_jsonl
@@ -108,7 +123,9 @@ def column(name: str) -> MakeRequest:
     return take
 
 
-def under(instruction: str, make: MakeRequest, examples: Iterable[tuple[str, str]] = ()) -> MakeRequest:
+def with_instruction(
+    instruction: str, make: MakeRequest, examples: Iterable[tuple[str, str]] = ()
+) -> MakeRequest:
     """Put a system prompt, and examples of a question and its answer, before what *make* makes."""
     turns = [turn for asked, answered in examples for turn in (user(asked), assistant(answered))]
 
@@ -189,7 +206,7 @@ def _text(text: str) -> str:
     return text
 
 
-def bounded(max_tokens: int | None, make: MakeRequest) -> MakeRequest:
+def with_max_tokens(max_tokens: int | None, make: MakeRequest) -> MakeRequest:
     """Bound the answers to what *make* asks, in tokens; None: as they come."""
     return with_parameters({} if max_tokens is None else {"max_tokens": max_tokens}, make)
 
@@ -206,3 +223,62 @@ def with_parameters(parameters: JsonObject, make: MakeRequest) -> MakeRequest:
 
 def _names(columns: Columns) -> str:
     return ", ".join(repr(name) for name in columns) or "none"
+
+
+JobRows: TypeAlias = Iterable[Request | Row] | AsyncIterable[Request | Row]
+"""Strings, lists of messages, `ChatRequest`s, or rows of a file as `open_rows` reads them."""
+
+
+def as_rows(given: JobRows) -> Iterator[Row] | AsyncIterator[Row]:
+    """Number what is given, and take the ids that it names."""
+    if isinstance(given, AsyncIterable):
+        return _numbered(given)
+    return (_row(index, each) for index, each in enumerate(given))
+
+
+async def _numbered(given: AsyncIterable[Request | Row]) -> AsyncIterator[Row]:
+    index = 0
+    async with closing_rows(given):
+        async for each in given:
+            yield _row(index, each)
+            index += 1
+
+
+def _row(index: int, given: Request | Row) -> Row:
+    if isinstance(given, Row):
+        return given
+    request = given if isinstance(given, ChatRequest) else ChatRequest(given)
+    named = request.id is not None
+    return Row(index, index + 1, request.id if request.id is not None else str(index), named, {}, request)
+
+
+_BATCH = 128
+"""Rows that are read and looked up together: each look-up takes a turn of a thread, 0.1 ms."""
+
+
+async def batches_of(rows: Iterable[Row] | AsyncIterable[Row]) -> AsyncIterator[list[Row]]:
+    """Yield rows many at a time, or one at a time if waiting for the next may take long."""
+    if isinstance(rows, AsyncIterable):
+        async with closing_rows(rows):
+            async for row in rows:
+                yield [row]
+        return
+    taken = iter(rows)
+    while True:
+        batch: list[Row] = []
+        error: Exception | None = None
+        try:
+            batch.extend(islice(taken, _BATCH))
+        except Exception as raised:  # noqa: BLE001  # of the user's iterable; the rows before it are whole
+            error = raised
+        if batch:
+            yield batch
+        if error is not None:
+            raise error
+        if len(batch) < _BATCH:
+            return
+
+
+def closing_rows(rows: AsyncIterable[object]) -> AbstractAsyncContextManager[object]:
+    """Have an async generator clean up when nobody reads on, and not at some later time."""
+    return aclosing(rows) if isinstance(rows, AsyncGenerator) else nullcontext()

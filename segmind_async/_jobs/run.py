@@ -46,12 +46,12 @@ from .journal.finished import FinishedRows
 from .journal.journal import Journal
 from .journal.record import Draft, Record
 from .journal.submissions import JournaledSubmissions
-from .journal.writer import of
+from .journal.writer import wait_for
 from .options import JobPlan
 from .progress import JobProgress
-from .progress_reporter import LOOK_EVERY, ProgressReporter
+from .progress_reporter import PROGRESS_EVERY, ProgressReporter
+from .report.row_counts import INVALID_ROW, JobReport
 from .report.samples import Samples
-from .report.tally import INVALID_ROW, JobReport
 from .results import (
     ParsedAnswer,
     outcome_of,
@@ -59,21 +59,17 @@ from .results import (
     record_of_draft,
     with_excerpt,
 )
-from .row_keys import (
-    Known,
-    batches_of,
-    matched,
-)
-from .rows import Row
+from .row_keys import KnownRow, matched
+from .rows import Row, batches_of
 
 MakeFanOut: TypeAlias = Callable[
     [Service, AsyncIterable[PendingRow | FinishedRow], Expected[Any] | None], FanOut[Any]
 ]
 
-_OF_ALL = (AccessError, NotFoundError, ModelRetiredError)
+_JOB_WIDE_ERRORS = (AccessError, NotFoundError, ModelRetiredError)
 """What every row would meet; it stops the job."""
 
-_NOTE_EVERY = 1.0
+_STATE_EVERY = 1.0
 """Seconds between two notes of pace and money for a restart."""
 
 
@@ -101,9 +97,9 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
     ) -> None:
         self.path = plan.path
         self.report = JobReport()
-        self.for_now: dict[str, Record] = {}
+        self.not_kept: dict[str, Record] = {}
         """Results that the next run is to forget, by key: the key or the model is at fault, not the row."""
-        self.notable = Samples()
+        self.samples = Samples()
         """The few rows of this run that are worth a look."""
         self.journal: Journal
         self._service = service
@@ -137,8 +133,8 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
         # Ours before anything is waited for: whoever gives up meanwhile lets go of it.
         self.journal = Journal(self.path, self._plan.settings, wait=False)
         try:
-            await of(self.journal.opened)
-            restart.resume(self._service.admission, await of(self.journal.noted("state")))
+            await wait_for(self.journal.opened)
+            restart.resume(self._service.admission, await wait_for(self.journal.fact("state")))
             await self._load_drafts()
             self._fan_out = self._make_fan_out(await self._delivery(), self._to_send(), self._plan.expected)
             await self.reporter.begin(self.journal)
@@ -148,7 +144,7 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
             raise
         await self._tasks.__aenter__()
         await self._fan_out.__aenter__()
-        self._tasks.start_soon(self._look_often)
+        self._tasks.start_soon(self._report_progress_often)
         return self
 
     async def __aexit__(
@@ -177,7 +173,7 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
         finally:
             self._tasks.cancel_scope.cancel()
             await self._tasks.__aexit__(None, None, None)
-            self._look()
+            self._report_progress()
             self._note()
 
     async def __anext__(self) -> Outcome[T_co]:
@@ -190,18 +186,18 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
         """Send no more; calls in flight end and are delivered. See `FanOut.stop`."""
         assert self._fan_out is not None
         self._fan_out.stop(message, reason)
-        self._look()
+        self._report_progress()
 
     async def matched(self, rows: Iterable[Row]) -> AsyncIterator[tuple[Row, Record | None]]:
         """Yield all rows of the input, read anew, with what has become of them; after `end`."""
         if not self._ended:
             raise RuntimeError("the job is still sending; call end() first")
-        await of(self.journal.flush())
+        await wait_for(self.journal.flush())
         await self._finished_rows.refresh()
         batches = batches_of(rows)
         found = matched(self._finished_rows, batches, dedupe=self._options.dedupe, answers=True)
         async for known in (known async for batch in found for known in batch):
-            record = known.record or self.for_now.get(known.key)
+            record = known.record or self.not_kept.get(known.key)
             if record is not None and known.repeated:
                 record = replace(record, units=0, attempts=0)
             yield known.row, record
@@ -218,10 +214,10 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
         """Load the answers that an earlier run received and did not parse."""
         if self._plan.expected is None:
             return
-        for draft in await of(self.journal.drafts()):
+        for draft in await wait_for(self.journal.drafts()):
             self._drafts[draft.key] = draft.after(self._drafts.get(draft.key))
 
-    async def _draft(self, known: Known, completion: ChatCompletion) -> None:
+    async def _draft(self, known: KnownRow, completion: ChatCompletion) -> None:
         """Have an answer on the disk before code of the user parses it."""
         cost = completion.cost
         units = None if cost is None else ceil_units(cost)
@@ -242,7 +238,7 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
                     yield row
         self.reporter.end_of_input(self._read)
 
-    def _row_of(self, known: Known) -> PendingRow | FinishedRow | None:
+    def _row_of(self, known: KnownRow) -> PendingRow | FinishedRow | None:
         """Return what the fan-out does with a row: sends it or delivers its outcome; None for neither."""
         if known.repeated:
             self.report.repeated += 1
@@ -277,7 +273,7 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
         assert row.request is not None
         return FinishedRow(outcome_of(record, row, row.request.model or self._model, self._shape))
 
-    def _read_draft(self, known: Known) -> Record | None:
+    def _read_draft(self, known: KnownRow) -> Record | None:
         """Read an answer that an earlier run has received and not read; None if there is none that fits."""
         draft = self._drafts.get(known.key)
         if draft is None or draft.digest != known.digest or self._shape is None:
@@ -293,7 +289,7 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
         self.journal.keep(record)
         return record
 
-    async def _keep(self, known: Known, outcome: Outcome[Any]) -> None:
+    async def _keep(self, known: KnownRow, outcome: Outcome[Any]) -> None:
         """Have an outcome on the disk, unless the row was not sent: it is still pending."""
         if outcome.status not in {Status.OK, Status.FAILED}:
             return
@@ -304,17 +300,17 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
             # Paid for in an earlier run, and of no use.
             record.units = draft.units + (record.units or 0)
         self.report.book(record)
-        self.notable.add(record)
-        if isinstance(outcome.error, _OF_ALL):
-            self.for_now[known.key] = record
+        self.samples.add(record)
+        if isinstance(outcome.error, _JOB_WIDE_ERRORS):
+            self.not_kept[known.key] = record
             return
         kept = self.journal.keep(record, _submission_of(outcome))
-        if anyio.current_time() - self._noted_at >= _NOTE_EVERY:
+        if anyio.current_time() - self._noted_at >= _STATE_EVERY:
             self._note()
         # If this is cancelled, it is written all the same.
         await kept
-        if self.journal.trouble is not None:
-            self.stop(f"the journal cannot be written: {self.journal.trouble}", StopReason.DISK)
+        if self.journal.commit_error is not None:
+            self.stop(f"the journal cannot be written: {self.journal.commit_error}", StopReason.DISK)
 
     def _reading(self, row: Row, outcome: Outcome[Any]) -> tuple[ParsedAnswer, str | None]:
         """Return what is read from an answer, and what is right; user code that fails costs no answer."""
@@ -331,15 +327,15 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
 
     def _note(self) -> None:
         """Note pace and money for a restart, with the next rows."""
-        self.journal.note("state", restart.noted(self._service.admission))
+        self.journal.set_fact("state", restart.state_of(self._service.admission))
         self._noted_at = anyio.current_time()
 
-    async def _look_often(self) -> None:
+    async def _report_progress_often(self) -> None:
         while True:
-            await anyio.sleep(LOOK_EVERY)
-            self._look()
+            await anyio.sleep(PROGRESS_EVERY)
+            self._report_progress()
 
-    def _look(self) -> None:
+    def _report_progress(self) -> None:
         """See how the job stands, write it down, and tell."""
         assert self._fan_out is not None
         self.report.fan_out = sent = self._fan_out.report
@@ -347,11 +343,11 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
             if count:
                 self.report.counts[str(status)] = count
         if self._submissions is not None:
-            self.report.taken_over = self._submissions.taken_over
-            self.report.asked_again = self._submissions.asked_again
-        self.reporter.look(self._fan_out, self._so_far(), last=self._ended)
+            self.report.recovered = self._submissions.recovered
+            self.report.resubmitted = self._submissions.resubmitted
+        self.reporter.look(self._fan_out, self._row_progress(), last=self._ended)
 
-    def _so_far(self) -> JobProgress:
+    def _row_progress(self) -> JobProgress:
         """Say what has become of the rows that were read."""
         counts, report = self.report.counts, self.report
         invalid = report.errors[INVALID_ROW]

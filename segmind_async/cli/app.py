@@ -12,17 +12,16 @@ from typing import Annotated
 import anyio
 import typer
 
-from .._jobs.classify import Labels, asking_for
-from .._jobs.examples import Examples, fingerprint, read_examples
+from .._jobs.classify import Examples, Labels, fingerprint, label_mode_for, read_examples
 from .._jobs.formats.file_format import Format
 from .._jobs.options import JobOptions
 from .._jobs.rows import (
     MakeRequest,
-    bounded,
     column,
     own_request,
     template,
-    under,
+    with_instruction,
+    with_max_tokens,
     with_parameters,
 )
 from .._sending.options import MAX_OUTAGE
@@ -244,11 +243,11 @@ def run_rows(
     async def main() -> Exit:
         make: MakeRequest = own_request if prompt is None else template(prompt)
         if system_prompt is not None:
-            make = under(system_prompt, make)
+            make = with_instruction(system_prompt, make)
         job = bulk.Job(
             rows,
             output,
-            bounded(max_tokens, make),
+            with_max_tokens(max_tokens, make),
             bulk.Spending(floor, max_credits, on_exhausted.value, max_failures, max_outage),
             JobOptions(
                 delivery.value,
@@ -312,17 +311,19 @@ def classify(
     """Put every row of a file under one of some labels. The same command again goes on after a stop."""
 
     async def main() -> Exit:
-        by = asking_for(model) if labels_by is LabelsBy.AUTO else labels_by
+        by = label_mode_for(model) if labels_by is LabelsBy.AUTO else labels_by
         chosen = Labels(labels.split(","), "schema" if by == LabelsBy.SCHEMA else "prompt")
         shown: Examples = ()
         if examples is not None:
             shown = read_examples(examples, chosen, text_column, truth_column or "label")
         told = [(asked, chosen.answer(label)) for asked, label in shown]
-        make = with_parameters(chosen.parameters, under(chosen.instruction, column(text_column), told))
+        make = with_parameters(
+            chosen.parameters, with_instruction(chosen.instruction, column(text_column), told)
+        )
         job = bulk.Job(
             rows,
             output,
-            bounded(max_tokens, make),
+            with_max_tokens(max_tokens, make),
             bulk.Spending(floor, max_credits, on_exhausted.value, max_failures, max_outage),
             JobOptions(
                 delivery.value,

@@ -36,7 +36,7 @@ async def check_affordable(
     if worst > held - floor:
         kept = f", {floor} of which must stay" if floor else ""
         raise ConfigurationError(
-            f"the job may cost {rough(worst)} credits ({found.worst_rests_on}), and the account holds "
+            f"the job may cost {rough(worst)} credits ({found.upper_bound_basis}), and the account holds "
             f"{held}{kept}; it is expected to cost {rough(found.expected)}. Top up, bound it with "
             "--max-credits or --max-tokens, find out more with --sample 20, or give --yes to go on until the "
             "credits are used up"
@@ -57,8 +57,8 @@ def show_forecast(found: Forecast, held: Decimal | str, floor: Decimal, max_cred
         )
     _line("to send", f"{found.to_send} rows, about {found.input_tokens} tokens in")
     _line("credits", f"about {rough(found.expected)}{_basis(found)}")
-    _line("", f"at worst {rough(found.worst)}: {found.worst_rests_on}")
-    if max_credits is not None and max_credits < found.worst:
+    _line("", f"at worst {rough(found.upper_bound)}: {found.upper_bound_basis}")
+    if max_credits is not None and max_credits < found.upper_bound:
         _line("", f"at most {max_credits} by --max-credits")
     _line("time", f"about {_minutes(found.duration)}{_lasting(found)}{_pace(found)}")
     _line("balance", _verdict(found, held, floor, max_credits))
@@ -74,7 +74,7 @@ def _line(name: str, text: str) -> None:
 
 
 def _at_most(found: Forecast, max_credits: Decimal | None) -> Decimal:
-    return found.worst if max_credits is None else min(found.worst, max_credits)
+    return found.upper_bound if max_credits is None else min(found.upper_bound, max_credits)
 
 
 def _failing(found: Forecast) -> str:

@@ -11,7 +11,7 @@ from typing import NoReturn
 import anyio
 import typer
 
-from .._jobs.report.tally import JobReport
+from .._jobs.report.row_counts import JobReport
 from ..errors import (
     AccessError,
     ConfigurationError,

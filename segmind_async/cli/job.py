@@ -13,20 +13,19 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, TypeAlias
 
 from .._jobs.classify import Labels
-from .._jobs.cost_estimate import Forecast, Terms, forecast
+from .._jobs.cost_estimate import Forecast, Terms, choose_rows, forecast, rows_at
 from .._jobs.files import OpenRows, run_file
 from .._jobs.formats.file_format import Format
 from .._jobs.formats.output import check_output
 from .._jobs.formats.spool import spool, spool_of
 from .._jobs.journal.journal import Journal, JournalError, Settings
 from .._jobs.journal.reader import JournalReader
-from .._jobs.journal.writer import of
+from .._jobs.journal.writer import wait_for
 from .._jobs.options import JobOptions, settings_of
 from .._jobs.progress_reporter import ROWS_FACT
-from .._jobs.report.tally import JobReport
+from .._jobs.report.row_counts import JobReport
 from .._jobs.rows import MakeRequest, Row, open_rows
 from .._jobs.run import JobRun
-from .._jobs.sampling import chosen, only
 from .._sending.options import MAX_OUTAGE, OnExhausted
 from ..errors import ConfigurationError
 from ..models import FanOutReport
@@ -147,12 +146,12 @@ async def _sample(job: Job, client: SegmindClient, *, as_json: bool) -> Exit:
     """Run some of the rows, and say what follows for all."""
     assert job.asking.sample is not None
     whole = await _forecast(job)
-    indices = chosen(job.asking.sample, whole.rows)
+    indices = choose_rows(job.asking.sample, whole.rows)
 
     @contextmanager
     def some_rows() -> Iterator[Iterator[Row]]:
         with job.open_rows() as rows:
-            yield only(rows, indices)
+            yield rows_at(rows, indices)
 
     report = await _sent(job, client, some_rows)
     found = await _forecast(job)
@@ -185,7 +184,7 @@ async def _sent(job: Job, client: SegmindClient, open_rows: OpenRows) -> JobRepo
                 max_failures=spending.max_failures,
                 max_outage=spending.max_outage,
             )
-            live.notable = run.notable
+            live.notable = run.samples
             return run
 
         return await run_file(make_run, open_rows, job.output)
@@ -223,8 +222,8 @@ async def _ask(job: Job, client: SegmindClient) -> None:
     await check_affordable(client, found, spending.floor, spending.max_credits)
     with Journal(job.place, job.all_settings) as journal:
         # The progress of the run shows how many are left before it has read them all.
-        journal.note(ROWS_FACT, found.rows - (found.duplicates if job.options.dedupe else 0))
-        await of(journal.note(_AFFORDABLE, value=True))
+        journal.set_fact(ROWS_FACT, found.rows - (found.duplicates if job.options.dedupe else 0))
+        await wait_for(journal.set_fact(_AFFORDABLE, value=True))
 
 
 _AFFORDABLE = "affordable"
@@ -234,7 +233,7 @@ def _was_affordable(journal: Path) -> bool:
     # Only looked into: to open it for work takes seconds for each million rows, and is done soon enough.
     try:
         with JournalReader(journal) as reader:
-            return bool(reader.noted(_AFFORDABLE))
+            return bool(reader.fact(_AFFORDABLE))
     except (JournalError, sqlite3.Error):
         return False  # there is none, or whoever works with it will say what is wrong
 

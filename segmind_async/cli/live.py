@@ -57,7 +57,7 @@ class Live:
 
     def __init__(self, console: Console | None = None) -> None:
         self.notable = Samples()
-        """Rows worth a look, that somebody else feeds: `JobRun.notable`."""
+        """Rows worth a look, that somebody else feeds: `JobRun.samples`."""
         self._console = console or Console(stderr=True, highlight=False)
         self._draws = can_draw(self._console)
         self._recent = Recent()

@@ -143,7 +143,7 @@ def test_a_dry_run_sends_nothing_and_says_what_it_would_cost(tmp_path: Path) -> 
         "              line 12: 1 fields more than the header names",
         "to send       10 rows, about 1110 tokens in",
         "credits       about 0.00543 at the published mean of gpt-5.4-mini",
-        "              at worst 0.0443: 8 published means for each of 10 rows without a known bound",
+        "              at worst 0.0443: 8 published means for each of 10 rows without a bound",
         "time          about 5 s with 64 calls at once",
         "balance       unknown (no key to ask with)",
     ]
@@ -305,9 +305,9 @@ def test_run_with_a_template_and_rows_that_cannot_be_used(tmp_path: Path) -> Non
     assert got.exit_code == 1
     told = json.loads(got.stdout)
     assert told["rows"] == {"ok": 2, "failed": 1}
-    assert told["errors"] == {"UnusableRow": 1}
+    assert told["errors"] == {"InvalidRow": 1}
     assert [row["status"] for row in lines(output)] == ["ok", "failed", "ok"]
-    assert lines(output)[1]["error"] == "UnusableRow: line 3: no value in column 'age'"
+    assert lines(output)[1]["error"] == "InvalidRow: line 3: no value in column 'age'"
 
 
 @pytest.mark.parametrize("name", ["out.csv", "out.parquet", "out.jsonl.gz"])

@@ -14,24 +14,25 @@ import pytest
 
 import segmind_async as sa
 from segmind_async._jobs.cost_estimate import (
-    MEANS_TO_WORST,
+    UPPER_BOUND_IN_MEANS,
     Forecast,
     Moments,
     Terms,
+    choose_rows,
     forecast,
     mean_of_rest,
+    rows_at,
     share,
 )
 from segmind_async._jobs.journal.journal import Journal
 from segmind_async._jobs.journal.record import Record
-from segmind_async._jobs.row_keys import Known, digest_of
+from segmind_async._jobs.row_keys import KnownRow, digest_of
 from segmind_async._jobs.rows import (
     Row,
-    bounded,
     open_mappings,
     own_request,
+    with_max_tokens,
 )
-from segmind_async._jobs.sampling import chosen, only
 from segmind_async.jobs import JobOptions
 
 MEAN = Decimal("0.000543")
@@ -72,19 +73,19 @@ async def test_rows_are_counted_for_what_they_are() -> None:
 async def test_an_answer_without_bound_is_reckoned_at_several_means_and_that_is_said() -> None:
     got = await of([{"prompt": "a"}] * 10)
     at_input = Decimal("0.75e-6") * Decimal(len('{"messages":[{"role":"user","content":"a"}]}')) / 4
-    assert got.worst == pytest.approx(10 * (MEANS_TO_WORST * MEAN + at_input))
-    assert got.worst_rests_on == "8 published means for each of 10 rows without a known bound"
+    assert got.upper_bound == pytest.approx(10 * (UPPER_BOUND_IN_MEANS * MEAN + at_input))
+    assert got.upper_bound_basis == "8 published means for each of 10 rows without a bound"
 
 
 async def test_a_bound_on_the_answer_is_one_on_its_cost_where_the_price_is_known() -> None:
-    got = await of([{"prompt": "a" * 4000}] * 10, bounded(10, own_request))
+    got = await of([{"prompt": "a" * 4000}] * 10, with_max_tokens(10, own_request))
     at_most = 10 * (Decimal("0.75e-6") * 1011 + Decimal("4.5e-6") * 10)
-    assert got.worst == pytest.approx(at_most, rel=Decimal("0.01"))
-    assert got.worst_rests_on == "every answer as long as it may be, at list price"
-    tiny = await of([{"prompt": "a"}], bounded(1, own_request))
-    assert tiny.expected == tiny.worst < MEAN
-    elsewhere = await of([{"prompt": "a"}], bounded(10, own_request), terms("claude-4-sonnet"))
-    assert (elsewhere.expected, elsewhere.worst) == (Decimal("0.021433"), 8 * Decimal("0.021433"))
+    assert got.upper_bound == pytest.approx(at_most, rel=Decimal("0.01"))
+    assert got.upper_bound_basis == "every answer as long as it may be, at list price"
+    tiny = await of([{"prompt": "a"}], with_max_tokens(1, own_request))
+    assert tiny.expected == tiny.upper_bound < MEAN
+    elsewhere = await of([{"prompt": "a"}], with_max_tokens(10, own_request), terms("claude-4-sonnet"))
+    assert (elsewhere.expected, elsewhere.upper_bound) == (Decimal("0.021433"), 8 * Decimal("0.021433"))
 
 
 async def test_long_prompts_cost_more_than_the_mean_call() -> None:
@@ -96,11 +97,11 @@ async def test_rows_of_several_kinds_are_added_up_and_named_apart() -> None:
     made = iter([sa.ChatRequest("a", max_tokens=10), sa.ChatRequest("b"), sa.ChatRequest("c", model="o3")])
     got = await of([{}] * 3, lambda _: next(made))
     assert got.unbounded == 2
-    assert got.worst_rests_on.endswith(
-        "each of 2 rows without a known bound; else every answer as long as it may be, at list price"
+    assert got.upper_bound_basis.endswith(
+        "each of 2 rows without a bound; else every answer as long as it may be, at list price"
     )
     picture = [sa.user("x", sa.image("https://example.com/a.png"))]
-    assert (await of([{"messages": picture}], bounded(5, own_request))).unbounded == 1
+    assert (await of([{"messages": picture}], with_max_tokens(5, own_request))).unbounded == 1
 
 
 @pytest.mark.parametrize(
@@ -144,8 +145,8 @@ async def test_rows_that_are_done_take_the_place_of_published_means(tmp_path: Pa
     assert float(got.expected) == pytest.approx(960 * mean * 1e-10)
     between = got.expected_between
     assert between is not None
-    assert between[0] < got.expected < between[1] < got.worst
-    assert got.worst_rests_on == "what 36 answered rows cost, 1 job in 100 costs more"
+    assert between[0] < got.expected < between[1] < got.upper_bound
+    assert got.upper_bound_basis == "what 36 answered rows cost, 1 job in 100 costs more"
     assert got.duration == pytest.approx(960 * 2 / 8)
     assert got.duration_between == pytest.approx((240, 240))
     assert got.failing is not None
@@ -160,29 +161,31 @@ async def test_a_few_rows_that_are_done_say_too_little() -> None:
     got = Forecast(terms())
     row = Row(0, 1, "a", True, {}, sa.ChatRequest("a"))
     for _ in range(9):
-        got.add(Known(row, "k", b"", Record("k", b"", "ok", units=10**9), None), again=False, repeated=False)
-    got.add(Known(row, "k", b"", None, None), again=False, repeated=False)
+        got.add(
+            KnownRow(row, "k", b"", Record("k", b"", "ok", units=10**9), None), again=False, repeated=False
+        )
+    got.add(KnownRow(row, "k", b"", None, None), again=False, repeated=False)
     assert (got.is_measured, got.expected) == (False, MEAN)
     assert got.as_json()["expected_between"] is None
 
 
 @pytest.mark.parametrize("count", [1, 7, 100])
 def test_a_sample_takes_one_row_of_each_part_and_the_same_ones_each_time(count: int) -> None:
-    got = chosen(count, 1000)
-    assert got == chosen(count, 1000)
+    got = choose_rows(count, 1000)
+    assert got == choose_rows(count, 1000)
     assert [index * count // 1000 for index in got] == list(range(count))
-    assert chosen(count, 1000, seed=1) != got
+    assert choose_rows(count, 1000, seed=1) != got
 
 
 def test_every_row_has_the_same_chance() -> None:
-    seen = Counter(index for seed in range(4000) for index in chosen(4, 20, seed))
+    seen = Counter(index for seed in range(4000) for index in choose_rows(4, 20, seed))
     assert len(seen) == 20
     assert 650 < min(seen.values()) <= max(seen.values()) < 950
 
 
 def test_a_sample_as_large_as_the_input_is_all_of_it() -> None:
-    assert chosen(5, 5) == chosen(9, 5) == [0, 1, 2, 3, 4]
-    assert chosen(3, 0) == []
+    assert choose_rows(5, 5) == choose_rows(9, 5) == [0, 1, 2, 3, 4]
+    assert choose_rows(3, 0) == []
 
 
 def test_no_more_is_read_than_the_last_one_wanted() -> None:
@@ -193,9 +196,9 @@ def test_no_more_is_read_than_the_last_one_wanted() -> None:
             read.append(n)
             yield Row(n, n + 1, str(n), False, {}, None)
 
-    assert [row.index for row in only(rows(), [2, 5])] == [2, 5]
+    assert [row.index for row in rows_at(rows(), [2, 5])] == [2, 5]
     assert read == [0, 1, 2, 3, 4, 5]
-    assert list(only(rows(), [])) == []
+    assert list(rows_at(rows(), [])) == []
 
 
 def moments(*values: float) -> Moments:

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 import segmind_async as sa
-from segmind_async._jobs.classify import Labels
-from segmind_async._jobs.examples import fingerprint, read_examples
+from segmind_async._jobs.classify import Labels, fingerprint, read_examples
 
 LABELS = Labels(["Spam", "ham"])
 

@@ -68,9 +68,9 @@ async def test_a_run_has_the_rows_that_are_worth_a_look(tmp_path: Path) -> None:
         async with client.run_job(["a", "b", "c"], journal=tmp_path / "j") as outcomes:
             async for _ in outcomes:
                 pass
-    (one,) = outcomes.notable.errors
+    (one,) = outcomes.samples.errors
     assert (one.name, one.count, one.example.message) == ("BadRequestError", 1, "HTTP 400: not today")
-    assert [row.row_index for row in outcomes.notable.slowest] == [0, 1, 2]
+    assert [row.row_index for row in outcomes.samples.slowest] == [0, 1, 2]
 
 
 async def test_a_progress_that_fails_costs_no_row(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

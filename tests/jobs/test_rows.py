@@ -18,7 +18,7 @@ from segmind_async._jobs.rows import (
     open_rows,
     own_request,
     template,
-    under,
+    with_instruction,
 )
 
 
@@ -151,7 +151,7 @@ def test_flawed_templates(text: str, says: str | None) -> None:
 
 
 def test_a_system_prompt_goes_before(tmp_path: Path) -> None:
-    make = under("be brief", own_request)
+    make = with_instruction("be brief", own_request)
     got = read(
         tmp_path / "a.jsonl", b'{"prompt": "x"}\n{"messages": [{"role": "user", "content": "y"}]}\n', make
     )
@@ -162,7 +162,7 @@ def test_a_system_prompt_goes_before(tmp_path: Path) -> None:
 
 
 def test_examples_go_between_the_system_prompt_and_the_question() -> None:
-    make = under("sort", column("text"), [("1 + 1", "2")])
+    make = with_instruction("sort", column("text"), [("1 + 1", "2")])
     assert make({"text": "2 + 2"}).messages == [
         sa.system("sort"), sa.user("1 + 1"), sa.assistant("2"), sa.user("2 + 2"),
     ]  # fmt: skip

@@ -13,8 +13,8 @@ import pytest
 from pydantic import AfterValidator, BaseModel, BeforeValidator, TypeAdapter
 
 import segmind_async as sa
-from segmind_async._jobs.given import as_rows
 from segmind_async._jobs.journal.reader import JournalReader
+from segmind_async._jobs.rows import as_rows
 from segmind_async.emulator import Emulator, FunctionBrain, faults
 from segmind_async.models import Request
 from segmind_async.testing import ScriptedTransport, answer
@@ -98,7 +98,7 @@ async def test_a_failed_row_comes_back_as_the_error_it_was(tmp_path: Path) -> No
         assert run.report.counts == {"ok": 3}
     with JournalReader(tmp_path / "j") as reader:
         assert reader.counts() == {"ok": 3}
-        assert reader.noted("runs") == 4
+        assert reader.fact("runs") == 4
 
 
 async def test_an_error_of_a_class_that_is_no_longer_known_is_still_told(tmp_path: Path) -> None:
@@ -227,8 +227,8 @@ async def test_what_was_queued_at_a_stop_is_fetched_and_not_paid_again(tmp_path:
         run = opened.run_job(rows(48), journal=tmp_path / "j", options=QUEUED)
         got = await outcomes(run)
         assert [outcome.text for outcome in got] == [f"echo: row {n}" for n in range(48)]
-        assert run.report.taken_over == 16
-        assert run.report.asked_again == 0
+        assert run.report.recovered == 16
+        assert run.report.resubmitted == 0
         assert emulator.billed() == {f"row {n}": 1 for n in range(48)}
 
 
@@ -243,7 +243,7 @@ async def test_what_was_queued_too_long_ago_is_asked_again_and_said_so(tmp_path:
         await anyio.sleep(4000.0)
         run = opened.run_job(rows(4), journal=tmp_path / "j", options=QUEUED)
         assert [outcome.status for outcome in await outcomes(run)] == ["ok"] * 4
-        assert (run.report.taken_over, run.report.asked_again) == (4, 4)
+        assert (run.report.recovered, run.report.resubmitted) == (4, 4)
         assert set(emulator.billed().values()) == {2}
 
 
@@ -523,7 +523,7 @@ async def test_a_queued_row_that_ran_out_of_time_is_fetched_later_and_not_paid_a
         again = sa.JobOptions(delivery="queued", retry_failed=True)
         run = opened.run_job(rows(1), journal=tmp_path / "j", options=again)
         assert [each.status for each in await outcomes(run)] == ["ok"]
-        assert (emulator.billed(), run.report.taken_over) == ({"row 0": 1}, 1)
+        assert (emulator.billed(), run.report.recovered) == ({"row 0": 1}, 1)
 
 
 async def test_a_queued_answer_that_does_not_fit_is_not_fetched_again(tmp_path: Path) -> None:
@@ -539,7 +539,7 @@ async def test_a_queued_answer_that_does_not_fit_is_not_fetched_again(tmp_path: 
         again = sa.JobOptions(delivery="queued", retry_failed=True)
         run = opened.run_job(rows(1), journal=tmp_path / "j", options=again, parse=Verdict)
         await outcomes(run)
-        assert run.report.taken_over == 0
+        assert run.report.recovered == 0
     with JournalReader(tmp_path / "j") as reader:
         assert reader.totals().spent == emulator.state.account.spent
 

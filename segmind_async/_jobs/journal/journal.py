@@ -63,7 +63,7 @@ class Journal:
         if owner is not None:
             raise JournalError(f"{owner} is working on this journal; wait for it, or name another one")
         reserve = path.with_name(path.name + ".reserve")
-        self._committer = WriterThread(lambda: self._opened(settings), reserve)
+        self._writer = WriterThread(lambda: self._opened(settings), reserve)
         try:
             if wait:
                 self.opened.result()
@@ -82,22 +82,22 @@ class Journal:
 
     def close(self) -> None:
         """Write what is still to be written, and let go of file and lock. Idempotent."""
-        self._committer.close()
+        self._writer.close()
         self._lock.release()
 
     @property
     def opened(self) -> Future[None]:
         """Ends when it can be worked with, or with the reason why not; then it is still to be closed."""
-        return self._committer.opened
+        return self._writer.opened
 
     @property
-    def trouble(self) -> Exception | None:
+    def commit_error(self) -> Exception | None:
         """Why the disk has refused a commit: no more should be sent. None while all is well."""
-        return self._committer.trouble
+        return self._writer.commit_error
 
     def keep(self, record: Record, submission: str | None = None) -> asyncio.Future[None]:
         """Write one finished row; done when it is on the disk. *submission* has ended with it."""
-        return self._committer.ask_together(self._insert, (record, submission))
+        return self._writer.submit_batched(self._insert, (record, submission))
 
     def _insert(self, database: sqlite3.Connection, kept: list[tuple[Record, str | None]]) -> None:
         records = [record for record, _ in kept]
@@ -117,12 +117,12 @@ class Journal:
 
     def flush(self) -> Future[None]:
         """Commit what was asked for so far; done when it is on the disk."""
-        return self._committer.ask(lambda _database: None)
+        return self._writer.submit(lambda _database: None)
 
     def submitted(self, request: str, digest: bytes, at: float) -> asyncio.Future[None]:
         """Write down the id under which the service queued a request; *at* is in epoch seconds."""
         values = (request, digest, at)
-        return self._committer.ask_here(
+        return self._writer.submit_on_loop(
             lambda database: _run(database, "INSERT OR REPLACE INTO submissions VALUES (?, ?, ?)", *values),
             # Until it is on the disk, a crash would have the request paid twice.
             urgent=True,
@@ -140,49 +140,49 @@ class Journal:
             if submission is not None:
                 _run(database, "DELETE FROM submissions WHERE request = ?", submission)
 
-        return self._committer.ask_here(insert)
+        return self._writer.submit_on_loop(insert)
 
     def drafts(self) -> Future[list[Draft]]:
         """Return the answers that nobody has come to read, oldest first."""
         self._drafted = True
-        return self._committer.ask(
+        return self._writer.submit(
             lambda database: [Draft(*row) for row in database.execute("SELECT * FROM drafts ORDER BY rowid")]
         )
 
     def forget_submission(self, request: str) -> Future[None]:
         """Strike out a submission that ended without an answer."""
-        return self._committer.ask(
+        return self._writer.submit(
             lambda database: _run(database, "DELETE FROM submissions WHERE request = ?", request)
         )
 
     def submissions(self) -> Future[list[tuple[str, bytes, float]]]:
         """Return the submissions whose answers were never kept: id, digest, and when, oldest first."""
-        return self._committer.ask(
+        return self._writer.submit(
             lambda database: database.execute("SELECT * FROM submissions ORDER BY at").fetchall()
         )
 
     def sample(self, at: float, facts: Mapping[str, object]) -> Future[None]:
         """Write down how things stood *at* that epoch second, with the next rows."""
         text = json.dumps(facts)
-        return self._committer.ask(
+        return self._writer.submit(
             lambda database: _run(database, "INSERT INTO samples (at, facts) VALUES (?, ?)", at, text),
             awaited=False,
         )
 
-    def note(self, name: str, value: object) -> Future[None]:
+    def set_fact(self, name: str, value: object) -> Future[None]:
         """Write down a fact about the job, as JSON, with the next rows."""
         text = json.dumps(value)
-        return self._committer.ask(
+        return self._writer.submit(
             lambda database: _run(database, "INSERT OR REPLACE INTO meta VALUES (?, ?)", name, text)
         )
 
-    def noted(self, name: str) -> Future[object]:
+    def fact(self, name: str) -> Future[object]:
         """Read a fact about the job; None if it was never written."""
-        return self._committer.ask(lambda database: read_fact(database, name))
+        return self._writer.submit(lambda database: read_fact(database, name))
 
     def spent(self) -> Future[int]:
         """Add up what all finished rows have cost, in units, answers that were asked again included."""
-        return self._committer.ask(
+        return self._writer.submit(
             lambda database: database.execute("SELECT coalesce(sum(units), 0) FROM rows").fetchone()[0]
         )
 

@@ -87,7 +87,7 @@ class JournalReader:
         found = self._database.execute("SELECT name, value FROM meta WHERE name LIKE 'setting %'").fetchall()
         return {name.removeprefix("setting "): json.loads(value) for name, value in found}
 
-    def noted(self, name: str) -> object:
+    def fact(self, name: str) -> object:
         """Read a fact about the job; None if it was never written."""
         return read_fact(self._database, name)
 

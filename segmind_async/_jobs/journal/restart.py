@@ -15,7 +15,7 @@ _MOST_STARTS = 2000
 """Starts that are noted: twice as many as the highest published rate allows in a minute."""
 
 
-def noted(admission: Admission) -> dict[str, object]:
+def state_of(admission: Admission) -> dict[str, object]:
     """Return what is to be written down, as JSON."""
     pace, in_doubt = admission.state()
     return {

@@ -8,7 +8,7 @@ from collections import defaultdict, deque
 
 from ..._transport.base import WireRequest
 from .journal import Journal
-from .writer import of
+from .writer import wait_for
 
 
 class JournaledSubmissions:
@@ -18,9 +18,9 @@ class JournaledSubmissions:
         self._journal = journal
         self._unfinished: dict[bytes, deque[str]] = defaultdict(deque)
         self._earlier: set[str] = set()
-        self.taken_over = 0
+        self.recovered = 0
         """Ids of an earlier run whose answers were fetched, or are being waited for."""
-        self.asked_again = 0
+        self.resubmitted = 0
         """Those of them that the service no longer knew: their requests may have been paid twice."""
 
     def __repr__(self) -> str:
@@ -28,7 +28,7 @@ class JournaledSubmissions:
 
     async def load(self) -> None:
         """Find what an earlier run has submitted and not seen the end of."""
-        for request, digest, _ in await of(self._journal.submissions()):
+        for request, digest, _ in await wait_for(self._journal.submissions()):
             self._unfinished[digest].append(request)
             self._earlier.add(request)
 
@@ -40,7 +40,7 @@ class JournaledSubmissions:
         if not ids:
             return None
         taken = ids.popleft()
-        self.taken_over += taken in self._earlier
+        self.recovered += taken in self._earlier
         return taken
 
     def put_back(self, request: WireRequest, id: str) -> None:
@@ -53,7 +53,7 @@ class JournaledSubmissions:
 
     def expired(self, id: str) -> None:
         """Strike out an id that the service no longer knows."""
-        self.asked_again += id in self._earlier
+        self.resubmitted += id in self._earlier
         self._journal.forget_submission(id)
 
     def failed(self, id: str) -> None:

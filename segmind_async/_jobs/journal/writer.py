@@ -25,10 +25,10 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 T = TypeVar("T")
 
-GROUP = 64
+GROUP_SIZE = 64
 """Pieces of work that one commit takes at most."""
 
-BREATH = 0.01
+COMMIT_INTERVAL = 0.01
 """Seconds between two commits, unless there is a full group, or something urgent."""
 
 RESERVE = 8 * 1024 * 1024
@@ -57,7 +57,7 @@ class WriterThread:
     """
 
     def __init__(self, connect: Callable[[], sqlite3.Connection], reserve: Path | None = None) -> None:
-        self.trouble: Exception | None = None
+        self.commit_error: Exception | None = None
         """Why the disk did not take a commit; what was asked since may be durable all the same."""
         self._reserve = _Reserve(reserve)
         self._hurry = threading.Event()
@@ -74,7 +74,7 @@ class WriterThread:
 
     def __repr__(self) -> str:
         state = "open" if self._open else "closed"
-        return f"WriterThread({state}, {self.unfinished} unfinished, trouble={self.trouble!r})"
+        return f"WriterThread({state}, {self.unfinished} unfinished, commit_error={self.commit_error!r})"
 
     @property
     def unfinished(self) -> int:
@@ -84,7 +84,7 @@ class WriterThread:
         """
         return self._requested - self._completed
 
-    def ask(self, work: Work[T], *, urgent: bool = True, awaited: bool = True) -> Future[T]:
+    def submit(self, work: Work[T], *, urgent: bool = True, awaited: bool = True) -> Future[T]:
         """Have *work* done; the future ends when it is on the disk. It may be done twice, if once fails.
 
         Without *awaited*, `unfinished` leaves it out.
@@ -93,7 +93,7 @@ class WriterThread:
         self._ask(_Asked(work, done, urgent, awaited=awaited))
         return done
 
-    def ask_here(self, work: Work[None], *, urgent: bool = False) -> asyncio.Future[None]:
+    def submit_on_loop(self, work: Work[None], *, urgent: bool = False) -> asyncio.Future[None]:
         """Do the same for the running loop, which is woken once for a whole group.
 
         Cancelled or not, the work is done.
@@ -102,7 +102,7 @@ class WriterThread:
         self._ask(_Asked(work, done, urgent))
         return done
 
-    def ask_together(self, work: Together, item: object) -> asyncio.Future[None]:
+    def submit_batched(self, work: Together, item: object) -> asyncio.Future[None]:
         """Have *work* done for *item* and all others of its group at once, before all else in the group."""
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._ask(
@@ -124,7 +124,7 @@ class WriterThread:
 
     def _put(self, asked: _Asked | None) -> None:
         self._asked.put(asked)
-        if asked is None or asked.urgent or self._asked.qsize() >= GROUP:
+        if asked is None or asked.urgent or self._asked.qsize() >= GROUP_SIZE:
             self._hurry.set()
 
     def _work(self, connect: Callable[[], sqlite3.Connection]) -> None:
@@ -145,7 +145,7 @@ class WriterThread:
         while group := self._group():
             self._do(database, group)
             self._completed += sum(asked.awaited for asked in group)
-            self._due = time.monotonic() + BREATH
+            self._due = time.monotonic() + COMMIT_INTERVAL
         with suppress(sqlite3.Error):
             database.close()
         self._reserve.give_back()
@@ -159,7 +159,7 @@ class WriterThread:
         self._hurry.clear()
         while asked is not None:
             group.append(asked)
-            if len(group) == GROUP or self._asked.empty():
+            if len(group) == GROUP_SIZE or self._asked.empty():
                 return group
             asked = self._asked.get()
         if group:
@@ -171,7 +171,7 @@ class WriterThread:
         try:
             ended = _done(database, group)
         except Exception as error:  # noqa: BLE001  # whatever it is, nobody must wait for ever
-            self.trouble = self.trouble or error
+            self.commit_error = self.commit_error or error
             self._reserve.give_back()
             try:
                 ended = _done(database, group)
@@ -271,6 +271,6 @@ class _Reserve:
             self._path = None
 
 
-def of(future: Future[T]) -> asyncio.Future[T]:
+def wait_for(future: Future[T]) -> asyncio.Future[T]:
     """Await what the thread is doing."""
     return asyncio.wrap_future(future)

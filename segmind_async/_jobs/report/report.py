@@ -145,49 +145,49 @@ def read_report(path: Path) -> Report:
     """
     with JournalReader(path) as reader:
         owner, settings, samples = reader.owner, reader.settings(), reader.samples()
-        tally = _Tally(settings, samples[-1].at if samples else math.inf)
+        aggregates = _Aggregates(settings, samples[-1].at if samples else math.inf)
         for record in reader.rows():
-            tally.look(record)
+            aggregates.look(record)
         totals = reader.totals()
     standings = _standings(path, samples)
     last = standings[-1] if standings else None
     begun = [sample.at - standing.elapsed for sample, standing in zip(samples[:1], standings, strict=False)]
-    notable = tally.notable
+    kept = aggregates.samples
     ends_in, floor_in = (None, None) if owner is None else _foretold(standings)
     return Report(
         journal=str(path),
         owner=owner,
         settings=settings,
-        counts=dict(tally.counts),
-        pending=None if last is None or last.pending is None else max(0, last.pending - tally.since),
+        counts=dict(aggregates.counts),
+        pending=None if last is None or last.pending is None else max(0, last.pending - aggregates.since),
         progress=last,
         ends_in=ends_in,
         floor_in=floor_in,
         runs=max((standing.run for standing in standings), default=0),
         worked=worked(standings),
-        begun_at=min([*tally.times, *begun], default=None),
-        ended_at=max([*tally.times, *(sample.at for sample in samples[-1:])], default=None),
+        begun_at=min([*aggregates.times, *begun], default=None),
+        ended_at=max([*aggregates.times, *(sample.at for sample in samples[-1:])], default=None),
         totals=totals,
-        mean_cost=credits_of(tally.units // tally.priced) if tally.priced else None,
+        mean_cost=credits_of(aggregates.units // aggregates.priced) if aggregates.priced else None,
         rate_limited=sum(run[-1].fan_out.rate_limited for run in runs_of(standings)),
-        latency=latency_of(tally.latency),
-        errors=tuple(notable.errors),
-        scores=tally.judge.scores(),
-        failed=tuple(notable.failed),
-        misjudged=tuple(notable.misjudged),
-        slowest=tuple(notable.slowest),
-        dearest=tuple(notable.dearest),
+        latency=latency_of(aggregates.latency),
+        errors=tuple(kept.errors),
+        scores=aggregates.judge.scores(),
+        failed=tuple(kept.failed),
+        misjudged=tuple(kept.misjudged),
+        slowest=tuple(kept.slowest),
+        dearest=tuple(kept.dearest),
         timeline=timeline(standings),
     )
 
 
-class _Tally:
+class _Aggregates:
     """Looks at every row once."""
 
     def __init__(self, settings: dict[str, object], sampled_at: float) -> None:
         labels = settings.get("labels")
         self.judge = Judge([str(label) for label in labels] if isinstance(labels, list) else [])
-        self.notable = Samples()
+        self.samples = Samples()
         self.counts = Counter({Status.OK.value: 0, Status.FAILED.value: 0})
         self.latency = Histogram()
         self.units = 0
@@ -200,7 +200,7 @@ class _Tally:
 
     def look(self, record: Record) -> None:
         self.counts[record.status] += 1
-        self.notable.add(record)
+        self.samples.add(record)
         self.judge.add(record)
         self.since += record.at > self._sampled_at
         self.times = (

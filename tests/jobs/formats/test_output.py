@@ -23,7 +23,7 @@ from segmind_async._jobs.formats.output import RESULT_COLUMNS, check_output, ope
 from segmind_async._jobs.results import FIELDS
 from segmind_async._jobs.rows import open_rows, template
 
-FAILED: dict[str, Any] = {"id": "a", "index": 0, "status": "failed", "error": "UnusableRow: line 1"}
+FAILED: dict[str, Any] = {"id": "a", "index": 0, "status": "failed", "error": "InvalidRow: line 1"}
 FINE: dict[str, Any] = {
     "id": "b",
     "index": 1,

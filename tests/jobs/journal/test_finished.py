@@ -12,7 +12,7 @@ import pytest
 from segmind_async._jobs.journal.finished import FinishedRows
 from segmind_async._jobs.journal.journal import Journal
 from segmind_async._jobs.journal.record import Record
-from segmind_async._jobs.journal.writer import of
+from segmind_async._jobs.journal.writer import wait_for
 
 
 def record(n: int, status: str = "ok", **more: Any) -> Record:
@@ -68,7 +68,7 @@ async def test_the_second_row_of_a_name_has_a_key_of_its_own(tmp_path: Path) -> 
 async def test_no_commit_delays_a_look_up(tmp_path: Path) -> None:
     with Journal(tmp_path / "j", {}) as journal:
         await journal.keep(record(1))
-        await of(journal.flush())
+        await wait_for(journal.flush())
     with (
         closing(await FinishedRows.open(tmp_path / "j")) as finished,
         closing(sqlite3.connect(tmp_path / "j", isolation_level=None)) as writer,

@@ -25,7 +25,7 @@ from segmind_async._jobs.journal.finished import FinishedRows
 from segmind_async._jobs.journal.journal import Journal, JournalError
 from segmind_async._jobs.journal.reader import JournalReader
 from segmind_async._jobs.journal.record import Record
-from segmind_async._jobs.journal.writer import of
+from segmind_async._jobs.journal.writer import wait_for
 
 SETTINGS = {"model": "m", "prompt": None, "labels": ["a", "b"]}
 
@@ -40,11 +40,11 @@ def names(*numbers: int) -> list[str]:
 
 def counts(journal: Journal) -> Future[dict[str, int]]:
     query = "SELECT status, count(*) FROM rows WHERE NOT replaced GROUP BY status"
-    return journal._committer.ask(lambda database: dict(database.execute(query).fetchall()))
+    return journal._writer.submit(lambda database: dict(database.execute(query).fetchall()))
 
 
 async def found(journal: Journal, *numbers: int) -> dict[int, Record]:
-    await of(journal.flush())
+    await wait_for(journal.flush())
     with closing(await FinishedRows.open(journal.path)) as finished:
         looked_up = await finished.look_up(names(*numbers), answers=True)
     return {n: record for n, (_, record, _) in zip(numbers, looked_up, strict=True) if record is not None}
@@ -55,20 +55,20 @@ async def test_what_is_kept_is_found_again(tmp_path: Path) -> None:
     with Journal(path, SETTINGS) as journal:
         for kept in [journal.keep(record(n)) for n in range(200)]:
             await kept
-        journal.note("state", {"rate": 5.5})
+        journal.set_fact("state", {"rate": 5.5})
         assert repr(journal) == f"Journal({str(path)!r})"
         assert await found(journal, 3, 999) == {3: replace(record(3), number=4)}
     with Journal(path, SETTINGS) as journal:
-        assert await of(counts(journal)) == {"ok": 200}
-        assert await of(journal.spent()) == sum(range(200))
-        assert await of(journal.noted("state")) == {"rate": 5.5}
-        assert await of(journal.noted("nothing")) is None
+        assert await wait_for(counts(journal)) == {"ok": 200}
+        assert await wait_for(journal.spent()) == sum(range(200))
+        assert await wait_for(journal.fact("state")) == {"rate": 5.5}
+        assert await wait_for(journal.fact("nothing")) is None
         assert await found(journal) == {}
         journal.close()
         journal.close()
         with pytest.raises(ValueError, match="closed"):
             counts(journal)
-        assert "closed" in repr(journal._committer)
+        assert "closed" in repr(journal._writer)
 
 
 async def test_the_last_record_of_a_row_counts_and_what_it_cost_before_is_not_forgotten(
@@ -80,8 +80,8 @@ async def test_the_last_record_of_a_row_counts_and_what_it_cost_before_is_not_fo
         await journal.keep(replace(record(7), replaces=first.number))
         (second,) = (await found(journal, 7)).values()
         assert (first.status, second.status) == ("failed", "ok")
-        assert await of(counts(journal)) == {"ok": 1}
-        assert await of(journal.spent()) == 14
+        assert await wait_for(counts(journal)) == {"ok": 1}
+        assert await wait_for(journal.spent()) == 14
     with Journal(tmp_path / "j", SETTINGS) as journal:
         assert await found(journal, 7) == {7: second}
     with JournalReader(tmp_path / "j") as reader:
@@ -96,7 +96,7 @@ async def test_submissions_end_with_the_row_that_they_were_made_for(tmp_path: Pa
         await journal.keep(record(1), "request 1")
         journal.forget_submission("request 2")
     with Journal(tmp_path / "j", SETTINGS) as journal:
-        assert await of(journal.submissions()) == [("request 0", b"digest", 100.0)]
+        assert await wait_for(journal.submissions()) == [("request 0", b"digest", 100.0)]
 
 
 def test_a_second_process_is_refused_and_told_who_works(tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ def test_a_journal_that_is_not_there_cannot_be_read(tmp_path: Path) -> None:
 async def test_a_reader_sees_what_a_writer_has_kept_while_it_writes(tmp_path: Path) -> None:
     with Journal(tmp_path / "j", SETTINGS) as journal:
         await journal.keep(record(1, attempts=2, in_doubt=1))
-        await of(journal.sample(5.0, {"ok": 1}))
+        await wait_for(journal.sample(5.0, {"ok": 1}))
         with JournalReader(tmp_path / "j") as reader:
             assert repr(reader).startswith("JournalReader(")
             assert [each.raw for each in reader.rows()] == [None]
@@ -184,7 +184,7 @@ async def test_a_reader_sees_what_a_writer_has_kept_while_it_writes(tmp_path: Pa
             assert (totals.attempts, totals.in_doubt, totals.unpriced) == (2, 1, 0)
             assert str(totals.spent) == "3E-10"
             assert reader.settings() == SETTINGS
-            assert reader.noted("state") is None
+            assert reader.fact("state") is None
             assert [(each.at, each.facts) for each in reader.samples()] == [(5.0, {"ok": 1})]
 
 
@@ -202,7 +202,7 @@ async def test_a_journal_cut_anywhere_in_its_last_page_is_refused(tmp_path: Path
             Journal(cut, SETTINGS)
     cut.write_bytes(whole)
     with Journal(cut, SETTINGS) as journal:
-        assert await of(counts(journal)) == {"ok": 100}
+        assert await wait_for(counts(journal)) == {"ok": 100}
 
 
 async def test_a_damaged_page_is_found(tmp_path: Path) -> None:
@@ -255,11 +255,11 @@ async def test_a_commit_that_fails_once_is_made_in_the_room_of_the_reserve(
         assert path.with_name("j.reserve").stat().st_size == committer.RESERVE
         for n in range(12):
             await journal.keep(record(n))
-        assert isinstance(journal.trouble, sqlite3.OperationalError), "who sends must hear of it"
+        assert isinstance(journal.commit_error, sqlite3.OperationalError), "who sends must hear of it"
         assert not path.with_name("j.reserve").exists()
     with Journal(path, SETTINGS) as journal:
         assert len(await found(journal, *range(12))) == 12
-        assert journal.trouble is None
+        assert journal.commit_error is None
 
 
 @pytest.mark.parametrize("at", ["write", "commit"])
@@ -296,7 +296,7 @@ async def test_a_question_that_fails_hurts_no_other(tmp_path: Path) -> None:
         assert sorted(await found(journal, 1, 2)) == [1, 2], (
             "given up by who waited, and written all the same"
         )
-        assert journal.trouble is None
+        assert journal.commit_error is None
 
 
 def test_what_was_asked_before_the_end_is_done_although_its_loop_has_ended(tmp_path: Path) -> None:
@@ -304,7 +304,7 @@ def test_what_was_asked_before_the_end_is_done_although_its_loop_has_ended(tmp_p
 
     held = threading.Event()
     journal = Journal(tmp_path / "j", SETTINGS)
-    journal._committer.ask(lambda _database: held.wait(10))
+    journal._writer.submit(lambda _database: held.wait(10))
 
     async def keep() -> None:
         for n in range(100):
@@ -353,7 +353,7 @@ async def test_wal_is_used_where_it_is_safe_and_never_over_a_network(
     assert connection.execute("PRAGMA journal_mode").fetchone() == (mode,)
     connection.close()
     with Journal(tmp_path / "j", SETTINGS) as journal:
-        assert await of(counts(journal)) == {"ok": 1}
+        assert await wait_for(counts(journal)) == {"ok": 1}
     monkeypatch.setattr(lock, "_MOUNTS", tmp_path / "missing")
     assert lock.is_on_network(tmp_path), "where nothing can be found out, the careful way"
 
@@ -377,6 +377,6 @@ async def test_a_disk_that_takes_nothing_at_all_is_told_and_nobody_waits_for_eve
                 await journal.keep(record(1))
             with pytest.raises(sqlite3.OperationalError):
                 await journal.keep(record(2))
-            assert isinstance(journal.trouble, sqlite3.OperationalError)
+            assert isinstance(journal.commit_error, sqlite3.OperationalError)
     with pytest.raises(ValueError, match="closed"):
         journal.keep(record(3))

@@ -180,7 +180,7 @@ async def test_what_was_in_flight_at_a_crash_is_taken_over(
     with Journal(tmp_path / "journal", SETTINGS) as journal:
         state = {"ages": [1.0, 2.0], "rate": 30.0, "in_doubt": 4 * 10**10, "at": time.time() - 5}
         state["monotonic"] = time.monotonic() - 5
-        journal.note("state", state).result()
+        journal.set_fact("state", state).result()
     taken: list[tuple[PacerState, int, float]] = []
     monkeypatch.setattr(Admission, "resume", lambda _self, *told: taken.append(told))
     await run(rows, ScriptedTransport())
@@ -188,7 +188,7 @@ async def test_what_was_in_flight_at_a_crash_is_taken_over(
     assert (pace, in_doubt) == (PacerState((1.0, 2.0), 30.0), 4 * 10**10)
     assert 5 <= elapsed < 60
     with Journal(tmp_path / "journal", SETTINGS) as journal:
-        noted: Any = journal.noted("state").result()
+        noted: Any = journal.fact("state").result()
     assert noted.keys() == {"ages", "rate", "in_doubt", "at", "monotonic", "by"}
 
 

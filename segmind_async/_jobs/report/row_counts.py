@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from ...models import FanOutReport
 from ..journal.record import Record
 
-INVALID_ROW = "UnusableRow"
+INVALID_ROW = "InvalidRow"
 """Class of the error of a row that could not be made a request."""
 
 
 @dataclass(slots=True)
-class Tally:
+class RowCounts:
     """What has become of rows, in whatever run."""
 
     counts: Counter[str] = field(default_factory=Counter)
@@ -47,7 +47,7 @@ class Tally:
             self.judged += 1
             self.right += record.label == record.truth
 
-    def add(self, other: Tally) -> None:
+    def add(self, other: RowCounts) -> None:
         """Book all rows of another tally."""
         self.counts.update(other.counts)
         self.errors.update(other.errors)
@@ -58,14 +58,14 @@ class Tally:
 
 
 @dataclass(slots=True)
-class JobReport(Tally):
+class JobReport(RowCounts):
     """What a job did, earlier runs included."""
 
     resumed: int = 0
     """Rows that an earlier run had finished."""
-    taken_over: int = 0
+    recovered: int = 0
     """Queued requests of an earlier run whose answers were fetched instead of asking again."""
-    asked_again: int = 0
+    resubmitted: int = 0
     """Those of them that the service no longer knew: their rows may have been paid twice."""
     fan_out: FanOutReport | None = None
     """What this run did."""
