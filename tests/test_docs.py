@@ -66,6 +66,7 @@ def run_block(block: str, monkeypatch: pytest.MonkeyPatch, folder: Path) -> str:
     return shown.getvalue()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", BLOCKS, ids=[block.splitlines()[-1].strip() for block in BLOCKS])
 def test_the_code_of_the_readme_runs(block: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     shown = run_block(block, monkeypatch, tmp_path)
@@ -355,6 +356,7 @@ def test_with_emulator() -> None:
     example("test_with_emulator").test_translate_survives_a_lost_answer()
 
 
+@pytest.mark.slow
 def test_job(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     example("job").main(tmp_path)
     shown, said = capfd.readouterr()

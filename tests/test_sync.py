@@ -225,6 +225,7 @@ print([thread.name for thread in threading.enumerate() if thread.name == "segmin
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "wait", ['client.chat("hello")', 'list(client.fan_out(["a", "b"]))', 'client.chat_many(["a", "b"])']
 )

@@ -412,6 +412,7 @@ def test_what_is_no_label_is_a_failed_row_whose_text_is_kept(tmp_path: Path) -> 
             texts.pop(0)
 
 
+@pytest.mark.slow
 def test_failed_rows_are_asked_again_by_class(rows: Path, tmp_path: Path) -> None:
     words = ["run", str(rows), "-o", str(tmp_path / "out.jsonl"), "--limit", "4", "--yes"]
     with serving(Emulator()) as emulator:
@@ -502,6 +503,7 @@ def test_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (got.exit_code, "interrupted" in got.stderr) == (130, True)
 
 
+@pytest.mark.slow
 def test_the_demo_ends_in_front_of_the_floor() -> None:
     got = call("demo")
     assert got.exit_code == 0
@@ -523,6 +525,7 @@ def test_the_bundled_messages_are_balanced_and_distinct() -> None:
     assert min(counts) >= 35
 
 
+@pytest.mark.slow
 def test_the_emulator_command_serves_until_interrupted() -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "segmind_async", "emulate", "--port", "0", "--rpm", "60"],

@@ -176,6 +176,7 @@ async def test_a_journal_without_rows_has_a_page(tmp_path: Path) -> None:
     assert check(page(read_report(tmp_path / "j"))).tags["svg"] == 0
 
 
+@pytest.mark.slow
 async def test_a_page_stays_small_whatever_the_job(tmp_path: Path) -> None:
     long = "ä<&" * 30_000
     with Journal(tmp_path / "j", {}) as journal:

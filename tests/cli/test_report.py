@@ -170,6 +170,7 @@ def test_without_the_extra_it_says_what_it_needs(journal: Path, tmp_path: Path) 
     assert got.stderr == "--html needs what draws its charts: pip install 'segmind-async[report]'\n"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="signals")
 def test_a_running_job_is_reported_on_from_another_process(tmp_path: Path) -> None:
     rows, output = tmp_path / "rows.jsonl", tmp_path / "out.jsonl"

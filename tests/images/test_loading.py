@@ -294,6 +294,7 @@ async def test_an_image_dropped_while_another_is_loaded_is_loaded_again(
         assert (await c.chat([sa.user("?", one, two)])).text.startswith("echo")
 
 
+@pytest.mark.slow
 async def test_a_slow_disk_does_not_keep_a_call_from_ending(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -220,6 +220,7 @@ def wait_for(emulator: Emulator, calls: int) -> None:
         threading.Event().wait(0.002)
 
 
+@pytest.mark.slow
 def test_killed_again_and_again_every_row_is_there_once_and_hardly_any_paid_twice(tmp_path: Path) -> None:
     rows, slots = write(tmp_path / "in.jsonl", numbered(400)), 8
     chance = random.Random(1)
@@ -240,6 +241,7 @@ def test_killed_again_and_again_every_row_is_there_once_and_hardly_any_paid_twic
     assert "by earlier runs" in said
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="signals")
 def test_ctrl_c_once_lets_what_is_in_flight_end(tmp_path: Path) -> None:
     rows = write(tmp_path / "in.jsonl", numbered(400))

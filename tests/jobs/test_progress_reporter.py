@@ -33,6 +33,7 @@ async def run(
         )
 
 
+@pytest.mark.slow
 async def test_a_long_job_is_told_as_often_as_a_short_one_and_written_down_less(tmp_path: Path) -> None:
     told: list[sa.JobProgress] = []
     await run(tmp_path, 80, ScriptedTransport(latency=50.0), told.append)

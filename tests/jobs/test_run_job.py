@@ -56,6 +56,7 @@ async def test_outcomes_come_from_the_service_and_then_from_the_journal(tmp_path
     assert len(transport.requests) == 120
 
 
+@pytest.mark.slow
 async def test_any_form_of_rows_will_do(tmp_path: Path) -> None:
     async def slowly() -> AsyncIterator[sa.ChatRequest | str]:
         for n in range(5):

@@ -176,6 +176,7 @@ _json = st.recursive(
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @settings(max_examples=30)
 @given(st.binary() | _json.map(lambda value: json.dumps(value).encode()))
 def test_no_body_raises_anything_else(body: bytes) -> None:

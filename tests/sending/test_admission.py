@@ -367,6 +367,7 @@ async def test_a_restart_takes_over_pace_and_credits_in_doubt() -> None:
         assert c.statistics().held == 0
 
 
+@pytest.mark.slow
 async def test_the_work_of_a_lease_does_not_grow_with_the_queue() -> None:
     """Work is counted in calls of Python functions: time on a shared machine says nothing."""
 

@@ -282,6 +282,7 @@ async def test_few_rows_bring_few_workers() -> None:
         assert len([outcome async for outcome in outcomes]) == 2
 
 
+@pytest.mark.slow
 async def test_memory_does_not_grow_with_rows() -> None:
     def alive() -> int:
         gc.collect()
@@ -321,6 +322,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="counts memory in KiB, as Linux does")
 def test_a_hundred_thousand_rows_take_no_more_memory_than_a_thousand() -> None:
     told = subprocess.check_output([sys.executable, "-c", _HUNDRED_THOUSAND], text=True)

@@ -10,6 +10,7 @@ from benchmarks import flow
 _MAY_STRAND = {"server reserves double": 3.0, "no cost header, no usage": 8.0, "spread 1.2, tied": 14.0}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", flow.MONEY, ids=lambda family: family.name)
 def test_credits_are_spent_down_to_the_floor_and_not_below(family: flow.Family) -> None:
     result = flow.one((family, "ours", 3))
@@ -20,6 +21,7 @@ def test_credits_are_spent_down_to_the_floor_and_not_below(family: flow.Family) 
     assert result.makespan <= (2.8 if family.sigma > 1 else 1.6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["R 5 unknown", "R 60 known", "R 60 unknown", "R 60, refused ones count", "C 10 unknown"]
 )

@@ -271,6 +271,7 @@ async def test_connections_are_used_again_and_not_limited_below_the_slots() -> N
     assert most >= 140
 
 
+@pytest.mark.slow
 async def test_a_thousand_random_cancels_leave_nothing_behind() -> None:
     chance = random.Random(1)
     async with (

@@ -243,6 +243,7 @@ def many(path: Path) -> Iterator[Row]:
         yield from found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz", "a.csv"])
 def test_memory_does_not_grow_with_the_rows(tmp_path: Path, name: str) -> None:
     path, text = tmp_path / name, "word " * 40

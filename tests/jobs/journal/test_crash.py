@@ -25,6 +25,7 @@ HERE = Path(__file__).parent
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="forks and signals")
 
 
+@pytest.mark.slow
 def test_killed_at_150_moments_each_row_is_there_once() -> None:
     tally = crash.kill_often(150, "direct", 1, longest=0.3, rows=160)
     print(tally)
@@ -32,6 +33,7 @@ def test_killed_at_150_moments_each_row_is_there_once() -> None:
     assert tally.twice <= tally.kills * crash.SLOTS
 
 
+@pytest.mark.slow
 def test_killed_at_50_moments_queued_rows_are_hardly_ever_paid_twice() -> None:
     tally = crash.kill_often(50, "queued", 2, longest=1.2, rows=24)
     print(tally)
@@ -62,6 +64,7 @@ def results(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "out.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "last", "delivery"),
     [("write", 40, "direct"), ("sync", 24, "direct"), ("truncate", 8, "direct"), ("sync", 8, "queued")],
@@ -103,6 +106,7 @@ def test_whichever_write_or_sync_fails_nothing_is_lost(
         assert codes <= {0, 2, 5}
 
 
+@pytest.mark.slow
 def test_a_full_disk_keeps_what_was_in_flight(tmp_path: Path) -> None:
     small = tmp_path / "small"
     small.mkdir()

@@ -188,6 +188,7 @@ async def test_a_reader_sees_what_a_writer_has_kept_while_it_writes(tmp_path: Pa
             assert [(each.at, each.facts) for each in reader.samples()] == [(5.0, {"ok": 1})]
 
 
+@pytest.mark.slow
 async def test_a_journal_cut_anywhere_in_its_last_page_is_refused(tmp_path: Path) -> None:
     path, cut = tmp_path / "j", tmp_path / "cut"
     with Journal(path, SETTINGS) as journal:

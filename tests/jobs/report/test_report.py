@@ -101,6 +101,7 @@ async def test_a_sample_that_cannot_be_read_is_a_clear_error(tmp_path: Path) -> 
         read_report(tmp_path / "j")
 
 
+@pytest.mark.slow
 async def test_a_report_takes_no_more_memory_for_more_rows(tmp_path: Path) -> None:
     peaks = []
     for rows in (1000, 8000):
