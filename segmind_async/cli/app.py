@@ -33,7 +33,7 @@ from . import report
 from .client_options import ClientOptions, open_client
 from .console import plain, say, show_json
 from .exit_codes import Exit, run_to_exit
-from .retry_failed import JobCommand, again
+from .retry_failed import JobCommand, rows_to_retry
 
 app = typer.Typer(
     name="segmind-async",
@@ -46,14 +46,14 @@ app = typer.Typer(
 
 
 class Delivery(StrEnum):
-    """How answers come."""
+    """How answers are delivered."""
 
     DIRECT = "direct"
     QUEUED = "queued"
 
 
 class LabelsBy(StrEnum):
-    """How a model is asked for a label."""
+    """How a label is requested from the model."""
 
     AUTO = "auto"
     SCHEMA = "schema"
@@ -61,7 +61,7 @@ class LabelsBy(StrEnum):
 
 
 class OnExhausted(StrEnum):
-    """What a job does when the credits are used up."""
+    """The action of a job when the credits are used up."""
 
     STOP = "stop"
     WAIT = "wait"
@@ -88,7 +88,7 @@ Emulate = Annotated[
     bool, typer.Option("--emulate", help="Use a local stand-in for the service: no key, no cost.")
 ]
 EmulatedBalance = Annotated[
-    Decimal, typer.Option(parser=_amount, metavar="CREDITS", help="What --emulate starts with.")
+    Decimal, typer.Option(parser=_amount, metavar="CREDITS", help="Balance of the --emulate account.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Input = Annotated[
@@ -100,48 +100,47 @@ Input = Annotated[
     ),
 ]
 InputFormat = Annotated[
-    Format | None, typer.Option(help="What the rows are, where their name does not say it.")
+    Format | None, typer.Option(help="Format of the rows, if the file's name does not tell it.")
 ]
 Output = Annotated[
     Path,
     typer.Option(
         "--output",
         "-o",
-        help="Where the results go; .csv, .parquet or JSON lines by its name, also .gz.",
+        help="File for the results; .csv, .parquet or JSON lines by its name, also .gz.",
         dir_okay=False,
     ),
 ]
-InFlight = Annotated[int, typer.Option(min=1, help="Calls at once, at most.")]
-Rpm = Annotated[float | None, typer.Option(help="Calls a minute; found out if not given.")]
-Floor = Annotated[Decimal, typer.Option(parser=_amount, metavar="CREDITS", help="Credits that must stay.")]
+InFlight = Annotated[int, typer.Option(min=1, help="Maximum number of calls in flight.")]
+Rpm = Annotated[float | None, typer.Option(help="Calls per minute; learned from 429s if not given.")]
+Floor = Annotated[Decimal, typer.Option(parser=_amount, metavar="CREDITS", help="Credits that must be left.")]
 MaxCredits = Annotated[
     Decimal | None, typer.Option(parser=_amount, metavar="CREDITS", help="Credits this job may spend.")
 ]
 WhenExhausted = Annotated[OnExhausted, typer.Option(help="What to do when the credits are used up.")]
-MaxFailures = Annotated[int | None, typer.Option(min=1, help="Stop when so many rows have failed.")]
+MaxFailures = Annotated[int | None, typer.Option(min=1, help="Stop after this many failed rows.")]
 MaxOutage = Annotated[
     float,
-    typer.Option(min=0, help="Stop when the service has failed for all for so many seconds (0: never wait)."),
+    typer.Option(min=0, help="Stop after an outage of this many seconds (0: stop at once)."),
 ]
 HowDelivered = Annotated[
-    Delivery, typer.Option(help="queued: an answer that a crash cut off is fetched, not paid for again.")
+    Delivery, typer.Option(help="queued: after a crash, submitted answers are fetched instead of paid again.")
 ]
-Limit = Annotated[int | None, typer.Option(min=1, help="Rows to read, at most.")]
+Limit = Annotated[int | None, typer.Option(min=1, help="Maximum number of rows to read.")]
 JournalPath = Annotated[
     Path | None,
-    typer.Option("--journal", help="What is done stands here; else beside the output.", dir_okay=False),
+    typer.Option("--journal", help="File with finished rows; default: beside the output.", dir_okay=False),
 ]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what it would send and cost, and send nothing.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print rows and estimated cost, and send nothing.")]
 Sample = Annotated[
-    int | None, typer.Option(min=1, metavar="N", help="Pay for N rows only, and say what follows for all.")
+    int | None, typer.Option(min=1, metavar="N", help="Send N rows only, and estimate the cost of all.")
 ]
-Dedupe = Annotated[
-    bool, typer.Option("--dedupe", help="Ask equal requests once; each of their rows gets the answer.")
-]
-Yes = Annotated[bool, typer.Option("--yes", help="Begin even if the credits may not be enough for all rows.")]
-MaxTokens = Annotated[int | None, typer.Option(min=1, help="Tokens of an answer, at most.")]
+Dedupe = Annotated[bool, typer.Option("--dedupe", help="Send equal requests once and share the answer.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Start even if the credits may not cover all rows.")]
+MaxTokens = Annotated[int | None, typer.Option(min=1, help="Maximum number of tokens of an answer.")]
 RetryFailed = Annotated[
-    bool, typer.Option("--retry-failed", help="Ask again what failed in an earlier run (=CLASS: so alone).")
+    bool,
+    typer.Option("--retry-failed", help="Retry rows that failed in an earlier run (=CLASS: only those)."),
 ]
 RetryOnly = Annotated[
     list[str] | None, typer.Option("--retry-only", metavar="CLASS", help="The same for one class of errors.")
@@ -168,13 +167,13 @@ def _main(
 
 @app.command()
 def chat(
-    prompt: Annotated[str, typer.Argument(help="What to say; - reads it from standard input.")],
-    system_prompt: Annotated[str | None, typer.Option("--system", help="How the model shall behave.")] = None,
+    prompt: Annotated[str, typer.Argument(help="The prompt; - reads it from standard input.")],
+    system_prompt: Annotated[str | None, typer.Option("--system", help="The system prompt.")] = None,
     model: Model = DEFAULT_MODEL,
     emulate: Emulate = False,
     as_json: AsJson = False,
 ) -> None:
-    """Ask once and print the answer."""
+    """Send one prompt and print the answer."""
     text = sys.stdin.read() if prompt == "-" else prompt
     messages = [user(text)] if system_prompt is None else [system(system_prompt), user(text)]
 
@@ -193,7 +192,7 @@ def chat(
 
 @app.command()
 def balance(emulate: Emulate = False, as_json: AsJson = False) -> None:
-    """Print what the account holds."""
+    """Print the balance of the account."""
 
     async def main() -> Exit:
         async with open_client(ClientOptions(emulate=emulate)) as client:
@@ -212,9 +211,9 @@ def run_rows(
     rows: Input,
     output: Output,
     prompt: Annotated[
-        str | None, typer.Option(help="Text with {column}s; without it, rows have a prompt.")
+        str | None, typer.Option(help="Template with {column}s; without it, each row has a prompt.")
     ] = None,
-    system_prompt: Annotated[str | None, typer.Option("--system", help="How the model shall behave.")] = None,
+    system_prompt: Annotated[str | None, typer.Option("--system", help="The system prompt.")] = None,
     model: Model = DEFAULT_MODEL,
     max_in_flight: InFlight = 64,
     rpm: Rpm = None,
@@ -238,7 +237,7 @@ def run_rows(
     emulated_balance: EmulatedBalance = FIVE,
     as_json: AsJson = False,
 ) -> None:
-    """Send every row of a file and write one result for each. The same command again goes on after a stop."""
+    """Send every row of a file and write one result for each. The same command resumes a stopped job."""
 
     async def main() -> Exit:
         make: MakeRequest = own_request if prompt is None else template(prompt)
@@ -248,17 +247,17 @@ def run_rows(
             rows,
             output,
             with_max_tokens(max_tokens, make),
-            bulk.Spending(floor, max_credits, on_exhausted.value, max_failures, max_outage),
+            bulk.SpendingLimits(floor, max_credits, on_exhausted.value, max_failures, max_outage),
             JobOptions(
                 delivery.value,
-                retry_failed=again(retry_failed, retry_only),
+                retry_failed=rows_to_retry(retry_failed, retry_only),
                 dedupe=dedupe,
             ),
             ClientOptions(model, max_in_flight, rpm, emulate, emulated_balance),
             limit,
             journal,
             {"prompt": prompt, "system": system_prompt, "max_tokens": max_tokens},
-            bulk.Asking(dry_run, sample, yes),
+            bulk.Confirmation(dry_run, sample, yes),
             input_format,
         )
         return await bulk.run(job, as_json=as_json)
@@ -276,14 +275,14 @@ def classify(
     examples: Annotated[
         Path | None,
         typer.Option(
-            help="A file of a few rows with their labels, which the model is shown with every row.",
+            help="A file with a few labelled rows, which are sent with every request.",
             exists=True,
             dir_okay=False,
         ),
     ] = None,
     labels_by: Annotated[
         LabelsBy,
-        typer.Option(help="schema: the provider holds the answer to a label; prompt: the model is told to."),
+        typer.Option(help="schema: the provider enforces a label; prompt: the instruction asks for one."),
     ] = LabelsBy.AUTO,
     model: Model = DEFAULT_MODEL,
     max_in_flight: InFlight = 64,
@@ -308,7 +307,7 @@ def classify(
     emulated_balance: EmulatedBalance = FIVE,
     as_json: AsJson = False,
 ) -> None:
-    """Put every row of a file under one of some labels. The same command again goes on after a stop."""
+    """Classify every row of a file by a list of labels. The same command resumes a stopped job."""
 
     async def main() -> Exit:
         by = label_mode_for(model) if labels_by is LabelsBy.AUTO else labels_by
@@ -316,20 +315,20 @@ def classify(
         shown: Examples = ()
         if examples is not None:
             shown = read_examples(examples, chosen, text_column, truth_column or "label")
-        told = [(asked, chosen.answer(label)) for asked, label in shown]
+        turns = [(text, chosen.answer(label)) for text, label in shown]
         make = with_parameters(
-            chosen.parameters, with_instruction(chosen.instruction, column(text_column), told)
+            chosen.parameters, with_instruction(chosen.instruction, column(text_column), turns)
         )
         job = bulk.Job(
             rows,
             output,
             with_max_tokens(max_tokens, make),
-            bulk.Spending(floor, max_credits, on_exhausted.value, max_failures, max_outage),
+            bulk.SpendingLimits(floor, max_credits, on_exhausted.value, max_failures, max_outage),
             JobOptions(
                 delivery.value,
                 chosen.read,
                 chosen.truth_in(truth_column),
-                again(retry_failed, retry_only),
+                rows_to_retry(retry_failed, retry_only),
                 dedupe,
             ),
             ClientOptions(model, max_in_flight, rpm, emulate, emulated_balance),
@@ -342,7 +341,7 @@ def classify(
                 "examples": fingerprint(shown),
                 "max_tokens": max_tokens,
             },
-            bulk.Asking(dry_run, sample, yes),
+            bulk.Confirmation(dry_run, sample, yes),
             input_format,
             lambda opened: bulk.labelling_brain(opened, chosen, text_column, truth_column),
         )
@@ -362,7 +361,7 @@ def run_report(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say what a job has done, by its journal; also while it runs."""
+    """Report on a job from its journal, also while it runs."""
 
     async def main() -> Exit:
         return report.run(journal, html, as_json=as_json)
@@ -376,11 +375,11 @@ def run_emulator(
     balance: Annotated[
         Decimal, typer.Option(parser=_amount, metavar="CREDITS", help="The account's balance.")
     ] = FIVE,
-    rpm: Annotated[float | None, typer.Option(help="Rate limit, calls a minute.")] = None,
-    latency: Annotated[float, typer.Option(min=0, help="Seconds a call takes.")] = 0.5,
+    rpm: Annotated[float | None, typer.Option(help="Rate limit, calls per minute.")] = None,
+    latency: Annotated[float, typer.Option(min=0, help="Latency of a call, seconds.")] = 0.5,
 ) -> None:
     """Serve a local stand-in for the service until Ctrl-C."""
-    from . import demo  # noqa: PLC0415  # brings the emulator, which --help does not need
+    from . import demo  # noqa: PLC0415  # imports the emulator, which --help does not need
 
     async def main() -> Exit:
         async with demo.emulator(port, balance, rpm, latency) as emulator:

@@ -30,10 +30,10 @@ _ROUND = (1, 2, 5, 10)
 """Steps of an axis."""
 
 _FEW = 12
-"""Bars that fill a histogram."""
+"""Number of bars up to which a histogram has its normal width."""
 
 _MOST_RUNS = 12
-"""Runs whose ends are marked: more would be a grid."""
+"""Runs up to which their ends are marked."""
 
 _STYLE: Any = {
     "svg.fonttype": "none",
@@ -136,7 +136,7 @@ def in_flight(moments: Sequence[Moment]) -> ET.Element:
 
 
 def rate(moments: Sequence[Moment]) -> ET.Element:
-    """Draw how many rows ended a second, what the pace allows, and when 429s came."""
+    """Draw rows per second, the permitted rate, and 429 answers."""
 
     def draw(figure: Figure) -> None:
         refused = [moment.rate_limited for moment in moments]
@@ -164,7 +164,7 @@ def rate(moments: Sequence[Moment]) -> ET.Element:
 
 
 def latencies(latency: Latency) -> ET.Element:
-    """Draw how calls are spread over their latencies, and the quantiles."""
+    """Draw a histogram of the latencies, and the quantiles."""
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
@@ -179,7 +179,7 @@ def latencies(latency: Latency) -> ET.Element:
         begin, end = max(0.0, bins[0].least - margin), bins[-1].least + width + margin
         for n, (share, value) in enumerate(((50, latency.p50), (95, latency.p95), (99, latency.p99))):
             if value > end:
-                continue  # in the last bar, which stands for all that is longer
+                continue  # within the last bar, which holds all longer ones
             is_late = value > begin + 0.8 * (end - begin)
             axes.axvline(value, color=WARM, linewidth=1)
             axes.annotate(
@@ -204,7 +204,7 @@ def latencies(latency: Latency) -> ET.Element:
 
 
 def _times(moments: Sequence[Moment]) -> tuple[list[float], str]:
-    """Return when moments were, in a unit that suits all of them, and its name."""
+    """Return the times of moments in a common unit, and the unit's name."""
     total = moments[-1].worked
     seconds, unit = (
         (1, "seconds") if total < 180 else (60, "minutes") if total < 3 * 3600 else (3600, "hours")
@@ -213,7 +213,7 @@ def _times(moments: Sequence[Moment]) -> tuple[list[float], str]:
 
 
 def _over_time(axes: Axes, moments: Sequence[Moment], times: Sequence[float], unit: str, ylabel: str) -> None:
-    """Put a time axis under a chart, and mark where runs began."""
+    """Set the time axis of a chart, and mark the ends of runs."""
     axes.set_xlim(0, max(times) or 1.0)
     axes.set_xlabel(f"{unit} of work")
     axes.set_ylabel(ylabel)
@@ -226,7 +226,7 @@ def _over_time(axes: Axes, moments: Sequence[Moment], times: Sequence[float], un
 
 
 def _mark(axes: Axes, height: float, text: str, colour: str) -> None:
-    """Name a level at the left end of its line, where what falls to it is still high."""
+    """Label a level at the left end of its line, where the falling curve is still high."""
     axes.annotate(
         text, (0, height), (3, 2), xycoords=("axes fraction", "data"), textcoords="offset points",
         va="bottom", color=colour, fontsize=8,
@@ -234,7 +234,7 @@ def _mark(axes: Axes, height: float, text: str, colour: str) -> None:
 
 
 def _drawn(draw: Callable[[Figure], None], label: str, width: float = _WIDTH) -> ET.Element:
-    """Draw a chart and return its SVG, ready to stand in a page."""
+    """Draw a chart and return its SVG element for an HTML page."""
     # The salt makes the ids of a chart its own, and those of the same report always the same.
     with mpl.rc_context({**_STYLE, "svg.hashsalt": f"segmind_async {label}"}):
         figure = Figure(figsize=(width, _HEIGHT))

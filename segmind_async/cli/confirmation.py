@@ -1,4 +1,4 @@
-"""What is said, and asked, before a job spends: its forecast, and whether the account can pay for it."""
+"""Before a job spends: its forecast, and the check that the account can pay for it."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from .console import plain
 
 
 async def balance_of(options: ClientOptions) -> Decimal | str:
-    """Read what the account holds; why not, where it cannot be read. Free of charge."""
+    """Return the account's balance, or the reason why it cannot be read. Free of charge."""
     if options.emulate:
         return options.emulated_balance
     if not has_key():
-        return "no key to ask with"
+        return "no API key"
     try:
         async with open_client(options) as client:
             return (await client.balance()).total
@@ -36,16 +36,16 @@ async def check_affordable(
     if worst > held - floor:
         kept = f", {floor} of which must stay" if floor else ""
         raise ConfigurationError(
-            f"the job may cost {rough(worst)} credits ({found.upper_bound_basis}), and the account holds "
+            f"the job may cost {rough(worst)} credits ({found.upper_bound_basis}), and the balance is "
             f"{held}{kept}; it is expected to cost {rough(found.expected)}. Top up, bound it with "
-            "--max-credits or --max-tokens, find out more with --sample 20, or give --yes to go on until the "
+            "--max-credits or --max-tokens, estimate better with --sample 20, or give --yes to run until the "
             "credits are used up"
         )
 
 
 def show_forecast(found: Forecast, held: Decimal | str, floor: Decimal, max_credits: Decimal | None) -> None:
     """Print a forecast for people."""
-    _line("rows", f"{found.rows}, {found.invalid} of them unusable, {found.duplicates} asked before")
+    _line("rows", f"{found.rows}, {found.invalid} of them invalid, {found.duplicates} duplicates")
     if found.first_problem is not None:
         _line("", plain(found.first_problem))
     if found.garbled:
@@ -57,7 +57,7 @@ def show_forecast(found: Forecast, held: Decimal | str, floor: Decimal, max_cred
         )
     _line("to send", f"{found.to_send} rows, about {found.input_tokens} tokens in")
     _line("credits", f"about {rough(found.expected)}{_basis(found)}")
-    _line("", f"at worst {rough(found.upper_bound)}: {found.upper_bound_basis}")
+    _line("", f"upper bound {rough(found.upper_bound)}: {found.upper_bound_basis}")
     if max_credits is not None and max_credits < found.upper_bound:
         _line("", f"at most {max_credits} by --max-credits")
     _line("time", f"about {_minutes(found.duration)}{_lasting(found)}{_pace(found)}")
@@ -65,7 +65,7 @@ def show_forecast(found: Forecast, held: Decimal | str, floor: Decimal, max_cred
 
 
 def rough(amount: Decimal) -> str:
-    """Write an estimate with the three digits that it may have."""
+    """Format an estimate with three significant digits."""
     return f"{Decimal(f'{amount:.3g}'):f}"
 
 
@@ -112,7 +112,7 @@ def _verdict(found: Forecast, held: Decimal | str, floor: Decimal, max_credits: 
         return f"unknown ({plain(held)})"
     spendable, worst = held - floor, _at_most(found, max_credits)
     if worst <= spendable:
-        return f"{held} credits: enough, also at worst"
+        return f"{held} credits: enough, also for the upper bound"
     return (
-        f"{held} credits: {'enough if all goes as expected' if found.expected <= spendable else 'not enough'}"
+        f"{held} credits: {'enough for the expected cost' if found.expected <= spendable else 'not enough'}"
     )

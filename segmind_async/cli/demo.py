@@ -1,4 +1,4 @@
-"""`demo` and `emulate`: everything without a key, on the emulator."""
+"""`demo` and `emulate`: commands on the emulator, without a key."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Message(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What the demo came to, by the emulator's own books."""
+    """The result of the demo, by the emulator's own account."""
 
     accuracy: float
     calls: int
@@ -54,7 +54,7 @@ def messages() -> list[Message]:
 
 
 def brain(learnt: list[Message]) -> BayesBrain:
-    """Return what stands in for a model: a counter of word pieces that has seen these messages."""
+    """Return a brain that classifies by word fragments, trained on these messages."""
     learner = NaiveBayes(fragments)
     for row in learnt:
         learner.learn(row["text"], row["label"])
@@ -62,24 +62,24 @@ def brain(learnt: list[Message]) -> BayesBrain:
 
 
 def emulator(port: int, balance: Decimal, rpm: float | None, latency: float) -> Emulator:
-    """Make the emulator that `emulate` serves."""
+    """Return the emulator that `emulate` serves."""
     limit = None if rpm is None else int(rpm)
     return Emulator(port=port, balance=balance, requests_per_minute=limit, latency=latency, keep_calls=False)
 
 
 async def run(*, as_json: bool) -> Exit:
-    """Classify the bundled messages over and over until the guard stops in front of the floor."""
+    """Classify the bundled messages repeatedly until the credit guard stops at the floor."""
     rows = messages()
     learnt, asked = rows[::2], rows[1::2]
     labels = Labels(sorted({row["label"] for row in rows}))
     say(f"{len(rows)} support messages in {len(labels.names)} categories: {', '.join(labels.names)}")
-    say(f"the stand-in model has learnt from {len(learnt)} of them and is asked about the other {len(asked)}")
+    say(f"the stand-in model is trained on {len(learnt)} of them and classifies the other {len(asked)}")
     async with (
         Emulator(brain(learnt), balance=_BALANCE, latency=_LATENCY) as service,
         SegmindClient(service.key, service.url, limits=Limits(max_in_flight=32)) as client,
     ):
         right, first = await _classify(client, asked, labels)
-        say(f"again and again, until no more than the floor of {_FLOOR} credits would be left:")
+        say(f"repeating until only the floor of {_FLOOR} credits is left:")
         second = await _spend(client, asked, labels)
     summary = Summary(
         accuracy=right / len(asked),
@@ -92,7 +92,7 @@ async def run(*, as_json: bool) -> Exit:
     if as_json:
         show_json(asdict(summary))
     else:
-        _tell(summary)
+        _print_summary(summary)
     return Exit.OK
 
 
@@ -112,7 +112,7 @@ async def _classify(client: SegmindClient, rows: list[Message], labels: Labels) 
 
 async def _spend(client: SegmindClient, rows: list[Message], labels: Labels) -> FanOutReport:
     done = 0
-    async with client.fan_out(_endlessly(rows, labels), floor=_FLOOR) as outcomes:
+    async with client.fan_out(_requests_without_end(rows, labels), floor=_FLOOR) as outcomes:
         async for outcome in outcomes:
             done += outcome.status is Status.OK
             if outcome.completion is not None and done % 250 == 0:
@@ -126,12 +126,12 @@ def _requests(rows: list[Message], labels: Labels) -> Iterator[ChatRequest]:
     return (ChatRequest([instruction, user(row["text"])], id=row["id"]) for row in rows)
 
 
-def _endlessly(rows: list[Message], labels: Labels) -> Iterator[ChatRequest]:
+def _requests_without_end(rows: list[Message], labels: Labels) -> Iterator[ChatRequest]:
     while True:
         yield from _requests(rows, labels)
 
 
-def _tell(summary: Summary) -> None:
+def _print_summary(summary: Summary) -> None:
     kept = "kept" if summary.balance >= summary.floor else "BROKEN"
     print(f"accuracy          {summary.accuracy:.1%}")
     print(f"calls answered    {summary.calls}")

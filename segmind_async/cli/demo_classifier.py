@@ -1,4 +1,4 @@
-"""A small text classifier: naive Bayes. Pure, and enough for an accuracy that means something."""
+"""A small text classifier, naive Bayes, that answers in the emulator. Pure."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
-from .._emulator.brains import Question
+from ..emulator import Question
 
 _WORD = re.compile(r"\w+")
 
 
 _SMOOTHING = 0.3
-"""Added to each count (Lidstone): on few, short texts 1 (Laplace) drowns what was learnt."""
+"""Added to each count (Lidstone): with few, short texts 1 (Laplace) outweighs the observed counts."""
 
 Features: TypeAlias = Callable[[str], Iterable[str]]
 
 
 def words(text: str) -> Iterable[str]:
-    """Return the different words of *text*, in lower case."""
+    """Return the distinct words of *text*, in lower case."""
     return dict.fromkeys(_WORD.findall(text.lower()))
 
 
 def fragments(text: str) -> Iterable[str]:
-    """Return all pieces of 3 to 5 letters: for few, short texts, in which whole words rarely recur."""
+    """Return all fragments of 3 to 5 letters, for few short texts in which whole words rarely recur."""
     padded = [f" {word} " for word in words(text)]
     return dict.fromkeys(
         word[start : start + size]
@@ -49,7 +49,7 @@ class NaiveBayes:
         return f"NaiveBayes({sum(self._texts.values())} texts, labels={sorted(self._texts)})"
 
     def learn(self, text: str, label: str) -> None:
-        """Take in one text with its label."""
+        """Add one labelled text."""
         found = list(self._features(text))
         self._words[label].update(found)
         self._totals[label] += len(found)
@@ -59,7 +59,7 @@ class NaiveBayes:
     def classify(self, text: str) -> tuple[str, float]:
         """Return the likeliest label and its probability; of equals, the first by name.
 
-        Raises ValueError if nothing was learnt.
+        Raises ValueError before the first `learn`.
         """
         if not self._texts:
             raise ValueError("nothing was learnt yet: call learn() first")

@@ -42,8 +42,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Spending:
-    """When a job stops early; None means no bound of its own."""
+class SpendingLimits:
+    """The limits at which a job stops early; None means no limit."""
 
     floor: Decimal = Decimal(0)
     max_credits: Decimal | None = None
@@ -51,19 +51,19 @@ class Spending:
     max_failures: int | None = None
     """How many rows may fail before the job stops; None: any number."""
     max_outage: float = MAX_OUTAGE
-    """Seconds for which the service may fail for all before the job stops."""
+    """Seconds of an outage after which the job stops."""
 
 
 @dataclass(frozen=True, slots=True)
-class Asking:
-    """What is wanted before all is sent."""
+class Confirmation:
+    """The steps that come before all rows are sent."""
 
-    dry: bool = False
-    """Whether nothing is to be sent."""
+    dry_run: bool = False
+    """Whether to print the forecast only and send nothing."""
     sample: int | None = None
-    """How many rows are to be sent to know what all would cost; None: all are sent."""
+    """Number of rows to send for an estimate of the whole; None sends all rows."""
     yes: bool = False
-    """Whether a job is to begin that the account may be unable to pay."""
+    """Whether to start even if the account may not cover all rows."""
 
 
 MakeBrain: TypeAlias = "Callable[[OpenRows], Brain]"
@@ -71,110 +71,114 @@ MakeBrain: TypeAlias = "Callable[[OpenRows], Brain]"
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A bulk file and all that is wanted of it."""
+    """The input, output and options of one job."""
 
     input: Path
     output: Path
     make: MakeRequest
-    spending: Spending
+    spending: SpendingLimits
     options: JobOptions
     client: ClientOptions
     limit: int | None
     journal: Path | None
     settings: Settings
-    """What must be the same when the job goes on after a stop."""
-    asking: Asking = Asking()
+    """Settings that must be unchanged when the job is resumed."""
+    confirmation: Confirmation = Confirmation()
     form: Format | None = None
-    """What the input is; None: what its name says."""
+    """Format of the input; None takes it from the file's name."""
     make_brain: MakeBrain | None = None
-    """Makes what stands in for a model, where the stand-in is to be used."""
+    """Makes the brain of the emulator; used with `emulate` only."""
 
     def open_rows(self) -> AbstractContextManager[Iterator[Row]]:
         """Open the input."""
         return open_rows(self.input, self.make, self.limit, self.form)
 
     @property
-    def place(self) -> Path:
-        """Where the journal is."""
+    def journal_path(self) -> Path:
+        """Path of the journal; by default beside the output."""
         return self.journal or self.output.with_name(self.output.name + ".journal")
 
     @property
     def own_settings(self) -> Settings:
-        """What must be the same, with what says who answers."""
-        # What a stand-in said must never pass for an answer of the real service.
+        """The settings together with whether the emulator answers."""
+        # An answer of the emulator must never pass for one of the real service.
         return {"emulate": self.client.emulate, **self.settings}
 
     @property
     def all_settings(self) -> Settings:
-        """What its journal is opened with."""
+        """The settings that the journal is opened with."""
         return settings_of(self.client.model, self.own_settings, self.options)
 
 
 async def run(job: Job, *, as_json: bool) -> Exit:
-    """Run a job, or go on with it, print what came of it, and return the exit code."""
-    with _readable(job) as found:
+    """Run or resume a job, print its summary, and return the exit code."""
+    with _rereadable(job) as found:
         return await _run(found, as_json=as_json)
 
 
 async def _run(job: Job, *, as_json: bool) -> Exit:
-    if job.asking.dry:
-        await _tell_forecast(job, as_json=as_json)
+    if job.confirmation.dry_run:
+        await _print_forecast(job, as_json=as_json)
         return Exit.OK
-    _check_places(job)
+    _check_paths(job)
     options = job.client
     if job.make_brain is not None and options.emulate:
         options = replace(options, brain=job.make_brain(job.open_rows))
     async with open_client(options) as client:
-        code = await (_sample if job.asking.sample else _whole)(job, client, as_json=as_json)
-    if code in {Exit.OK, Exit.SOME_FAILED} and not job.asking.sample and job.input == spool_of(job.place):
+        code = await (_run_sample if job.confirmation.sample else _run_all)(job, client, as_json=as_json)
+    if (
+        code in {Exit.OK, Exit.SOME_FAILED}
+        and not job.confirmation.sample
+        and job.input == spool_of(job.journal_path)
+    ):
         job.input.unlink()
     return code
 
 
-async def _whole(job: Job, client: SegmindClient, *, as_json: bool) -> Exit:
-    if not (job.asking.yes or job.client.emulate):
-        await _ask(job, client)
-    report = await _sent(job, client, job.open_rows)
+async def _run_all(job: Job, client: SegmindClient, *, as_json: bool) -> Exit:
+    if not (job.confirmation.yes or job.client.emulate):
+        await _require_affordable(job, client)
+    report = await _send_rows(job, client, job.open_rows)
     if as_json:
         show_json(_as_json(report))
     else:
-        _tell_end(report, job.output, job.place)
+        _print_summary(report, job.output, job.journal_path)
     return exit_for_report(report)
 
 
-async def _sample(job: Job, client: SegmindClient, *, as_json: bool) -> Exit:
-    """Run some of the rows, and say what follows for all."""
-    assert job.asking.sample is not None
+async def _run_sample(job: Job, client: SegmindClient, *, as_json: bool) -> Exit:
+    """Run some of the rows, and print the forecast for all of them."""
+    assert job.confirmation.sample is not None
     whole = await _forecast(job)
-    indices = choose_rows(job.asking.sample, whole.rows)
+    indices = choose_rows(job.confirmation.sample, whole.rows)
 
     @contextmanager
     def some_rows() -> Iterator[Iterator[Row]]:
         with job.open_rows() as rows:
             yield rows_at(rows, indices)
 
-    report = await _sent(job, client, some_rows)
+    report = await _send_rows(job, client, some_rows)
     found = await _forecast(job)
     if as_json:
         show_json({**_as_json(report), "forecast": found.as_json()})
         return exit_for_report(report)
-    _tell_end(report, job.output, job.place)
-    say(f"these were {len(indices)} of {whole.rows} rows; without --sample the same command does the rest")
+    _print_summary(report, job.output, job.journal_path)
+    say(f"sent {len(indices)} of {whole.rows} rows; the same command without --sample sends the rest")
     assert report.fan_out is not None
     held = report.fan_out.credits_remaining
-    show_forecast(found, "not told" if held is None else held, job.spending.floor, job.spending.max_credits)
+    show_forecast(found, "unknown" if held is None else held, job.spending.floor, job.spending.max_credits)
     return exit_for_report(report)
 
 
-async def _sent(job: Job, client: SegmindClient, open_rows: OpenRows) -> JobReport:
-    """Send the rows, and show meanwhile how it stands."""
+async def _send_rows(job: Job, client: SegmindClient, open_rows: OpenRows) -> JobReport:
+    """Send the rows and show the progress meanwhile."""
     spending = job.spending
     with Live() as live:
 
         def make_run(rows: Iterator[Row]) -> JobRun:
             run = client.run_job(
                 rows,
-                journal=job.place,
+                journal=job.journal_path,
                 options=job.options,
                 settings=job.own_settings,
                 progress=live,
@@ -184,43 +188,47 @@ async def _sent(job: Job, client: SegmindClient, open_rows: OpenRows) -> JobRepo
                 max_failures=spending.max_failures,
                 max_outage=spending.max_outage,
             )
-            live.notable = run.samples
+            live.samples = run.samples
             return run
 
         return await run_file(make_run, open_rows, job.output)
 
 
 @contextmanager
-def _readable(job: Job) -> Iterator[Job]:
-    """Have the input where it can be read twice."""
+def _rereadable(job: Job) -> Iterator[Job]:
+    """Provide the input as a file that can be read twice; copy it if it is a pipe."""
     piped = str(job.input) == "-"
     if not piped and job.input.is_file():
         yield job
         return
     if job.form is None:
-        raise ConfigurationError(f"input={str(job.input)!r}: say what is piped in with --input-format")
+        raise ConfigurationError(f"input={str(job.input)!r}: name the format of a pipe with --input-format")
     with ExitStack() as stack:
         stream = sys.stdin.buffer if piped else stack.enter_context(job.input.open("rb"))
-        journal = Path(stack.enter_context(TemporaryDirectory())) / "rows" if job.asking.dry else job.place
+        journal = (
+            Path(stack.enter_context(TemporaryDirectory())) / "rows"
+            if job.confirmation.dry_run
+            else job.journal_path
+        )
         yield replace(job, input=spool(stream, journal))
 
 
-def _check_places(job: Job) -> None:
-    """Refuse to write over what is read."""
+def _check_paths(job: Job) -> None:
+    """Refuse an output or journal that would overwrite the input."""
     check_output(job.output)
-    for name, place in (("output", job.output), ("journal", job.place)):
-        if place.resolve() == job.input.resolve():
-            raise ConfigurationError(f"{name}={str(place)!r} is the input; name another file")
+    for name, journal_path in (("output", job.output), ("journal", job.journal_path)):
+        if journal_path.resolve() == job.input.resolve():
+            raise ConfigurationError(f"{name}={str(journal_path)!r} is the input; name another file")
 
 
-async def _ask(job: Job, client: SegmindClient) -> None:
-    """Refuse a job that may be too dear, unless it has been found affordable before."""
-    if _was_affordable(job.place):
+async def _require_affordable(job: Job, client: SegmindClient) -> None:
+    """Refuse a job that the account may not cover, unless an earlier run found it affordable."""
+    if _was_affordable(job.journal_path):
         return
     spending = job.spending
     found = await _forecast(job)
     await check_affordable(client, found, spending.floor, spending.max_credits)
-    with Journal(job.place, job.all_settings) as journal:
+    with Journal(job.journal_path, job.all_settings) as journal:
         # The progress of the run shows how many are left before it has read them all.
         journal.set_fact(ROWS_FACT, found.rows - (found.duplicates if job.options.dedupe else 0))
         await wait_for(journal.set_fact(_AFFORDABLE, value=True))
@@ -230,25 +238,25 @@ _AFFORDABLE = "affordable"
 
 
 def _was_affordable(journal: Path) -> bool:
-    # Only looked into: to open it for work takes seconds for each million rows, and is done soon enough.
+    # Read-only: opening it for writing takes seconds for each million rows, and happens later anyway.
     try:
         with JournalReader(journal) as reader:
             return bool(reader.fact(_AFFORDABLE))
     except (JournalError, sqlite3.Error):
-        return False  # there is none, or whoever works with it will say what is wrong
+        return False  # there is none, or opening it for writing will report the error
 
 
 async def _forecast(job: Job) -> Forecast:
     terms = Terms(job.client.model, job.client.max_in_flight, job.client.requests_per_minute)
     with ExitStack() as stack:
         journal = None
-        if job.place.exists():
-            journal = stack.enter_context(Journal(job.place, job.all_settings))
+        if job.journal_path.exists():
+            journal = stack.enter_context(Journal(job.journal_path, job.all_settings))
         rows = stack.enter_context(job.open_rows())
         return await forecast(rows, terms, journal, job.options)
 
 
-async def _tell_forecast(job: Job, *, as_json: bool) -> None:
+async def _print_forecast(job: Job, *, as_json: bool) -> None:
     found, held = await _forecast(job), await balance_of(job.client)
     if as_json:
         show_json({**found.as_json(), "balance": held if isinstance(held, Decimal) else None})
@@ -260,7 +268,7 @@ def _rate(fan_out: FanOutReport) -> str:
     return f"{fan_out.ok / fan_out.elapsed if fan_out.elapsed else 0.0:.1f} a second"
 
 
-def _tell_end(report: JobReport, output: Path, journal: Path) -> None:
+def _print_summary(report: JobReport, output: Path, journal: Path) -> None:
     fan_out, counts = report.fan_out, report.counts
     assert fan_out is not None
     earlier = f" ({report.resumed} by earlier runs)" if report.resumed else ""
@@ -270,7 +278,7 @@ def _tell_end(report: JobReport, output: Path, journal: Path) -> None:
         f"{credits_text(fan_out.credits_remaining)} left"
     )
     if report.repeated:
-        say(f"{report.repeated} rows ask what one before them does, and share its answer")
+        say(f"{report.repeated} rows repeat the request of an earlier row and share its answer")
     for name, count in report.errors.most_common(5):
         say(f"  {count} x {name}, such as: {report.examples[name][:200]}")
     if report.accuracy is not None:
@@ -279,8 +287,8 @@ def _tell_end(report: JobReport, output: Path, journal: Path) -> None:
         say(f"{fan_out.maybe_paid_twice} attempts may have been paid twice: their answers were lost")
     if fan_out.stop_reason is not None:
         say(f"stopped early: {fan_out.stop_message}")
-        say(f"the same command goes on; what is done stands in {journal}")
-    say(f"results in {output}; segmind-async report {journal} says more")
+        say(f"the same command resumes the job; its journal is {journal}")
+    say(f"results in {output}; for details: segmind-async report {journal}")
 
 
 def _as_json(report: JobReport) -> dict[str, object]:
@@ -296,7 +304,7 @@ def _as_json(report: JobReport) -> dict[str, object]:
 
 
 def labelling_brain(open_rows: OpenRows, labels: Labels, text_column: str, truth_column: str | None) -> Brain:
-    """Make the emulator answer with labels: learnt from every other row that has one, else by chance."""
+    """Return a brain that answers with labels, learnt from every second labelled row, else by hash."""
     from ..emulator import FunctionBrain  # noqa: PLC0415  # see `open_client`
     from .demo_classifier import NaiveBayes  # noqa: PLC0415  # it imports the emulator
 

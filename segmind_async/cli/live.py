@@ -1,7 +1,7 @@
-"""Shows a running job on stderr: on a terminal a display that is drawn anew, else a line now and then.
+"""The live view of a running job on stderr: redrawn on a terminal, else a line every ten seconds.
 
-It reads no clock: standings say how late it is. Nothing of a model's or a server's text is taken for
-markup, and none of it can steer the terminal.
+It reads no clock: the time comes with each progress record. Text of a model or of the server is neither
+interpreted as markup nor able to control the terminal.
 """
 
 from __future__ import annotations
@@ -32,38 +32,38 @@ from .wording import (
 )
 
 LINE_EVERY = 10.0
-"""Seconds between two lines where there is no terminal."""
+"""Seconds between two lines if stderr is not a terminal."""
 
 DRAW_EVERY = 0.25
-"""Seconds between two drawings: more often nobody reads."""
+"""Seconds between two redraws; more often would be unreadable."""
 
 _WIDE = 130
-"""Columns from which there is room for two halves."""
+"""Columns from which the view has two halves."""
 
 _LABEL = 10
-"""Columns of what a line is about."""
+"""Columns of a line's label."""
 
 _CLASSES, _SLOWEST, _STATE = 4, 3, 3
-"""Classes of errors, slow rows, and lines of what is remarkable that are shown."""
+"""Numbers of error classes, slow rows and lines of state that are shown."""
 
 ON_INTERRUPT = "interrupted: calls in flight get 60 s to end; Ctrl-C again ends at once"
 
 
 class Live:
-    """A job's `progress`, as a context manager: called with how it stands, it shows that.
+    """Shows the progress records it is called with, as a context manager.
 
-    *console* is where; without one, stderr. A dumb terminal, a file or a pipe gets lines.
+    *console* defaults to stderr. A dumb terminal, a file or a pipe gets lines.
     """
 
     def __init__(self, console: Console | None = None) -> None:
-        self.notable = Samples()
-        """Rows worth a look, that somebody else feeds: `JobRun.samples`."""
+        self.samples = Samples()
+        """Samples of rows, filled by the job: `JobRun.samples`."""
         self._console = console or Console(stderr=True, highlight=False)
         self._draws = can_draw(self._console)
         self._recent = Recent()
         self._shown: JobProgress | None = None
         self._frame: list[Text] = []
-        """What stands on the screen."""
+        """The lines on the screen."""
 
     def __repr__(self) -> str:
         return f"Live({'drawing' if self._draws else 'lines'}, shown={self._shown is not None})"
@@ -76,41 +76,41 @@ class Live:
     ) -> None:
         self.clear()
 
-    def __call__(self, standing: JobProgress) -> None:
-        """Show how a job stands, unless that was just done."""
-        self._recent.add(standing)
+    def __call__(self, progress: JobProgress) -> None:
+        """Show a progress record, unless the last one was shown just before."""
+        self._recent.add(progress)
         before = self._shown
-        has_turned = standing.fan_out.stop_reason != (before.fan_out.stop_reason if before else None)
+        has_stopped = progress.fan_out.stop_reason != (before.fan_out.stop_reason if before else None)
         pause = DRAW_EVERY if self._draws else LINE_EVERY
-        if not has_turned and standing.elapsed - (before.elapsed if before else 0.0) < pause:
+        if not has_stopped and progress.elapsed - (before.elapsed if before else 0.0) < pause:
             return
-        self._shown = standing
+        self._shown = progress
         if self._draws:
-            self._draw(frame(standing, self._recent, self.notable, self._console.width))
+            self._draw(frame(progress, self._recent, self.samples, self._console.width))
         else:
-            self._write(line(standing, self._recent) + "\n")
+            self._write(line(progress, self._recent) + "\n")
 
     def clear(self) -> None:
-        """Take the display off the screen, so that what comes next stands in its place."""
-        self._write(self._back())
+        """Erase the view from the screen."""
+        self._write(self._erase_sequence())
         self._frame = []
 
     def _draw(self, lines: list[Text]) -> None:
-        # The cursor stands below, and nothing above the screen can be drawn anew.
+        # The cursor is below the last line, and lines scrolled off the screen cannot be redrawn.
         lines = lines[: max(1, self._console.height - 1)]
-        # The terminal, or who read the pipe, may be gone; the job is not done yet.
+        # The terminal or the reader of the pipe may be gone; the job continues.
         with suppress(OSError):
             with self._console.capture() as drawn:
                 self._console.print(Group(*lines), no_wrap=True, overflow="ellipsis", crop=True)
-            self._write(self._back() + drawn.get())
+            self._write(self._erase_sequence() + drawn.get())
             self._frame = lines
 
-    def _back(self) -> str:
-        """Return what leads back to where the last drawing began, and wipes it off."""
+    def _erase_sequence(self) -> str:
+        """Return the control sequence that erases the last drawing."""
         if not self._frame:
             return ""
         if max(text.cell_len for text in self._frame) > self._console.width:
-            # The terminal has become narrower, and nobody can tell how it has wrapped the old lines.
+            # The terminal has become narrower: how it has wrapped the old lines is unknown.
             return "\x1b[H\x1b[2J"
         return f"\r\x1b[{len(self._frame)}A\x1b[J"
 
@@ -121,52 +121,52 @@ class Live:
 
 
 def can_draw(console: Console) -> bool:
-    """Tell whether *console* is a terminal whose lines can be drawn anew."""
+    """Return whether *console* is a terminal that supports redrawing."""
     return console.is_terminal and not console.is_dumb_terminal and not console.legacy_windows
 
 
-def line(standing: JobProgress, recent: Recent) -> str:
-    """Return how a job stands, in one line without colours."""
-    if standing.fan_out.stop_reason is StopReason.INTERRUPTED:
+def line(progress: JobProgress, recent: Recent) -> str:
+    """Return the progress of a job as one line without colours."""
+    if progress.fan_out.stop_reason is StopReason.INTERRUPTED:
         return ON_INTERRUPT
-    of_all = f" of {count(standing.total)}" if standing.total is not None else ""
-    parts = [f"{count(standing.done)}{of_all} rows done, {count(standing.failed)} failed"]
-    if standing.resumed:
-        parts[0] += f", {count(standing.resumed)} from earlier runs"
-    if standing.pending is not None:
-        parts[0] += f", {count(standing.pending)} to go"
+    of_total = f" of {count(progress.total)}" if progress.total is not None else ""
+    parts = [f"{count(progress.done)}{of_total} rows done, {count(progress.failed)} failed"]
+    if progress.resumed:
+        parts[0] += f", {count(progress.resumed)} from earlier runs"
+    if progress.pending is not None:
+        parts[0] += f", {count(progress.pending)} to go"
     parts.append(rate_text(recent.rate))
-    parts.append(f"{standing.in_flight} in flight, limit {standing.statistics.limit}")
-    needed = f", {credits_text(standing.needed)} needed to finish" if standing.needed is not None else ""
-    left = credits_text(standing.statistics.balance)
-    parts.append(f"{credits_text(standing.spent)} credits spent, {left} left{needed}")
-    ends_in = seconds_to_end(standing, recent.rate)
+    parts.append(f"{progress.in_flight} in flight, limit {progress.statistics.limit}")
+    needed = f", {credits_text(progress.needed)} needed to finish" if progress.needed is not None else ""
+    left = credits_text(progress.statistics.balance)
+    parts.append(f"{credits_text(progress.spent)} credits spent, {left} left{needed}")
+    ends_in = seconds_to_end(progress, recent.rate)
     if ends_in is not None:
         parts.append(f"about {duration(ends_in)} to go")
-    if (state := state_of(standing)) is not None:
+    if (state := state_of(progress)) is not None:
         parts.append(state)
     return "; ".join(parts)
 
 
-def state_of(standing: JobProgress) -> str | None:
-    """Say what a job waits for, or why it ends; None while nothing is remarkable."""
-    if standing.fan_out.stop_reason is StopReason.INTERRUPTED:
+def state_of(progress: JobProgress) -> str | None:
+    """Return what a job waits for, or why it ends; None in normal operation."""
+    if progress.fan_out.stop_reason is StopReason.INTERRUPTED:
         return ON_INTERRUPT
-    if standing.fan_out.stop_reason is not None:
-        return one_line(f"no more is sent, what is in flight ends: {standing.fan_out.stop_message}")
-    outage, waiting_for = standing.statistics.outage, standing.statistics.waiting_for
+    if progress.fan_out.stop_reason is not None:
+        return one_line(f"no more is sent, what is in flight ends: {progress.fan_out.stop_message}")
+    outage, waiting_for = progress.statistics.outage, progress.statistics.waiting_for
     if outage is not None:
         return f"the service fails for all, for {duration(outage)} now; one call at a time tries it"
-    if waiting_for is not None and not standing.in_flight:
+    if waiting_for is not None and not progress.in_flight:
         return f"nothing is in flight: all wait for {WAITING_FOR[waiting_for]}"
     return None
 
 
-def frame(standing: JobProgress, recent: Recent, notable: Samples, width: int) -> list[Text]:
-    """Return the lines of the display, none longer than *width* columns."""
-    facts = _facts(standing, recent)
-    details = _errors(notable) + _slowest(notable)
-    lines = [_bar(standing, width)]
+def frame(progress: JobProgress, recent: Recent, samples: Samples, width: int) -> list[Text]:
+    """Return the lines of the view, none longer than *width* columns."""
+    facts = _facts(progress, recent)
+    details = _errors(samples) + _slowest(samples)
+    lines = [_bar(progress, width)]
     if width < _WIDE:
         lines += facts + details
     else:
@@ -177,27 +177,27 @@ def frame(standing: JobProgress, recent: Recent, notable: Samples, width: int) -
             if row < len(details):
                 text = Text.assemble(text, " " * (left - text.cell_len), details[row])
             lines.append(text)
-    state = state_of(standing)
+    state = state_of(progress)
     if state is not None:
-        # Above what may be cut off below, and whole: it says what to do.
+        # At the top and in full: lines below may be cut off, and this one may call for action.
         lines[1:1] = [Text(part, style="bold yellow") for part in wrap(state, width)[:_STATE]]
     for text in lines:
         text.truncate(width, overflow="ellipsis")
     return lines
 
 
-def _bar(standing: JobProgress, width: int) -> Text:
-    """Draw how much is done: the part that went well, what failed, and what is still to do."""
-    done, total = standing.done, standing.total
+def _bar(progress: JobProgress, width: int) -> Text:
+    """Return a bar of the rows that are ok, failed and pending."""
+    done, total = progress.done, progress.total
     if total is None:
-        return Text.assemble(f"{count(done)} rows done", (" of nobody knows yet how many", "dim"))
+        return Text.assemble(f"{count(done)} rows done", (" of an unknown total", "dim"))
     share = min(1.0, done / total) if total else 1.0
-    # Not rounded up: it is all done only when it is.
+    # Rounded down: 100 % is shown only when every row is done.
     figures = f" {count(done)} of {count(total)} · {int(share * 1000) / 10:.1f} %"
     room = max(10, width - len(figures))
-    failed = round(room * min(standing.failed + standing.invalid, done) / total) if total else 0
+    failed = round(room * min(progress.failed + progress.invalid, done) / total) if total else 0
     filled = int(room * share)
-    failed = min(filled, max(failed, int(standing.failed > 0)))
+    failed = min(filled, max(failed, int(progress.failed > 0)))
     return Text.assemble(
         ("━" * (filled - failed), "green"),
         ("━" * failed, "red"),
@@ -206,45 +206,45 @@ def _bar(standing: JobProgress, width: int) -> Text:
     )
 
 
-def _facts(standing: JobProgress, recent: Recent) -> list[Text]:
-    """Return the lines that every job has."""
+def _facts(progress: JobProgress, recent: Recent) -> list[Text]:
+    """Return the lines of every job."""
     return [
-        _rows(standing),
-        *_speed(standing, recent),
-        _money(standing),
-        _time(standing, recent),
-        _latency(standing),
+        _rows(progress),
+        *_speed(progress, recent),
+        _money(progress),
+        _time(progress, recent),
+        _latency(progress),
     ]
 
 
-def _rows(standing: JobProgress) -> Text:
-    parts: list[str | tuple[str, str]] = [f"{count(standing.ok)} ok"]
-    failed = f" · {count(standing.failed)} failed"
-    parts.append((failed, "red") if standing.failed else failed)
-    if standing.invalid:
-        parts.append(f" · {count(standing.invalid)} unusable")
-    if standing.resumed:
-        parts.append(f" · {count(standing.resumed)} from earlier runs")
-    if standing.pending is not None:
-        parts.append(f" · {count(standing.pending)} to go")
-    return _about("rows", *parts)
+def _rows(progress: JobProgress) -> Text:
+    parts: list[str | tuple[str, str]] = [f"{count(progress.ok)} ok"]
+    failed = f" · {count(progress.failed)} failed"
+    parts.append((failed, "red") if progress.failed else failed)
+    if progress.invalid:
+        parts.append(f" · {count(progress.invalid)} invalid")
+    if progress.resumed:
+        parts.append(f" · {count(progress.resumed)} from earlier runs")
+    if progress.pending is not None:
+        parts.append(f" · {count(progress.pending)} to go")
+    return _labelled_line("rows", *parts)
 
 
-def _speed(standing: JobProgress, recent: Recent) -> list[Text]:
-    pace = standing.statistics.requests_per_minute
+def _speed(progress: JobProgress, recent: Recent) -> list[Text]:
+    pace = progress.statistics.requests_per_minute
     limit = f"at most {count(round(pace))} calls a minute" if pace is not None else "no limit known"
-    why = "" if pace is None else _why(standing.statistics.pace_reason)
-    waiting = f" · {count(standing.waiting)} waiting" if standing.waiting else ""
-    if standing.waiting and standing.statistics.waiting_for is not None:
-        waiting += f" for {WAITING_FOR[standing.statistics.waiting_for]}"
-    refused = f" · {count(standing.fan_out.rate_limited)} × 429" if standing.fan_out.rate_limited else ""
+    why = "" if pace is None else _why(progress.statistics.pace_reason)
+    waiting = f" · {count(progress.waiting)} waiting" if progress.waiting else ""
+    if progress.waiting and progress.statistics.waiting_for is not None:
+        waiting += f" for {WAITING_FOR[progress.statistics.waiting_for]}"
+    refused = f" · {count(progress.fan_out.rate_limited)} × 429" if progress.fan_out.rate_limited else ""
     return [
-        _about("rate", rate_text(recent.rate), f" · {limit}", refused, (why, "dim")),
-        _about(
+        _labelled_line("rate", rate_text(recent.rate), f" · {limit}", refused, (why, "dim")),
+        _labelled_line(
             "in flight",
-            f"{standing.in_flight} of {standing.statistics.limit}",
+            f"{progress.in_flight} of {progress.statistics.limit}",
             waiting,
-            (_why(standing.statistics.limit_reason), "dim"),
+            (_why(progress.statistics.limit_reason), "dim"),
         ),
     ]
 
@@ -253,58 +253,58 @@ def _why(reason: str) -> str:
     return f" ({one_line(reason)})" if reason else ""
 
 
-def _money(standing: JobProgress) -> Text:
-    before = f" + {credits_text(standing.spent_before)} before" if standing.spent_before else ""
-    held, left = credits_text(standing.statistics.held), credits_text(standing.statistics.balance)
+def _money(progress: JobProgress) -> Text:
+    before = f" + {credits_text(progress.spent_before)} before" if progress.spent_before else ""
+    held, left = credits_text(progress.statistics.held), credits_text(progress.statistics.balance)
     parts: list[str | tuple[str, str]] = [
-        f"{credits_text(standing.spent)} spent{before}",
+        f"{credits_text(progress.spent)} spent{before}",
         f" · {held} held · {left} left",
     ]
-    needed, spendable = standing.needed, standing.spendable
+    needed, spendable = progress.needed, progress.spendable
     if needed is not None:
         short = spendable is not None and needed > spendable
         text = f" · {credits_text(needed)} needed"
         parts.append((text, "bold yellow") if short else text)
-    if standing.fan_out.maybe_paid_twice:
-        parts.append((f" · {count(standing.fan_out.maybe_paid_twice)} perhaps paid twice", "yellow"))
-    if standing.floor:
-        parts.append((f" (floor {standing.floor.normalize():f})", "dim"))
-    return _about("credits", *parts)
+    if progress.fan_out.maybe_paid_twice:
+        parts.append((f" · {count(progress.fan_out.maybe_paid_twice)} maybe paid twice", "yellow"))
+    if progress.floor:
+        parts.append((f" (floor {progress.floor.normalize():f})", "dim"))
+    return _labelled_line("credits", *parts)
 
 
-def _time(standing: JobProgress, recent: Recent) -> Text:
-    parts: list[str | tuple[str, str]] = [f"{duration(standing.elapsed)} so far"]
-    if standing.fan_out.stop_reason is not None:
-        return _about("time", *parts)  # it ends sooner than its rows do
-    ends_in = seconds_to_end(standing, recent.rate)
-    floor_in = seconds_to_floor(standing, recent.spend_rate)
+def _time(progress: JobProgress, recent: Recent) -> Text:
+    parts: list[str | tuple[str, str]] = [f"{duration(progress.elapsed)} so far"]
+    if progress.fan_out.stop_reason is not None:
+        return _labelled_line("time", *parts)  # it ends before its rows do
+    ends_in = seconds_to_end(progress, recent.rate)
+    floor_in = seconds_to_floor(progress, recent.spend_rate)
     if ends_in is not None:
         parts.append(f" · about {duration(ends_in)} to go")
     if floor_in is not None:
-        what = "credits used up" if not standing.floor else "floor reached"
+        what = "credits used up" if not progress.floor else "floor reached"
         soon = ends_in is None or floor_in < ends_in
         text = f" · {what} in {duration(floor_in)}"
         parts.append((text, "bold yellow") if soon else (text, "dim"))
-    return _about("time", *parts)
+    return _labelled_line("time", *parts)
 
 
-def _latency(standing: JobProgress) -> Text:
-    quantiles = (standing.fan_out.latency_p50, standing.fan_out.latency_p95, standing.fan_out.latency_p99)
+def _latency(progress: JobProgress) -> Text:
+    quantiles = (progress.fan_out.latency_p50, progress.fan_out.latency_p95, progress.fan_out.latency_p99)
     names = ("half within", "95 % within", "99 % within")
-    return _about(
+    return _labelled_line(
         "latency",
         " · ".join(f"{name} {latency_text(value)}" for name, value in zip(names, quantiles, strict=True)),
     )
 
 
-def _errors(notable: Samples) -> list[Text]:
-    """Return the classes of errors, each with what the first of them said."""
+def _errors(samples: Samples) -> list[Text]:
+    """Return the error classes, each with its first message."""
     lines: list[Text] = []
-    errors = notable.errors
+    errors = samples.errors
     for one in errors[:_CLASSES]:
         text = one_line(one.example.message or "")
         lines.append(
-            _about(
+            _labelled_line(
                 "errors" if not lines else "",
                 (f"{count(one.count)} × ", "red"),
                 (one_line(one.name), "red"),
@@ -313,13 +313,14 @@ def _errors(notable: Samples) -> list[Text]:
         )
     if len(errors) > _CLASSES:
         rest = sum(one.count for one in errors[_CLASSES:])
-        lines.append(_about("", (f"{count(rest)} of {len(errors) - _CLASSES} classes more", "dim")))
+        lines.append(_labelled_line("", (f"{count(rest)} of {len(errors) - _CLASSES} classes more", "dim")))
     return lines
 
 
-def _slowest(notable: Samples) -> list[Text]:
+def _slowest(samples: Samples) -> list[Text]:
     return [
-        _about("slowest" if not n else "", _slow(row)) for n, row in enumerate(notable.slowest[:_SLOWEST])
+        _labelled_line("slowest" if not n else "", _slow(row))
+        for n, row in enumerate(samples.slowest[:_SLOWEST])
     ]
 
 
@@ -332,5 +333,5 @@ def _slow(row: SampleRow) -> Text:
     return text
 
 
-def _about(label: str, *parts: str | tuple[str, str] | Text) -> Text:
+def _labelled_line(label: str, *parts: str | tuple[str, str] | Text) -> Text:
     return Text.assemble((f"{label:<{_LABEL}}", "dim"), *parts)

@@ -1,7 +1,7 @@
-"""A report as one page of HTML: nothing outside it is needed, and nothing in it is anything but data.
+"""A report as one self-contained HTML page.
 
-The page is built as a tree and written out at the end, so no text can become markup; a policy in its head
-forbids whatever would load or run something all the same.
+The page is built as a tree and serialised at the end, so that no text can become markup; a content security
+policy in its head also forbids loading or running anything.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ from .wording import (
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 _MOST_CLASSES = 20
-"""Classes of errors that are listed."""
+"""Error classes listed at most."""
 
 
 _MOST_LABEL = 24
-"""Characters of a label that head a line or a column."""
+"""Characters of a label shown at most."""
 
 
 def write_page(report: Report, path: Path) -> None:
-    """Write the page of a report; raises OSError if the disk does not take it."""
+    """Write the page of a report to *path*; raises OSError if that fails."""
     path.write_text(page(report), encoding="utf-8")
 
 
@@ -52,7 +52,7 @@ def page(report: Report) -> str:
         *_latency(report),
         *_errors(report),
         *_labels(report.scores),
-        *_worth_a_look(report),
+        *_samples(report),
         _tag(
             "footer",
             f"Written by segmind-async {__version__} from {report.journal}. Amounts are in credits.",
@@ -75,7 +75,7 @@ def _head(report: Report) -> list[ET.Element]:
     invalid = report.progress.invalid if report.progress else 0
     parts = [
         ("answered", "ok", ok),
-        ("failed or unusable" if invalid else "failed", "failed", failed + invalid),
+        ("failed or invalid" if invalid else "failed", "failed", failed + invalid),
         ("to go", "", report.pending or 0),
     ]
     total = sum(number for _, _, number in parts) or 1
@@ -99,7 +99,7 @@ def _head(report: Report) -> list[ET.Element]:
 
 
 def _tiles(report: Report) -> list[ET.Element]:
-    """Return the figures that matter most, each with what it means."""
+    """Return the main figures, each with an explanation."""
     ok, standing = report.counts.get("ok", 0), report.progress
     failed = report.counts.get("failed", 0)
     tiles = [
@@ -179,7 +179,7 @@ def _over_time(report: Report) -> list[ET.Element]:
                 "Credits left", "as last known; the band is held for calls in flight", charts.balance(moments)
             ),
         )
-    runs = f"The work of {report.runs} runs; dotted lines part them." if report.runs > 1 else ""
+    runs = f"{report.runs} runs; dotted lines separate them." if report.runs > 1 else ""
     return [
         _tag("h2", "Over time"),
         *([_tag("p", runs, {"class": "soft", "style": "margin-bottom: 18px"})] if runs else []),
@@ -211,7 +211,7 @@ def _errors(report: Report) -> list[ET.Element]:
         ]
         for one in report.errors[:_MOST_CLASSES]
     ]
-    return [_tag("h2", "Errors"), _table(["rows", "", "class", "the first one says"], rows)]
+    return [_tag("h2", "Errors"), _table(["rows", "", "class", "first message"], rows)]
 
 
 def _labels(scores: Scores | None) -> list[ET.Element]:
@@ -257,13 +257,13 @@ def _short(label: str) -> str:
 
 def _confusion(number: int, of_all: int, *, is_right: bool) -> ET.Element:
     share = number / of_all if of_all else 0.0
-    # What is wrong is rare where it goes well: its shade shows more.
+    # Errors are rare in a good result: their shade is scaled up.
     shade = share * 80 if is_right else min(80.0, share * 200)
     kind = f"{'right' if is_right else 'wrong'}{' strong' if shade > 45 else ''}"
     return _tag("td", count(number), {"class": kind, "style": f"--share: {shade:.0f}%"})
 
 
-def _worth_a_look(report: Report) -> list[ET.Element]:
+def _samples(report: Report) -> list[ET.Element]:
     kinds = (
         ("Failed", ["error"], [(row, [_cell(row.error or "", "kind")]) for row in report.failed]),
         ("Misjudged", ["given label, right label"], [(row, [_judgement(row)]) for row in report.misjudged]),
@@ -292,7 +292,7 @@ def _sizes(row: SampleRow) -> list[ET.Element]:
 
 
 def _what(row: SampleRow) -> ET.Element:
-    """Show how a row begins, and what its error says."""
+    """Return the cell with a row's excerpt and error message."""
     message = [_tag("div", row.message, {"class": "soft"})] if row.message else []
     return _tag("td", row.excerpt or "", *message, {"class": "what"})
 
@@ -306,8 +306,8 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[ET.Element]]) -> ET.Ele
     )
 
 
-def _cell(text: str, kind: str = "") -> ET.Element:
-    return _tag("td", text, {"class": kind} if kind else {})
+def _cell(text: str, css_class: str = "") -> ET.Element:
+    return _tag("td", text, {"class": css_class} if css_class else {})
 
 
 def _style() -> ET.Element:
@@ -317,7 +317,7 @@ def _style() -> ET.Element:
 
 
 def _tag(tag: str, *content: str | ET.Element | dict[str, str], **attributes: str) -> ET.Element:
-    """Make an element of texts and elements, in their order; a dict holds attributes that are no words."""
+    """Return an element with texts and elements in order; a dict holds attributes, too."""
     element = ET.Element(tag, attributes)
     last: ET.Element | None = None
     for part in content:

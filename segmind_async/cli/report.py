@@ -1,4 +1,4 @@
-"""`report`: what a journal says of its job, on a terminal, as JSON, or as a page."""
+"""`report`: the report of a job from its journal, on a terminal, as JSON, or as an HTML page."""
 
 from __future__ import annotations
 
@@ -28,23 +28,23 @@ from .wording import (
 )
 
 _LABEL = 10
-"""Columns of what a line is about."""
+"""Columns of a line's label."""
 
 _SHOWN = 5
-"""Rows of each kind that are worth a look."""
+"""Sample rows shown of each group."""
 
 _PIPED = 200
-"""Columns where there is no terminal: whoever reads that has lines of any length."""
+"""Columns if stdout is not a terminal: lines may then be long."""
 
 
 def run(journal: Path, html: Path | None, *, as_json: bool) -> Exit:
-    """Report on a journal; raises JournalError for a file that is none."""
+    """Print or write the report of a journal; raises JournalError if the file is not one."""
     found = read_report(journal)
     if html is not None:
         try:
             from .page import write_page  # noqa: PLC0415  # matplotlib takes half a second
         except ImportError:
-            say("--html needs what draws its charts: pip install 'segmind-async[report]'")
+            say("--html needs matplotlib: pip install 'segmind-async[report]'")
             return Exit.USAGE
         write_page(found, html)
         say(f"page in {html}")
@@ -64,20 +64,20 @@ def show(report: Report, console: Console) -> None:
         parts += [Text(), *_errors(report)]
     if report.scores is not None:
         parts += [Text(), *_scores(report.scores, console.width)]
-    parts += _worth_a_look(report)
+    parts += _samples(report)
     with console.capture() as printed:
         console.print(Group(*parts))
-    # Columns are filled up with blanks, which a file or a pipe need not have.
+    # The table pads its columns with blanks.
     console.file.writelines(f"{line.rstrip()}\n" for line in printed.get().splitlines())
 
 
 def _head(report: Report) -> Table:
-    """Return the lines that sum a job up; they are wrapped, not cut."""
+    """Return the summary lines of a job; they are wrapped, not truncated."""
     failed = report.counts.get(Status.FAILED, 0)
     rows = Text(f"{count(report.counts.get(Status.OK, 0))} ok")
     rows.append(f" · {count(failed)} failed", "red" if failed else "")
     if report.progress is not None and report.progress.invalid:
-        rows.append(f" · {count(report.progress.invalid)} unusable")
+        rows.append(f" · {count(report.progress.invalid)} invalid")
     if report.pending is not None:
         rows.append(f" · {count(report.pending)} to go")
     table = Table.grid(padding=(0, 1, 0, 0))
@@ -127,7 +127,7 @@ def _sending(report: Report) -> Text:
     if report.rate_limited:
         text.append(f" · {count(report.rate_limited)} × 429")
     if report.totals.in_doubt:
-        text.append(f" · {count(report.totals.in_doubt)} perhaps paid twice", "yellow")
+        text.append(f" · {count(report.totals.in_doubt)} maybe paid twice", "yellow")
     standing = report.progress
     if standing is not None:
         client = standing.statistics
@@ -141,7 +141,7 @@ def _sending(report: Report) -> Text:
 
 
 def bars(latency: Latency, width: int) -> list[Text]:
-    """Draw how calls are spread over their latencies."""
+    """Return a histogram of the latencies."""
     edges = [
         f"{one.least:g}–{one.below:g} s" if one.below is not None else f"over {one.least:g} s"
         for one in latency.bins
@@ -165,7 +165,7 @@ def bars(latency: Latency, width: int) -> list[Text]:
 def _errors(report: Report) -> list[Text]:
     wide = max(len(count(one.count)) for one in report.errors)
     return [
-        _about(
+        _labelled_line(
             "errors" if not n else "",
             (f"{count(one.count):>{wide}} × {one_line(one.name)}", "red"),
             (f"  {one_line(one.example.message or '')}", "dim"),
@@ -176,14 +176,14 @@ def _errors(report: Report) -> list[Text]:
 
 def _scores(scores: Scores, width: int) -> list[Text | Table]:
     got_none = f" · {count(scores.unanswered)} got no label" if scores.unanswered else ""
-    head = _about(
+    head = _labelled_line(
         "labels",
         (f"{percent(scores.accuracy)} right", "bold"),
         f" of {count(scores.judged)} rows whose label is known{got_none}",
     )
     labels = [one_line(label) for label in scores.labels]
     figures = ("rows", "recall", "precision", "F1")
-    # The matrix is left out where it does not fit; the rest says the most important of it.
+    # The matrix is omitted if it does not fit; the figures by label remain.
     wide = sum(max(len(label), 7) + 2 for label in labels) + max(map(len, labels)) + 48
     given = labels if wide <= width else []
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
@@ -200,8 +200,8 @@ def _scores(scores: Scores, width: int) -> list[Text | Table]:
     return [head, table]
 
 
-def _worth_a_look(report: Report) -> list[Text]:
-    kinds = {
+def _samples(report: Report) -> list[Text]:
+    groups = {
         "failed": [(row, one_line(row.error or "")) for row in report.failed],
         "misjudged": [
             (row, f"{one_line(row.label or '')}, not {one_line(row.truth or '')}") for row in report.misjudged
@@ -210,7 +210,7 @@ def _worth_a_look(report: Report) -> list[Text]:
         "dearest": [(row, credits_text(row.cost)) for row in report.dearest],
     }
     lines = []
-    for kind, found in kinds.items():
+    for name_of_group, found in groups.items():
         rows = found[:_SHOWN]
         wide = [
             max(len(text) for text in column)
@@ -220,9 +220,9 @@ def _worth_a_look(report: Report) -> list[Text]:
         for n, (row, why) in enumerate(rows):
             text = row.excerpt if row.excerpt is not None else row.message
             name = f"{one_line(row.name):<{wide[0]}}  {why:<{wide[1]}}  "
-            lines.append(_about(kind if not n else "", name, (one_line(text or ""), "dim")))
+            lines.append(_labelled_line(name_of_group if not n else "", name, (one_line(text or ""), "dim")))
     return lines
 
 
-def _about(label: str, *parts: str | tuple[str, str]) -> Text:
+def _labelled_line(label: str, *parts: str | tuple[str, str]) -> Text:
     return Text.assemble((f"{label:<{_LABEL}}", "dim"), *parts, no_wrap=True, overflow="ellipsis")

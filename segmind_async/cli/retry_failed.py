@@ -1,4 +1,4 @@
-"""Which failed rows a job asks again: `--retry-failed`, or `--retry-failed=CLASS`."""
+"""The option `--retry-failed`, or `--retry-failed=CLASS`: the failed rows that a job retries."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _CLASSES = frozenset(
 
 
 class JobCommand(TyperCommand):
-    """A command whose `--retry-failed` may name a class, which a flag of Typer's cannot."""
+    """A command whose `--retry-failed` takes an optional class, which Typer's flags cannot."""
 
     def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override,unused-ignore]  # typer vendors its own click
         """Read `--retry-failed=CLASS` as `--retry-only CLASS`."""
@@ -28,12 +28,12 @@ class JobCommand(TyperCommand):
         return super().parse_args(ctx, read)
 
 
-def again(all_of_them: bool, classes: list[str] | None) -> bool | frozenset[str]:
-    """Return which failed rows are asked again; refuses a class that no error has."""
+def rows_to_retry(all_failed: bool, classes: list[str] | None) -> bool | frozenset[str]:
+    """Return whether all failed rows are retried, or the classes that are; refuses an unknown class."""
     for name in classes or ():
         if name not in _CLASSES:
             raise typer.BadParameter(
-                f"{name!r} is no class of errors; one of {', '.join(sorted(_CLASSES))}",
+                f"{name!r} is not an error class; choose from {', '.join(sorted(_CLASSES))}",
                 param_hint="--retry-failed",
             )
-    return all_of_them or frozenset(classes or ())
+    return all_failed or frozenset(classes or ())

@@ -7,7 +7,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class Settings(BaseSettings):
-    """What a user sets once. The library itself never reads a file: that would surprise who embeds it."""
+    """Key and address. Only the command reads `.env`: the library itself reads no file."""
 
     model_config = SettingsConfigDict(env_prefix="SEGMIND_", env_file=".env", extra="ignore")
 

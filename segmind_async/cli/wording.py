@@ -1,4 +1,4 @@
-"""How things are written for people: in the live display, in reports, on the page."""
+"""Formatting of numbers, durations and texts for the live view, the reports and the HTML page."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ WAITING_FOR: dict[WaitingFor, str] = {
 
 
 def count(number: int) -> str:
-    """Write a number of things: 10 000."""
+    """Format a count: 10 000."""
     return f"{number:,}".replace(",", " ")
 
 
 def credits_text(amount: Decimal | None) -> str:
-    """Write an amount to four decimals, a smaller one to three digits; a dash if it is not known."""
+    """Format credits to four decimals, smaller amounts to three digits; None becomes a dash."""
     if amount is None:
         return "–"
     if not amount:
@@ -35,7 +35,7 @@ def credits_text(amount: Decimal | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """Write how long something lasts, as far as people care: 8 s, 5:12 min, 1:02 h, 3 d 4 h; else a dash."""
+    """Format a duration: 8 s, 5:12 min, 1:02 h, 3 d 4 h; None becomes a dash."""
     if seconds is None:
         return "–"
     whole = round(seconds)
@@ -51,7 +51,7 @@ def duration(seconds: float | None) -> str:
 
 
 def latency_text(seconds: float | None) -> str:
-    """Write how long a call took, to two or three digits; a dash if it is not known."""
+    """Format a latency to two or three digits; None becomes a dash."""
     if seconds is None:
         return "–"
     if seconds < 10:
@@ -60,39 +60,39 @@ def latency_text(seconds: float | None) -> str:
 
 
 def rate_text(a_second: float | None) -> str:
-    """Write how fast rows end; by the minute if there are few."""
+    """Format rows per second, or per minute below one; None becomes a dash."""
     if a_second is None:
         return "–"
     return f"{a_second:.1f} a second" if a_second >= 1 or not a_second else f"{a_second * 60:.1f} a minute"
 
 
 def percent(share: float | None) -> str:
-    """Write a share to a tenth of a percent; a dash if it is not known."""
+    """Format a share to a tenth of a percent; None becomes a dash."""
     return "–" if share is None else f"{100 * share:.1f} %"
 
 
 def one_line(text: str) -> str:
-    """Put text of a model, a server or a file into one line that steers no terminal."""
+    """Return text from outside as one line without control characters."""
     return plain(" ".join(text.split()))
 
 
 def job_name(report: Report) -> str:
-    """Name a job by its journal, which is called after its output."""
+    """Return the name of a job: that of its journal without the suffix."""
     return one_line(Path(report.journal).name.removesuffix(".journal"))
 
 
 def summary(report: Report) -> list[str]:
-    """Say in a few words what kind of job this is, how far it is, and when it ran."""
+    """Return state, model, number of runs and time span, as short texts."""
     model = report.settings.get("model")
     parts = [one_line(report.state)]
     parts += [one_line(model)] if isinstance(model, str) else []
-    parts += ["on the stand-in"] if report.settings.get("emulate") else []
+    parts += ["on the emulator"] if report.settings.get("emulate") else []
     parts += [f"{report.runs} runs"] if report.runs > 1 else []
     return parts + _span(report)
 
 
 def _span(report: Report) -> list[str]:
-    """Say when the job began and ended, in UTC: the same for whoever reads it."""
+    """Return the time span of the job in UTC, as a list of one or no text."""
     if report.begun_at is None or report.ended_at is None:
         return []
     begun, ended = (datetime.fromtimestamp(at, UTC) for at in (report.begun_at, report.ended_at))

@@ -139,13 +139,13 @@ def test_a_dry_run_sends_nothing_and_says_what_it_would_cost(tmp_path: Path) -> 
     got = call(*words)
     assert got.exit_code == 0
     assert got.stdout.splitlines() == [
-        "rows          11, 1 of them unusable, 1 asked before",
+        "rows          11, 1 of them invalid, 1 duplicates",
         "              line 12: 1 fields more than the header names",
         "to send       10 rows, about 1110 tokens in",
         "credits       about 0.00543 at the published mean of gpt-5.4-mini",
-        "              at worst 0.0443: 8 published means for each of 10 rows without a bound",
+        "              upper bound 0.0443: 8 published means for each of 10 rows without a bound",
         "time          about 5 s with 64 calls at once",
-        "balance       unknown (no key to ask with)",
+        "balance       unknown (no API key)",
     ]
     told = json.loads(call(*words, "--json").stdout)
     assert (told["rows"], told["duplicates"], told["expected"], told["balance"]) == (11, 1, "0.00543", None)
@@ -154,7 +154,7 @@ def test_a_dry_run_sends_nothing_and_says_what_it_would_cost(tmp_path: Path) -> 
     assert "to send       10 rows, about" in call(*labels).stdout
     odd = tmp_path / "odd.jsonl"
     odd.write_text('{"prompt": "\\ud83d"}\n')
-    assert "1 of them unusable" in call("run", str(odd), "-o", str(output), "--dry-run").stdout
+    assert "1 of them invalid" in call("run", str(odd), "-o", str(output), "--dry-run").stdout
 
 
 def test_equal_requests_are_asked_once_if_that_is_wanted(tmp_path: Path) -> None:
@@ -164,7 +164,7 @@ def test_equal_requests_are_asked_once_if_that_is_wanted(tmp_path: Path) -> None
     with serving(Emulator()) as emulator:
         got = call(*words, **on(emulator))
         assert (got.exit_code, emulator.requests) == (0, 2)
-        assert "8 rows ask what one before them does, and share its answer" in got.stderr
+        assert "8 rows repeat the request of an earlier row and share its answer" in got.stderr
     assert [row["text"] for row in lines(output)] == ["echo: a", "echo: b"] * 5
 
 
@@ -175,8 +175,8 @@ def on(emulator: Emulator) -> dict[str, Any]:
 def test_a_dry_run_with_a_key_reads_the_balance_and_sends_nothing(rows: Path, tmp_path: Path) -> None:
     words = ["run", str(rows), "-o", str(tmp_path / "out"), "--dry-run"]
     for balance, says in [
-        ("5", "5 credits: enough, also at worst"),
-        ("0.1", "0.1 credits: enough if all goes as expected"),
+        ("5", "5 credits: enough, also for the upper bound"),
+        ("0.1", "0.1 credits: enough for the expected cost"),
         ("0.01", "0.01 credits: not enough"),
     ]:
         with serving(Emulator(balance=balance)) as emulator:
@@ -188,7 +188,7 @@ def test_a_dry_run_with_a_key_reads_the_balance_and_sends_nothing(rows: Path, tm
     assert "not enough" in kept
     bounded = call(*words, "--emulate", "--emulated-balance", "0.1", "--max-credits", "0.05").stdout
     assert "at most 0.05 by --max-credits" in bounded
-    assert "enough, also at worst" in bounded
+    assert "enough, also for the upper bound" in bounded
     nobody = {"env": {"SEGMIND_BASE_URL": "http://127.0.0.1:1/v1", "SEGMIND_API_KEY": "k"}}
     assert "balance       unknown (APIConnectionError" in call(*words, **nobody).stdout
 
@@ -201,7 +201,7 @@ def test_a_job_that_may_be_too_dear_is_refused_before_anything_is_sent(rows: Pat
         assert (got.exit_code, emulator.requests) == (2, 0)
         said = " ".join(got.stderr.split())
         assert "the job may cost 0.218 credits (8 published means for each of 50 rows" in said
-        assert "the account holds 0.1; it is expected to cost 0.0272" in said
+        assert "the balance is 0.1; it is expected to cost 0.0272" in said
         assert "give --yes" in said
         assert list(tmp_path.iterdir()) == [rows]
         got = call(*words, "--floor", "0.05", "--max-credits", "0.06", **on(emulator))
@@ -231,11 +231,11 @@ def test_a_sample_is_paid_for_once_and_says_what_all_would_cost(rows: Path, tmp_
     with serving(Emulator(balance="0.1", cost="0.001")) as emulator:
         got = call(*words, "--sample", "20", **on(emulator))
         assert (got.exit_code, emulator.requests) == (0, 20)
-        assert "these were 20 of 50 rows" in got.stderr
+        assert "sent 20 of 50 rows" in got.stderr
         shown = got.stdout
         assert "done          20 rows for 0.02 credits, 0 failed; 0.0% to 16.1% of all may fail" in shown
         assert "credits       about 0.03, 0.03 to 0.03 with 95 % confidence, by 20 answered rows" in shown
-        assert "balance       0.08 credits: enough, also at worst" in shown
+        assert "balance       0.08 credits: enough, also for the upper bound" in shown
         found = lines(output)
         assert len(found) == 20
         assert all(n * 50 // 20 <= row["index"] < (n + 1) * 50 // 20 for n, row in enumerate(found))
@@ -359,7 +359,7 @@ def test_classify(tmp_path: Path) -> None:
         "truth",
         "--emulate",
     )
-    # The stand-in has learnt from the even rows, which are all spam here.
+    # The emulator has learnt from the even rows, which are all spam here.
     assert got.exit_code == 0
     assert "accuracy 50.0% of 40 rows" in got.stderr
     assert {row["label"] for row in lines(output)} == {"spam"}
@@ -425,7 +425,7 @@ def test_failed_rows_are_asked_again_by_class(rows: Path, tmp_path: Path) -> Non
         assert call(*words, "--retry-failed", **on(emulator)).exit_code == 0
         unknown = call(*words, "--retry-failed=NoError", **on(emulator))
     assert unknown.exit_code == 2
-    assert "'NoError' is no class of errors" in unknown.stderr
+    assert "'NoError' is not an error class" in unknown.stderr
 
 
 def test_classify_with_examples(tmp_path: Path) -> None:
@@ -571,7 +571,15 @@ def test_progress_is_told_every_ten_seconds(
                 patch.setenv("SEGMIND_API_KEY", emulator.key)
                 return await bulk.run(
                     bulk.Job(
-                        rows, tmp_path / "out", own_request, bulk.Spending(), options, client, None, None, {}
+                        rows,
+                        tmp_path / "out",
+                        own_request,
+                        bulk.SpendingLimits(),
+                        options,
+                        client,
+                        None,
+                        None,
+                        {},
                     ),
                     as_json=False,
                 )

@@ -77,7 +77,7 @@ def recent() -> Recent:
 
 
 def show(live: Live, standing: JobProgress, found: Samples | None = None) -> None:
-    live.notable = found or Samples()
+    live.samples = found or Samples()
     live(standing)
 
 
@@ -109,7 +109,7 @@ def test_the_display_says_all_there_is_to_know() -> None:
     lines = [text.plain for text in frame(STANDING, recent(), notable(), 120)]
     assert lines[0].endswith(" 7 121 of 10 000 · 71.2 %")
     assert lines[1:7] == [
-        "rows      5 098 ok · 22 failed · 1 unusable · 2 000 from earlier runs · 2 879 to go",
+        "rows      5 098 ok · 22 failed · 1 invalid · 2 000 from earlier runs · 2 879 to go",
         "rate      16.4 a second · at most 1 000 calls a minute · 7 × 429 (accepted in the last minute before a 429)",
         "in flight 64 of 64 · 12 waiting for their start time (as many as asked for)",
         "credits   2.7814 spent · 0.0348 held · 7.1838 left · 1.5640 needed (floor 1)",
@@ -132,7 +132,7 @@ def test_a_wide_terminal_has_details_beside_the_facts() -> None:
 def test_a_job_that_just_began_claims_to_know_nothing() -> None:
     lines = [text.plain for text in frame(JobProgress(), Recent(), Samples(), 80)]
     assert lines == [
-        "0 rows done of nobody knows yet how many",
+        "0 rows done of an unknown total",
         "rows      0 ok · 0 failed",
         "rate      – · no limit known",
         "in flight 0 of 0",

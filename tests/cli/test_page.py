@@ -96,7 +96,7 @@ async def test_a_page_shows_all_of_a_classification(tmp_path: Path) -> None:
         "97.8 % of those that ended",
         "0.3508",
         "floor 0.2",
-        "14 failed or unusable",
+        "14 failed or invalid",
         "BadRequestError",
         "precision",
     ):

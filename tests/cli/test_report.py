@@ -52,10 +52,10 @@ def test_a_report_sums_a_job_up(journal: Path) -> None:
     lines = shown(journal, 120)
     assert lines[:6] == [
         "job       mails.jsonl · finished · gpt-5.4-mini · 2 runs · 2026-05-28 21:26 to 22:27 UTC",
-        "rows      587 ok · 13 failed · 1 unusable · 0 to go",
+        "rows      587 ok · 13 failed · 1 invalid · 0 to go",
         "credits   0.3508 spent · 0.5976 a thousand rows · 0.8492 left (floor 0.2)",
         "time      46 s of work · 13.2 a second",
-        "sending   614 attempts · 3 × 429 · 2 perhaps paid twice · limit 64 in flight, at most 1 000 calls a minute",
+        "sending   614 attempts · 3 × 429 · 2 maybe paid twice · limit 64 in flight, at most 1 000 calls a minute",
         "latency   half within 3.1 s · 95 % within 7.5 s · 99 % within 10 s",
     ]
     text = "\n".join(lines)
@@ -167,7 +167,7 @@ def test_without_the_extra_it_says_what_it_needs(journal: Path, tmp_path: Path) 
     words = [sys.executable, "-c", script, "report", str(journal), "--html", str(tmp_path / "x")]
     got = subprocess.run(words, capture_output=True, text=True, check=False)
     assert got.returncode == 2
-    assert got.stderr == "--html needs what draws its charts: pip install 'segmind-async[report]'\n"
+    assert got.stderr == "--html needs matplotlib: pip install 'segmind-async[report]'\n"
 
 
 @pytest.mark.slow

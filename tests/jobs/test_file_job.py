@@ -253,7 +253,7 @@ def test_ctrl_c_once_lets_what_is_in_flight_end(tmp_path: Path) -> None:
         got = Counter(row["status"] for row in results(tmp_path / "out.jsonl"))
         assert code == 130, said
         assert "stopped early: interrupted" in said
-        assert "the same command goes on" in said
+        assert "the same command resumes the job" in said
         assert (got["ok"], got["unsent"]) == (emulator.requests, 400 - emulator.requests)
         code, said = finish(command(emulator, rows, "--max-in-flight", "64"))
         assert code == 0

@@ -135,7 +135,7 @@ def _fill(small: Path, folder: Path) -> tuple[int, int]:
             code, said = nursery.run(*argv)
             assert code == 5, said
             assert "the journal cannot be written" in said, said
-            assert "the same command goes on" in said, said
+            assert "the same command resumes the job" in said, said
             with JournalReader(small / "j.journal") as journal:
                 kept = journal.counts()["ok"]
             assert 20 < kept < 400
