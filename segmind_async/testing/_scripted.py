@@ -1,4 +1,4 @@
-"""A transport that answers from a script. It knows the wire, and nothing of how it is used."""
+"""A transport that answers from a script, without a network."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .._transport.base import WireRequest, WireResponse
 from .._wire.failures import Failure
 
 Reply: TypeAlias = WireResponse | Failure
-"""What a transport gives back: an answer, or why there is none."""
+"""The result of a transport: a response, or the reason why there is none."""
 
 
 def answer(
@@ -23,18 +23,18 @@ def answer(
     balance: str | None = "5",
     headers: Mapping[str, str] | None = None,
 ) -> WireResponse:
-    """Make a 200 in OpenAI's shape; *cost* and *balance* are credits as the service writes them."""
+    """Return a response with status 200 in OpenAI's shape; *cost* and *balance* are credits as the service writes them."""
     named = {"x-cost": cost, "x-remaining-credits": balance}
     body = {
         "choices": [{"message": {"role": "assistant", "content": text}, "finish_reason": "stop"}],
         "usage": {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15},
     }
-    told = {name: value for name, value in named.items() if value is not None}
-    return WireResponse(200, {"content-type": "application/json", **told, **(headers or {})}, to_json(body))
+    given = {name: value for name, value in named.items() if value is not None}
+    return WireResponse(200, {"content-type": "application/json", **given, **(headers or {})}, to_json(body))
 
 
 class ScriptedTransport:
-    """Answers requests in order of a script, and keeps what was asked.
+    """Answers requests in the order of a script, and records them.
 
     *replies* are handed out one by one; after the last, and without any, every request is answered with
     what *otherwise* makes of it (default: the last user text, echoed). `latency` is slept before each
@@ -61,15 +61,15 @@ class ScriptedTransport:
         return f"ScriptedTransport({len(self._replies)} replies left, {len(self.requests)} requests kept)"
 
     async def send(self, request: WireRequest, time_left: float) -> Reply:
-        """Answer from the script."""
+        """Record the request and return the next reply."""
         if self._keep:
             self.requests.append(request)
-        # Even without latency every answer lets the others run, as a network would.
+        # Even without latency every call yields to other tasks, as a network would.
         await anyio.sleep(self._latency)
         return self._replies.popleft() if self._replies else self._otherwise(request)
 
     async def aclose(self) -> None:
-        """Note that the client let go."""
+        """Record that the client has closed the transport."""
         self.closed = True
 
 
