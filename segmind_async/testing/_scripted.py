@@ -23,7 +23,7 @@ def answer(
     balance: str | None = "5",
     headers: Mapping[str, str] | None = None,
 ) -> WireResponse:
-    """Return a 200 response in OpenAI's shape; *cost* and *balance* are credits as the service writes them."""
+    """Return a 200 response in OpenAI's shape; *cost* and *balance* are credits, as texts."""
     named = {"x-cost": cost, "x-remaining-credits": balance}
     body = {
         "choices": [{"message": {"role": "assistant", "content": text}, "finish_reason": "stop"}],
