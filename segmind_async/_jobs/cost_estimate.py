@@ -1,7 +1,6 @@
-"""What a job would send and cost, without sending anything.
+"""Estimates what a job will send and cost, without sending anything.
 
-Before any row is answered it rests on published means; rows that the journal holds, of a sample or of an
-earlier run, take their place.
+Uses published means until enough rows of the job, of a sample or an earlier run, are in the journal.
 """
 
 from __future__ import annotations
@@ -31,14 +30,14 @@ from .row_keys import KnownRow, digest_of, matched
 from .rows import Row, batches_of
 
 UPPER_BOUND_IN_MEANS = 8
-"""How many mean calls one costs at worst where nothing bounds its answer and none has been seen: the 99th
-percentile of a lognormal of σ 1.2, the widest spread of costs that is reckoned with."""
+"""Upper bound of a call without a bound on its answer, in mean costs, before any was seen: the 99th
+percentile of a lognormal of σ 1.2, the widest spread of costs assumed."""
 
 _ENOUGH = 10
-"""Answered rows from which on they say more than published means."""
+"""Minimum answered rows to use in place of published means."""
 
 _UPPER_CONFIDENCE = 0.98
-"""Confidence of the interval whose upper end is the worst case, which 1 job in 100 exceeds."""
+"""Confidence of the interval whose upper end is the upper bound: 1 job in 100 exceeds it."""
 
 
 class Interval(NamedTuple):
@@ -103,7 +102,7 @@ def share(hits: int, count: int, confidence: float = 0.95) -> Interval | None:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a job's cost and duration depend on beside its rows."""
+    """Inputs of an estimate beside the rows."""
 
     model: str
     max_in_flight: int
@@ -113,18 +112,18 @@ class Terms:
 
 @dataclass(slots=True)
 class Forecast:
-    """What a job comes to before it is paid for. Rows are counted, all else is estimated."""
+    """Estimated cost and duration of a job. Rows are counted, all else is estimated."""
 
     terms: Terms
     rows: int = 0
     invalid: int = 0
     first_problem: str | None = None
     duplicates: int = 0
-    """Rows that ask the same as an earlier one."""
+    """Rows with the request of an earlier one."""
     garbled: int = 0
-    """Rows to send that hold characters which the file's encoding did not explain (U+FFFD)."""
+    """Rows to send with replacement characters (U+FFFD), of bytes that were no UTF-8."""
     done: int = 0
-    """Rows that the journal holds."""
+    """Rows finished in the journal."""
     failed: int = 0
     """Those of them that failed."""
     to_send: int = 0
@@ -141,7 +140,7 @@ class Forecast:
 
     @property
     def is_measured(self) -> bool:
-        """Whether enough rows of this very job are answered to go by them."""
+        """Whether the estimate uses costs of this job's own rows."""
         return self.costs.count >= _ENOUGH
 
     @property
@@ -156,19 +155,19 @@ class Forecast:
 
     @property
     def expected_between(self) -> tuple[Decimal, Decimal] | None:
-        """Credits between which that lies with 95 % confidence; None unless it is measured."""
+        """Interval of `expected` in credits, with 95 % confidence; None unless it is measured."""
         found = mean_of_rest(self.costs, self.to_send) if self.is_measured else None
         return None if found is None else (self._of_all(found.low), self._of_all(found.high))
 
     @property
     def upper_bound(self) -> Decimal:
-        """Credits that the rows to send cost at worst: see `upper_bound_basis`."""
+        """Upper bound of the credits for the rows to send: see `upper_bound_basis`."""
         found = mean_of_rest(self.costs, self.to_send, _UPPER_CONFIDENCE) if self.is_measured else None
         return credits_of(self._upper_bound) if found is None else self._of_all(found.high)
 
     @property
     def upper_bound_basis(self) -> str:
-        """What the worst case assumes."""
+        """Assumption behind `upper_bound`, for people to read."""
         if self.is_measured:
             return f"what {self.costs.count} answered rows cost, 1 job in 100 costs more"
         bounded = "every answer as long as it may be, at list price"
@@ -181,13 +180,13 @@ class Forecast:
     def duration(self) -> float:
         """Seconds for the rows to send, if the service takes as many at once as the terms say."""
         known = self.seconds.count >= _ENOUGH
-        return self._lasting(self.seconds.mean if known else mean_seconds(self.terms.model))
+        return self._seconds_at(self.seconds.mean if known else mean_seconds(self.terms.model))
 
     @property
     def duration_between(self) -> tuple[float, float] | None:
-        """Seconds between which that lies with 95 % confidence; None unless it is measured."""
+        """Interval of `duration` in seconds, with 95 % confidence; None unless it is measured."""
         found = mean_of_rest(self.seconds, self.to_send) if self.seconds.count >= _ENOUGH else None
-        return None if found is None else (self._lasting(found.low), self._lasting(found.high))
+        return None if found is None else (self._seconds_at(found.low), self._seconds_at(found.high))
 
     @property
     def failing(self) -> Interval | None:
@@ -195,11 +194,11 @@ class Forecast:
         return share(self.failed, self.done)
 
     def as_json(self) -> dict[str, object]:
-        """Return all of it by name."""
+        """Return all figures by name."""
         between = self.expected_between
         return {
             "rows": self.rows,
-            "unusable": self.invalid,
+            "invalid": self.invalid,
             "first_problem": self.first_problem,
             "duplicates": self.duplicates,
             "garbled": self.garbled,
@@ -218,11 +217,11 @@ class Forecast:
         }
 
     def add(self, known: KnownRow, *, again: bool, repeated: bool, dedupe: bool = False) -> None:
-        """Take up a row: *again* if it is asked although done, *repeated* if one before asks the same."""
+        """Add a row: *again* if it is sent although finished, *repeated* if an earlier one is equal."""
         row, record = known.row, known.record
         self.rows += 1
         if row.request is None:
-            self._add_unusable(row.problem)
+            self._add_invalid(row.problem)
             return
         self.duplicates += repeated
         if repeated and dedupe:
@@ -233,9 +232,9 @@ class Forecast:
         try:
             self._add_request(row.request)
         except InvalidRequestError as error:
-            self._add_unusable(f"{row.unit} {row.line}: {error}")
+            self._add_invalid(f"{row.unit} {row.line}: {error}")
 
-    def _add_unusable(self, problem: str | None) -> None:
+    def _add_invalid(self, problem: str | None) -> None:
         self.invalid += 1
         self.first_problem = self.first_problem or problem
 
@@ -257,36 +256,36 @@ class Forecast:
         worst = most if bounded and most is not None else UPPER_BOUND_IN_MEANS * mean + (least or 0.0)
         self.to_send += 1
         self.unbounded += not bounded
-        self.garbled += _UNEXPLAINED in body
+        self.garbled += _REPLACEMENT in body
         self.input_tokens += len(body) // BYTES_PER_TOKEN
         self._upper_bound += round(worst)
         self._expected += round(min(max(mean, least or 0.0), worst))
 
-    def _lasting(self, latency: float) -> float:
-        at_once = min(self.terms.max_in_flight, max(1, self.to_send))
+    def _seconds_at(self, latency: float) -> float:
+        concurrent = min(self.terms.max_in_flight, max(1, self.to_send))
         paced = self.to_send * 60 / self.terms.requests_per_minute if self.terms.requests_per_minute else 0.0
-        return max(self.to_send * latency / at_once, paced)
+        return max(self.to_send * latency / concurrent, paced)
 
     def _of_all(self, mean: float) -> Decimal:
         return credits_of(math.ceil(mean * self.to_send))
 
 
-_UNEXPLAINED = "\ufffd".encode()
+_REPLACEMENT = "\ufffd".encode()
 
 
 async def forecast(
     rows: Iterator[Row], terms: Terms, journal: Journal | None, options: JobOptions | None = None
 ) -> Forecast:
-    """Read all rows and add up what is still to be sent. Takes no more memory for more rows.
+    """Read all rows and estimate what is still to be sent. Memory does not grow with the rows.
 
-    Without a *journal* nothing has been done yet.
+    Without a *journal* no row is finished.
     """
     result, options = Forecast(terms), options or JobOptions()
     with closing(_Digests()) as seen:
         async for batch in _known(rows, journal, options.dedupe):
             for known in batch:
                 again = known.record is not None and options.sends_again(known.record.error_type)
-                repeated = known.row.request is not None and seen.had(known.digest)
+                repeated = known.row.request is not None and seen.add(known.digest)
                 result.add(known, again=again, repeated=repeated, dedupe=options.dedupe)
     return result
 
@@ -302,31 +301,31 @@ async def _known(rows: Iterator[Row], journal: Journal | None, dedupe: bool) -> 
 
 
 class _Digests:
-    """Which requests have come by, on the disk: a set of them all would grow with the job."""
+    """Digests of the requests so far, on disk: in memory they would grow with the job."""
 
     def __init__(self) -> None:
-        # Without a name it is a file that is gone when it is closed.
+        # Without a name it is a temporary file, deleted on close.
         self._database = sqlite3.connect("", isolation_level="DEFERRED")
         self._database.execute("CREATE TABLE seen (digest BLOB PRIMARY KEY) WITHOUT ROWID")
 
-    def had(self, digest: bytes) -> bool:
-        """Tell whether *digest* has come by before, and remember it."""
+    def add(self, digest: bytes) -> bool:
+        """Add *digest*; return whether it was there before."""
         return not self._database.execute("INSERT OR IGNORE INTO seen VALUES (?)", (digest,)).rowcount
 
     def close(self) -> None:
-        """Forget all."""
+        """Delete the file."""
         self._database.close()
 
 
 def choose_rows(count: int, rows: int, seed: int = 0) -> list[int]:
-    """Choose *count* of *rows* indices: one at random from each of as many equal parts, in order.
+    """Return *count* of *rows* indices: a random one of each of as many equal parts, in order.
 
-    Files are often sorted, so a part left out may be the dear one; and every n-th row may be of one kind. All
-    rows if there are no more. The same *seed* chooses the same.
+    Files are often sorted, so a part that is left out may be the expensive one, and every n-th row may be
+    alike. All rows if *count* is larger. The same *seed* chooses the same.
     """
     if count >= rows:
         return list(range(rows))
-    chance = random.Random(seed)  # noqa: S311  # nobody gains by foretelling it
+    chance = random.Random(seed)  # noqa: S311  # not for security
     edges = [part * rows // count for part in range(count + 1)]
     return [chance.randrange(begin, end) for begin, end in pairwise(edges)]
 

@@ -1,4 +1,4 @@
-"""A job on a file: a program's whole work, so it listens for Ctrl-C and writes its results as a file."""
+"""A job on a file, as the command runs it: handles Ctrl-C and writes the output file."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .run import JobRun
 OpenRows: TypeAlias = Callable[[], AbstractContextManager[Iterator[Row]]]
 
 _GRACE = 60.0
-"""Seconds that calls in flight get to end after a first Ctrl-C."""
+"""Seconds after the first Ctrl-C for calls in flight to end."""
 
 
 async def run_file(
@@ -32,48 +32,48 @@ async def run_file(
 
     The file is read twice: while sending, and to write the output in its order.
 
-    Ctrl-C ends the sending and lets what is in flight end; a second one ends at once. *output* appears when
-    the job has ended, for whatever reason but a crash of the process, in input order.
+    The first Ctrl-C stops the sending and lets calls in flight end; the second cancels them. *output* is
+    written when the job has ended, for any reason but a crash of the process.
 
-    Raises OSError or sqlite3.Error if the disk does not take it; what was written before is kept.
+    Raises OSError or sqlite3.Error if a file cannot be written; the journal keeps what it has.
     """
     with open_rows() as rows:
         run = make_run(rows)
         run.skip_finished = True  # `matched` reads them for the output
         async with run:
-            await _drained(run)
+            await _consume_with_signals(run)
             await run.end()
-            report = await _written(run, open_rows, output)
+            report = await _write_output(run, open_rows, output)
     report.fan_out = run.report.fan_out
     return report
 
 
-async def _drained(run: JobRun) -> None:
-    """Take what comes, it has been kept already, and listen for signals."""
+async def _consume_with_signals(run: JobRun) -> None:
+    """Consume all outcomes, which the journal has already, and handle signals."""
     failed: Exception | None = None
     async with anyio.create_task_group() as tasks:
         with anyio.CancelScope() as consuming:
-            tasks.start_soon(_listen, run, consuming)
-            failed = await _consumed(run)
+            tasks.start_soon(_handle_signals, run, consuming)
+            failed = await _consume(run)
         tasks.cancel_scope.cancel()
     if failed is not None:
         raise failed
 
 
-async def _consumed(run: JobRun) -> Exception | None:
-    """Take all outcomes; what ends them too early is returned, for a task group would wrap it."""
+async def _consume(run: JobRun) -> Exception | None:
+    """Consume all outcomes; return the error that ended them, which a task group would wrap."""
     try:
         async for _ in run:
             pass
-    except Exception as error:  # noqa: BLE001  # whatever it is
+    except Exception as error:  # noqa: BLE001  # raised again by the caller
         return error
     return None
 
 
-async def _listen(run: JobRun, consuming: anyio.CancelScope) -> None:
-    """Stop sending at the first signal; at the second, or when the grace is over, stop at once."""
+async def _handle_signals(run: JobRun, consuming: anyio.CancelScope) -> None:
+    """Stop sending at the first signal; cancel calls in flight at the second, or after the grace period."""
     if threading.current_thread() is not threading.main_thread():
-        return  # signals come to the main thread alone
+        return  # only the main thread receives signals
     with suppress(NotImplementedError), anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         await anext(signals)
         run.stop("interrupted", StopReason.INTERRUPTED)
@@ -82,8 +82,8 @@ async def _listen(run: JobRun, consuming: anyio.CancelScope) -> None:
         consuming.cancel()
 
 
-async def _written(run: JobRun, open_rows: OpenRows, output: Path) -> JobReport:
-    """Write the result of every row, in order of the input, and count."""
+async def _write_output(run: JobRun, open_rows: OpenRows, output: Path) -> JobReport:
+    """Write one row of output for each row of the input, in its order, and count them."""
     report = JobReport(resumed=run.report.resumed, recovered=run.report.recovered)
     report.resubmitted, report.repeated = run.report.resubmitted, run.report.repeated
     with open_rows() as rows, open_output(output) as put:
@@ -99,4 +99,4 @@ def _count(report: JobReport, row: Row, record: Record | None) -> None:
     elif record is None:
         report.count(Status.UNSENT, None, None)
     else:
-        report.book(record)
+        report.add(record)

@@ -1,4 +1,4 @@
-"""What a job is, and what is wanted of it."""
+"""Options of a job, and the settings that identify it."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ from .._sending.options import JobSending
 from ..config import check_choice
 from ..errors import ConfigurationError
 from ..models import ChatCompletion
-from .journal.journal import Settings
+from .journal.journal import JobSettings
 from .progress_reporter import Progress
-from .results import ParsedAnswer, Read
+from .results import ParsedAnswer, ReadAnswer
 from .rows import Row
 
 Delivery: TypeAlias = Literal["direct", "queued"]
 
 
-def _nothing(_: ChatCompletion) -> ParsedAnswer:
+def _read_nothing(_: ChatCompletion) -> ParsedAnswer:
     return ParsedAnswer()
 
 
 @dataclass(frozen=True, slots=True)
 class JobOptions:
-    """What a job does with its rows; how it sends them is the fan-out's."""
+    """How a job treats its rows; how it sends them is an option of the fan-out."""
 
     delivery: Delivery = "direct"
     """"direct": a call waits for its answer. "queued": by way of `/v2`, where the id of each request is on
     the disk at once, and after a crash its answer is fetched instead of paid for again."""
-    read: Read = _nothing
-    """Reads more of an answer than its text."""
+    read: ReadAnswer = _read_nothing
+    """Reads a label or other values from an answer."""
     truth: Callable[[Row], str | None] = lambda _: None
-    """Says what is right for a row, where that is known."""
+    """Returns the right label of a row; None if it is not known."""
     retry_failed: bool | frozenset[str] = False
-    """Whether rows that failed in an earlier run are asked again; or the classes of errors that are."""
+    """Whether rows that failed in an earlier run are sent again; or the classes of errors that are."""
     dedupe: bool = False
     """Whether equal requests are sent once. The first of their rows has the outcome, the others have none;
     `JobRun.matched` gives each of them the answer, and the first its cost and attempts."""
@@ -48,8 +48,8 @@ class JobOptions:
         check_choice("delivery", self.delivery, ("direct", "queued"))
 
     @property
-    def settings(self) -> Settings:
-        """What must be the same when a job goes on: with other keys its rows would be asked again."""
+    def settings(self) -> JobSettings:
+        """Settings that must not change when a job is resumed: all rows would be sent again."""
         return {"delivery": self.delivery, "dedupe": self.dedupe}
 
     def sends_again(self, error_type: str | None) -> bool:
@@ -63,23 +63,23 @@ class JobOptions:
 
 @dataclass(frozen=True, slots=True)
 class JobPlan:
-    """What a job is: the same whenever it goes on, but for the options."""
+    """What a `JobRun` needs beside its rows."""
 
     path: Path
     """Its journal."""
-    settings: Settings
+    settings: JobSettings
     options: JobOptions
     expected: Expected[Any] | None = None
-    """What every answer must be; None: anything."""
+    """Shape of every answer; None: any."""
     progress: Progress | None = None
-    """Called within the loop, twice a second, with how the job stands."""
+    """Called on the event loop, twice a second, with the progress of the job."""
 
     @classmethod
     def of(
         cls,
         path: Path,
         model: str,
-        settings: Settings,
+        settings: JobSettings,
         options: JobOptions,
         expected: Expected[Any] | None,
         progress: Progress | None,
@@ -89,15 +89,15 @@ class JobPlan:
 
 
 def settings_of(
-    model: str, settings: Settings, options: JobOptions, expected: Expected[Any] | None = None
-) -> Settings:
-    """Return all that must be the same when a job goes on: what its rows are asked, and how."""
+    model: str, settings: JobSettings, options: JobOptions, expected: Expected[Any] | None = None
+) -> JobSettings:
+    """Return all settings that must not change when a job is resumed."""
     schema = None if expected is None else to_json(expected.shape.schema)
     digest = None if schema is None else hashlib.sha256(schema).hexdigest()[:16]
     own = {"model": model, "parse": digest, **options.settings}
     taken = sorted(own.keys() & settings.keys())
     if taken:
-        raise ConfigurationError(f"settings={taken}: these are the job's own; name yours otherwise")
+        raise ConfigurationError(f"settings={taken}: the job has settings of these names; choose others")
     return {**own, **settings}
 
 

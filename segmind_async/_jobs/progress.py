@@ -1,7 +1,7 @@
-"""How a job stands at one moment, and what can be said of its end from that.
+"""The progress of a job, and estimates of when it ends.
 
-The runner fills a `Standing` in and writes it into the journal; whoever shows a job, now or years later,
-works from these alone. It reads no clock: two standings tell how fast a job is.
+A run writes its `JobProgress` into the journal; displays and reports work from these alone. Reads no clock:
+rates are differences of two progress records.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ RECENT = 60.0
 """Seconds over which a rate is taken: long enough for slow answers, short enough to see a change."""
 
 _STEPS = 32
-"""Standings kept of these seconds."""
+"""Progress records kept of these seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ class JobProgress:
     def needed(self) -> Decimal | None:
         """Credits that the pending rows will cost at the mean so far; None if either is not known.
 
-        A mean of nothing is no knowledge: only rows that failed have ended so far.
+        Not known while the mean is 0: only failed rows have ended so far.
         """
         return self.pending * self.mean_cost if self.pending is not None and self.mean_cost else None
 
@@ -128,7 +128,7 @@ _ADAPTER: Final = TypeAdapter(JobProgress)
 
 
 def rate(earlier: JobProgress, now: JobProgress) -> float | None:
-    """Return rows that ended in a second between two standings of one run; None if no time passed."""
+    """Return rows that ended a second between two progress records of one run; None if no time passed."""
     seconds = now.elapsed - earlier.elapsed
     return (now.ended - earlier.ended) / seconds if seconds > 0 else None
 
@@ -146,9 +146,9 @@ def spend_rate(earlier: JobProgress, now: JobProgress) -> float | None:
 
 
 def seconds_to_end(now: JobProgress, rows_a_second: float | None) -> float | None:
-    """Foretell when the last row ends, from the slower of pace and rate.
+    """Estimate the seconds until the last row ends, from the slower of pace and rate.
 
-    None if nothing is known of the total or of the rate, or nothing moves.
+    None if the total or the rate is not known, or the rate is 0.
     """
     pending = now.pending
     if pending is None:
@@ -165,14 +165,14 @@ def seconds_to_end(now: JobProgress, rows_a_second: float | None) -> float | Non
 
 
 def seconds_to_floor(now: JobProgress, credits_a_second: float | None) -> float | None:
-    """Foretell when no more may be spent; None if it is not known, or nothing is being spent."""
+    """Estimate the seconds until no more may be spent; None if not known, or nothing is spent."""
     if now.spendable is None or not credits_a_second or credits_a_second < 0:
         return None
     return float(now.spendable) / credits_a_second
 
 
 class Recent:
-    """The standings of the last minute of one run, thinned out: the span that rates are taken over."""
+    """The progress records of the last minute of one run, thinned out, for rates over that time."""
 
     def __init__(self, span: float = RECENT) -> None:
         self._span = span
@@ -180,17 +180,17 @@ class Recent:
         self._now: JobProgress | None = None
 
     def __repr__(self) -> str:
-        return f"Recent({len(self._kept)} standings)"
+        return f"Recent({len(self._kept)} records)"
 
-    def add(self, standing: JobProgress) -> None:
-        """Take up how it stands now; one of another run begins anew."""
-        if self._now is not None and self._now.run != standing.run:
+    def add(self, now: JobProgress) -> None:
+        """Add the present progress; one of another run discards the earlier ones."""
+        if self._now is not None and self._now.run != now.run:
             self._kept.clear()
-        self._now = standing
-        if not self._kept or standing.elapsed - self._kept[-1].elapsed >= self._span / _STEPS:
-            self._kept.append(standing)
+        self._now = now
+        if not self._kept or now.elapsed - self._kept[-1].elapsed >= self._span / _STEPS:
+            self._kept.append(now)
         # The first one outside stays: between it and now the whole span lies.
-        while len(self._kept) > 1 and standing.elapsed - self._kept[1].elapsed >= self._span:
+        while len(self._kept) > 1 and now.elapsed - self._kept[1].elapsed >= self._span:
             self._kept.popleft()
 
     @property

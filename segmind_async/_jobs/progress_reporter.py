@@ -1,4 +1,4 @@
-"""How a running job stands: seen now and then, written into its journal, and told to who wants to know."""
+"""Reports the progress of a running job: to its journal, and to a function of the user."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ _LOG = logging.getLogger(__name__)
 Progress: TypeAlias = Callable[[JobProgress], None]
 
 PROGRESS_EVERY = 0.5
-"""Seconds between two looks, of which the progress is told."""
+"""Seconds between two reports."""
 
 ROWS_FACT = "rows"
 """Name of the journal's fact with the number of rows of the input, as an estimate or a run counted them."""
 
-_LOOKS = 400.0
-"""What is written are, later, as many of a job's time so far: a job of days has a few thousand."""
+_WRITES = 400.0
+"""Reports are written at least this fraction of the elapsed time apart: a few thousand for a job of days."""
 
 
 class ProgressReporter:
-    """Looks at one run of a job."""
+    """Reports the progress of one run of a job."""
 
     def __init__(self, service: Service, model: str, progress: Progress | None) -> None:
         self.total: int | None = None
         """Rows of the input, set when it has been read to its end."""
         self.slow: float | None = None
-        """Seconds that 99 in 100 calls do not take, as of the last look."""
+        """The 99th percentile of the latency at the last report, in seconds; None before any answer."""
         self._service = service
         self._model = model
         self._progress = progress
@@ -51,8 +51,8 @@ class ProgressReporter:
     def __repr__(self) -> str:
         return f"ProgressReporter(run={self._run}, written={self._written.elapsed:.1f})"
 
-    async def begin(self, journal: Journal) -> None:
-        """Take up what earlier runs have left."""
+    async def load(self, journal: Journal) -> None:
+        """Read the facts that earlier runs left in the journal."""
         self._journal = journal
         runs = await wait_for(journal.fact("runs"))
         self._run = runs + 1 if isinstance(runs, int) else 1
@@ -66,23 +66,23 @@ class ProgressReporter:
         self.total = rows
         self._journal.set_fact(ROWS_FACT, rows)
 
-    def look(self, fan_out: FanOut[Any], rows: JobProgress, *, last: bool) -> None:
-        """See how it stands; *rows* says what has become of them. The *last* look of a run is written too."""
+    def report(self, fan_out: FanOut[Any], rows: JobProgress, *, last: bool) -> None:
+        """Report the progress; *rows* has counts of rows. The *last* report of a run is always written."""
         sent = fan_out.report
-        standing = self._progress_of(fan_out, sent, rows)
-        self.slow, pause = sent.latency_p99, max(PROGRESS_EVERY, standing.elapsed / _LOOKS)
-        # Looks come a little early or late: the one that is nearest to its time is taken.
-        if last or standing.elapsed - self._written.elapsed >= pause - PROGRESS_EVERY / 2:
-            self._written = standing
-            self._journal.sample(time.time(), standing.as_json())  # noqa: TID251  # for people to read
+        now = self._progress_of(fan_out, sent, rows)
+        self.slow, pause = sent.latency_p99, max(PROGRESS_EVERY, now.elapsed / _WRITES)
+        # Reports are a little early or late: the nearest one is written.
+        if last or now.elapsed - self._written.elapsed >= pause - PROGRESS_EVERY / 2:
+            self._written = now
+            self._journal.sample(time.time(), now.as_json())  # noqa: TID251  # for people to read
         if self._progress is not None:
-            self._tell(self._progress, standing)
+            self._call(self._progress, now)
 
-    def _tell(self, progress: Progress, standing: JobProgress) -> None:
+    def _call(self, progress: Progress, now: JobProgress) -> None:
         try:
-            progress(standing)
-        except Exception:  # noqa: BLE001  # whatever a user wrote
-            # What only looks on must not end a job that is being paid for.
+            progress(now)
+        except Exception:  # noqa: BLE001  # of the user's code
+            # An observer must not end a job that is paid for.
             _LOG.exception("progress has failed")
 
     def _progress_of(self, fan_out: FanOut[Any], sent: FanOutReport, rows: JobProgress) -> JobProgress:

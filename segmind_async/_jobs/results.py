@@ -1,4 +1,4 @@
-"""What became of a row: into a record of the journal, out of it as an outcome, and as a row of the output."""
+"""Results of a row in their three forms: an outcome, a record of the journal, a row of the output."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from .rows import Row
 FIELDS: tuple[str, ...] = (
     "id", "index", "status", "text", "label", "parsed", "error", "attempts", "cost", "usage", "elapsed",
 )  # fmt: skip
-"""What a row of the output has."""
+"""Fields of a row of the output."""
 
 
 class ParsedAnswer(NamedTuple):
-    """What a job reads from an answer; with an *error_type*, the answered row has failed all the same."""
+    """Values read from an answer. With an *error_type* the row is failed although it has an answer."""
 
     label: str | None = None
     parsed: str | None = None
@@ -38,11 +38,11 @@ class ParsedAnswer(NamedTuple):
     message: str | None = None
 
 
-Read: TypeAlias = Callable[[ChatCompletion], ParsedAnswer]
+ReadAnswer: TypeAlias = Callable[[ChatCompletion], ParsedAnswer]
 
 
 def record_of(known: KnownRow, outcome: Outcome[Any], parsed: ParsedAnswer, truth: str | None) -> Record:
-    """Return what the journal keeps of an outcome that is ok or failed."""
+    """Return the record of an outcome, which is ok or failed."""
     completion, error = outcome.completion, outcome.error
     error_type, message = parsed.error_type, parsed.message
     if error is not None:
@@ -70,7 +70,7 @@ def record_of(known: KnownRow, outcome: Outcome[Any], parsed: ParsedAnswer, trut
 
 
 def record_of_draft(known: KnownRow, draft: Draft, parsed: str) -> Record:
-    """Return what the journal keeps of an answer that an earlier run has received and not read."""
+    """Return the record of an answer that an earlier run received and did not parse."""
     return Record(
         key=known.key,
         digest=known.digest,
@@ -86,19 +86,19 @@ def record_of_draft(known: KnownRow, draft: Draft, parsed: str) -> Record:
 
 
 def is_odd(record: Record, slow: float | None) -> bool:
-    """Tell whether a row is worth a look: failed, misjudged, or among the slowest."""
+    """Return whether a row failed, was misjudged, or took longer than *slow* seconds."""
     misjudged = record.truth is not None and record.label != record.truth
     return record.error_type is not None or misjudged or bool(slow and (record.seconds or 0.0) > slow)
 
 
 def with_excerpt(record: Record, known: KnownRow, slow: float | None) -> None:
-    """Have a record that is worth a look say how its question began."""
+    """Set the excerpt of a record that is odd: the beginning of its question."""
     if known.row.request is not None and is_odd(record, slow):
         record.excerpt = excerpt_of(known.row.request)
 
 
 def outcome_of(record: Record, row: Row, model: str, shape: Shape[Any] | None) -> Outcome[Any]:
-    """Return the outcome that a record was made of, as far as it was kept; its answer is read anew."""
+    """Return the outcome of a record; its answer is decoded and parsed again. Headers are not kept."""
     cost = None if record.units is None else credits_of(record.units)
     ended = (record.attempts, cost)
     if record.raw is None or record.error_type is not None:
@@ -114,7 +114,7 @@ def outcome_of(record: Record, row: Row, model: str, shape: Shape[Any] | None) -
 
 
 def completion_of(record: Record, model: str, cost: Decimal | None) -> ChatCompletion[Any]:
-    """Return the completion of a record with an answer."""
+    """Return the completion of a record that has an answer."""
     assert record.raw is not None
     answer = decode(record.raw)
     return ChatCompletion(
@@ -143,7 +143,7 @@ def _error(record: Record, cost: Decimal | None) -> SegmindError:
 
 
 def row_of(row: Row, record: Record | None) -> JsonDict:
-    """Return a row of the output; without a record, the row was not sent, or cannot be."""
+    """Return a row of the output; without a record the row was not sent, or is invalid."""
     result: JsonDict = {name: None for name in FIELDS}  # noqa: C420  # typed as what it will hold
     result.update(id=row.id, index=row.index, status=Status.UNSENT)
     if row.request is None:

@@ -1,4 +1,4 @@
-"""What a row is known by over all runs, and whether it is still the same."""
+"""Keys that identify rows over all runs, and digests that tell whether their requests have changed."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from .rows import Row, closing_rows
 
 @dataclass(slots=True)
 class KnownRow:
-    """A row, and what the journal knows it by. Immutable by convention: `frozen` costs 1 µs a row."""
+    """A row with its key and its record. Immutable by convention: `frozen` costs 1 µs a row."""
 
     row: Row
     key: str
     digest: bytes
     record: Record | None
-    """What became of it, if that is known of this very request."""
+    """Its record, if there is one of the same request."""
     replaces: int | None
     """Number of the record that a new one replaces."""
     repeated: bool = False
-    """Whether it shares the answer of a row before it, which asks the same."""
+    """Whether an earlier row has the same request, whose answer it shares."""
 
 
 def digest_of(request: ChatRequest) -> bytes:
-    """Return what tells one request from another, in whatever place and order of fields it stands."""
+    """Return a hash of the canonical request: the order of its fields makes no difference."""
     parameters = _sorted(request.parameters) if request.parameters else []
     canonical = to_json([_sorted(request.messages), request.model, parameters])
     return hashlib.sha256(canonical).digest()[:16]
 
 
 def _sorted(value: object) -> object:
-    if isinstance(value, str):  # most of them, and the test for a mapping is slow
+    if isinstance(value, str):  # the most frequent, and the test for a mapping is slow
         return value
     if isinstance(value, Mapping):
         return [[name, _sorted(value[name])] for name in sorted(value, key=str)]
@@ -47,9 +47,9 @@ def _sorted(value: object) -> object:
 
 
 def name_of(row: Row, digest: bytes, *, dedupe: bool = False) -> str:
-    """Return what a row is called: its id, else what it asks.
+    """Return the name of a row: its id, else the digest of its request.
 
-    With *dedupe* it is always what it asks, whatever its id: rows of one name have one answer.
+    With *dedupe* always the digest: rows of one name share one answer.
     """
     return f"id {row.id}" if row.has_id and not dedupe else f"request {digest.hex()}"
 
@@ -79,7 +79,7 @@ async def _looked_up(
 
 
 def _keyed(row: Row) -> tuple[Row, bytes]:
-    """Return a row with what tells its request from others; one that has no such thing cannot be used."""
+    """Return a row with the digest of its request; a row whose request has none is invalid."""
     try:
         row.id.encode()
         return row, digest_of(row.request) if row.request else b""
@@ -91,7 +91,7 @@ def _keyed(row: Row) -> tuple[Row, bytes]:
 
 
 def excerpt_of(request: ChatRequest, length: int = 200) -> str:
-    """Return how the last question of *request* begins."""
+    """Return the beginning of the last message of *request*, at most *length* characters."""
     return " ".join(_last_text(request)[: 2 * length].split())[:length]
 
 
@@ -99,7 +99,7 @@ def _last_text(request: ChatRequest) -> str:
     messages: object = request.messages
     if isinstance(messages, str):
         return messages
-    # Whatever it is: a request that cannot be sent is looked at too.
+    # Of any type: requests that cannot be sent have excerpts too.
     last = messages[-1] if isinstance(messages, Sequence) and messages else None
     content = last.get("content") if isinstance(last, Mapping) else None
     parts: Iterable[object] = content if isinstance(content, list | tuple) else [content]

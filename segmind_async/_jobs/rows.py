@@ -1,6 +1,6 @@
-"""Rows of a bulk file, read one at a time. A row that cannot be used is a value, not an end.
+"""Rows of a job, read one at a time from a file or an iterable. An invalid row is a value, not an error.
 
-It knows nothing of how rows are sent.
+Does not know how rows are sent.
 """
 
 from __future__ import annotations
@@ -48,21 +48,21 @@ class Row:
     index: int
     """From 0, blank lines not counted."""
     line: int
-    """From 1, where it begins in the file; its number where there are no lines."""
+    """From 1, the line it begins at; its number where there are no lines."""
     id: str
     has_id: bool
-    """Whether the row names its id; else it is its index."""
+    """Whether the input has an id for the row; else the id is its index."""
     columns: Columns
     request: ChatRequest | None
-    """None if the row cannot be used."""
+    """None if the row is invalid."""
     problem: str | None = None
-    """Where it is, and why it cannot."""
+    """Where it is, and why it is invalid."""
     unit: str = "line"
     """What *line* counts."""
 
 
 MakeRequest: TypeAlias = Callable[[Columns], ChatRequest]
-"""Makes a request of a row's columns; raises ValueError, saying what is missing."""
+"""Makes a request of a row's columns; raises ValueError naming the missing column."""
 
 
 def own_request(columns: Columns) -> ChatRequest:
@@ -96,7 +96,7 @@ def template(prompt: str) -> MakeRequest:
 
 
 def _shown(name: str, columns: Columns) -> object:
-    """Return what a template is filled with: lists and objects as JSON, all else as it formats itself."""
+    """Return the value for a template: lists and objects as JSON, others as they are."""
     value = columns.get(name)
     if value is None:
         if name in columns:
@@ -126,7 +126,7 @@ def column(name: str) -> MakeRequest:
 def with_instruction(
     instruction: str, make: MakeRequest, examples: Iterable[tuple[str, str]] = ()
 ) -> MakeRequest:
-    """Put a system prompt, and examples of a question and its answer, before what *make* makes."""
+    """Add a system prompt, and examples of a question and its answer, to the requests of *make*."""
     turns = [turn for asked, answered in examples for turn in (user(asked), assistant(answered))]
 
     def prefixed(columns: Columns) -> ChatRequest:
@@ -158,7 +158,7 @@ def open_rows(
 def open_mappings(
     mappings: Iterable[Columns], make: MakeRequest, limit: int | None = None
 ) -> Iterator[Iterator[Row]]:
-    """Take rows that are in memory already; the counterpart of `open_rows`."""
+    """Read rows from mappings in memory, as `open_rows` does from a file."""
     yield _rows(enumerate(mappings, 1), make, limit, "row")
 
 
@@ -192,7 +192,7 @@ def _rows(
 
 
 def _sendable(request: ChatRequest) -> ChatRequest:
-    """Refuse what is no text or no JSON: rows that are no JSON themselves may hold anything."""
+    """Return *request*; raises ValueError if it is no JSON, as rows of other formats may not be."""
     if isinstance(request.messages, str):
         _text(request.messages)
     else:
@@ -201,18 +201,18 @@ def _sendable(request: ChatRequest) -> ChatRequest:
 
 
 def _text(text: str) -> str:
-    """Refuse half a character, which no file and no request can hold."""
+    """Return *text*; raises ValueError for a lone surrogate, which UTF-8 cannot encode."""
     text.encode()
     return text
 
 
 def with_max_tokens(max_tokens: int | None, make: MakeRequest) -> MakeRequest:
-    """Bound the answers to what *make* asks, in tokens; None: as they come."""
+    """Add `max_tokens` to the requests of *make*; None: no bound."""
     return with_parameters({} if max_tokens is None else {"max_tokens": max_tokens}, make)
 
 
 def with_parameters(parameters: JsonObject, make: MakeRequest) -> MakeRequest:
-    """Send *parameters* with all that *make* asks."""
+    """Add *parameters* to the requests of *make*."""
 
     def extended(columns: Columns) -> ChatRequest:
         request = make(columns)
@@ -230,7 +230,7 @@ JobRows: TypeAlias = Iterable[Request | Row] | AsyncIterable[Request | Row]
 
 
 def as_rows(given: JobRows) -> Iterator[Row] | AsyncIterator[Row]:
-    """Number what is given, and take the ids that it names."""
+    """Return the rows of an iterable, numbered, with the ids that requests have."""
     if isinstance(given, AsyncIterable):
         return _numbered(given)
     return (_row(index, each) for index, each in enumerate(given))
@@ -257,7 +257,7 @@ _BATCH = 128
 
 
 async def batches_of(rows: Iterable[Row] | AsyncIterable[Row]) -> AsyncIterator[list[Row]]:
-    """Yield rows many at a time, or one at a time if waiting for the next may take long."""
+    """Yield rows in batches; those of an async iterable one at a time, because the next may be late."""
     if isinstance(rows, AsyncIterable):
         async with closing_rows(rows):
             async for row in rows:
@@ -280,5 +280,5 @@ async def batches_of(rows: Iterable[Row] | AsyncIterable[Row]) -> AsyncIterator[
 
 
 def closing_rows(rows: AsyncIterable[object]) -> AbstractAsyncContextManager[object]:
-    """Have an async generator clean up when nobody reads on, and not at some later time."""
+    """Return a context that closes *rows* on exit if it is an async generator."""
     return aclosing(rows) if isinstance(rows, AsyncGenerator) else nullcontext()

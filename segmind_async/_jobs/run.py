@@ -1,7 +1,7 @@
-"""A job: rows through a fan-out into a journal, and out again in what they became.
+"""A run of a job: rows go through a fan-out into a journal.
 
-Each answer is on the disk before its outcome is handed out and before its slot takes another row. Rows
-that an earlier run has finished are handed out from the journal.
+Each answer is on the disk before its outcome is delivered and before its worker takes another row. Outcomes
+of rows that an earlier run finished come from the journal.
 """
 
 from __future__ import annotations
@@ -67,14 +67,14 @@ MakeFanOut: TypeAlias = Callable[
 ]
 
 _JOB_WIDE_ERRORS = (AccessError, NotFoundError, ModelRetiredError)
-"""What every row would meet; it stops the job."""
+"""Errors that every row would get: they stop the job, and the next run sends their rows again."""
 
 _STATE_EVERY = 1.0
-"""Seconds between two notes of pace and money for a restart."""
+"""Seconds between two writes of pace and money for a restart."""
 
 
 def _submission_of(outcome: Outcome[Any]) -> str | None:
-    """Return the queued request that an outcome was read from, None if its answer may still be fetched."""
+    """Return the id of the queued request of an outcome; None if its answer may still be fetched."""
     if outcome.completion is not None:
         return outcome.completion.request_id
     error = outcome.error
@@ -85,7 +85,7 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
     """Outcomes of a job, as they complete; made by `SegmindClient.run_job`.
 
     Use it as an async context manager and iterate over what that gives. Leaving the context, for whatever
-    reason, ends what is in flight; the same job again goes on from there.
+    reason, cancels calls in flight; the same job on the same journal resumes there.
     """
 
     def __init__(
@@ -98,9 +98,9 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
         self.path = plan.path
         self.report = JobReport()
         self.not_kept: dict[str, Record] = {}
-        """Results that the next run is to forget, by key: the key or the model is at fault, not the row."""
+        """Records that the journal does not get, by key: the API key or the model failed, not the row."""
         self.samples = Samples()
-        """The few rows of this run that are worth a look."""
+        """Failed, misjudged, slowest and dearest rows of this run."""
         self.journal: Journal
         self._service = service
         self._make_fan_out = make_fan_out
@@ -117,7 +117,7 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
         self.reporter = ProgressReporter(service, self._model, plan.progress)
         self._read = 0
         self._failed_earlier = 0
-        self._noted_at = -math.inf
+        self._state_written_at = -math.inf
         self._tasks: TaskGroup | None = None
         self._fan_out: FanOut[T_co] | None = None
         self._submissions: JournaledSubmissions | None = None
@@ -130,14 +130,14 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
         if self._tasks is not None:
             raise RuntimeError("a job run is entered once; make a new one")
         self._tasks = anyio.create_task_group()
-        # Ours before anything is waited for: whoever gives up meanwhile lets go of it.
+        # Assigned before the first await, so that cancellation closes it.
         self.journal = Journal(self.path, self._plan.settings, wait=False)
         try:
             await wait_for(self.journal.opened)
             restart.resume(self._service.admission, await wait_for(self.journal.fact("state")))
             await self._load_drafts()
             self._fan_out = self._make_fan_out(await self._delivery(), self._to_send(), self._plan.expected)
-            await self.reporter.begin(self.journal)
+            await self.reporter.load(self.journal)
             self._finished_rows = await FinishedRows.open(self.path)
         except BaseException:
             self.journal.close()
@@ -153,7 +153,7 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
         try:
             await self.end()
         finally:
-            # Whatever is still to be written is written before the lock is let go.
+            # Pending work is written before the lock is released.
             with anyio.CancelScope(shield=True):
                 await anyio.to_thread.run_sync(self._close)
 
@@ -162,7 +162,7 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
         self.journal.close()
 
     async def end(self) -> None:
-        """End what is in flight; the journal stays open. Idempotent."""
+        """Cancel calls in flight; the journal stays open. Idempotent."""
         if self._ended:
             return
         assert self._tasks is not None
@@ -174,7 +174,7 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
             self._tasks.cancel_scope.cancel()
             await self._tasks.__aexit__(None, None, None)
             self._report_progress()
-            self._note()
+            self._write_state()
 
     async def __anext__(self) -> Outcome[T_co]:
         """Wait for the next outcome. If cancelled, none is lost."""
@@ -189,7 +189,10 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
         self._report_progress()
 
     async def matched(self, rows: Iterable[Row]) -> AsyncIterator[tuple[Row, Record | None]]:
-        """Yield all rows of the input, read anew, with what has become of them; after `end`."""
+        """Yield all rows of the input, read again, with their records; only after `end`.
+
+        A record is None for a row that was not sent, or is invalid.
+        """
         if not self._ended:
             raise RuntimeError("the job is still sending; call end() first")
         await wait_for(self.journal.flush())
@@ -203,7 +206,7 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
             yield known.row, record
 
     async def _delivery(self) -> Service:
-        """Return what the calls of this job are sent by."""
+        """Return the service that sends the calls of this job, directly or by way of the queue."""
         if self._options.delivery == "direct":
             return self._service
         self._submissions = JournaledSubmissions(self.journal)
@@ -225,7 +228,7 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
         await self.journal.draft(draft, completion.request_id)
 
     async def _to_send(self) -> AsyncIterator[PendingRow | FinishedRow]:
-        """Yield the rows that are still to be sent, and the outcomes of the others."""
+        """Yield the pending rows, and the outcomes of the finished ones."""
         found = matched(
             self._finished_rows,
             batches_of(self._rows),
@@ -267,14 +270,14 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
     def _finished(self, row: Row, record: Record) -> FinishedRow | None:
         self.report.resumed += 1
         self._failed_earlier += record.error_type is not None
-        self.report.book(record)
+        self.report.add(record)
         if self.skip_finished:
             return None
         assert row.request is not None
         return FinishedRow(outcome_of(record, row, row.request.model or self._model, self._shape))
 
     def _read_draft(self, known: KnownRow) -> Record | None:
-        """Read an answer that an earlier run has received and not read; None if there is none that fits."""
+        """Parse an answer that an earlier run received; None if there is none, or it does not fit."""
         draft = self._drafts.get(known.key)
         if draft is None or draft.digest != known.digest or self._shape is None:
             return None
@@ -283,7 +286,7 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
             return None
         try:
             parsed = self._shape.write(self._shape.read(answer.text))
-        except Exception:  # noqa: BLE001  # it is asked again, as it would have been
+        except Exception:  # noqa: BLE001  # the row is sent again, as by that run
             return None
         record = record_of_draft(known, draft, parsed)
         self.journal.keep(record)
@@ -293,27 +296,27 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
         """Have an outcome on the disk, unless the row was not sent: it is still pending."""
         if outcome.status not in {Status.OK, Status.FAILED}:
             return
-        record = record_of(known, outcome, *self._reading(known.row, outcome))
+        record = record_of(known, outcome, *self._parsed(known.row, outcome))
         with_excerpt(record, known, self.reporter.slow)
         draft = self._drafts.pop(known.key, None)
         if draft is not None and draft.units is not None:
-            # Paid for in an earlier run, and of no use.
+            # Paid for in an earlier run, and it did not fit.
             record.units = draft.units + (record.units or 0)
-        self.report.book(record)
+        self.report.add(record)
         self.samples.add(record)
         if isinstance(outcome.error, _JOB_WIDE_ERRORS):
             self.not_kept[known.key] = record
             return
         kept = self.journal.keep(record, _submission_of(outcome))
-        if anyio.current_time() - self._noted_at >= _STATE_EVERY:
-            self._note()
-        # If this is cancelled, it is written all the same.
+        if anyio.current_time() - self._state_written_at >= _STATE_EVERY:
+            self._write_state()
+        # Written even if this is cancelled.
         await kept
         if self.journal.commit_error is not None:
             self.stop(f"the journal cannot be written: {self.journal.commit_error}", StopReason.DISK)
 
-    def _reading(self, row: Row, outcome: Outcome[Any]) -> tuple[ParsedAnswer, str | None]:
-        """Return what is read from an answer, and what is right; user code that fails costs no answer."""
+    def _parsed(self, row: Row, outcome: Outcome[Any]) -> tuple[ParsedAnswer, str | None]:
+        """Return values read from an answer, and the right label; errors of user code are values too."""
         completion, truth = outcome.completion, None
         try:
             truth = self._options.truth(row)
@@ -322,13 +325,13 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
             if self._shape is not None:
                 return ParsedAnswer(parsed=self._shape.write(completion.parsed)), truth
             return self._options.read(completion), truth
-        except Exception as error:  # noqa: BLE001  # whatever a user wrote: the answer is kept with it
+        except Exception as error:  # noqa: BLE001  # of the user's code
             return ParsedAnswer(error_type=type(error).__name__, message=str(error)), truth
 
-    def _note(self) -> None:
-        """Note pace and money for a restart, with the next rows."""
+    def _write_state(self) -> None:
+        """Write pace and money for a restart, with the next commit."""
         self.journal.set_fact("state", restart.state_of(self._service.admission))
-        self._noted_at = anyio.current_time()
+        self._state_written_at = anyio.current_time()
 
     async def _report_progress_often(self) -> None:
         while True:
@@ -336,7 +339,7 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
             self._report_progress()
 
     def _report_progress(self) -> None:
-        """See how the job stands, write it down, and tell."""
+        """Report the progress now."""
         assert self._fan_out is not None
         self.report.fan_out = sent = self._fan_out.report
         for status, count in ((Status.UNSENT, sent.unsent), (Status.CANCELLED, sent.cancelled)):
@@ -345,10 +348,10 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
         if self._submissions is not None:
             self.report.recovered = self._submissions.recovered
             self.report.resubmitted = self._submissions.resubmitted
-        self.reporter.look(self._fan_out, self._row_progress(), last=self._ended)
+        self.reporter.report(self._fan_out, self._row_progress(), last=self._ended)
 
     def _row_progress(self) -> JobProgress:
-        """Say what has become of the rows that were read."""
+        """Return the progress as far as it concerns rows."""
         counts, report = self.report.counts, self.report
         invalid = report.errors[INVALID_ROW]
         earlier = self._failed_earlier

@@ -336,7 +336,7 @@ def classify(
             journal,
             {
                 "labels": chosen.names,
-                "labels_by": chosen.asking,
+                "labels_by": chosen.mode,
                 "text_column": text_column,
                 "examples": fingerprint(shown),
                 "max_tokens": max_tokens,

@@ -18,7 +18,7 @@ from .._jobs.files import OpenRows, run_file
 from .._jobs.formats.file_format import Format
 from .._jobs.formats.output import check_output
 from .._jobs.formats.spool import spool, spool_of
-from .._jobs.journal.journal import Journal, JournalError, Settings
+from .._jobs.journal.journal import JobSettings, Journal, JournalError
 from .._jobs.journal.reader import JournalReader
 from .._jobs.journal.writer import wait_for
 from .._jobs.options import JobOptions, settings_of
@@ -81,7 +81,7 @@ class Job:
     client: ClientOptions
     limit: int | None
     journal: Path | None
-    settings: Settings
+    settings: JobSettings
     """Settings that must be unchanged when the job is resumed."""
     confirmation: Confirmation = Confirmation()
     form: Format | None = None
@@ -99,13 +99,13 @@ class Job:
         return self.journal or self.output.with_name(self.output.name + ".journal")
 
     @property
-    def own_settings(self) -> Settings:
+    def own_settings(self) -> JobSettings:
         """The settings together with whether the emulator answers."""
         # An answer of the emulator must never pass for one of the real service.
         return {"emulate": self.client.emulate, **self.settings}
 
     @property
-    def all_settings(self) -> Settings:
+    def all_settings(self) -> JobSettings:
         """The settings that the journal is opened with."""
         return settings_of(self.client.model, self.own_settings, self.options)
 

@@ -33,7 +33,7 @@ COLUMNS: Mapping[str, ColumnType] = {
     "output_tokens": ColumnType.COUNT,
     "elapsed": ColumnType.NUMBER,
 }
-"""What a frame gets for each row; a JSON column holds text."""
+"""Columns that `frame_of` adds; JSON is text."""
 
 
 def rows_of(frame: object) -> Iterator[dict[str, object]]:
@@ -85,7 +85,7 @@ def _narwhals() -> ModuleType:
 
 
 def _taken(frame: object) -> Any:
-    """Wrap a frame, refusing one that has no rows yet: computed twice, they may come in another order."""
+    """Wrap a frame; raises for a lazy one: computed twice, its rows may differ in order."""
     nw = _narwhals()
     try:
         taken = nw.from_native(frame)

@@ -1,4 +1,4 @@
-"""Results of a job as a file that is there whole or not at all."""
+"""Output files, written atomically."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .file_format import Format, format_of
 from .parquet import arrow, parquet_writer
 
 Put: TypeAlias = Callable[[Mapping[str, object]], None]
-"""Writes one row: the columns it has; those it lacks are empty."""
+"""Writes one row; columns it lacks are empty."""
 
 RESULT_COLUMNS: Columns = {
     "id": ColumnType.TEXT,
@@ -34,13 +34,13 @@ RESULT_COLUMNS: Columns = {
     "usage": {"input_tokens": ColumnType.COUNT, "output_tokens": ColumnType.COUNT},
     "elapsed": ColumnType.NUMBER,
 }
-"""What is known of every row of a job."""
+"""Columns of the output of a job."""
 
 
 def check_output(path: Path) -> None:
-    """Refuse a place that no results can be written to, before anything is paid for.
+    """Raise ConfigurationError for an output that cannot be written, before anything is paid for.
 
-    Raises ConfigurationError, also where a library that the form needs is not installed.
+    Also if a library that its format needs is not installed.
     """
     if path.exists() and not path.is_file():
         # A device or a pipe would be replaced by a file.
@@ -82,7 +82,7 @@ def _sync(file: IO[bytes]) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Have the new name survive a loss of power, too."""
+    """Sync the folder, so that the new name survives a loss of power."""
     if os.name == "posix":
         descriptor = os.open(folder, os.O_RDONLY)
         try:

@@ -1,4 +1,4 @@
-"""A stream that can be read once, kept as a file that can be read again."""
+"""Copies a stream to a file, because a job reads its input twice."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from ..journal.lock import Lock
 
 
 def spool_of(journal: Path) -> Path:
-    """Return where the rows of a stream are kept."""
+    """Return the path of the copied stream."""
     return journal.with_name(journal.name + ".input")
 
 
 def spool(stream: IO[bytes], journal: Path) -> Path:
     """Copy *stream* to a file beside *journal* and return its path: a job reads its rows twice.
 
-    From a terminal nothing is read: what an earlier run has kept is taken up again. Raises JournalError if
-    somebody works on the journal, whose rows these would replace, and ConfigurationError if there is nothing.
+    From a terminal nothing is read: the copy of an earlier run is used. Raises JournalError if the journal is
+    in use, whose rows these would replace, and ConfigurationError if there is no copy.
     """
     path = spool_of(journal)
     lock = Lock(journal.with_name(journal.name + ".lock"))

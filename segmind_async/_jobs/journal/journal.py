@@ -1,6 +1,6 @@
-"""What a job has done so far, on disk: each answer is durable before anybody sees it.
+"""The journal of a job: each answer is durable before its outcome is delivered.
 
-One SQLite file, one process that works on it. Finished rows are a log: they are appended, whatever their
+One SQLite file, used by one process at a time. Finished rows are a log: they are appended, whatever their
 keys, since an index of keys that are hashes would cost three times as much as the rows themselves; see
 `finished` for the look-up by key.
 
@@ -27,11 +27,11 @@ from .writer import WriterThread
 _SAFE_WAL = ((3, 51, 3), (3, 50, 7), (3, 44, 6))
 """SQLite releases from which WAL no longer loses commits (3.50 and 3.44: the fix was taken back to them)."""
 
-Settings: TypeAlias = Mapping[str, object]
+JobSettings: TypeAlias = Mapping[str, object]
 
 
 class JournalError(ConfigurationError):
-    """The journal cannot be used; the message says why, and the way out."""
+    """The journal cannot be used; the message gives the reason and the remedy."""
 
 
 _INSERT = f"INSERT INTO rows ({', '.join(COLUMNS)}) VALUES"  # names alone
@@ -41,18 +41,18 @@ class Journal:
     """A job's journal, open and locked. Its methods run in a thread of its own and return futures.
 
     Raises JournalError for a file that is locked, damaged, foreign, or of a job with other settings;
-    OSError where there is no room to begin. With *wait* off all but the lock is told by `opened`.
+    OSError if the disk is full. Without *wait*, all errors but that of the lock are raised by `opened`.
     """
 
     def __init__(
         self,
         path: Path,
-        settings: Settings,
+        settings: JobSettings,
         *,
         connect: Callable[[Path], sqlite3.Connection] | None = None,
         wait: bool = True,
     ) -> None:
-        # By one name, whichever way leads to it: the lock stands beside it.
+        # Resolved, because the lock file stands beside it: a symbolic link is the same journal.
         self.path = path = path.resolve()
         self._last = 0
         """Number of the last record."""
@@ -81,22 +81,22 @@ class Journal:
         self.close()
 
     def close(self) -> None:
-        """Write what is still to be written, and let go of file and lock. Idempotent."""
+        """Write all pending work, close the file and release the lock. Idempotent."""
         self._writer.close()
         self._lock.release()
 
     @property
     def opened(self) -> Future[None]:
-        """Ends when it can be worked with, or with the reason why not; then it is still to be closed."""
+        """Done when the journal is open, or with the error; it must be closed in both cases."""
         return self._writer.opened
 
     @property
     def commit_error(self) -> Exception | None:
-        """Why the disk has refused a commit: no more should be sent. None while all is well."""
+        """Why a commit failed: no more rows should be sent. None if none has."""
         return self._writer.commit_error
 
     def keep(self, record: Record, submission: str | None = None) -> asyncio.Future[None]:
-        """Write one finished row; done when it is on the disk. *submission* has ended with it."""
+        """Write one finished row; done when it is on the disk. Also deletes the queued *submission* of it."""
         return self._writer.submit_batched(self._insert, (record, submission))
 
     def _insert(self, database: sqlite3.Connection, kept: list[tuple[Record, str | None]]) -> None:
@@ -116,11 +116,11 @@ class Journal:
         self._last += len(kept)
 
     def flush(self) -> Future[None]:
-        """Commit what was asked for so far; done when it is on the disk."""
+        """Commit all work requested so far; done when it is on the disk."""
         return self._writer.submit(lambda _database: None)
 
     def submitted(self, request: str, digest: bytes, at: float) -> asyncio.Future[None]:
-        """Write down the id under which the service queued a request; *at* is in epoch seconds."""
+        """Write the id under which the service queued a request; *at* is in epoch seconds."""
         values = (request, digest, at)
         return self._writer.submit_on_loop(
             lambda database: _run(database, "INSERT OR REPLACE INTO submissions VALUES (?, ?, ?)", *values),
@@ -129,9 +129,9 @@ class Journal:
         )
 
     def draft(self, draft: Draft, submission: str | None = None) -> asyncio.Future[None]:
-        """Write an answer that is still to be read, and perhaps asked for again; the row's record ends it.
+        """Write an answer that is not parsed yet; the record of its row replaces it.
 
-        *submission* has ended with it.
+        Also deletes the queued *submission* of it.
         """
         self._drafted = True
 
@@ -143,26 +143,26 @@ class Journal:
         return self._writer.submit_on_loop(insert)
 
     def drafts(self) -> Future[list[Draft]]:
-        """Return the answers that nobody has come to read, oldest first."""
+        """Return the answers that were not parsed, oldest first."""
         self._drafted = True
         return self._writer.submit(
             lambda database: [Draft(*row) for row in database.execute("SELECT * FROM drafts ORDER BY rowid")]
         )
 
     def forget_submission(self, request: str) -> Future[None]:
-        """Strike out a submission that ended without an answer."""
+        """Delete a submission that ended without an answer."""
         return self._writer.submit(
             lambda database: _run(database, "DELETE FROM submissions WHERE request = ?", request)
         )
 
     def submissions(self) -> Future[list[tuple[str, bytes, float]]]:
-        """Return the submissions whose answers were never kept: id, digest, and when, oldest first."""
+        """Return the submissions that have no answer: id, digest and epoch seconds, oldest first."""
         return self._writer.submit(
             lambda database: database.execute("SELECT * FROM submissions ORDER BY at").fetchall()
         )
 
     def sample(self, at: float, facts: Mapping[str, object]) -> Future[None]:
-        """Write down how things stood *at* that epoch second, with the next rows."""
+        """Write the progress *at* that epoch second, with the next commit."""
         text = json.dumps(facts)
         return self._writer.submit(
             lambda database: _run(database, "INSERT INTO samples (at, facts) VALUES (?, ?)", at, text),
@@ -170,29 +170,29 @@ class Journal:
         )
 
     def set_fact(self, name: str, value: object) -> Future[None]:
-        """Write down a fact about the job, as JSON, with the next rows."""
+        """Write a fact about the job, as JSON, with the next commit."""
         text = json.dumps(value)
         return self._writer.submit(
             lambda database: _run(database, "INSERT OR REPLACE INTO meta VALUES (?, ?)", name, text)
         )
 
     def fact(self, name: str) -> Future[object]:
-        """Read a fact about the job; None if it was never written."""
+        """Return a fact about the job; None if it was never written."""
         return self._writer.submit(lambda database: read_fact(database, name))
 
     def spent(self) -> Future[int]:
-        """Add up what all finished rows have cost, in units, answers that were asked again included."""
+        """Return the cost of all finished rows, replaced ones included, in units of 10⁻¹⁰ credit."""
         return self._writer.submit(
             lambda database: database.execute("SELECT coalesce(sum(units), 0) FROM rows").fetchone()[0]
         )
 
-    def _opened(self, settings: Settings) -> sqlite3.Connection:
+    def _opened(self, settings: JobSettings) -> sqlite3.Connection:
         database: sqlite3.Connection | None = None
         try:
             database = self._connect(self.path)
             fresh = _is_empty(database, self.path)
             if not fresh:
-                check_kind(database, self.path)
+                check_is_journal(database, self.path)
                 _check_whole(database, self.path)
             wal = _wal_is_safe(sqlite3.sqlite_version_info) and not is_on_network(self.path)
             database.execute(f"PRAGMA journal_mode = {'WAL' if wal else 'TRUNCATE'}")
@@ -219,7 +219,7 @@ def _connected(path: Path) -> sqlite3.Connection:
 
 
 def _is_empty(database: sqlite3.Connection, path: Path) -> bool:
-    """Tell whether nothing was written yet: the making of a journal is one transaction, done or not."""
+    """Return whether nothing was written yet: a journal is made in one transaction."""
     if _is_cut(database, path) or database.execute("PRAGMA application_id").fetchone()[0]:
         return False
     return not database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
@@ -230,8 +230,8 @@ def _is_cut(database: sqlite3.Connection, path: Path) -> bool:
     return bool(path.stat().st_size % database.execute("PRAGMA page_size").fetchone()[0])
 
 
-def check_kind(database: sqlite3.Connection, path: Path) -> None:
-    """Refuse what is no journal, or not of this version; raises JournalError."""
+def check_is_journal(database: sqlite3.Connection, path: Path) -> None:
+    """Raise JournalError for a database that is no journal, or of another version."""
     found = database.execute("PRAGMA application_id").fetchone()[0]
     if found != tables.APPLICATION:
         raise JournalError(f"{str(path)!r} is a database, but no journal of a job; name another file")
@@ -252,16 +252,16 @@ def _check_whole(database: sqlite3.Connection, path: Path) -> None:
 
 
 def read_fact(database: sqlite3.Connection, name: str) -> object:
-    """Read what was noted under *name*; None if nothing was."""
+    """Return the fact *name*; None if it was never written."""
     found = database.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
     return None if found is None else json.loads(found[0])
 
 
-def _check_settings(database: sqlite3.Connection, path: Path, settings: Settings) -> None:
-    told = database.execute("SELECT name FROM meta WHERE name LIKE 'setting %'").fetchall()
-    for name in sorted(settings.keys() | {row[0].removeprefix("setting ") for row in told}):
+def _check_settings(database: sqlite3.Connection, path: Path, settings: JobSettings) -> None:
+    stored = database.execute("SELECT name FROM meta WHERE name LIKE 'setting %'").fetchall()
+    for name in sorted(settings.keys() | {row[0].removeprefix("setting ") for row in stored}):
         before, value = read_fact(database, f"setting {name}"), settings.get(name)
-        # What is not there to be set is off.
+        # A setting that an older release did not have was off.
         if (before or None) != (json.loads(json.dumps(value)) or None):
             raise JournalError(
                 f"the journal {str(path)!r} is of a job with {name}={before!r}, and now {name}={value!r}: "

@@ -1,4 +1,4 @@
-"""Who works on a journal: a lock file that names its owner, and what kind of disk it lies on."""
+"""The lock file of a journal, which names its owner, and the type of the journal's file system."""
 
 from __future__ import annotations
 

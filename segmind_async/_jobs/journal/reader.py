@@ -1,6 +1,6 @@
-"""Reads a journal without working on it: also one that another process is writing at this moment.
+"""Reads a journal, also one that another process is writing.
 
-Every look is short, so that the writer hardly ever waits for it.
+Every read transaction is short, so that the writer hardly ever waits for one.
 """
 
 from __future__ import annotations
@@ -13,27 +13,27 @@ from decimal import Decimal
 from pathlib import Path
 
 from ..._money.units import credits_of
-from .journal import JournalError, check_kind, read_fact
+from .journal import JournalError, check_is_journal, read_fact
 from .lock import Lock
 from .record import COLUMNS, Record
 
 _AT_ONCE = 4096
-"""Rows of one look."""
+"""Rows of one read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """How a job stood at one moment."""
+    """The progress of a job at one moment."""
 
     at: float
     """Epoch seconds."""
     facts: dict[str, object]
-    """What `runner` wrote: see `Standing`."""
+    """As `JobProgress.as_json` wrote it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Sums over all that was ever asked, answers that were asked again included."""
+    """Sums over all rows ever sent, replaced ones included."""
 
     spent: Decimal
     attempts: int
@@ -43,7 +43,7 @@ class Totals:
 
 
 class JournalReader:
-    """A journal, open for reading. Raises JournalError for what is none, OSError where there is none."""
+    """A journal, open for reading. Raises JournalError for a file that is no journal, or does not exist."""
 
     def __init__(self, path: Path) -> None:
         if not path.is_file():
@@ -53,7 +53,7 @@ class JournalReader:
         self._database = sqlite3.connect(f"{path.resolve().as_uri()}?mode=rw", uri=True, timeout=30)
         try:
             self._database.execute("PRAGMA query_only = 1")
-            check_kind(self._database, path)
+            check_is_journal(self._database, path)
         except sqlite3.Error as error:
             self._database.close()
             raise JournalError(f"the journal {str(path)!r} cannot be read ({error})") from error
@@ -71,33 +71,33 @@ class JournalReader:
         self.close()
 
     def close(self) -> None:
-        """Let go of the file. Idempotent."""
+        """Close the file. Idempotent."""
         self._database.close()
 
     @property
     def owner(self) -> str | None:
-        """Who works on the journal now, such as "process 4711"; None if nobody does."""
+        """Owner of the journal's lock, such as "process 4711"; None if it is free."""
         lock = Lock(self.path.with_name(self.path.name + ".lock"))
         owner = lock.take()
         lock.release()
         return owner
 
     def settings(self) -> dict[str, object]:
-        """Return what must be the same whenever the job goes on."""
+        """Return the settings that must not change when the job is resumed."""
         found = self._database.execute("SELECT name, value FROM meta WHERE name LIKE 'setting %'").fetchall()
         return {name.removeprefix("setting "): json.loads(value) for name, value in found}
 
     def fact(self, name: str) -> object:
-        """Read a fact about the job; None if it was never written."""
+        """Return a fact about the job; None if it was never written."""
         return read_fact(self._database, name)
 
     def counts(self) -> dict[str, int]:
-        """Count the finished rows by status."""
+        """Return the number of finished rows by status."""
         query = "SELECT status, count(*) FROM rows WHERE NOT replaced GROUP BY status"
         return dict(self._database.execute(query).fetchall())
 
     def totals(self) -> Totals:
-        """Add up what was spent and sent."""
+        """Return sums over all rows ever sent."""
         spent, attempts, in_doubt, unpriced = self._database.execute(
             "SELECT coalesce(sum(units), 0), coalesce(sum(attempts), 0), coalesce(sum(in_doubt), 0), "
             "coalesce(sum(status = 'ok' AND units IS NULL), 0) FROM rows"
@@ -105,7 +105,7 @@ class JournalReader:
         return Totals(credits_of(spent), attempts, in_doubt, unpriced)
 
     def rows(self, *, raw: bool = False) -> Iterator[Record]:
-        """Yield the finished rows in the order in which they ended; their answers only if *raw*."""
+        """Yield the finished rows in the order in which they ended, their answers only if *raw*."""
         answer, join = ("raw", "LEFT JOIN answers USING (number)") if raw else ("NULL", "")
         query = (
             f"SELECT {', '.join(COLUMNS)}, {answer} FROM rows {join} "  # noqa: S608  # names alone
@@ -117,6 +117,6 @@ class JournalReader:
             last = found[-1][COLUMNS.index("number")]
 
     def samples(self) -> list[Sample]:
-        """Return how the job stood over time, oldest first."""
+        """Return the progress over time, oldest first."""
         found = self._database.execute("SELECT at, facts FROM samples ORDER BY number").fetchall()
         return [Sample(at, json.loads(facts)) for at, facts in found]

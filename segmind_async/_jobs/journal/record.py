@@ -1,4 +1,4 @@
-"""What a journal holds of a row: how it ended, or an answer that nobody has come to read yet."""
+"""Entries of a journal: a finished row, or an answer that was not parsed yet."""
 
 from __future__ import annotations
 
@@ -46,16 +46,16 @@ class Record:
 
 
 class Draft(NamedTuple):
-    """An answer as it came, before anything was read from it."""
+    """An answer that was received and not parsed."""
 
     key: str
     digest: bytes
     units: int | None
-    """What the row has cost so far, in the run that received it."""
+    """Cost of the row so far, in the run that received it."""
     raw: bytes
 
     def after(self, earlier: Draft | None) -> Draft:
-        """Return this draft with what the row has cost in the runs before."""
+        """Return this draft with the costs of earlier runs added."""
         if earlier is None or earlier.units is None or self.units is None or self.units > earlier.units:
             return self
         return self._replace(units=self.units + earlier.units)

@@ -1,4 +1,4 @@
-"""What a restart must know of the run before it: the pace, and the money that may still be billed.
+"""State for a restart: the pace of the previous run, and the money that may still be billed.
 
 A run may have ended a moment ago, and the minute in which the service counts has not. Both clocks are
 noted, because either may be wrong: wall time can be set, and monotonic time begins anew with the machine.
@@ -12,11 +12,11 @@ from ..._rate.pacer import PacerState
 from ..._sending.admission import Admission
 
 _MOST_STARTS = 2000
-"""Starts that are noted: twice as many as the highest published rate allows in a minute."""
+"""Starts that are written: twice as many as the highest published rate allows in a minute."""
 
 
 def state_of(admission: Admission) -> dict[str, object]:
-    """Return what is to be written down, as JSON."""
+    """Return the state, as JSON."""
     pace, in_doubt = admission.state()
     return {
         "ages": [round(age, 3) for age in pace.ages[:_MOST_STARTS]],
@@ -29,9 +29,9 @@ def state_of(admission: Admission) -> dict[str, object]:
 
 
 def resume(admission: Admission, state: object) -> None:
-    """Go on from what an earlier run has noted, if it has; before anything has started here."""
+    """Restore the state of an earlier run, if there is one; before any call has started."""
     if not isinstance(state, dict) or state.get("by") == admission.name:
-        return  # this very client has it all in its books
+        return  # this client still has that state
     by_wall = time.time() - state["at"]  # noqa: TID251  # as above
     by_machine = time.monotonic() - state["monotonic"]
     # The later of the two moments at which that may have been, so that no clock set forward doubles a window.

@@ -1,4 +1,4 @@
-"""Many rows with few statements: each statement has two threads hand Python's lock over, and that is dear."""
+"""Inserts many rows with few statements: each statement passes the GIL between two threads, which is slow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tables of a journal, and how they are made."""
+"""Tables of a journal."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ CREATE TABLE samples (number INTEGER PRIMARY KEY, at REAL NOT NULL, facts TEXT N
 
 def create(database: sqlite3.Connection, settings: Mapping[str, object]) -> None:
     """Make a journal's tables, in one transaction."""
-    # One transaction: a crash in the middle leaves an empty file, and that is begun anew.
+    # One transaction: a crash in the middle leaves an empty file, which is opened as a new journal.
     database.execute("BEGIN IMMEDIATE")
     for statement in filter(str.strip, _TABLES.split(";")):
         database.execute(statement)

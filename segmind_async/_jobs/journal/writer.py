@@ -1,11 +1,11 @@
-"""A thread that owns a database: it does what it is asked in groups, and ends each group with a commit.
+"""A thread that owns a database: it does work in groups and ends each group with a commit.
 
-What arrives while a commit is under way is done with the next one, so a slow disk makes larger groups and
-no queue. Commits keep a breath apart, because a fast stream would otherwise pay for one with every few
-rows; what is urgent does not wait for it. Whoever asked hears of it only after the commit.
+Work that arrives during a commit belongs to the next group, so a slow disk makes larger groups instead of a
+longer queue. There is a minimum interval between commits, because a fast stream would otherwise pay for one
+with every few rows; urgent work ends the wait. A future is resolved only after the commit of its work.
 
-When the disk takes no more, a reserve beside the database is given back, so that what was paid for and is
-still on its way finds room; `trouble` says so, and whoever sends is to stop.
+If the disk is full, a reserve file beside the database is deleted, so that answers of calls in flight, which
+are paid for, can still be written; `commit_error` is set, and no more should be sent.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar
 T = TypeVar("T")
 
 GROUP_SIZE = 64
-"""Pieces of work that one commit takes at most."""
+"""Maximum number of requests for one commit."""
 
 COMMIT_INTERVAL = 0.01
-"""Seconds between two commits, unless there is a full group, or something urgent."""
+"""Minimum seconds between two commits, unless a group is full or work is urgent."""
 
 RESERVE = 8 * 1024 * 1024
 """Bytes kept free for what is in flight when the disk is full: 64 answers of 128 kB."""
 
 Work: TypeAlias = Callable[[sqlite3.Connection], T]
 Together: TypeAlias = Callable[[sqlite3.Connection, list[Any]], None]
-"""Work that is done for many items at once: each statement has the two threads hand their lock over, which
-costs more than the statement."""
+"""Work on many items at once: each statement passes the GIL between two threads, which costs more than the
+statement."""
 
 
-class _Asked(NamedTuple):
+class _Request(NamedTuple):
     work: Work[Any]
     done: Future[Any] | asyncio.Future[Any]
     urgent: bool
@@ -50,19 +50,19 @@ class _Asked(NamedTuple):
 
 
 class WriterThread:
-    """Does work on one database, in a thread of its own.
+    """Does work on one database in a thread of its own.
 
-    *connect* is called in that thread and opens the database; `opened` ends with it, or with what it raised.
-    *reserve* is where room is kept for a full disk; None: nowhere.
+    *connect* is called in that thread and opens the database; `opened` has its result or error. *reserve* is
+    the path of the reserve file; None: there is none.
     """
 
     def __init__(self, connect: Callable[[], sqlite3.Connection], reserve: Path | None = None) -> None:
         self.commit_error: Exception | None = None
-        """Why the disk did not take a commit; what was asked since may be durable all the same."""
+        """The first error of a commit; later work may be durable all the same. None if all succeeded."""
         self._reserve = _Reserve(reserve)
-        self._hurry = threading.Event()
+        self._commit_now = threading.Event()
         self._due = -math.inf
-        self._asked: queue.SimpleQueue[_Asked | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
         self._open = True
         # Two counters with one writing thread each: a shared one would need a lock for every row.
         self._requested, self._completed = 1, 0
@@ -90,7 +90,7 @@ class WriterThread:
         Without *awaited*, `unfinished` leaves it out.
         """
         done: Future[T] = Future()
-        self._ask(_Asked(work, done, urgent, awaited=awaited))
+        self._enqueue(_Request(work, done, urgent, awaited=awaited))
         return done
 
     def submit_on_loop(self, work: Work[None], *, urgent: bool = False) -> asyncio.Future[None]:
@@ -99,42 +99,42 @@ class WriterThread:
         Cancelled or not, the work is done.
         """
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._ask(_Asked(work, done, urgent))
+        self._enqueue(_Request(work, done, urgent))
         return done
 
     def submit_batched(self, work: Together, item: object) -> asyncio.Future[None]:
         """Have *work* done for *item* and all others of its group at once, before all else in the group."""
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._ask(
-            _Asked(lambda database: work(database, [item]), done, urgent=False, together=work, item=item)
+        self._enqueue(
+            _Request(lambda database: work(database, [item]), done, urgent=False, together=work, item=item)
         )
         return done
 
     def close(self) -> None:
-        """Do what was asked, and close the database. Idempotent."""
+        """Do all requested work and close the database. Idempotent."""
         self._open = False
         self._put(None)
         self._thread.join()
 
-    def _ask(self, asked: _Asked) -> None:
+    def _enqueue(self, asked: _Request) -> None:
         if not self._open:
             raise ValueError("this database is closed")
         self._requested += asked.awaited
         self._put(asked)
 
-    def _put(self, asked: _Asked | None) -> None:
-        self._asked.put(asked)
-        if asked is None or asked.urgent or self._asked.qsize() >= GROUP_SIZE:
-            self._hurry.set()
+    def _put(self, asked: _Request | None) -> None:
+        self._queue.put(asked)
+        if asked is None or asked.urgent or self._queue.qsize() >= GROUP_SIZE:
+            self._commit_now.set()
 
     def _work(self, connect: Callable[[], sqlite3.Connection]) -> None:
-        # Whoever waits for it may give up, and this goes on all the same.
+        # Opening goes on if its caller is cancelled.
         self.opened.set_running_or_notify_cancel()
         try:
-            # Room first: where there is none, nothing is opened.
+            # The reserve first: on a full disk nothing is opened.
             self._reserve.make()
             database = connect()
-        except BaseException as error:  # noqa: BLE001  # whoever opens gets it
+        except BaseException as error:  # noqa: BLE001  # raised by `opened`
             self._open = False
             self._reserve.give_back()
             self.opened.set_exception(error)
@@ -150,27 +150,27 @@ class WriterThread:
             database.close()
         self._reserve.give_back()
 
-    def _group(self) -> list[_Asked]:
-        """Wait for work, and take what has come when a commit is due; empty when it was the end."""
-        group: list[_Asked] = []
-        asked = self._asked.get()
-        # Not woken by every row meanwhile: each time the two threads would hand their lock over.
-        self._hurry.wait(max(0.0, self._due - time.monotonic()))
-        self._hurry.clear()
+    def _group(self) -> list[_Request]:
+        """Wait until a commit is due and return the requests so far; empty after `close`."""
+        group: list[_Request] = []
+        asked = self._queue.get()
+        # Not woken by every row: each time the GIL would pass between the two threads.
+        self._commit_now.wait(max(0.0, self._due - time.monotonic()))
+        self._commit_now.clear()
         while asked is not None:
             group.append(asked)
-            if len(group) == GROUP_SIZE or self._asked.empty():
+            if len(group) == GROUP_SIZE or self._queue.empty():
                 return group
-            asked = self._asked.get()
+            asked = self._queue.get()
         if group:
-            self._put(None)  # first what came before the end
+            self._put(None)  # first the requests before it
         return group
 
-    def _do(self, database: sqlite3.Connection, group: list[_Asked]) -> None:
-        """Do a group and commit it; once more, in the room of the reserve, if the disk does not take it."""
+    def _do(self, database: sqlite3.Connection, group: list[_Request]) -> None:
+        """Do a group and commit it; if that fails, once more after the reserve was deleted."""
         try:
             ended = _done(database, group)
-        except Exception as error:  # noqa: BLE001  # whatever it is, nobody must wait for ever
+        except Exception as error:  # noqa: BLE001  # every future must be resolved
             self.commit_error = self.commit_error or error
             self._reserve.give_back()
             try:
@@ -184,12 +184,12 @@ class WriterThread:
             else:
                 here.append((asked.done, result))
         if here:
-            with suppress(RuntimeError):  # its loop has ended: nobody waits any more
+            with suppress(RuntimeError):  # the loop is closed: nothing awaits them
                 here[0][0].get_loop().call_soon_threadsafe(_end_all, here)
 
 
-def _done(database: sqlite3.Connection, group: list[_Asked]) -> list[object]:
-    """Do a group in one transaction: results and errors in order; raises what concerns all of them."""
+def _done(database: sqlite3.Connection, group: list[_Request]) -> list[object]:
+    """Do a group in one transaction and return results and errors in order; raises if the commit fails."""
     try:
         as_one = _done_together(database, group)
         ended = [
@@ -203,8 +203,8 @@ def _done(database: sqlite3.Connection, group: list[_Asked]) -> list[object]:
     return ended
 
 
-def _done_together(database: sqlite3.Connection, group: list[_Asked]) -> bool:
-    """Do what can be done together; False if one of the items spoils it, and each must be tried alone."""
+def _done_together(database: sqlite3.Connection, group: list[_Request]) -> bool:
+    """Do batched work; return False if an item fails, and each must be done alone."""
     by_work: dict[Together, list[Any]] = {}
     for asked in group:
         if asked.together is not None:
@@ -214,18 +214,18 @@ def _done_together(database: sqlite3.Connection, group: list[_Asked]) -> bool:
             work(database, items)
     except sqlite3.OperationalError:
         raise
-    except Exception:  # noqa: BLE001  # whose it is shows below
+    except Exception:  # noqa: BLE001  # found when each is done alone
         database.rollback()
         return False
     return True
 
 
-def _result(database: sqlite3.Connection, asked: _Asked) -> object:
+def _result(database: sqlite3.Connection, asked: _Request) -> object:
     try:
         return asked.work(database)
     except sqlite3.OperationalError:
         raise
-    except Exception as error:  # noqa: BLE001  # this one's own
+    except Exception as error:  # noqa: BLE001  # of this request only
         return error
 
 
@@ -245,7 +245,7 @@ def _end_all(ended: list[tuple[asyncio.Future[Any], object]]) -> None:
 
 
 class _Reserve:
-    """A file that does nothing but take room until it is needed."""
+    """A file that reserves disk space."""
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
@@ -264,7 +264,7 @@ class _Reserve:
             raise
 
     def give_back(self) -> None:
-        """Make room; a disk that takes nothing at all may refuse this too."""
+        """Delete the file; a read-only disk may refuse this too."""
         if self._path is not None:
             with suppress(OSError):
                 self._path.unlink(missing_ok=True)
@@ -272,5 +272,5 @@ class _Reserve:
 
 
 def wait_for(future: Future[T]) -> asyncio.Future[T]:
-    """Await what the thread is doing."""
+    """Return a future of the running loop for one of the thread."""
     return asyncio.wrap_future(future)

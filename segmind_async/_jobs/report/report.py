@@ -1,6 +1,6 @@
-"""What a job has done, put together from its journal alone: at any time, also while it runs.
+"""Reports on a job, from its journal alone: at any time, also while it runs.
 
-Every row is looked at once and none is kept, so memory does not follow the job.
+Every row is read once and none is kept, so memory does not grow with the job.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ MOST_BINS = 20
 """Bars of a histogram."""
 
 _LAST = 200
-"""Standings of which the last minute is among: they are half a second apart, or more."""
+"""Progress records that include the last minute: they are half a second apart, or more."""
 
 _IN_THE_BARS = 0.99
 """Share of the rows that bars of equal width are made for; the last bar takes the rest."""
@@ -66,7 +66,7 @@ class Latency:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A job as its journal has it. Amounts are in credits; times are in seconds."""
+    """A job as its journal shows it. Amounts are in credits; times are in seconds."""
 
     journal: str
     owner: str | None
@@ -77,14 +77,14 @@ class Report:
     pending: int | None
     """Rows still to do; None if the input was never read to its end."""
     progress: JobProgress | None
-    """The last one that was written down; None if there is none yet."""
+    """The latest one in the journal; None if there is none yet."""
     ends_in: float | None
     """When the last row of a running job will end; None if that cannot be said."""
     floor_in: float | None
     """When a running job will have spent what it may; None if that cannot be said."""
     runs: int
     worked: float
-    """What the runs took together."""
+    """Sum of the durations of all runs."""
     begun_at: float | None
     """In epoch seconds; None before the first row or sample."""
     ended_at: float | None
@@ -116,7 +116,7 @@ class Report:
 
     @property
     def state(self) -> str:
-        """Whether it runs, has ended, or why not."""
+        """Whether it is running, finished or stopped, and why, for people to read."""
         if self.owner is not None:
             return f"running, by {self.owner}"
         if self.pending == 0:
@@ -126,7 +126,7 @@ class Report:
         return "not finished: it was ended from outside"
 
     def as_json(self) -> dict[str, object]:
-        """Return all of it for programs, with what follows from it."""
+        """Return all fields and derived figures for programs."""
         scores: dict[str, object] | None = None
         if self.scores is not None:
             by_label = [
@@ -149,11 +149,11 @@ def read_report(path: Path) -> Report:
         for record in reader.rows():
             aggregates.look(record)
         totals = reader.totals()
-    standings = _standings(path, samples)
-    last = standings[-1] if standings else None
-    begun = [sample.at - standing.elapsed for sample, standing in zip(samples[:1], standings, strict=False)]
+    records = _records(path, samples)
+    last = records[-1] if records else None
+    begun = [sample.at - progress.elapsed for sample, progress in zip(samples[:1], records, strict=False)]
     kept = aggregates.samples
-    ends_in, floor_in = (None, None) if owner is None else _foretold(standings)
+    ends_in, floor_in = (None, None) if owner is None else _estimated_ends(records)
     return Report(
         journal=str(path),
         owner=owner,
@@ -163,13 +163,13 @@ def read_report(path: Path) -> Report:
         progress=last,
         ends_in=ends_in,
         floor_in=floor_in,
-        runs=max((standing.run for standing in standings), default=0),
-        worked=worked(standings),
+        runs=max((progress.run for progress in records), default=0),
+        worked=worked(records),
         begun_at=min([*aggregates.times, *begun], default=None),
         ended_at=max([*aggregates.times, *(sample.at for sample in samples[-1:])], default=None),
         totals=totals,
         mean_cost=credits_of(aggregates.units // aggregates.priced) if aggregates.priced else None,
-        rate_limited=sum(run[-1].fan_out.rate_limited for run in runs_of(standings)),
+        rate_limited=sum(run[-1].fan_out.rate_limited for run in runs_of(records)),
         latency=latency_of(aggregates.latency),
         errors=tuple(kept.errors),
         scores=aggregates.judge.scores(),
@@ -177,12 +177,12 @@ def read_report(path: Path) -> Report:
         misjudged=tuple(kept.misjudged),
         slowest=tuple(kept.slowest),
         dearest=tuple(kept.dearest),
-        timeline=timeline(standings),
+        timeline=timeline(records),
     )
 
 
 class _Aggregates:
-    """Looks at every row once."""
+    """Sums over all rows."""
 
     def __init__(self, settings: dict[str, object], sampled_at: float) -> None:
         labels = settings.get("labels")
@@ -242,18 +242,18 @@ def _round_up(width: float) -> float:
     return next(step * scale for step in (1, 2, 5, 10) if step * scale >= width * (1 - 1e-9))
 
 
-def _foretold(standings: Sequence[JobProgress]) -> tuple[float | None, float | None]:
-    """Foretell when the last row ends, and when no more may be spent."""
-    if not standings:
+def _estimated_ends(records: Sequence[JobProgress]) -> tuple[float | None, float | None]:
+    """Return the seconds until the last row ends, and until no more may be spent."""
+    if not records:
         return None, None
     recent = Recent()
-    for standing in standings[-_LAST:]:
-        recent.add(standing)
-    now = standings[-1]
+    for progress in records[-_LAST:]:
+        recent.add(progress)
+    now = records[-1]
     return seconds_to_end(now, recent.rate), seconds_to_floor(now, recent.spend_rate)
 
 
-def _standings(path: Path, samples: Sequence[Sample]) -> list[JobProgress]:
+def _records(path: Path, samples: Sequence[Sample]) -> list[JobProgress]:
     try:
         return [JobProgress.from_json(sample.facts) for sample in samples]
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""What has become of rows, in numbers."""
+"""Counts of rows by status and error."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from ...models import FanOutReport
 from ..journal.record import Record
 
 INVALID_ROW = "InvalidRow"
-"""Class of the error of a row that could not be made a request."""
+"""Error type of an invalid row."""
 
 
 @dataclass(slots=True)
 class RowCounts:
-    """What has become of rows, in whatever run."""
+    """Counts of rows, of any run."""
 
     counts: Counter[str] = field(default_factory=Counter)
-    """Rows by status; they add up to the rows of the input, without those that are `repeated`."""
+    """Rows by status; the sum is the rows of the input without those that are `repeated`."""
     errors: Counter[str] = field(default_factory=Counter)
     """Failed rows by the class of their error."""
     examples: dict[str, str] = field(default_factory=dict)
-    """What the first failed row of each class says."""
+    """Message of the first failed row of each class."""
     right: int = 0
     judged: int = 0
     """Rows with a known truth that were answered with a label, and how many of them rightly."""
     repeated: int = 0
-    """Rows that were not asked because one before them asks the same."""
+    """Rows that were not sent because an earlier one has the same request."""
 
     @property
     def accuracy(self) -> float | None:
@@ -34,38 +34,29 @@ class RowCounts:
         return self.right / self.judged if self.judged else None
 
     def count(self, status: str, error_type: str | None, message: str | None) -> None:
-        """Book one row."""
+        """Count one row."""
         self.counts[str(status)] += 1
         if error_type is not None:
             self.errors[error_type] += 1
             self.examples.setdefault(error_type, message or "")
 
-    def book(self, record: Record) -> None:
-        """Book a row that was asked, and judge it where its truth is known."""
+    def add(self, record: Record) -> None:
+        """Count a row that was sent, and judge it if its right label is known."""
         self.count(record.status, record.error_type, record.message)
         if record.label is not None and record.truth is not None:
             self.judged += 1
             self.right += record.label == record.truth
 
-    def add(self, other: RowCounts) -> None:
-        """Book all rows of another tally."""
-        self.counts.update(other.counts)
-        self.errors.update(other.errors)
-        self.examples = {**other.examples, **self.examples}
-        self.right += other.right
-        self.judged += other.judged
-        self.repeated += other.repeated
-
 
 @dataclass(slots=True)
 class JobReport(RowCounts):
-    """What a job did, earlier runs included."""
+    """Results of a job, earlier runs included."""
 
     resumed: int = 0
-    """Rows that an earlier run had finished."""
+    """Rows that an earlier run finished."""
     recovered: int = 0
-    """Queued requests of an earlier run whose answers were fetched instead of asking again."""
+    """Queued requests of an earlier run whose answers were fetched instead of sending them again."""
     resubmitted: int = 0
-    """Those of them that the service no longer knew: their rows may have been paid twice."""
+    """Those of them that the service no longer knew: they were sent again, and may be paid twice."""
     fan_out: FanOutReport | None = None
-    """What this run did."""
+    """Report of this run's fan-out."""

@@ -1,6 +1,6 @@
-"""Which of very many rows are worth a look: errors by class, misjudged, slowest and dearest ones.
+"""Samples of a job's rows: errors by class, misjudged, slowest and dearest rows.
 
-Fed with every finished row, live or from a journal; it keeps a few, however many there were.
+Gets every finished row, live or from a journal, and keeps a fixed number.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ...models import Status
 from ..journal.record import Record
 
 KEPT = 10
-"""Rows of each kind that are kept."""
+"""Rows of each sample."""
 
 _MOST_GROUPS = 64
 """Classes of errors, or pairs of labels, that are told apart."""
@@ -34,10 +34,10 @@ OTHERS = "other errors"
 
 @dataclass(frozen=True, slots=True)
 class SampleRow:
-    """A row that is worth a look, as far as it is shown."""
+    """A row of a sample, as far as it is shown."""
 
     name: str
-    """What the row is known by."""
+    """Id of the row, or the beginning of its digest."""
     row_index: int | None
     """Its index in the input."""
     error: str | None
@@ -49,7 +49,7 @@ class SampleRow:
     seconds: float | None
     attempts: int
     excerpt: str | None
-    """How its question begins."""
+    """Beginning of its question."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class ErrorClass:
 
 
 class Samples:
-    """Keeps what is worth a look; *kept* rows of each kind at most."""
+    """Keeps failed, misjudged, slowest and dearest rows, at most *kept* of each."""
 
     def __init__(self, kept: int = KEPT) -> None:
         self._kept = kept
@@ -77,7 +77,7 @@ class Samples:
         return f"Samples({self._counts.total()} failed, {len(self._counts)} classes)"
 
     def add(self, record: Record) -> None:
-        """Look at one finished row, in O(log kept)."""
+        """Add one finished row, in O(log kept)."""
         if record.status == Status.FAILED:
             name = record.error_type or "Error"
             if name not in self._counts and len(self._counts) >= _MOST_GROUPS:
@@ -119,17 +119,17 @@ class Samples:
 
 
 def is_misjudged(record: Record) -> bool:
-    """Tell whether the right label is known and another one was given."""
+    """Return whether the right label is known and another one was given."""
     return record.label is not None and record.truth is not None and record.label != record.truth
 
 
 def shown_name(key: str) -> str:
-    """Name a row by its key in a journal: its id, or the beginning of its digest."""
+    """Return the name of a row for display: its id, or the beginning of its digest."""
     namespace, _, name = key.partition(" ")
     return name if namespace == "id" else key[: len("request ") + 12]
 
 
-def _notable(record: Record) -> SampleRow:
+def _sample_row(record: Record) -> SampleRow:
     return SampleRow(
         name=_clipped(shown_name(record.key)) or "",
         row_index=record.row_index,
@@ -159,7 +159,7 @@ class _Spread:
         if rows is None and len(self._groups) <= _MOST_GROUPS:
             rows = self._groups[group] = []
         if rows is not None and len(rows) < _OF_EACH:
-            rows.append(_notable(record))
+            rows.append(_sample_row(record))
 
     def first(self, group: Hashable) -> SampleRow:
         return self._groups[group][0]
@@ -185,8 +185,8 @@ class _Largest:
         self._seen += 1
         full = len(self._heap) >= self._most
         if full and size <= self._heap[0][0]:
-            return  # nearly every row: nothing is made of it
-        ranked = (size, -self._seen, _notable(record))
+            return  # nearly every row
+        ranked = (size, -self._seen, _sample_row(record))
         if full:
             heapq.heapreplace(self._heap, ranked)
         else:

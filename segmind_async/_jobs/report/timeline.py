@@ -1,4 +1,4 @@
-"""How a job went over time, thinned out to what a page can show."""
+"""The progress of a job over time, thinned out for display."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from ..progress import JobProgress, rate
 
 MOST_MOMENTS = 240
-"""More than a page shows apart."""
+"""More than a chart can show apart."""
 
 _SMOOTH, _SMOOTH_SHARE = 5.0, 60
-"""Seconds, or share of the work, over which a rate is taken: single answers would make a saw of it."""
+"""Seconds, or share of the work, over which a rate is taken: over less, single answers dominate."""
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """How a job stood at one moment of its work."""
+    """The progress of a job at one moment, with two rates."""
 
     worked: float
     """Seconds of work so far, over all runs; the time between runs is left out."""
@@ -29,47 +29,47 @@ class Moment:
     progress: JobProgress
 
 
-def timeline(standings: Sequence[JobProgress], most: int = MOST_MOMENTS) -> tuple[Moment, ...]:
-    """Put the standings of all runs in a row: the last of each run, and about *most* evenly between."""
-    runs, total = runs_of(standings), worked(standings)
+def timeline(records: Sequence[JobProgress], most: int = MOST_MOMENTS) -> tuple[Moment, ...]:
+    """Return the last progress record of each run, and about *most* evenly spaced ones."""
+    runs, total = runs_of(records), worked(records)
     step, smooth = total / most, max(_SMOOTH, total / _SMOOTH_SHARE)
     moments: list[Moment] = []
     before = 0.0
     for run in runs:
         recent = deque([JobProgress(run=run[0].run)])
-        told = recent[0]
-        for standing in run:
-            recent.append(standing)
-            while len(recent) > 2 and standing.elapsed - recent[1].elapsed >= smooth:
+        shown = recent[0]
+        for now in run:
+            recent.append(now)
+            while len(recent) > 2 and now.elapsed - recent[1].elapsed >= smooth:
                 recent.popleft()
-            is_due = not step or (before + standing.elapsed) // step > (before + told.elapsed) // step
+            is_due = not step or (before + now.elapsed) // step > (before + shown.elapsed) // step
             # Many short runs share a step: then their last ones are too many as well.
-            if is_due or (standing is run[-1] and len(runs) < most):
-                moments.append(_moment(before, recent[0], told, standing))
-                told = standing
+            if is_due or (now is run[-1] and len(runs) < most):
+                moments.append(_moment(before, recent[0], shown, now))
+                shown = now
         before += run[-1].elapsed
     return tuple(moments)
 
 
-def runs_of(standings: Sequence[JobProgress]) -> list[list[JobProgress]]:
-    """Part standings by the run they are of, in the order in which they were written."""
+def runs_of(records: Sequence[JobProgress]) -> list[list[JobProgress]]:
+    """Group progress records by run, in the order in which they were written."""
     runs: list[list[JobProgress]] = []
-    for standing in standings:
-        if not runs or runs[-1][-1].run != standing.run:
+    for now in records:
+        if not runs or runs[-1][-1].run != now.run:
             runs.append([])
-        runs[-1].append(standing)
+        runs[-1].append(now)
     return runs
 
 
-def worked(standings: Sequence[JobProgress]) -> float:
+def worked(records: Sequence[JobProgress]) -> float:
     """Return the seconds that all runs took together."""
-    return math.fsum(run[-1].elapsed for run in runs_of(standings))
+    return math.fsum(run[-1].elapsed for run in runs_of(records))
 
 
-def _moment(before: float, recent: JobProgress, told: JobProgress, now: JobProgress) -> Moment:
+def _moment(before: float, recent: JobProgress, shown: JobProgress, now: JobProgress) -> Moment:
     return Moment(
         worked=before + now.elapsed,
         rate=max(0.0, rate(recent, now) or 0.0),
-        rate_limited=max(0, now.fan_out.rate_limited - told.fan_out.rate_limited),
+        rate_limited=max(0, now.fan_out.rate_limited - shown.fan_out.rate_limited),
         progress=now,
     )
