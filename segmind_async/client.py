@@ -1,4 +1,4 @@
-"""The client: it checks what the user sets, wires the layers together, and does nothing else."""
+"""The client: it validates the user's settings and connects the layers."""
 
 from __future__ import annotations
 
@@ -83,17 +83,17 @@ class _Lifetime:
 
 
 class SegmindClient:
-    """Sends chat completions to Segmind, many at once, within the account's limits of money and rate.
+    """Sends chat completions to Segmind, many at once, within the account's credits and rate.
 
-    One client for a program, or for each key: all its calls share sessions, slots, pace and ledger.
+    Make one client for a program, or for each key: its calls share sessions, slots, pace and ledger.
     Use it with `async with`, or call `aclose()`. It serves one event loop at a time.
 
     `api_key` and `base_url` default to `SEGMIND_API_KEY` and `SEGMIND_BASE_URL`; the latter includes
-    the `/v1`. `allow_http` permits a plain-text connection to another machine, key and all. `transport`
-    replaces the network (see `segmind_async.transport` and `segmind_async.testing`). `hooks` receive
-    what happens to calls, attempts, the balance and the limits; see `segmind_async.Hooks`.
+    the `/v1`. `allow_http` permits a plain-text connection to another machine, which exposes the key.
+    `transport` replaces the network (see `segmind_async.transport` and `segmind_async.testing`). `hooks`
+    receive what happens to calls, attempts, the balance and the limits; see `segmind_async.Hooks`.
 
-    Raises ConfigurationError for what cannot work. Construction does no IO and needs no event loop.
+    Raises ConfigurationError for invalid settings. Construction does no IO and needs no event loop.
     """
 
     def __init__(
@@ -156,13 +156,13 @@ class SegmindClient:
         return self._lifetime.closed or any(lifetime.closed for lifetime in self._ancestors)
 
     async def aclose(self) -> None:
-        """Close this client; a derived one leaves the connections to the one it came from. Idempotent."""
+        """Close this client; connections are closed by the client that opened them. Idempotent."""
         self._lifetime.closed = True
         if not self._ancestors:
             await self._service.transport.aclose()
 
     def statistics(self) -> Statistics:
-        """Return a snapshot of what is in flight, who waits, and which limit is in force for which reason."""
+        """Return a snapshot of attempts in flight, waiting calls, and limits with their reasons."""
         return self._service.admission.statistics(self._service.estimates.of(self._options.model))
 
     @overload
@@ -211,15 +211,15 @@ class SegmindClient:
         """Send one conversation and wait for the answer.
 
         A string is one user message. `parameters` go to the provider as they are: `temperature=0`,
-        `max_tokens=50`. `timeout` bounds everything, the wait for a slot included, in seconds; None:
-        the client's `Timeouts`.
+        `max_tokens=50`. `timeout` limits the whole call, the wait for a slot included, in seconds;
+        None: the client's `Timeouts`.
 
         `parse` is the type the answer must have (a model, dataclass, TypedDict, enum, Literal, union, list
-        …, or a `TypeAdapter`); its value comes in `parsed`. An answer that does not fit is sent back with
-        what is wrong, at most `max_reasks` times; each answer is paid, and `cost` is their sum.
+        …, or a `TypeAdapter`); its value comes in `parsed`. An answer that does not match is sent back
+        with the problem, at most `max_reasks` times; each answer is paid, and `cost` is their sum.
 
-        Raises InvalidRequestError before anything is sent, with `parse` OutputError for answers that cannot
-        be used, else what the tree in `segmind_async.errors` says. If cancelled, the call may have been
+        Raises InvalidRequestError before anything is sent, with `parse` OutputError for answers that do not
+        match, else as the tree in `segmind_async.errors` says. If cancelled, the call may have been
         sent, and billed.
         """
         self._check_open()
@@ -278,26 +278,26 @@ class SegmindClient:
         buffer: int | None = None,
         keep: Callable[[Outcome[Any]], Awaitable[None]] | None = None,
     ) -> FanOut[Any]:
-        """Send very many; gives an async context manager over an async iterator of outcomes.
+        """Send very many requests; returns an async context manager over an async iterator of outcomes.
 
         `requests` is any iterable or async iterable, finite or not, of strings, lists of messages, or
         `ChatRequest`s. It is read row by row, never further ahead than calls in flight and `buffer`
         (default: as many as in flight) finished rows. Outcomes come as they complete, or in order of input
         with `ordered`.
 
-        `floor` credits stay on the account; at most `max_credits` are spent here. When the money is
-        used up, `on_exhausted` says what happens: "stop" ends with the rows read and not sent marked
-        `unsent`, "wait" goes on after a top-up, "raise" raises InsufficientCreditsError at the end.
-        One row's failure never touches another, unless `fail_fast`, or `max_failures` rows failed.
-        When the service fails for all, rows do not fail one after the other: they wait, while one at a
-        time tries, for at most `max_outage` seconds; then the fan-out stops. 0: rows fail as they come.
+        `floor` credits remain on the account; at most `max_credits` are spent here. When the credits are
+        used up, `on_exhausted` decides: "stop" ends, and rows read but not sent are `unsent`; "wait"
+        continues after a top-up; "raise" raises InsufficientCreditsError at the end.
+        The failure of a row does not affect others, unless `fail_fast`, or `max_failures` rows failed.
+        While the service fails for all, rows wait instead of failing, and one at a time probes it, for at
+        most `max_outage` seconds; then the fan-out stops. 0: rows fail without waiting.
 
-        `keep` is awaited with every outcome before anybody sees it, and before its slot takes another
-        row: what it has stored by then no crash can lose. If it raises, the fan-out stops with that.
+        `keep` is awaited with every outcome before the consumer receives it, and before its slot takes
+        another row: an outcome it has stored survives a crash. If it raises, the fan-out stops with that.
 
         `parse` and `max_reasks` are those of `chat`: every row's `outcome.parsed` is of that type.
 
-        Raises ConfigurationError for settings that cannot work, InvalidRequestError for such a `parse`.
+        Raises ConfigurationError for invalid settings, InvalidRequestError for an invalid `parse`.
         """
         self._check_open()
         scope = self._scope(max_credits, floor, max_in_flight, priority)
@@ -388,14 +388,14 @@ class SegmindClient:
     ) -> list[Outcome[Any]]:
         """Send all of *requests* and return their outcomes, one for each row that was read, in order.
 
-        For what fits in memory; `fan_out` streams the same, and says what the settings do: `floor`,
-        `max_in_flight`, `on_exhausted`, `max_reasks`.
+        For as many as fit in memory; `fan_out` streams the same, and documents the settings `floor`,
+        `max_in_flight`, `on_exhausted` and `max_reasks`.
         """
         async with self.fan_out(requests, parse=parse, ordered=True, **settings) as outcomes:
             return [outcome async for outcome in outcomes]
 
     async def balance(self) -> Balance:
-        """Ask the service what the account holds. Free of charge; also corrects what the ledger believes."""
+        """Read the balance of the account from the service. Free of charge; also corrects the ledger."""
         self._check_open()
         return await read_balance(self._service, self._options.retry)
 
@@ -423,11 +423,11 @@ class SegmindClient:
         max_in_flight: int | None = None,
         priority: Priority | None = None,
     ) -> SegmindClient:
-        """Return a client whose calls count in limits of their own, and in this client's too.
+        """Return a client whose calls count in limits of their own, and in those of this client.
 
         For a subagent, a user or a request: `async with client.budget(max_credits=0.5) as scoped`. Nests
-        to any depth. A call that `max_credits` cannot pay raises BudgetExceededError before it is sent.
-        `priority` None: as this client's.
+        to any depth. A call that `max_credits` cannot pay raises BudgetExceededError before it is
+        sent. `priority` None: as for this client.
         """
         self._check_open()
         scope = self._scope(max_credits, floor, max_in_flight, priority)
@@ -447,10 +447,10 @@ class SegmindClient:
         max_parallel: int = 8,
         **parameters: object,
     ) -> Agent:
-        """Return an agent: it calls *tools* (typed functions, sync or async) until it has an answer.
+        """Return an agent, which calls *tools* (typed functions, sync or async) until it has an answer.
 
         A run ends after `max_turns` answers of the model, `timeout` seconds, or when its calls would
-        cost more than `budget` credits (None: no bound). See `Agent` for the rest.
+        cost more than `budget` credits (None: no bound). See `Agent` for more.
         `tools_via="schema"` carries the choice of tools through structured output, for models that no
         tools reach.
         """

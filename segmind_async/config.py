@@ -1,4 +1,4 @@
-"""Settings: frozen, checked at construction, picklable. They know nothing of what they steer."""
+"""Settings of a client: frozen, validated at construction, picklable."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MIB = 1024 * 1024
 
 
 def check_amount(name: str, value: object, *, at_least: float = 0.0, above: bool = False) -> None:
-    """Refuse what is no finite number from *at_least* (or *above* it) upwards, naming the argument."""
+    """Raise ConfigurationError unless *value* is a finite number of at least (or *above*) *at_least*."""
     fine = (
         isinstance(value, int | float | Decimal)
         and not isinstance(value, bool)
@@ -25,32 +25,32 @@ def check_amount(name: str, value: object, *, at_least: float = 0.0, above: bool
 
 
 def check_count(name: str, value: object, *, at_least: int = 0) -> None:
-    """Refuse what is no whole number from *at_least* upwards, naming the argument."""
+    """Raise ConfigurationError unless *value* is a whole number of at least *at_least*."""
     if not isinstance(value, int) or isinstance(value, bool) or value < at_least:
         raise ConfigurationError(f"{name}={value!r} must be a whole number of at least {at_least}")
 
 
 def check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
-    """Refuse what is none of *choices*, naming the argument."""
+    """Raise ConfigurationError unless *value* is one of *choices*."""
     if value not in choices:
         raise ConfigurationError(f"{name}={value!r} must be one of {', '.join(map(repr, choices))}")
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much at once, how fast, and how much money must stay."""
+    """Limits of concurrency, rate, credits and response size."""
 
     max_in_flight: int = 64
-    """Attempts on the wire at once, over everything that shares this client. 64 fills the published
-    1000 calls a minute at the 4 s that a short answer takes."""
+    """Attempts in flight at once, over all clients derived from this one. 64 attempts of 4 s each, as a
+    short answer takes, make the published 1000 calls a minute."""
     requests_per_minute: float | None = None
-    """Starts in any 60 s. None: found out from the service's 429 answers."""
+    """Starts in any 60 s. None: learnt from 429 responses of the service."""
     floor: Decimal | float = 0
-    """Credits that must stay on the account; a fan-out may raise it for itself."""
+    """Credits that must remain on the account; a fan-out may set a higher floor for itself."""
     first_cost: Decimal | float | None = None
-    """Credits to expect of a call before any has finished. None: the published mean of its model."""
+    """Expected credits of a call before any has finished. None: the published mean cost of its model."""
     max_response_bytes: int = 32 * MIB
-    """A longer answer is an error. 128 000 tokens are about 0.6 MB."""
+    """A longer response body is an error. 128 000 tokens are about 0.6 MB."""
 
     def __post_init__(self) -> None:
         check_count("max_in_flight", self.max_in_flight, at_least=1)
@@ -64,17 +64,17 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Seconds. None: no bound of this kind."""
+    """Timeouts in seconds; None: no limit of this kind."""
 
     total: float | None = 600.0
-    """One call with all its attempts and the waits between them, from its first slot."""
+    """A call with all its attempts and the waits between them, from its first slot."""
     attempt: float | None = 120.0
     """One HTTP request, from sending to the last byte. The slowest published mean is 67 s."""
     connect: float | None = 10.0
     """Opening a connection, TLS included."""
     idle: float | None = 60.0
-    """Silence while an answer's body is being read. The wait for its first byte is part of *attempt*:
-    the service sends nothing until the model is done."""
+    """Silence while a response body is being read. The wait for its first byte is part of *attempt*:
+    the service sends nothing until the model has finished."""
     queue: float | None = None
     """Waiting for the first slot."""
 
@@ -87,21 +87,21 @@ class Timeouts:
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """What is sent again, how often, and how long it waits before."""
+    """How often failed attempts are retried, and how long a call waits before each."""
 
     retries: int = 3
-    """Attempts after the first one. A 429 does not count: it says nothing about the call."""
+    """Attempts after the first one. A 429 does not count: it is not caused by the call."""
     server_error_retries: int = 1
-    """How many of them may follow a 500: after a change of the request that usually is a bad parameter."""
+    """How many of them may follow a 500, which is often caused by a bad parameter of the request."""
     resend_in_doubt: int = 1
     """How many of them may follow an attempt that may have been billed although its answer was lost.
-    0: never pay twice, and report such calls as failed."""
+    0: never pay twice; such calls fail."""
     base: float = 0.5
     """Upper end of the first wait, seconds; it doubles with every attempt."""
     cap: float = 8.0
     """Upper end of every wait, seconds."""
     max_retry_after: float = 120.0
-    """A server that asks to wait longer gets its call failed at once, with `retry_after` set."""
+    """If the server asks to wait longer, the call fails at once, with `retry_after` set."""
 
     def __post_init__(self) -> None:
         check_count("retries", self.retries)

@@ -1,4 +1,4 @@
-"""What a user sends and what comes back: values without behaviour, the same for every provider."""
+"""Requests, answers and reports: values without behaviour, the same for every provider."""
 
 from __future__ import annotations
 
@@ -92,29 +92,29 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """A function the model asks for; `arguments` is its JSON text, not checked."""
+    """A call of a function requested by the model; `arguments` is its JSON text, not validated."""
 
     id: str | None
     name: str
     arguments: str
     signature: str | None = None
-    """What Gemini wants back with the call, unread; `assistant(completion)` sends it along."""
+    """Opaque text that Gemini expects back with the call; `assistant(completion)` includes it."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChatCompletion(Generic[T_co]):
-    """An answer, the same for all providers; `ChatCompletion[T]` if it was asked for with `parse=T`."""
+    """An answer, the same for all providers; `ChatCompletion[T]` with `parse=T`."""
 
     text: str
-    """The model's words; empty if it only called tools or spent everything on thinking."""
+    """Text of the answer; empty if the model only called tools or spent all tokens on thinking."""
     finish_reason: str | None = None
-    """The provider's own word: `stop`, `length`, `end_turn`, `MAX_TOKENS`, …"""
+    """As the provider sends it: `stop`, `length`, `end_turn`, `MAX_TOKENS`, …"""
     usage: Usage = Usage()
     tool_calls: tuple[ToolCall, ...] = ()
     model: str = ""
-    """The slug that was asked."""
+    """Slug of the model the request was sent to."""
     cost: Decimal | None = None
-    """Credits of all attempts of this call together, None if the service did not say."""
+    """Credits of all attempts of this call; None if the service did not say."""
     credits_remaining: Decimal | None = None
     """The account's balance right after this call, None if the service did not say."""
     request_id: str | None = None
@@ -124,7 +124,7 @@ class ChatCompletion(Generic[T_co]):
     elapsed: float = 0.0
     """Seconds from the first slot to the answer, waits between attempts included."""
     raw: JsonObject = field(default_factory=dict, repr=False)
-    """The provider's JSON, unknown fields and all."""
+    """The provider's JSON, unknown fields included."""
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Response headers, names in lower case."""
     parsed: T_co = cast("T_co", None)  # noqa: RUF009  # None is what T is without `parse`
@@ -133,19 +133,19 @@ class ChatCompletion(Generic[T_co]):
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """What the account holds, in credits (1 credit = 1 USD)."""
+    """Balance of the account in credits (1 credit = 1 USD)."""
 
     credits: Decimal
     free_credits: Decimal
 
     @property
     def total(self) -> Decimal:
-        """Both together: what calls can spend."""
+        """Sum of both, which calls can spend."""
         return self.credits + self.free_credits
 
 
 class Status(StrEnum):
-    """What became of a row."""
+    """Final state of a row."""
 
     OK = "ok"
     FAILED = "failed"
@@ -178,7 +178,7 @@ class StopReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome(Generic[T_co]):
-    """What became of one row of a fan-out. `index` counts rows from 0 in the order they were read."""
+    """Result of one row of a fan-out. `index` counts rows from 0 in the order they were read."""
 
     index: int
     id: str | None
@@ -190,7 +190,7 @@ class Outcome(Generic[T_co]):
 
     @property
     def text(self) -> str | None:
-        """The model's words, None unless the row is ok."""
+        """Text of the answer; None unless the row is ok."""
         return self.completion.text if self.completion else None
 
     @property
@@ -201,14 +201,14 @@ class Outcome(Generic[T_co]):
 
 @dataclass(frozen=True, slots=True)
 class FanOutReport:
-    """What a fan-out did so far; the four counts add up to the rows read."""
+    """Counts, costs and times of a fan-out so far; the four counts add up to the rows read."""
 
     ok: int = 0
     failed: int = 0
     unsent: int = 0
     cancelled: int = 0
     spent: Decimal = Decimal(0)
-    """Credits the service named for this fan-out's calls."""
+    """Credits the calls of this fan-out cost, as named by the service."""
     unpriced: int = 0
     """Answers for which the service named no cost; they are missing from *spent*."""
     credits_remaining: Decimal | None = None
@@ -237,35 +237,35 @@ class FanOutReport:
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """A snapshot of the admission: who is in, who waits, and why no more are in."""
+    """A snapshot of attempts in flight, waiting calls, limits and credits."""
 
     in_flight: int = 0
     waiting: int = 0
     limit: int = 0
-    """In-flight limit now in force."""
+    """Limit of attempts in flight, in force now."""
     limit_reason: str = ""
-    """Why the limit last moved."""
+    """Why the limit last changed."""
     requests_per_minute: float | None = None
     """Pace in force, None if there is none."""
     pace_reason: str = ""
-    """Why the pace last moved."""
+    """Why the pace last changed."""
     closed_for: float = 0.0
-    """Seconds for which a 429 still keeps everything back; 0 if open."""
+    """Seconds for which sending is still stopped after a 429; 0 if it is not."""
     balance: Decimal | None = None
     """Credits on the account as last known, less what has been spent since; None if unknown."""
     held: Decimal = Decimal(0)
-    """Credits put aside for what is in flight or in doubt."""
+    """Credits reserved for attempts in flight or in doubt."""
     spent: Decimal = Decimal(0)
     """Credits this client's calls have cost."""
     estimate: Decimal = Decimal(0)
     """Credits the next call of the default model is expected to cost."""
     estimate_reason: str = ""
-    """What the estimate rests on."""
+    """Data the estimate is based on."""
     waiting_for: WaitingFor | None = None
-    """What the first of those that wait is waiting for; None if nobody waits."""
+    """What the first waiting call is waiting for; None if no call waits."""
     outage: float | None = None
-    """Seconds since the service as a whole has been failing; None if it works."""
+    """Seconds for which the service has failed for all; None if it works."""
 
 
 WaitingFor: TypeAlias = Literal["slot", "pace", "gate", "credits", "budget"]
-"""A slot, a start time by the rate, the end of a 429's wait, credits, or something of its own budget."""
+"""A slot, a start time by the pace, the end of the stop after a 429, credits, or its own budget."""

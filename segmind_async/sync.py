@@ -62,8 +62,8 @@ P = ParamSpec("P")
 __all__ = ["FanOut", "JobRun", "SegmindClient"]
 
 
-class Settings(TypedDict, total=False):
-    """What a client can be told, besides key, address and model; see `segmind_async.SegmindClient`."""
+class ClientSettings(TypedDict, total=False):
+    """Settings of a client besides key, URL and model; see `segmind_async.SegmindClient`."""
 
     limits: Limits | None
     timeouts: Timeouts | None
@@ -85,8 +85,8 @@ class BudgetSettings(TypedDict, total=False):
 class SegmindClient:
     """`segmind_async.SegmindClient` without `await`: same settings, answers and errors.
 
-    Use it with `with`, or call `close()`. Ctrl-C ends the call that is waited for; what it may have cost
-    stays accounted for. Hooks are called in the client's own thread, and so are rows of a fan-out read;
+    Use it with `with`, or call `close()`. Ctrl-C cancels the call that is waited for; its possible cost
+    stays in the ledger. Hooks are called, and rows of a fan-out are read, in the thread of the client;
     neither may call the client.
     """
 
@@ -95,7 +95,7 @@ class SegmindClient:
         api_key: str | None = None,
         base_url: str | None = None,
         model: str = DEFAULT_MODEL,
-        **settings: Unpack[Settings],
+        **settings: Unpack[ClientSettings],
     ) -> None:
         self._client = AsyncClient(api_key, base_url, model, **settings)
         self._bridge = _Bridge(self._client)
@@ -114,7 +114,7 @@ class SegmindClient:
 
     @property
     def asynchronous(self) -> AsyncClient:
-        """The client beneath, for what has no form here; `call()` runs it."""
+        """The async client, for methods without a synchronous form; run them with `call()`."""
         return self._client
 
     @property
@@ -123,7 +123,7 @@ class SegmindClient:
         return self._client.closed
 
     def close(self) -> None:
-        """End what is under way, close connections and the thread; a derived one closes itself alone."""
+        """Cancel calls in flight, close connections, end the thread; a derived client closes only itself."""
         if self._client._ancestors:
             if not self.closed:
                 self._bridge.call(self._client.aclose)
@@ -131,9 +131,9 @@ class SegmindClient:
             self._bridge.close()
 
     def call(self, function: Callable[P, Awaitable[T]], *args: P.args, **options: P.kwargs) -> T:
-        """Run an async function of the client beneath: `client.call(agent.run, "…")`.
+        """Run an async function of the async client: `client.call(agent.run, "…")`.
 
-        Raises ClientClosedError, and whatever *function* raises.
+        Raises ClientClosedError, and the errors of *function*.
         """
         return self._bridge.call(functools.partial(function, *args, **options))
 
@@ -189,7 +189,7 @@ class SegmindClient:
     def fan_out(
         self, requests: Rows, *, parse: Any = None, **settings: Unpack[FanOutSettings]
     ) -> FanOut[Any]:
-        """Send very many; iterate over what this gives, or enter it with `with` to leave it early."""
+        """Send very many requests; iterate over the result, or enter it with `with` to leave it early."""
         make = functools.partial(self._client.fan_out, requests, parse=parse, **settings)
         return FanOut(self._bridge, self._bridge.call_soon(make))
 
@@ -200,7 +200,7 @@ class SegmindClient:
     @overload
     def run_job(self, rows: JobRows, *, parse: None = None, **job: Unpack[JobArguments]) -> JobRun: ...
     def run_job(self, rows: JobRows, *, parse: Any = None, **job: Unpack[JobArguments]) -> JobRun[Any]:
-        """Run a job that loses nothing; iterate over what this gives, or enter it with `with`.
+        """Run a durable job; iterate over the result, or enter it with `with`.
 
         What became of rows that share an answer (`dedupe`) is read in the async client.
         """
@@ -227,11 +227,11 @@ class SegmindClient:
         return self._bridge.call(ask)
 
     def balance(self) -> Balance:
-        """Ask the service what the account holds. Free of charge."""
+        """Read the balance of the account from the service. Free of charge."""
         return self.call(self._client.balance)
 
     def statistics(self) -> Statistics:
-        """Return a snapshot of what is in flight, who waits, and why."""
+        """Return a snapshot of attempts in flight, waiting calls and limits."""
         return self._bridge.call_soon(self._client.statistics)
 
     def with_options(
@@ -241,12 +241,12 @@ class SegmindClient:
         timeouts: Timeouts | None = None,
         retry: RetryPolicy | None = None,
     ) -> SegmindClient:
-        """Return a client with other defaults that shares everything else with this one."""
+        """Return a client with other defaults that shares all else with this one."""
         make = functools.partial(self._client.with_options, model=model, timeouts=timeouts, retry=retry)
         return self._derived(self._bridge.call_soon(make))
 
     def budget(self, **settings: Unpack[BudgetSettings]) -> SegmindClient:
-        """Return a client whose calls count in limits of their own, and in this client's too."""
+        """Return a client whose calls count in limits of their own, and in those of this client."""
         return self._derived(self._bridge.call_soon(functools.partial(self._client.budget, **settings)))
 
     def _derived(self, client: AsyncClient) -> SegmindClient:
@@ -258,8 +258,8 @@ class SegmindClient:
 class _Outcomes(Generic[Inner, T_co]):
     """Outcomes of many calls, as they complete.
 
-    Iterating enters it and leaves it at the end. Whoever may break off, or wants to look at the report
-    meanwhile, writes `with client.fan_out(…) as outcomes`.
+    Iterating enters it and leaves it at the end. To leave early, or to read the report meanwhile, write
+    `with client.fan_out(…) as outcomes`.
     """
 
     def __init__(self, bridge: _Bridge, inner: Inner) -> None:
@@ -304,7 +304,7 @@ class FanOut(_Outcomes[_fanout.FanOut[Any], T_co]):
 
     @property
     def report(self) -> FanOutReport:
-        """What has become of the rows so far."""
+        """Counts, costs and times of the rows so far."""
         return self._bridge.call_soon(lambda: self._inner.report)
 
 
@@ -313,7 +313,7 @@ class JobRun(_Outcomes[runner.JobRun[Any], T_co]):
 
     @property
     def report(self) -> JobReport:
-        """What the job has done so far, earlier runs included."""
+        """Counts of the job so far, earlier runs included."""
         return self._bridge.call_soon(lambda: copy.deepcopy(self._inner.report))
 
     @property

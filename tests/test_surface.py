@@ -183,10 +183,10 @@ def test_parameters_of_any_name_are_possible() -> None:
     [
         (None, "no API key"),
         ("", "no API key"),
-        (" ", "odd characters"),
-        ("SG_abc\n", "odd characters"),
-        ("SG_abc def", "odd characters"),
-        ("SG_äbc", "odd characters"),
+        (" ", "non-printable characters"),
+        ("SG_abc\n", "non-printable characters"),
+        ("SG_abc def", "non-printable characters"),
+        ("SG_äbc", "non-printable characters"),
     ],
 )
 def test_a_key_that_cannot_be_sent_is_refused_and_not_repeated(key: str | None, says: str) -> None:

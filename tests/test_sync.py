@@ -67,7 +67,7 @@ def test_a_fan_out_is_an_iterator(client: sync.SegmindClient) -> None:
     assert repr(outcomes).startswith("sync.FanOut(")
 
 
-def test_a_fan_out_can_be_left_and_looked_at_meanwhile(client: sync.SegmindClient) -> None:
+def test_a_fan_out_can_be_left_and_its_report_read_meanwhile(client: sync.SegmindClient) -> None:
     def endless() -> Iterator[str]:
         while True:
             yield "again"
@@ -92,7 +92,7 @@ def test_a_fan_out_can_be_stopped(client: sync.SegmindClient) -> None:
     assert (outcomes.report.stop_message, outcomes.report.rows < 20) == ("enough", True)
 
 
-def test_a_budget_shares_the_thread_and_closing_it_closes_it_alone(client: sync.SegmindClient) -> None:
+def test_a_budget_shares_the_thread_and_closes_only_itself(client: sync.SegmindClient) -> None:
     with client.budget(max_credits=0.5) as scoped:
         assert scoped.with_options(model="gpt-5").chat("hello").model == "gpt-5"
         assert len(bridges()) == 1
@@ -229,7 +229,7 @@ print([thread.name for thread in threading.enumerate() if thread.name == "segmin
 @pytest.mark.parametrize(
     "wait", ['client.chat("hello")', 'list(client.fan_out(["a", "b"]))', 'client.chat_many(["a", "b"])']
 )
-def test_ctrl_c_ends_the_call_and_the_client_goes_on(wait: str) -> None:
+def test_ctrl_c_cancels_the_call_and_the_client_still_works(wait: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT.format(wait=wait)],
         capture_output=True,
@@ -261,7 +261,9 @@ def test_a_script_that_never_closes_ends_without_a_word() -> None:
     assert (done.stdout, done.stderr, done.returncode) == ("echo: hello\n", "", 0)
 
 
-@pytest.mark.parametrize(("typed", "method"), [(sync.Settings, "__init__"), (sync.BudgetSettings, "budget")])
+@pytest.mark.parametrize(
+    ("typed", "method"), [(sync.ClientSettings, "__init__"), (sync.BudgetSettings, "budget")]
+)
 def test_settings_are_those_of_the_async_client(typed: Any, method: str) -> None:
     names = set(inspect.signature(getattr(sa.SegmindClient, method)).parameters)
     assert set(get_type_hints(typed)) == names - {"self", "api_key", "base_url", "model"}
@@ -277,7 +279,7 @@ def test_answers_of_a_type(tmp_path: Path) -> None:
         assert [outcome.parsed for outcome in client.run_job(["x"], journal=journal, parse=int)] == [7]
 
 
-def test_a_job_that_is_left_goes_on(client: sync.SegmindClient, tmp_path: Path) -> None:
+def test_a_job_that_is_left_can_be_continued(client: sync.SegmindClient, tmp_path: Path) -> None:
     rows, journal = [f"row {n}" for n in range(20)], tmp_path / "j"
     with client.run_job(rows, journal=journal, max_in_flight=2) as outcomes:
         first = next(iter(outcomes))

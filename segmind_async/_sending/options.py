@@ -1,4 +1,4 @@
-"""What a fan-out can be told: its keyword arguments as types, and what becomes of them."""
+"""Keyword arguments of fan-outs and jobs as types, and the validated options made from them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MAX_OUTAGE = 600.0
 
 
 class ManySettings(TypedDict, total=False):
-    """What `SegmindClient.chat_many` can be told."""
+    """Keyword arguments of `SegmindClient.chat_many`."""
 
     floor: Decimal | float
     max_in_flight: int | None
@@ -28,7 +28,7 @@ class ManySettings(TypedDict, total=False):
 
 
 class JobSending(ManySettings, total=False):
-    """What `SegmindClient.run_job` can be told of how it sends."""
+    """Keyword arguments of `SegmindClient.run_job` that concern sending."""
 
     max_credits: Decimal | float | None
     ordered: bool
@@ -37,7 +37,7 @@ class JobSending(ManySettings, total=False):
 
 
 class FanOutSettings(JobSending, total=False):
-    """What `SegmindClient.fan_out` can be told; its docstring says what each does."""
+    """Keyword arguments of `SegmindClient.fan_out`, which documents them."""
 
     priority: Priority
     fail_fast: bool
@@ -47,7 +47,7 @@ class FanOutSettings(JobSending, total=False):
 
 @dataclass(frozen=True, slots=True)
 class FanOutOptions:
-    """How a fan-out behaves; what each call does stands in its `CallOptions`."""
+    """Validated options of a fan-out; those of its calls are `CallOptions`."""
 
     workers: int
     """Calls at once, waiting ones included."""
@@ -58,11 +58,11 @@ class FanOutOptions:
     max_failures: int | None
     """Failed rows at which it stops; None: never."""
     max_outage: float
-    """Seconds for which it waits while the service fails for all."""
+    """Seconds for which rows wait while the service fails for all; then the fan-out stops."""
     keep: Callable[[Outcome[Any]], Awaitable[None]] | None = None
-    """Awaited with every outcome before anybody sees it and before its worker takes another row."""
+    """Awaited with an outcome before the consumer receives it and before its worker takes another row."""
     expected: Expected[Any] | None = None
-    """What every answer must be; None: anything."""
+    """The shape every answer must have; None: any."""
 
     @classmethod
     def checked(
@@ -75,7 +75,7 @@ class FanOutOptions:
         max_failures: int | None,
         max_outage: float,
     ) -> FanOutOptions:
-        """Make options of what a user has set; raises ConfigurationError naming what cannot work.
+        """Return options made from arguments of the user; raises ConfigurationError for invalid ones.
 
         *buffer* None: as many as workers.
         """
@@ -85,5 +85,5 @@ class FanOutOptions:
         check_amount("max_outage", max_outage)
         if buffer is not None:
             check_count("buffer", buffer)
-        room = workers if buffer is None else buffer
-        return cls(workers, room, ordered, on_exhausted, max_failures, max_outage)
+        size = workers if buffer is None else buffer
+        return cls(workers, size, ordered, on_exhausted, max_failures, max_outage)

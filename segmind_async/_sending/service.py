@@ -1,4 +1,4 @@
-"""What all calls of a client share, and the one request that is no chat: reading the balance."""
+"""State shared by all calls of a client, and reads of the balance."""
 
 from __future__ import annotations
 
@@ -41,51 +41,51 @@ T = TypeVar("T")
 _BALANCE = WireRequest("/get-user-credits")
 
 _READ_WITHIN = 30.0
-"""Seconds for a read of the balance, retries included: it runs no model."""
+"""Seconds for a read of the balance, retries included; no model runs for it."""
 
 _NO_CREDITS = "no credits found"
-"""What the balance endpoint answers, with a 404, for an account that never had any."""
+"""Text of the 404 with which the balance endpoint answers for an account that never had credits."""
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """What all calls of a client share."""
+    """State shared by all calls of a client and of those derived from it."""
 
     transport: Transport
     admission: Admission
     estimates: Estimates
     redactor: Redactor
     retry_budget: RetryBudget = field(default_factory=RetryBudget)
-    reading: anyio.Lock = field(default_factory=anyio.Lock)
-    """Held while the balance is read, so that many who want to know it cause one request."""
+    balance_lock: anyio.Lock = field(default_factory=anyio.Lock)
+    """Held while the balance is read, so that concurrent readers cause one request."""
     hooks: HookDispatcher = field(default_factory=HookDispatcher)
     calls_tools: set[str] = field(default_factory=set)
-    """Models that have been seen to call a tool: tools reach them."""
-    wall_clock: Callable[[], float] = time.time  # noqa: TID251  # what the server says, it says in wall time
+    """Models that have called a tool, which shows that tools reach them."""
+    wall_clock: Callable[[], float] = time.time  # noqa: TID251  # headers of the service are in wall time
 
 
 def refused(service: Service, response: WireResponse) -> Failure:
-    """Say what an answer other than 200 means."""
+    """Return the failure that a response other than 200 means."""
     wait = response_headers.seconds_to_wait(response.headers, service.wall_clock())
     return refusal(response.status, response.headers, response.body, wait)
 
 
 async def refresh_balance(service: Service) -> None:
-    """Have the ledger know a balance that was asked for after this call began; raises as `read_balance`."""
+    """Give the ledger a balance requested after this call began; raises as `read_balance`."""
     asked_at = service.admission.last_read_at
-    async with service.reading:
+    async with service.balance_lock:
         if service.admission.last_read_at == asked_at:
             await read_balance(service, RetryPolicy())
 
 
 async def read_balance(service: Service, retry: RetryPolicy) -> Balance:
-    """Ask the service for the balance, and tell the ledger. Free of charge; repeats are harmless."""
+    """Read the balance and pass it to the ledger. Free of charge; safe to repeat."""
     progress = RetryState(_READ_WITHIN)
     while True:
         got = await _ask(service, progress)
         if isinstance(got, Balance):
             return got
-        # Asking twice costs nothing, so nothing is ever in doubt.
+        # A read costs nothing, so no attempt is ever in doubt.
         decision = decide(got, progress, retry, service.retry_budget)
         progress.failed(got)
         if isinstance(decision, GiveUp):
@@ -107,9 +107,9 @@ async def _ask(service: Service, progress: RetryState) -> Balance | Failure:
 async def get(
     service: Service, request: WireRequest, progress: RetryState, read: Callable[[WireResponse], T | Failure]
 ) -> tuple[T | Failure, float]:
-    """Send a GET, which takes a start time but no slot and no credits; repeats are harmless.
+    """Send a GET, which takes a start time but no slot and no credits; safe to repeat.
 
-    Returns what *read* makes of the answer, and the instant at which it was asked for.
+    Returns the result of *read* on the response, and the instant at which the request was sent.
     """
     admission = service.admission
     tag = await admission.start_read()

@@ -19,7 +19,7 @@ from ..models import ChatRequest, Outcome, Request
 from .conversation import Answered
 
 Rows: TypeAlias = Iterable[Request] | AsyncIterable[Request]
-"""What a user gives."""
+"""Rows as a user passes them in."""
 
 Keep: TypeAlias = Callable[[Outcome[Any]], Awaitable[None]]
 """Awaited with an outcome before the consumer receives it and before its worker takes another row."""
@@ -80,7 +80,7 @@ class Source:
         async with self._lock:
             if self._done:
                 return None
-            self._done = True  # also if it raises or is cancelled: a generator goes on after neither
+            self._done = True  # also if it raises or is cancelled: a generator cannot continue after either
             try:
                 row = await anext(self._rows)
             except StopAsyncIteration:
@@ -97,6 +97,6 @@ class Source:
         return position, PendingRow(position, request.id, request)
 
     async def aclose(self) -> None:
-        """Close an async generator, so that its own clean-up runs now and not at some later time."""
+        """Close an async generator, so that its cleanup runs now instead of at garbage collection."""
         if isinstance(self._rows, AsyncGenerator):
             await self._rows.aclose()

@@ -1,4 +1,4 @@
-"""Where the service is and who asks: address and key, checked, and the headers of every request."""
+"""Base URL and API key, validated, and the headers of every request."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
 def headers(key: str) -> Mapping[str, str]:
-    """Return the headers that every request carries, the key among them."""
+    """Return the headers of every request, the API key included."""
     return {
         "x-api-key": key,
         "Content-Type": "application/json",
@@ -24,18 +24,18 @@ def headers(key: str) -> Mapping[str, str]:
 
 
 def checked_key(key: str | None) -> str:
-    """Refuse a key that cannot be sent, without repeating it."""
+    """Return *key*; raises ConfigurationError, without quoting it, if it is missing or cannot be sent."""
     if not key:
         raise ConfigurationError("no API key: pass api_key, or set SEGMIND_API_KEY")
     if not key.isascii() or not key.isprintable() or " " in key:
         raise ConfigurationError(
-            "the API key holds blanks, line breaks or other odd characters; check how it was read"
+            "the API key contains blanks, line breaks or non-printable characters; check how it was read"
         )
     return key
 
 
 def checked_url(url: str, allow_http: bool) -> str:
-    """Refuse an address that cannot be right, or that would show the key to others."""
+    """Return *url* without trailing slashes; raises ConfigurationError if it is invalid or unsafe."""
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
         raise ConfigurationError(f"base_url={url!r} must look like {DEFAULT_BASE_URL}")

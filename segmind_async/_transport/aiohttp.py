@@ -24,15 +24,15 @@ from .sessions import SessionPool
 if TYPE_CHECKING:
     from multidict import CIMultiDictProxy
 
-# aiohttp hands smaller bodies to the socket in one piece, and warns about larger ones.
+# aiohttp writes smaller bodies to the socket in one piece, and warns about larger ones.
 _IN_ONE_PIECE = 512 * 1024
 
 
 class Headers(Mapping[str, str]):
-    """Response headers under their names in lower case, of which most calls look at three.
+    """Response headers under their names in lower case, of which most calls read three.
 
-    To lower the names of all of them takes longer than to read the answer's JSON, so that is done only
-    for who looks at them one by one. A copy, and a pickle, is a plain dictionary.
+    Lowering all names takes longer than parsing the JSON of an answer, so it is done only when they are
+    iterated over. A copy or a pickle is a plain dictionary.
     """
 
     __slots__ = ("_received",)
@@ -41,10 +41,10 @@ class Headers(Mapping[str, str]):
         self._received = received
 
     def __getitem__(self, name: str) -> str:
-        # Of repeated ones the last: a proxy adds its own behind the service's.
+        # Of repeated headers the last: a proxy appends its own to those of the service.
         return self._received.getall(name)[-1]
 
-    def get(self, name: str, default: str | None = None) -> str | None:  # type: ignore[override]  # of text alone
+    def get(self, name: str, default: str | None = None) -> str | None:  # type: ignore[override]  # default is text
         """Return a header, *default* without one."""
         values = self._received.getall(name, None)
         return values[-1] if values else default
@@ -73,16 +73,16 @@ class AiohttpTransport:
         self._attempt = math.inf if timeouts.attempt is None else timeouts.attempt
         self._idle = timeouts.idle
         self._max_bytes = max_bytes
-        # The whole is bounded by our own deadline, which costs a tenth of aiohttp's. It rounds timeouts
-        # above the threshold up to whole seconds; ours mean what they say.
+        # The total is bounded by `Deadlines`, at a tenth of the cost of aiohttp's timeout. aiohttp rounds
+        # timeouts above the threshold up to whole seconds; inf switches that off.
         self._timeout = aiohttp.ClientTimeout(total=None, connect=timeouts.connect, ceil_threshold=math.inf)
 
     def __repr__(self) -> str:
         return f"AiohttpTransport({self._base_url!r}, {self._sessions!r})"
 
     async def send(self, request: WireRequest, time_left: float) -> WireResponse | Failure:
-        """Send once over a pooled connection. Redirects are not followed: they would carry the key along."""
-        # Asked once for all: in Python 3.11 it is a system call.
+        """Send once over a pooled connection. Redirects are not followed: they would leak the key."""
+        # Read once: in Python 3.11 it is a system call.
         loop = asyncio.get_running_loop()
         session = self._sessions.opened(loop) or await self._sessions.session()
         deadline = self._deadlines.after(loop, min(time_left, self._attempt))
@@ -100,7 +100,7 @@ class AiohttpTransport:
             return _failure(error)
         content = response.content
         if content.is_eof() and content.exception() is None:
-            # Most answers come in one piece with their headers; their connection is free again.
+            # Most bodies arrive together with their headers, and the connection is already released.
             return self._answer(response, content.read_nowait(-1))
         return await self._read(response, deadline)
 
@@ -117,17 +117,17 @@ class AiohttpTransport:
         except (aiohttp.ClientError, OSError) as error:
             if response.status == 200:
                 return _failure(error)
-            # The status alone says that nothing was billed; what came of the body is a bonus.
+            # The status alone shows that nothing was billed; the partial body is used for the message.
         finally:
             if response.content.at_eof():
                 response.release()
             else:
-                # Cancelled, too long or broken: what is left of the body must not meet the next request.
+                # Cancelled, too long or broken: the rest of the body must not be read by the next request.
                 response.close()
         return self._answer(response, b"".join(chunks))
 
     async def _read_into(self, chunks: list[bytes], response: aiohttp.ClientResponse) -> None:
-        """Append what comes, and stop as soon as it is more than allowed."""
+        """Append chunks of the body, and stop as soon as it is longer than allowed."""
         content, left = response.content, self._max_bytes
         while left >= 0 and not content.at_eof():
             if content.is_eof():
@@ -148,7 +148,7 @@ class AiohttpTransport:
 
 
 def _failure(error: aiohttp.ClientError | OSError) -> Failure:
-    """Say what an error of aiohttp's means for the request.
+    """Return the failure that an error of aiohttp means for the request.
 
     Only errors of the connector prove that nothing was sent: a connection lost later may have carried
     the request to a server that runs it to its end.
@@ -167,7 +167,7 @@ def _meaning(error: Exception) -> tuple[FailureKind, Billing, str]:
     raise AssertionError(f"no meaning for {type(error).__name__}")
 
 
-# From the special to the general: the first that fits counts.
+# From the special to the general: the first match counts.
 _MEANINGS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], FailureKind, Billing, str], ...] = (
     (aiohttp.ConnectionTimeoutError, FailureKind.TIMED_OUT, Billing.NOT_SENT, "no connection in time"),
     (
@@ -184,13 +184,18 @@ _MEANINGS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], FailureKin
     ),
     (TimeoutError, FailureKind.TIMED_OUT, Billing.IN_DOUBT, "no answer in time"),
     (aiohttp.ClientResponseError, FailureKind.UNREADABLE, Billing.IN_DOUBT, "the answer is no HTTP"),
-    (aiohttp.ClientPayloadError, FailureKind.DISCONNECTED, Billing.IN_DOUBT, "the answer was cut or damaged"),
+    (
+        aiohttp.ClientPayloadError,
+        FailureKind.DISCONNECTED,
+        Billing.IN_DOUBT,
+        "the answer was truncated or damaged",
+    ),
     ((aiohttp.ClientError, OSError), FailureKind.DISCONNECTED, Billing.IN_DOUBT, "the connection was lost"),
 )
 
 
 def _without_frames(error: BaseException) -> BaseException:
-    """Cut the tracebacks of a chain: their frames hold the request's headers, and so the key."""
+    """Remove the tracebacks of a chain of errors: their frames hold the request's headers, and so the key."""
     link: BaseException | None = error
     seen: set[int] = set()
     while link is not None and id(link) not in seen:

@@ -1,4 +1,4 @@
-"""Which aiohttp session serves the running loop, and when it closes. Nothing is said of requests here."""
+"""The aiohttp session of each running loop, and when it closes. Requests are made elsewhere."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import aiohttp
 from ..errors import ClientClosedError
 
 KEEPALIVE = 12.0
-"""Seconds an idle connection is kept. Load balancers commonly drop theirs after 15 to 60; a POST on a
-connection that the other side is closing fails in doubt, so ours go first."""
+"""Seconds an idle connection is kept. Load balancers commonly close theirs after 15 to 60; a POST on a
+connection that the server is closing fails in doubt, so the client closes first."""
 
 
 class SessionPool:
@@ -23,7 +23,7 @@ class SessionPool:
     """
 
     def __init__(self, headers: Mapping[str, str]) -> None:
-        # Within a function, so that nobody who looks at what this object holds is shown the key.
+        # In a closure, so that the key is in no attribute of this object.
         self._make: Callable[[], aiohttp.ClientSession] = lambda: _make_session(headers)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._session: aiohttp.ClientSession | None = None
@@ -49,7 +49,7 @@ class SessionPool:
             raise ClientClosedError("this client is closed; open a new one")
         owner = self._own()
         self._owners[loop] = owner
-        # No other task can come in between: the generator reaches its yield without waiting.
+        # No other task can run in between: the generator reaches its yield without waiting.
         self._loop, self._session = loop, await anext(owner)
         return self._session
 
@@ -63,9 +63,9 @@ class SessionPool:
     async def _own(self) -> AsyncGenerator[aiohttp.ClientSession, None]:
         """Hold one session open.
 
-        A generator, because that is what a loop closes on its way out (`loop.shutdown_asyncgens()`, as
-        `asyncio.run` calls it): the one public moment at which sockets of a loop that nobody told us
-        would end can still be closed.
+        An async generator, because a loop closes those when it ends (`loop.shutdown_asyncgens()`, called
+        by `asyncio.run`): the only public hook for closing the sockets of a loop that ends without
+        `aclose()`.
         """
         session = self._make()
         try:

@@ -519,7 +519,7 @@ async def test_a_closed_client_has_no_agents() -> None:
         await agent.run("go")
 
 
-async def test_however_a_tool_fails_the_run_goes_on() -> None:
+async def test_a_run_continues_however_a_tool_fails() -> None:
     def paint(colour: Annotated[str, AfterValidator(lambda name: {"red": 1}[name])]) -> str:
         return colour
 
@@ -594,7 +594,7 @@ async def test_a_budget_of_many_decimals_is_the_agents_own(budget: Decimal | flo
             await client.agent(budget=budget).run("go")
 
 
-async def test_a_budget_of_the_same_size_around_the_agents_own_is_told_apart() -> None:
+async def test_a_budget_of_the_same_size_around_the_agents_own_is_distinguished() -> None:
     async with emulated(*["x"] * 99, cost="0.01") as emulator:
         async with sa.SegmindClient(emulator.key, emulator.url, limits=sa.Limits(first_cost=0.01)) as client:
             scoped = client.budget(max_credits=0.2)

@@ -106,7 +106,7 @@ def test_an_answer_calls_nothing() -> None:
         ({"calls": [{"tool": "weather", "arguments": {"place": {"city": "x"}, "days": 9, "unit": None, "span": None}}]}, r"calls\[0\].weather.arguments.days: [^;]*less than or equal to 7[^;]*$"),
     ],
 )  # fmt: skip
-def test_what_fits_no_turn_is_told(turn: dict[str, Any], says: str) -> None:
+def test_an_answer_that_is_no_turn_is_refused_with_the_reason(turn: dict[str, Any], says: str) -> None:
     with pytest.raises(ShapeMismatchError, match=says):
         answered(**turn)
 

@@ -65,7 +65,7 @@ def test_a_long_result_is_cut_with_a_note() -> None:
     assert truncated("x" * 11, 10) == "x" * 10 + "\n[truncated: these are the first 10 of 11 characters]"
 
 
-def test_an_unknown_tool_is_told_with_those_there_are() -> None:
+def test_an_unknown_tool_is_reported_with_the_known_ones() -> None:
     known = {"add": tool(result_text, name="add")}
     assert unknown_tool_text("sub", known) == "Error: there is no tool 'sub'; there are add"
     assert unknown_tool_text("sub", {}).endswith("there are none")

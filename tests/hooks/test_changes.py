@@ -13,7 +13,7 @@ from segmind_async.testing import RecordingHooks, ScriptedTransport, answer
 from tests.support import status
 
 
-async def test_limit_pace_gate_and_estimate_are_told_with_reasons() -> None:
+async def test_changes_of_limit_pace_gate_and_estimate_are_reported_with_reasons() -> None:
     hooks = RecordingHooks()
     async with (
         Emulator(cost="0.01", latency=1.0, requests_per_minute=30, balance=100) as emulator,
@@ -36,7 +36,7 @@ async def test_limit_pace_gate_and_estimate_are_told_with_reasons() -> None:
     assert statistics.estimate_reason == "the last 100 calls"
 
 
-async def test_a_limit_on_what_is_in_flight_is_told() -> None:
+async def test_a_change_of_the_concurrency_limit_is_reported() -> None:
     hooks = RecordingHooks()
     async with (
         Emulator(latency=2.0, max_in_flight=10, balance=100) as emulator,

@@ -37,7 +37,7 @@ def listening(transport: ScriptedTransport, heard: list[Any], **options: Any) ->
     return sa.SegmindClient(KEY, transport=transport, hooks=[AttemptHooks(heard)], **options)
 
 
-async def test_attempts_retries_and_balances_are_told_in_order() -> None:
+async def test_attempts_retries_and_balances_are_reported_in_order() -> None:
     heard: list[Any] = []
     replies: list[Reply] = [
         status(503, "busy", retry_after="2"),
@@ -66,7 +66,7 @@ async def test_attempts_retries_and_balances_are_told_in_order() -> None:
     assert balance == sa.BalanceSeen(Decimal("4.5"), False, "planner/a")
 
 
-async def test_a_429_is_told_with_the_wait_of_the_gate() -> None:
+async def test_a_429_is_reported_with_the_wait_of_the_gate() -> None:
     heard: list[Any] = []
     async with listening(ScriptedTransport([status(429, retry_after="7")]), heard) as client:
         await client.chat("hello")
@@ -75,7 +75,7 @@ async def test_a_429_is_told_with_the_wait_of_the_gate() -> None:
     assert [e.outcome for e in heard if isinstance(e, sa.AttemptEnded)] == ["rate_limited", "answered"]
 
 
-async def test_a_call_that_gives_up_is_told_without_a_retry() -> None:
+async def test_a_call_that_gives_up_is_reported_without_a_retry() -> None:
     heard: list[Any] = []
     async with listening(ScriptedTransport([status(400)]), heard) as client:
         with pytest.raises(sa.BadRequestError):
@@ -83,7 +83,7 @@ async def test_a_call_that_gives_up_is_told_without_a_retry() -> None:
     assert [(event.outcome, event.status) for event in heard] == [("bad_request", 400)]
 
 
-async def test_a_cancelled_attempt_is_told_and_is_in_doubt() -> None:
+async def test_a_cancelled_attempt_is_reported_as_in_doubt() -> None:
     heard: list[Any] = []
     async with listening(ScriptedTransport(latency=10), heard) as client:
         with anyio.move_on_after(4):
@@ -92,7 +92,7 @@ async def test_a_cancelled_attempt_is_told_and_is_in_doubt() -> None:
     assert (event.outcome, event.attempt, event.seconds, event.in_doubt) == ("cancelled", 1, 4, True)
 
 
-async def test_a_balance_that_was_asked_for_is_told_as_such() -> None:
+async def test_a_requested_balance_is_reported_as_such() -> None:
     heard: list[Any] = []
     async with listening(ScriptedTransport(), heard) as client:
         await client.balance()
@@ -186,7 +186,7 @@ def test_hooks_must_be_instances_of_the_base_class() -> None:
         sa.SegmindClient(KEY, hooks=wrong)
 
 
-async def test_derived_clients_tell_the_same_hooks() -> None:
+async def test_derived_clients_report_to_the_same_hooks() -> None:
     heard: list[Any] = []
     async with listening(ScriptedTransport(), heard) as client, client.budget(max_credits=1) as scoped:
         await scoped.with_options(model="gpt-5").chat("hello")

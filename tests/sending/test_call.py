@@ -15,7 +15,7 @@ from segmind_async.transport import WireRequest, WireResponse
 from tests.support import KEY, always, client, lost, status, unreachable
 
 
-async def test_an_answer_carries_what_the_service_told() -> None:
+async def test_an_answer_carries_the_figures_of_the_service() -> None:
     reply = answer("hi", cost="0.0025", balance="1.5", headers={"x-request-id": "r-1"})
     async with client(ScriptedTransport([reply])) as c:
         got = await c.chat("hello")
@@ -120,7 +120,7 @@ async def test_without_a_total_an_attempt_has_no_other_bound() -> None:
         assert (await c.chat("hello")).elapsed == 5000
 
 
-async def test_a_told_wait_is_never_cut_short() -> None:
+async def test_a_wait_the_server_asks_for_is_never_shortened() -> None:
     transport = ScriptedTransport([status(503, retry_after="7"), answer("x")])
     async with client(transport) as c:
         began = anyio.current_time()
@@ -148,7 +148,7 @@ async def test_a_wait_that_does_not_fit_the_total_is_raised_at_once() -> None:
     assert caught.value.retry_after == 60
 
 
-async def test_no_slot_and_no_money_is_held_while_waiting_to_retry() -> None:
+async def test_no_slot_and_no_credits_are_held_while_waiting_to_retry() -> None:
     transport = ScriptedTransport([answer("warm-up"), status(503, retry_after="50")])
     async with client(transport, limits=sa.Limits(max_in_flight=1)) as c, anyio.create_task_group() as tasks:
         await c.chat("first, so that costs are known")
@@ -215,7 +215,7 @@ async def test_queue_bounds_the_wait_for_the_first_slot() -> None:
         pytest.param("Team member spend limit of 5 a month reached", sa.SpendLimitError, id="spend-limit"),
     ],
 )
-async def test_the_causes_of_a_406_are_told_apart(text: str, error: type[sa.SegmindError]) -> None:
+async def test_the_causes_of_a_406_are_distinguished(text: str, error: type[sa.SegmindError]) -> None:
     def reply(request: WireRequest) -> Reply:
         if request.body is None:
             return WireResponse(200, {}, b'{"credits": 0.01, "free-credits": 0}')
@@ -240,7 +240,7 @@ async def test_when_the_account_is_empty_one_probe_makes_sure_and_no_more() -> N
     assert len([request for request in transport.requests if request.body is not None]) == 2
 
 
-async def test_a_known_balance_too_low_is_asked_for_again_before_giving_up() -> None:
+async def test_a_known_balance_too_low_is_read_again_before_giving_up() -> None:
     told = iter([b'{"credits": 0.00001, "free-credits": 0}', b'{"credits": 50, "free-credits": 0}'])
 
     def reply(request: WireRequest) -> Reply:
@@ -329,7 +329,7 @@ async def test_bad_requests_are_refused_before_anything_is_sent(messages, parame
     assert transport.requests == []
 
 
-async def test_a_call_that_was_given_up_says_that_it_may_have_been_paid() -> None:
+async def test_a_failed_call_reports_that_it_may_have_been_paid() -> None:
     async with client(ScriptedTransport(latency=60.0)) as c:
         with pytest.raises(sa.APITimeoutError) as caught:
             await c.chat("x", timeout=5.0)

@@ -73,7 +73,7 @@ async def test_families_take_the_same_word(model: str) -> None:
 
 
 @pytest.mark.parametrize("messages", ["?", [sa.user("?")], [sa.system("be brief"), sa.user("?")]])
-async def test_deepseek_is_told_the_schema_in_words_and_the_word_json(messages: Any) -> None:
+async def test_deepseek_gets_the_schema_in_the_prompt_and_the_word_json(messages: Any) -> None:
     transport = ScriptedTransport([answer(GOOD)])
     async with client(transport) as c:
         reply = await c.chat(messages, parse=Place, model="deepseek-chat")
@@ -88,7 +88,7 @@ async def test_deepseek_is_told_the_schema_in_words_and_the_word_json(messages: 
 
 
 @pytest.mark.parametrize(("own", "sent"), [(None, None), ({"type": "json_object"}, {"type": "json_object"})])
-async def test_whoever_names_a_format_gets_it_and_the_schema_in_words(own: Any, sent: Any) -> None:
+async def test_an_explicit_format_is_kept_and_the_schema_goes_into_the_prompt(own: Any, sent: Any) -> None:
     transport = ScriptedTransport([answer(GOOD)])
     async with client(transport) as c:
         reply = await c.chat("?", parse=Place, response_format=own)
@@ -109,7 +109,7 @@ async def test_messages_that_cannot_be_sent_are_refused_as_ever() -> None:
             await c.chat(["?"], parse=Place, model="deepseek-chat")  # type: ignore[list-item]
 
 
-async def test_a_type_that_cannot_be_asked_for_is_refused_before_anything_is_sent() -> None:
+async def test_a_type_without_a_schema_is_refused_before_anything_is_sent() -> None:
     transport = ScriptedTransport()
     async with client(transport) as c:
         with pytest.raises(sa.InvalidRequestError, match="the schema at the root: an object of any keys"):
@@ -170,7 +170,7 @@ CUT = [("gpt-5", "length"), ("claude-4-sonnet", "max_tokens"), ("gemini-2.5-pro"
 
 
 @pytest.mark.parametrize(("model", "reason"), CUT)
-async def test_an_answer_that_was_cut_off_is_not_asked_again(model: str, reason: str) -> None:
+async def test_a_truncated_answer_is_not_requested_again(model: str, reason: str) -> None:
     transport = ScriptedTransport([ended(GOOD[:-5], reason)])
     async with client(transport) as c:
         with pytest.raises(sa.OutputTruncatedError, match=f"cut off .finish_reason='{reason}'.") as caught:
@@ -190,7 +190,7 @@ async def test_an_answer_that_was_cut_off_is_not_asked_again(model: str, reason:
         pytest.param(ended(None, "stop", "x" * 9999), r"refused to answer: x{500}\Z", id="at-length"),
     ],
 )
-async def test_a_refusal_is_not_asked_again(reply: Reply, says: str) -> None:
+async def test_a_refused_answer_is_not_requested_again(reply: Reply, says: str) -> None:
     transport = ScriptedTransport([reply])
     async with client(transport) as c:
         with pytest.raises(sa.RefusalError, match=says) as caught:
@@ -214,7 +214,7 @@ async def test_asking_again_counts_against_the_same_total() -> None:
     assert (len(transport.requests), len(caught.value.answers)) == (3, 3)
 
 
-async def test_an_attempt_that_asks_again_has_what_is_left_of_the_total() -> None:
+async def test_a_reask_has_the_rest_of_the_total_timeout() -> None:
     lefts = []
 
     class Heeding(ScriptedTransport):
@@ -247,7 +247,7 @@ async def test_a_timeout_bounds_all_the_asking_and_says_what_was_paid() -> None:
     assert (caught.value.attempts, caught.value.details.cost) == (3, Decimal("0.002"))
 
 
-async def test_an_answer_is_asked_for_again_within_the_budget() -> None:
+async def test_an_answer_is_requested_again_within_the_budget() -> None:
     transport = ScriptedTransport([answer(BAD, cost="0.4", balance=None)] * 9)
     async with client(transport) as c, c.budget(max_credits=0.5) as scoped:
         with pytest.raises(sa.BudgetExceededError) as caught:
@@ -344,7 +344,7 @@ async def test_rows_of_a_fan_out_have_values_and_fail_one_by_one() -> None:
     assert isinstance(rows[3].error, sa.RefusalError)
 
 
-async def test_a_row_that_waits_for_money_is_not_asked_from_the_beginning() -> None:
+async def test_a_row_that_waited_for_credits_continues_its_conversation() -> None:
     paid = 0
 
     def reply(request: WireRequest) -> Reply:

@@ -165,7 +165,7 @@ async def test_a_row_that_cannot_be_sent_fails_alone() -> None:
     assert all(isinstance(outcome.error, sa.InvalidRequestError) for outcome in got[1:])
 
 
-async def test_fail_fast_leaves_the_rest_unsent() -> None:
+async def test_fail_fast_leaves_the_other_rows_unsent() -> None:
     rows = itertools.chain(["400"], numbered(1000))
     async with client(ScriptedTransport(otherwise=by_text)) as c:
         async with c.fan_out(rows, fail_fast=True, max_in_flight=4) as outcomes:
@@ -186,7 +186,7 @@ async def test_max_failures_counts_failed_rows() -> None:
 
 
 @pytest.mark.parametrize("code", ["401", "403", "404"])
-async def test_what_all_rows_would_meet_stops_the_fan_out(code: str) -> None:
+async def test_a_refusal_that_all_rows_would_meet_stops_the_fan_out(code: str) -> None:
     transport = ScriptedTransport(otherwise=by_text, latency=1.0)
     rows = itertools.chain([code], numbered(10_000))
     async with client(transport, limits=sa.Limits(requests_per_minute=60)) as c:
@@ -220,7 +220,7 @@ async def test_an_error_of_the_input_comes_after_the_outcomes_already_earned() -
     assert sorted(earned) == list(range(10))
 
 
-async def test_an_error_of_the_consumer_is_raised_as_it_is() -> None:
+async def test_an_error_of_the_consumer_is_raised_unchanged() -> None:
     async with client() as c:
         with pytest.raises(LookupError):
             async with c.fan_out(itertools.repeat("x")) as outcomes:
@@ -363,7 +363,7 @@ async def test_raise_raises_after_the_outcomes() -> None:
         assert earned == 0
 
 
-async def test_wait_goes_on_after_a_top_up() -> None:
+async def test_wait_continues_after_a_top_up() -> None:
     balance = Decimal("0.001")
 
     def reply(request: WireRequest) -> Reply:
@@ -451,7 +451,7 @@ async def test_settings_that_cannot_work_are_refused_by_name(options, says) -> N
             c.fan_out(["x"], **options)
 
 
-async def test_misuse_is_told() -> None:
+async def test_misuse_is_reported() -> None:
     async with client() as c:
         outcomes = c.fan_out(["x"])
         with pytest.raises(RuntimeError, match="async with"):
@@ -467,7 +467,7 @@ def down_until(when: float) -> Callable[[WireRequest], Reply]:
     return lambda request: by_text(request) if anyio.current_time() >= when else status(503)
 
 
-async def test_in_an_outage_rows_wait_and_one_at_a_time_tries() -> None:
+async def test_in_an_outage_rows_wait_and_one_at_a_time_probes() -> None:
     transport = ScriptedTransport(latency=0.1)
     hooks = RecordingHooks()
     async with sa.SegmindClient("k", transport=transport, hooks=[hooks]) as c:
@@ -502,7 +502,7 @@ async def test_an_outage_without_end_stops_the_fan_out() -> None:
     assert "max_outage=120" in str(outcomes.report.stop_message)
 
 
-async def test_without_patience_rows_fail_as_they_come() -> None:
+async def test_without_max_outage_rows_fail_without_waiting() -> None:
     transport = ScriptedTransport(otherwise=always(status(503)))
     async with client(transport, retry=sa.RetryPolicy(retries=0)) as c:
         outcomes = c.fan_out(numbered(300), max_outage=0)

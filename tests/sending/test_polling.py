@@ -17,11 +17,11 @@ from segmind_async._sending.polling import Polling
         pytest.param(10_000, 10.0, id="for-ever"),
     ],
 )
-def test_looks_become_rare(looks: int, pause: float) -> None:
+def test_polls_become_rare(looks: int, pause: float) -> None:
     assert Polling().next(looks, None) == pause
 
 
-def test_all_looks_together_take_at_most_half_of_the_rate() -> None:
+def test_all_polls_together_take_at_most_half_of_the_rate() -> None:
     polling = Polling()
     for _ in range(20):
         polling.began()
@@ -33,7 +33,7 @@ def test_all_looks_together_take_at_most_half_of_the_rate() -> None:
     assert polling.next(0, 6000.0) == 1.0
 
 
-def test_the_first_look_comes_shortly_before_work_of_its_kind_is_usually_done() -> None:
+def test_the_first_poll_comes_shortly_before_requests_of_the_model_usually_end() -> None:
     polling = Polling()
     assert polling.first("/slow") == 1.0
     polling.ended("/slow", 40.0)

@@ -79,7 +79,7 @@ async def test_what_is_no_chat_goes_straight_through() -> None:
         assert (await opened.balance()).total == 3
 
 
-async def test_a_later_look_comes_when_work_is_usually_done() -> None:
+async def test_the_first_poll_comes_when_requests_usually_end() -> None:
     async with Emulator(latency=40.0, balance=100) as emulator, sa.SegmindClient(KEY, emulator.url) as opened:
         transport = queued(opened, Kept())
         asked: list[int] = []
@@ -104,7 +104,7 @@ async def test_an_id_of_an_earlier_run_is_fetched_and_not_paid_again() -> None:
         assert emulator.billed() == {"hello": 1}
 
 
-async def test_an_id_that_has_expired_is_struck_out_and_asked_again() -> None:
+async def test_an_expired_id_is_removed_and_its_request_submitted_again() -> None:
     async with Emulator(results_ttl=3600.0) as emulator, sa.SegmindClient(KEY, emulator.url) as opened:
         first = Kept()
         await queued(opened, first).send(REQUEST, 600.0)
@@ -146,7 +146,7 @@ async def test_a_submission_whose_answer_is_lost_is_in_doubt() -> None:
         assert got.billing is Billing.IN_DOUBT
 
 
-async def test_out_of_time_the_id_is_kept_and_nothing_is_asked_again() -> None:
+async def test_after_a_timeout_the_id_is_kept_and_nothing_is_submitted_again() -> None:
     async with Emulator(latency=100.0) as emulator, sa.SegmindClient(KEY, emulator.url) as opened:
         kept = Kept()
         got = await queued(opened, kept).send(REQUEST, 30.0)
@@ -157,7 +157,7 @@ async def test_out_of_time_the_id_is_kept_and_nothing_is_asked_again() -> None:
         assert kept.gone == []
 
 
-async def test_a_look_that_fails_is_simply_repeated() -> None:
+async def test_a_failed_poll_is_repeated() -> None:
     async with Emulator(latency=8.0) as emulator, sa.SegmindClient(KEY, emulator.url) as opened:
         emulator.script_polls(503, 429, 404, 500, None, 503)
         got = await queued(opened, Kept()).send(REQUEST, 600.0)
@@ -166,7 +166,7 @@ async def test_a_look_that_fails_is_simply_repeated() -> None:
         assert emulator.billed() == {"hello": 1}
 
 
-async def test_a_key_that_stops_working_meanwhile_is_told_as_such() -> None:
+async def test_a_key_that_becomes_invalid_meanwhile_is_reported_as_such() -> None:
     async with Emulator(latency=8.0) as emulator, sa.SegmindClient(KEY, emulator.url) as opened:
         emulator.script_polls(401)
         kept = Kept()
@@ -196,7 +196,7 @@ async def test_a_receipt_without_a_usable_id_is_in_doubt(body: bytes) -> None:
     assert (got.kind, got.billing, kept.ids) == (FailureKind.UNREADABLE, Billing.IN_DOUBT, [])
 
 
-async def test_an_id_is_kept_although_the_waiting_for_it_is_cancelled() -> None:
+async def test_an_id_is_stored_although_its_call_is_cancelled() -> None:
     async with Emulator(latency=5.0) as emulator, sa.SegmindClient(KEY, emulator.url) as opened:
         kept = Kept()
         keep = kept.keep
@@ -211,7 +211,7 @@ async def test_an_id_is_kept_although_the_waiting_for_it_is_cancelled() -> None:
         assert len(kept.ids) == emulator.requests == 1
 
 
-async def test_looks_keep_to_the_pace() -> None:
+async def test_polls_keep_to_the_pace() -> None:
     limits = sa.Limits(requests_per_minute=60)
     async with (
         Emulator(latency=20.0, balance=100, requests_per_minute=60, count_polls=True) as emulator,
@@ -243,7 +243,7 @@ async def test_a_deadline_holds_while_the_gate_is_closed() -> None:
         assert 10.0 <= anyio.current_time() < 10.5
 
 
-async def test_a_refusal_of_the_work_is_told_whatever_form_it_has() -> None:
+async def test_a_failed_request_is_reported_whatever_its_form() -> None:
     receipt = WireResponse(200, {}, b'{"request_id": "abc"}')
     failed = WireResponse(422, {}, b'{"error": "the model could not run"}')
     async with client(ScriptedTransport([receipt, failed])) as opened:
@@ -252,7 +252,7 @@ async def test_a_refusal_of_the_work_is_told_whatever_form_it_has() -> None:
     assert (got.status, b"could not run" in got.body) == (422, True)
 
 
-async def test_an_id_that_nobody_waits_for_any_more_is_taken_by_the_next() -> None:
+async def test_an_id_without_a_waiting_call_is_taken_by_the_next() -> None:
     async with Emulator(latency=20.0) as emulator, sa.SegmindClient(KEY, emulator.url) as opened:
         kept = Kept()
         transport = queued(opened, kept)

@@ -47,7 +47,7 @@ async def test_a_tool_can_be_demanded() -> None:
 
 @pytest.mark.parametrize("choice", ["required", "add"])
 @pytest.mark.parametrize("model", MODELS)
-async def test_an_answer_in_words_where_a_tool_was_demanded_is_an_error(model: str, choice: str) -> None:
+async def test_a_text_answer_where_a_tool_was_required_is_an_error(model: str, choice: str) -> None:
     async with (
         Emulator(ignore_tools=True) as emulator,
         sa.SegmindClient(emulator.key, emulator.url) as client,

@@ -183,7 +183,7 @@ async def test_lost_answers_are_sent_again_once_and_counted() -> None:
         assert emulator.billed()["hello"] == 2
 
 
-async def test_nobody_listens_is_not_sent_and_free_to_repeat(unused_url: str) -> None:
+async def test_a_refused_connection_is_not_sent_and_free_to_repeat(unused_url: str) -> None:
     async with sa.SegmindClient("k", unused_url) as client:
         with pytest.raises(sa.APIConnectionError) as caught:
             await client.chat("hello")
@@ -409,7 +409,7 @@ def test_what_aiohttps_errors_mean(error: OSError, kind: FailureKind, billing: B
     assert "SG_secret" not in repr(failure)
 
 
-async def test_a_certificate_nobody_signed_is_no_reason_to_try_again() -> None:
+async def test_an_untrusted_certificate_is_not_retried() -> None:
     context = _self_signed()
     app = web.Application()
     runner = web.AppRunner(app)
@@ -457,7 +457,7 @@ def test_a_timer_of_a_loop_that_was_left_ends_nothing_in_another() -> None:
     second.close()
 
 
-async def test_closing_leaves_a_deadline_to_what_is_under_way() -> None:
+async def test_closing_keeps_the_deadline_of_a_request_in_flight() -> None:
     deadlines = Deadlines()
     with pytest.raises(TimeoutError):
         with deadlines.after(asyncio.get_running_loop(), 1.0):

@@ -50,7 +50,7 @@ async def test_many_deadlines_in_any_order_are_each_met_at_their_instant() -> No
             tasks.start_soon(one, bound)
             await anyio.sleep(1)
     assert ended == {bound: pytest.approx(bound, abs=1e-3) for bound in (50, 7, 120, 7.5, 3)}
-    assert repr(deadlines) == "Deadlines(0 under way)"
+    assert repr(deadlines) == "Deadlines(0 active)"
 
 
 async def test_a_timer_is_set_for_the_earliest_and_not_for_each() -> None:
@@ -89,7 +89,7 @@ async def test_a_cancellation_from_outside_passes_even_in_the_instant_of_the_dea
     assert task.cancelled()
 
 
-async def test_after_a_timeout_the_task_goes_on_as_if_never_cancelled() -> None:
+async def test_after_a_timeout_the_task_continues_as_if_never_cancelled() -> None:
     assert await sleep_within(Deadlines(), 3, 10) == "timeout"
     task = asyncio.current_task()
     assert task is not None
@@ -97,7 +97,7 @@ async def test_after_a_timeout_the_task_goes_on_as_if_never_cancelled() -> None:
     await anyio.sleep(1)
 
 
-async def test_an_error_of_the_work_is_raised_as_it_is() -> None:
+async def test_an_error_inside_is_raised_unchanged() -> None:
     with pytest.raises(LookupError):
         with Deadlines().after(asyncio.get_running_loop(), 3):
             raise LookupError
