@@ -56,8 +56,9 @@ from .options import FanOutOptions
 from .service import Service, read_balance
 from .source import FinishedRow, PendingRow, Rows, Source
 
-_OUTAGE_POLL = 1.0
-"""Seconds between two checks whether an outage has ended."""
+_OUTAGE_POLL_MIN, _OUTAGE_POLL = 0.001, 1.0
+"""Seconds between two checks whether an outage has ended, at least and at most: a timer may fire earlier
+than it was set by the resolution of the clock, and then a wait for the rest would end at once."""
 
 _BALANCE_POLL_FIRST, _BALANCE_POLL_MAX = 5.0, 60.0
 """Seconds between two reads of the balance while waiting for a top-up: at first, and at most."""
@@ -292,7 +293,7 @@ class FanOut(AsyncIterator[Outcome[T_co]], Generic[T_co]):
         breaker = self._service.admission.breaker
         while not breaker.take_probe(now := anyio.current_time()):
             # Polled, because a success elsewhere closes the circuit breaker without waking anybody.
-            await anyio.sleep(min(breaker.probe_at - now, _OUTAGE_POLL))
+            await anyio.sleep(min(max(breaker.probe_at - now, _OUTAGE_POLL_MIN), _OUTAGE_POLL))
             if self._stop_reason:
                 raise NotSentError("its fan-out has stopped")
 
