@@ -16,7 +16,7 @@ from .rows import Row, closing_rows
 
 @dataclass(slots=True)
 class KnownRow:
-    """A row with its key and its record. Immutable by convention: `frozen` costs 1 µs a row."""
+    """A row with its key and its record. Immutable by convention: `frozen` makes it slower to create."""
 
     row: Row
     key: str

@@ -253,7 +253,7 @@ def _row(index: int, given: Request | Row) -> Row:
 
 
 _BATCH = 128
-"""Rows that are read and looked up together: each look-up takes a turn of a thread, 0.1 ms."""
+"""Rows that are read and looked up together: each look-up takes a turn of a thread."""
 
 
 async def batches_of(rows: Iterable[Row] | AsyncIterable[Row]) -> AsyncIterator[list[Row]]:
