@@ -16,27 +16,27 @@ SPENT: dict[str, Decimal] = {}
 
 
 class JsonLines(logging.Formatter):
-    """Writes the name of an event, and its fields."""
+    """Writes the name of an event and its fields in one line."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return one line."""
-        told = {name: vars(record)[name] for name in FIELDS if name in vars(record)}
-        return json.dumps({"event": record.getMessage(), **told}, default=str)
+        fields = {name: vars(record)[name] for name in FIELDS if name in vars(record)}
+        return json.dumps({"event": record.getMessage(), **fields}, default=str)
 
 
 class SpentByTrace(Hooks):
     """Adds up what each agent has spent."""
 
     def attempt_ended(self, event: AttemptEnded) -> None:
-        """Add the cost of one attempt."""
+        """Add one attempt."""
         SPENT[event.trace] = SPENT.get(event.trace, Decimal(0)) + (event.cost or 0)
 
 
 async def main() -> None:
-    handler = logging.StreamHandler()
+    handler, log = logging.StreamHandler(), logging.getLogger("segmind_async")
     handler.setFormatter(JsonLines())
-    logging.getLogger("segmind_async").addHandler(handler)
-    logging.getLogger("segmind_async").setLevel(logging.DEBUG)
+    log.addHandler(handler)
+    log.setLevel(logging.DEBUG)
     async with SegmindClient(hooks=[SpentByTrace()]) as client, anyio.create_task_group() as tasks:
         for name in ("an optimist", "a pessimist"):
             with trace(name):  # a task inherits it when it is started
