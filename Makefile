@@ -56,6 +56,15 @@ bench: setup         ## run the benchmarks and write their tables; takes more th
 	$(BIN)/pip install -q --group bench
 	$(BIN)/python -m benchmarks all
 
+release: setup       ## build wheel and sdist and check both; publishes nothing
+	$(BIN)/pip install -q --group release
+	rm -rf dist build/release
+	$(BIN)/python -m build
+	$(BIN)/twine check --strict dist/*
+	$(PYTHON) -m venv build/release
+	build/release/bin/pip install -q "$$(ls dist/*.whl)[cli]"
+	cd build && release/bin/segmind-async --version
+
 ci:                  ## run everything that decides whether a change lands
 	bash .ci/run
 

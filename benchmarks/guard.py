@@ -84,7 +84,7 @@ def draw(samples: list[Sample], floor: float, path: Path) -> None:
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--path", type=Path, default=Path(__file__).with_name("guard.png"))
+    parser.add_argument("--path", type=Path, default=Path("docs/explanation/guard.png"))
 
 
 def run(options: argparse.Namespace) -> list[Table]:

@@ -1,4 +1,4 @@
-"""What the README and the examples show is true: their code runs, their tables are those of the code."""
+"""The code of README, docs and examples runs, their links lead somewhere, their tables are those of the code."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ import io
 import json
 import logging
 import re
+import runpy
 import tarfile
 import textwrap
+import tomllib
 from collections import Counter
 from contextlib import redirect_stdout
 from dataclasses import fields
@@ -24,6 +26,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 import segmind_async as sa
 from segmind_async import errors
+from segmind_async.cli.exit_codes import Exit
 from segmind_async.emulator import (
     Calls,
     Emulator,
@@ -37,7 +40,15 @@ from tests.support import serving
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```python\n(.*?)```", README, re.S)
+PAGES = sorted((ROOT / "docs").rglob("*.md"))
+TEXTS = [
+    ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")
+]
+PROGRAMS = [
+    pytest.param(block, id=f"{page.stem}-{number}")
+    for page in [ROOT / "README.md", *PAGES]
+    for number, block in enumerate(re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.S))
+]
 
 
 def point_at(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,78 +56,96 @@ def point_at(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SEGMIND_BASE_URL", emulator.url)
 
 
-def run_block(block: str, monkeypatch: pytest.MonkeyPatch, folder: Path) -> str:
-    """Run a block and return what it printed.
-
-    In real time, with the emulator in another thread: some have a loop of their own, or need none.
-    """
-    (folder / "photo.jpg").write_bytes(drawn("JPEG"))
-    monkeypatch.chdir(folder)
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_the_programs_of_the_pages_run(program: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Pasted into a file, in real time, with the emulator in another thread: each has a loop of its own."""
+    (tmp_path / "photo.jpg").write_bytes(drawn("JPEG"))
+    (tmp_path / "program.py").write_text(program, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(logging, "basicConfig", lambda: None)
     shown = io.StringIO()
     with serving(Emulator(balance=50)) as emulator, redirect_stdout(shown):
         point_at(emulator, monkeypatch)
-        code = compile(block, "block", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
         try:
-            result = eval(code, {"__name__": "block"})
-            if inspect.isawaitable(result):
-                anyio.run(lambda: result)
+            runpy.run_path("program.py", run_name="__main__")
         finally:
             logging.getLogger("segmind_async").setLevel(logging.NOTSET)
-    return shown.getvalue()
+    printed = shown.getvalue()
+    assert "echo" in printed or "ham" in printed or '"urgency"' in printed
+    for sign_of_failure in ("gave up", "503: try again", "failed"):
+        assert sign_of_failure not in printed.replace("failed=0", "")
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("block", BLOCKS, ids=[block.splitlines()[-1].strip() for block in BLOCKS])
-def test_the_code_of_the_readme_runs(block: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    shown = run_block(block, monkeypatch, tmp_path)
-    assert "echo" in shown or shown == "3\n"
-    assert "failed" not in shown.replace("failed=0", "")
+@pytest.mark.parametrize("page", [*TEXTS, *PAGES], ids=lambda page: str(page.relative_to(ROOT)))
+def test_the_links_of_a_page_lead_somewhere(page: Path) -> None:
+    for link in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8")):
+        target = (page.parent / link).resolve()
+        assert target.exists(), link
+        # The site holds what lies in docs/, and nothing else.
+        assert page in TEXTS or target.is_relative_to(ROOT / "docs"), link
 
 
-PAGES = sorted((ROOT / "docs").glob("*.md"))
-PAGE_BLOCKS = [
-    pytest.param(block, id=f"{page.stem}-{number}")
-    for page in PAGES
-    for number, block in enumerate(re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.S))
-]
+def test_every_page_is_in_the_navigation() -> None:
+    config = tomllib.loads((ROOT / "zensical.toml").read_text(encoding="utf-8"))
+
+    def paths(entry: Any) -> list[str]:
+        if isinstance(entry, str):
+            return [entry]
+        return [
+            path for each in (entry.values() if isinstance(entry, dict) else entry) for path in paths(each)
+        ]
+
+    assert sorted(paths(config["project"]["nav"])) == sorted(
+        str(page.relative_to(ROOT / "docs")) for page in PAGES
+    )
 
 
-@pytest.mark.parametrize("block", PAGE_BLOCKS)
-def test_the_code_of_the_pages_runs(block: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    shown = run_block(block, monkeypatch, tmp_path)
-    assert "echo" in shown
-    assert "gave up" not in shown
-    assert "503: try again" not in shown
+def test_the_reference_names_all_that_is_public() -> None:
+    named = {
+        name
+        for page in PAGES
+        for name in re.findall(r"^::: segmind_async\.(\w+)$", page.read_text(encoding="utf-8"), re.M)
+    }
+    assert named == set(sa.__all__) - {"__version__"}
 
 
-def test_the_pages_are_linked_and_their_links_lead_somewhere() -> None:
-    for page in PAGES:
-        assert f"(docs/{page.name})" in README
-        for link in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8")):
-            assert (page.parent / link).exists(), f"{page.name}: {link}"
+def test_the_readme_is_short() -> None:
+    assert len(README.splitlines()) <= 200
+
+
+def test_the_exit_codes_of_the_reference_are_those_of_the_command() -> None:
+    page = (ROOT / "docs" / "reference" / "command.md").read_text(encoding="utf-8")
+    assert [int(code) for code in re.findall(r"^\| (\d+) \|", page, re.M)] == sorted(Exit)
 
 
 @pytest.mark.parametrize(
     ("message", "event"),
-    [("attempt", sa.AttemptEnded), ("retry", sa.RetryPlanned), ("balance", sa.BalanceSeen)],
+    [
+        ("call", sa.CallEnded),
+        ("attempt", sa.AttemptEnded),
+        ("retry", sa.RetryPlanned),
+        ("balance", sa.BalanceSeen),
+    ],
 )
 def test_the_table_of_log_records_is_that_of_the_events(message: str, event: Any) -> None:
-    page = (ROOT / "docs" / "logging.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "guides" / "logging.md").read_text(encoding="utf-8")
     [row] = re.findall(rf"^\| `{message}` \| [A-Z]+ \| (.*) \|$", page, re.M)
     assert set(re.findall(r"`(\w+)`", row)) == {field.name for field in fields(event)}
 
 
 @pytest.mark.parametrize("kind", [sa.Limits, sa.Timeouts, sa.RetryPolicy])
 def test_the_table_of_settings_is_complete_and_its_defaults_are_right(kind: Any) -> None:
-    listed = dict(re.findall(rf"\| `{kind.__name__}\.(\w+)` \| (\S+) \|", README))
+    page = (ROOT / "docs" / "reference" / "settings.md").read_text(encoding="utf-8")
+    listed = dict(re.findall(rf"\| `{kind.__name__}\.(\w+)` \| (\S+) \|", page))
     assert listed == {field.name: str(field.default) for field in fields(kind)}
 
 
 def test_the_error_tree_is_the_codes_own() -> None:
     assert errors.__doc__ is not None
     tree = errors.__doc__[errors.__doc__.index("    SegmindError") :].split("\n\n")[0]
-    assert textwrap.dedent(tree) in README
+    page = (ROOT / "docs" / "reference" / "errors.md").read_text(encoding="utf-8")
+    assert textwrap.dedent(tree) in page
+    assert set(re.findall(r"── (\w+)", tree)) <= set(re.findall(r"^::: segmind_async\.(\w+)$", page, re.M))
 
 
 def example(name: str) -> ModuleType:
