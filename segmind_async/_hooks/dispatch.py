@@ -53,9 +53,9 @@ class HookDispatcher:
         """Return the number of the next call that is reported, from 1."""
         return next(self._call_ids)
 
-    def wants_calls(self) -> bool:
-        """Return whether the start or the end of a call is received."""
-        return self._hears_calls or LOG.isEnabledFor(logging.DEBUG)
+    def wants_calls_or_attempts(self) -> bool:
+        """Return whether the start or end of a call, or the end of an attempt, is received."""
+        return self._hears_calls or self.wants_attempts()
 
     def wants_attempts(self) -> bool:
         """Return whether the end of an attempt, or a balance that comes with it, is received."""

@@ -130,7 +130,8 @@ class Lease:
 
     def _end(self, event: Event) -> float:
         self.state = step(self.state, event)
-        self.ended_at = now = self.admission.now()
+        # The loop itself, not `Admission.now`: this is on the way of every call.
+        self.ended_at = now = asyncio.get_running_loop().time()
         return now
 
 
@@ -260,10 +261,10 @@ class Admission:
 
     def acquire_nowait(self, ticket: Ticket) -> Lease | None:
         """Return a lease if the call may be sent at once and no call is before it; else None."""
-        self._bind_loop()
+        loop = self._bind_loop()
         if ticket.scope.closed or self.queue.must_wait(ticket.scope):
             return None
-        got = self._admit(ticket, self.now())
+        got = self._admit(ticket, loop.time())
         return got if isinstance(got, Lease) else None
 
     async def acquire(self, ticket: Ticket) -> Lease | Shortfall | Closed:
@@ -380,11 +381,14 @@ class Admission:
             outage=None if self.breaker.opened_at is None else now - self.breaker.opened_at,
         )
 
-    def _bind_loop(self) -> None:
-        """Serve the running loop from now on; raises RuntimeError while another one has calls here."""
+    def _bind_loop(self) -> asyncio.AbstractEventLoop:
+        """Serve the running loop from now on, and return it.
+
+        Raises RuntimeError while another one has calls here.
+        """
         loop = asyncio.get_running_loop()
         if loop is self._loop:
-            return
+            return loop
         if self._loop is not None:
             if not self._loop.is_closed() and (self._ledger.in_flight or self.queue.waiting):
                 raise RuntimeError("this client has calls in another event loop that runs; use one a loop")
@@ -395,6 +399,7 @@ class Admission:
                 self.throttle.shift(-ahead)
                 self.breaker.shift(-ahead)
         self._loop = loop
+        return loop
 
     def _withdraw(self, ticket: Ticket, future: asyncio.Future[Lease | Shortfall | Closed]) -> None:
         if not self.queue.remove(ticket.scope, ticket.number) and future.done() and not future.cancelled():

@@ -154,7 +154,7 @@ class Call:
 
     def run(self) -> Coroutine[None, None, ChatCompletion]:
         """Send until there is an answer, or no attempt is left; raises a SegmindError."""
-        return self._run_reported() if self._service.hooks.wants_calls() else self._run()
+        return self._run_reported() if self._service.hooks.wants_calls_or_attempts() else self._run()
 
     async def _run_reported(self) -> ChatCompletion:
         """Run, and report the start and the end to the hooks."""
@@ -162,7 +162,7 @@ class Call:
         began_at, earlier = self._service.admission.now(), replace(self.totals)
         self._service.hooks.call_started(CallStarted(self._model, current_trace(), self._id()))
         try:
-            completion = await self._run()
+            completion = await self._run(reported=True)
         except BaseException as error:
             self._report_call(error, earlier, began_at)
             raise
@@ -198,7 +198,8 @@ class Call:
             self._call_id = self._service.hooks.new_call_id()
         return self._call_id
 
-    async def _run(self) -> ChatCompletion:
+    async def _run(self, *, reported: bool = False) -> ChatCompletion:
+        """Send until there is an answer; *reported*: a hook or the log may want to know of attempts."""
         if self._unloaded is not None:
             await self._read_images(*self._unloaded)
         service, totals, progress = self._service, self.totals, self._retry_state
@@ -217,12 +218,12 @@ class Call:
                 lease.cancelled()
                 totals.in_doubt += 1
                 self._elapsed()
-                if service.hooks.wants_attempts():
+                if reported and service.hooks.wants_attempts():
                     self._report_attempt(None, lease.took)
                 raise
             answer = self._settle(lease, got)
             progress.used += lease.took
-            if service.hooks.wants_attempts():
+            if reported and service.hooks.wants_attempts():
                 self._report_attempt(answer, lease.took)
             if isinstance(answer, ChatCompletion):
                 service.retry_budget.succeeded()
@@ -233,7 +234,7 @@ class Call:
 
     def _acquire_nowait(self) -> Lease | None:
         admission = self._service.admission
-        if admission.balance is None and self._options.scope.budget.floor:
+        if self._options.scope.budget.floor and admission.balance is None:
             return None
         return admission.acquire_nowait(self._ticket)
 
