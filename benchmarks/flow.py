@@ -23,18 +23,8 @@ from typing import Any
 
 import anyio
 
-from segmind_async import (
-    ChatRequest,
-    Limits,
-    SegmindClient,
-    Timeouts,
-)
-from segmind_async.emulator import (
-    CallFacts,
-    Config,
-    Refusal,
-    ServiceState,
-)
+from segmind_async import ChatRequest, Limits, SegmindClient, Timeouts
+from segmind_async.emulator import CallFacts, Config, Refusal, ServiceState
 from segmind_async.transport import WireRequest, WireResponse
 
 from . import rivals, virtual
@@ -354,7 +344,7 @@ MONEY = [
     Family("spread 0.8, tied", sigma=0.8),
     Family("spread 0.8, not tied", sigma=0.8, tied=False),
     Family("spread 1.2, tied", sigma=1.2),
-    Family("spread 0.8, foretold", sigma=0.8, predicted=True),
+    Family("spread 0.8, predicted", sigma=0.8, predicted=True),
     Family("readings 2 s late", late=2.0),
     Family("no cost header", cost_header=False),
     Family("no cost header, no usage", cost_header=False, usage=False),

@@ -11,12 +11,7 @@ from pathlib import Path
 
 import anyio
 
-from segmind_async import (
-    ChatRequest,
-    Limits,
-    SegmindClient,
-    Timeouts,
-)
+from segmind_async import ChatRequest, Limits, SegmindClient, Timeouts
 
 from . import virtual
 from .flow import MODEL, MONEY, SLOTS, Service, budget_of

@@ -12,12 +12,7 @@ from pathlib import Path
 
 from pydantic_core import to_json
 
-from segmind_async import (
-    ChatRequest,
-    JobOptions,
-    Limits,
-    SegmindClient,
-)
+from segmind_async import ChatRequest, JobOptions, Limits, SegmindClient
 from segmind_async._jobs.journal.submissions import JournaledSubmissions
 from segmind_async._jobs.journal.writer import WriterThread
 from segmind_async.testing import ScriptedTransport, answer
@@ -110,9 +105,9 @@ class Thread:
         self._do = WriterThread._do
 
     def __enter__(self) -> Thread:
-        def timed(committer: WriterThread, *given: object) -> None:
+        def timed(writer: WriterThread, *given: object) -> None:
             began = time.thread_time()
-            self._do(committer, *given)  # type: ignore[arg-type]  # as it is called
+            self._do(writer, *given)  # type: ignore[arg-type]  # as it is called
             self.seconds += time.thread_time() - began
             self.groups += 1
 

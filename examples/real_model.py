@@ -13,12 +13,7 @@ from xllamacpp import (  # pyright: ignore[reportMissingImports]  # of the group
     Server,  # pyright: ignore[reportAttributeAccessIssue]  # as above
 )
 
-from segmind_async import (
-    ChatRequest,
-    Limits,
-    OutputError,
-    SegmindClient,
-)
+from segmind_async import ChatRequest, Limits, OutputError, SegmindClient
 from segmind_async.emulator import Emulator, MeasuredAnswer, Question
 
 CITIES = (
@@ -34,7 +29,7 @@ class City(BaseModel):
     name: str
     country: str
     people: int
-    sights: list[str]
+    shown: list[str]
 
 
 class SmolLM:

@@ -6,12 +6,7 @@ import asyncio
 
 import anyio
 
-from segmind_async import (
-    BudgetExceededError,
-    SegmindClient,
-    system,
-    user,
-)
+from segmind_async import BudgetExceededError, SegmindClient, system, user
 
 ROLES = ["an optimist", "a pessimist", "an accountant"]
 

@@ -17,12 +17,7 @@ from anyio.streams.memory import MemoryObjectSendStream
 
 import segmind_async
 from segmind_async import SegmindClient, SegmindError, trace
-from segmind_async.emulator import (
-    Calls,
-    Emulator,
-    FunctionBrain,
-    Question,
-)
+from segmind_async.emulator import Calls, Emulator, FunctionBrain, Question
 
 CODE = Path(segmind_async.__file__).parent
 

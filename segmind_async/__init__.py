@@ -48,20 +48,8 @@ from .errors import (
     TransientError,
 )
 from .hooks import AttemptEnded, BalanceSeen, CallEnded, CallStarted, Change, Hooks, RetryPlanned
-from .jobs import (
-    JobOptions,
-    JobProgress,
-    JobReport,
-    JobRun,
-    JournalError,
-)
-from .messages import (
-    assistant,
-    image,
-    system,
-    tool_result,
-    user,
-)
+from .jobs import JobOptions, JobProgress, JobReport, JobRun, JournalError
+from .messages import assistant, image, system, tool_result, user
 from .models import (
     Balance,
     ChatCompletion,

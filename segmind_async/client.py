@@ -28,46 +28,19 @@ from ._sending.admission import Admission, CallScope
 from ._sending.call import Call, CallOptions
 from ._sending.conversation import Conversation, expected
 from ._sending.fan_out import FanOut
-from ._sending.options import (
-    MAX_OUTAGE,
-    FanOutOptions,
-    FanOutSettings,
-    JobSending,
-    ManySettings,
-    OnExhausted,
-)
+from ._sending.options import MAX_OUTAGE, FanOutOptions, FanOutSettings, JobSending, ManySettings, OnExhausted
 from ._sending.queue import Priority
 from ._sending.service import Service, read_balance
 from ._sending.source import Rows
-from ._transport.access import (
-    DEFAULT_BASE_URL,
-    checked_key,
-    checked_url,
-    headers,
-)
+from ._transport.access import DEFAULT_BASE_URL, checked_key, checked_url, headers
 from ._transport.aiohttp import AiohttpTransport
 from ._transport.base import Transport
 from ._transport.sessions import SessionPool
 from ._wire.redaction import Redactor
-from .config import (
-    Limits,
-    RetryPolicy,
-    Timeouts,
-    check_amount,
-    check_choice,
-    check_count,
-)
+from .config import Limits, RetryPolicy, Timeouts, check_amount, check_choice, check_count
 from .errors import APITimeoutError, ClientClosedError, ConfigurationError, ErrorDetails
 from .hooks import Hooks
-from .models import (
-    DEFAULT_MODEL,
-    Balance,
-    ChatCompletion,
-    ChatRequest,
-    Messages,
-    Outcome,
-    Statistics,
-)
+from .models import DEFAULT_MODEL, Balance, ChatCompletion, ChatRequest, Messages, Outcome, Statistics
 from .tools import Tool, runnable
 
 if TYPE_CHECKING:

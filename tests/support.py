@@ -9,12 +9,7 @@ from contextlib import contextmanager
 
 from pydantic_core import to_json
 
-from segmind_async import (
-    Limits,
-    RetryPolicy,
-    SegmindClient,
-    Timeouts,
-)
+from segmind_async import Limits, RetryPolicy, SegmindClient, Timeouts
 from segmind_async._wire.failures import Billing, Failure, FailureKind
 from segmind_async.emulator import Emulator
 from segmind_async.testing import Reply, ScriptedTransport

@@ -27,13 +27,7 @@ from aiohttp.test_utils import TestClient, TestServer
 import segmind_async as sa
 from segmind_async import errors
 from segmind_async.cli.exit_codes import Exit
-from segmind_async.emulator import (
-    Calls,
-    Emulator,
-    FunctionBrain,
-    Question,
-    faults,
-)
+from segmind_async.emulator import Calls, Emulator, FunctionBrain, Question, faults
 from segmind_async.testing import RecordingHooks
 from tests.pictures import drawn
 from tests.support import serving

@@ -12,12 +12,7 @@ import pytest
 from pydantic import BaseModel, Field
 
 from segmind_async import InvalidRequestError, Tool, tool
-from segmind_async.tools import (
-    BadArgumentsError,
-    as_tools,
-    is_async,
-    runnable,
-)
+from segmind_async.tools import BadArgumentsError, as_tools, is_async, runnable
 
 
 class Unit(Enum):

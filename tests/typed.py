@@ -10,13 +10,7 @@ from typing import Literal, assert_type
 from pydantic import BaseModel, TypeAdapter
 from typing_extensions import TypedDict
 
-from segmind_async import (
-    ChatCompletion,
-    FanOut,
-    Outcome,
-    SegmindClient,
-    sync,
-)
+from segmind_async import ChatCompletion, FanOut, Outcome, SegmindClient, sync
 
 
 class Place(BaseModel):

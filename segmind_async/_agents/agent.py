@@ -29,31 +29,11 @@ from .._sending.admission import CallScope
 from .._sending.service import Service
 from ..agent_result import AgentEnd, AgentResult, ToolRun
 from ..config import check_amount, check_choice, check_count
-from ..errors import (
-    AgentLimitError,
-    BudgetExceededError,
-    CreditsError,
-    ErrorDetails,
-    ToolsNotSupportedError,
-)
-from ..models import (
-    ChatCompletion,
-    JsonObject,
-    Message,
-    Messages,
-    ToolCall,
-)
+from ..errors import AgentLimitError, BudgetExceededError, CreditsError, ErrorDetails, ToolsNotSupportedError
+from ..models import ChatCompletion, JsonObject, Message, Messages, ToolCall
 from ..tools import Tool, is_async
 from .schema_tools import ViaSchema
-from .tool_protocol import (
-    PROBE,
-    Carrier,
-    Native,
-    error_text,
-    result_text,
-    truncated,
-    unknown_tool_text,
-)
+from .tool_protocol import PROBE, Carrier, Native, error_text, result_text, truncated, unknown_tool_text
 
 ToolsVia: TypeAlias = Literal["native", "schema"]
 

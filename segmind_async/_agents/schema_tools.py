@@ -15,13 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 from pydantic_core import to_json
 
 from ..errors import InvalidRequestError
-from ..models import (
-    ChatCompletion,
-    JsonObject,
-    Message,
-    Messages,
-    ToolCall,
-)
+from ..models import ChatCompletion, JsonObject, Message, Messages, ToolCall
 from ..tools import Tool
 from .tool_protocol import opening_messages
 

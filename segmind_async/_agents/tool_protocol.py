@@ -9,13 +9,7 @@ from pydantic_core import to_json
 
 from .._providers.answers import assistant_message, tool_message
 from ..errors import InvalidRequestError
-from ..models import (
-    ChatCompletion,
-    JsonObject,
-    Message,
-    Messages,
-    ToolCall,
-)
+from ..models import ChatCompletion, JsonObject, Message, Messages, ToolCall
 from ..tools import BadArgumentsError, Tool, tool
 
 

@@ -8,12 +8,7 @@ from dataclasses import replace
 
 from . import Json, faults, schemas, tools
 from .brains import BrainAnswer, MeasuredAnswer, Question
-from .tools import (
-    BadRequestError,
-    Row,
-    ToolOffer,
-    text_of,
-)
+from .tools import BadRequestError, Row, ToolOffer, text_of
 
 _OWN_FIELDS = {"messages", "prompt", "instruction"}
 _BOUNDS = ("max_completion_tokens", "max_tokens")

@@ -17,19 +17,8 @@ from typing import Literal, TypedDict, Unpack
 import anyio
 from aiohttp import web
 
-from . import (
-    faults,
-    http_responses,
-    provider_shapes,
-    queued,
-    tools,
-)
-from .brains import (
-    Brain,
-    EchoBrain,
-    MeasuredAnswer,
-    Question,
-)
+from . import faults, http_responses, provider_shapes, queued, tools
+from .brains import Brain, EchoBrain, MeasuredAnswer, Question
 from .service_state import (
     Amount,
     CallFacts,

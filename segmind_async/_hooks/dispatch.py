@@ -12,15 +12,7 @@ from itertools import count
 from typing import Any, TypeVar
 
 from ..errors import ConfigurationError
-from ..hooks import (
-    AttemptEnded,
-    BalanceSeen,
-    CallEnded,
-    CallStarted,
-    Change,
-    Hooks,
-    RetryPlanned,
-)
+from ..hooks import AttemptEnded, BalanceSeen, CallEnded, CallStarted, Change, Hooks, RetryPlanned
 from .log import LOG, LogHooks
 
 T = TypeVar("T")

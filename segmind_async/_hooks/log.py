@@ -10,13 +10,7 @@ import logging
 from dataclasses import fields
 from typing import Any
 
-from ..hooks import (
-    AttemptEnded,
-    BalanceSeen,
-    CallEnded,
-    Hooks,
-    RetryPlanned,
-)
+from ..hooks import AttemptEnded, BalanceSeen, CallEnded, Hooks, RetryPlanned
 
 LOG = logging.getLogger("segmind_async")
 

@@ -22,14 +22,7 @@ from anyio import to_thread
 
 from ..errors import InvalidRequestError
 from ..models import JsonObject
-from .formats import (
-    MAX_IMAGE_BYTES,
-    LazyImage,
-    check_size,
-    image_part,
-    inspect_image,
-    url_part,
-)
+from .formats import MAX_IMAGE_BYTES, LazyImage, check_size, image_part, inspect_image, url_part
 
 if TYPE_CHECKING:
     from PIL.Image import Image

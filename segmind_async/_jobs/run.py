@@ -34,13 +34,7 @@ from ..errors import (
     NotFoundError,
     OutputError,
 )
-from ..models import (
-    ChatCompletion,
-    Outcome,
-    Status,
-    StopReason,
-    T_co,
-)
+from ..models import ChatCompletion, Outcome, Status, StopReason, T_co
 from .journal import restart
 from .journal.finished import FinishedRows
 from .journal.journal import Journal
@@ -52,13 +46,7 @@ from .progress import JobProgress
 from .progress_reporter import PROGRESS_EVERY, ProgressReporter
 from .report.row_counts import INVALID_ROW, JobReport
 from .report.samples import Samples
-from .results import (
-    ParsedAnswer,
-    outcome_of,
-    record_of,
-    record_of_draft,
-    with_excerpt,
-)
+from .results import ParsedAnswer, outcome_of, record_of, record_of_draft, with_excerpt
 from .row_keys import KnownRow, matched
 from .rows import Row, batches_of
 

@@ -17,13 +17,7 @@ from collections import deque
 from dataclasses import dataclass
 from itertools import islice
 
-from .lognormal import (
-    Z_ALONE,
-    Finished,
-    Fit,
-    Moments,
-    Sums,
-)
+from .lognormal import Z_ALONE, Finished, Fit, Moments, Sums
 
 KEPT = 400
 """Finished calls that the statistics are made of: enough for a tail, few enough to follow a change."""

@@ -12,14 +12,7 @@ from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .base import (
-    Budget,
-    Hold,
-    LedgerStatistics,
-    ListPrice,
-    Price,
-    Shortfall,
-)
+from .base import Budget, Hold, LedgerStatistics, ListPrice, Price, Shortfall
 from .cost_model import CostModel, Exposure
 from .external_spend import ExternalSpend
 

@@ -14,15 +14,7 @@ from ..errors import InvalidRequestError
 from ..models import JsonDict, JsonObject, Message, ToolCall, Usage
 from .base import Answer, Finish, Provider
 from .gemini_schema import gemini_schema
-from .json_fields import (
-    arguments_text,
-    count_in,
-    first_object,
-    joined_text,
-    object_in,
-    objects_in,
-    string_in,
-)
+from .json_fields import arguments_text, count_in, first_object, joined_text, object_in, objects_in, string_in
 from .openai_messages import (
     arguments_of,
     calls_of,

@@ -21,25 +21,14 @@ from typing import TypeAlias
 from uuid import uuid4
 
 from .._hooks.changes import ChangeDetector
-from .._money.base import (
-    Budget,
-    Hold,
-    LedgerProtocol,
-    Price,
-    Shortfall,
-)
+from .._money.base import Budget, Hold, LedgerProtocol, Price, Shortfall
 from .._money.cost_model import CostModel
 from .._money.units import credits_of, floor_units
 from .._rate.circuit_breaker import CircuitBreaker
 from .._rate.gate import Phase
 from .._rate.pacer import PacerState
 from .._rate.throttle import StartTag, Throttle
-from .._wire.failures import (
-    Billing,
-    Failure,
-    FailureKind,
-    Resend,
-)
+from .._wire.failures import Billing, Failure, FailureKind, Resend
 from ..hooks import Change
 from ..models import Statistics, WaitingFor
 from .attempt import Event, State, step

@@ -26,14 +26,7 @@ from .._providers.registry import check_slug
 from .._providers.requests import encode, must_call
 from .._transport.base import WireRequest, WireResponse
 from .._wire import response_headers
-from .._wire.failures import (
-    Billing,
-    Failure,
-    FailureKind,
-    Resend,
-    refusal,
-    unreadable,
-)
+from .._wire.failures import Billing, Failure, FailureKind, Resend, refusal, unreadable
 from .._wire.json import UnreadableError
 from ..config import RetryPolicy, Timeouts
 from ..errors import (
@@ -48,18 +41,8 @@ from ..errors import (
 from ..hooks import AttemptEnded, BalanceSeen, CallEnded, CallStarted, RetryPlanned
 from ..models import ChatCompletion, ChatRequest
 from ..tokens import check_context_window
-from .admission import (
-    CallScope,
-    Closed,
-    Lease,
-    Ticket,
-)
-from .retry import (
-    GiveUp,
-    Retry,
-    RetryState,
-    decide,
-)
+from .admission import CallScope, Closed, Lease, Ticket
+from .retry import GiveUp, Retry, RetryState, decide
 from .service import Service, refresh_balance
 
 _REFUSALS_TO_BELIEVE = 2

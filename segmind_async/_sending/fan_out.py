@@ -34,22 +34,9 @@ from ..errors import (
     ToolsNotSupportedError,
     TransientError,
 )
-from ..models import (
-    ChatCompletion,
-    ChatRequest,
-    FanOutReport,
-    Outcome,
-    Status,
-    StopReason,
-    T_co,
-)
+from ..models import ChatCompletion, ChatRequest, FanOutReport, Outcome, Status, StopReason, T_co
 from .admission import CallScope
-from .call import (
-    Call,
-    CallOptions,
-    CallTotals,
-    NotSentError,
-)
+from .call import Call, CallOptions, CallTotals, NotSentError
 from .conversation import Conversation
 from .histogram import Histogram
 from .options import FanOutOptions

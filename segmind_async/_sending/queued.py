@@ -21,13 +21,7 @@ from pydantic_core import to_json
 
 from .._transport.base import WireRequest, WireResponse
 from .._wire import response_headers
-from .._wire.failures import (
-    Billing,
-    Failure,
-    FailureKind,
-    Resend,
-    unreadable,
-)
+from .._wire.failures import Billing, Failure, FailureKind, Resend, unreadable
 from .._wire.json import UnreadableError, read_object
 from .polling import Polling
 from .retry import RetryState

@@ -16,12 +16,7 @@ from .._money.estimates import Estimates
 from .._money.units import floor_units
 from .._transport.base import Transport, WireRequest, WireResponse
 from .._wire import response_headers
-from .._wire.failures import (
-    Failure,
-    FailureKind,
-    refusal,
-    unreadable,
-)
+from .._wire.failures import Failure, FailureKind, refusal, unreadable
 from .._wire.json import UnreadableError, read_object
 from .._wire.redaction import Redactor
 from ..config import RetryPolicy
@@ -29,12 +24,7 @@ from ..errors import ErrorDetails
 from ..hooks import BalanceSeen
 from ..models import Balance
 from .admission import Admission
-from .retry import (
-    GiveUp,
-    RetryBudget,
-    RetryState,
-    decide,
-)
+from .retry import GiveUp, RetryBudget, RetryState, decide
 
 T = TypeVar("T")
 

@@ -10,12 +10,7 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 
-from .._wire.failures import (
-    Billing,
-    Failure,
-    FailureKind,
-    unreadable,
-)
+from .._wire.failures import Billing, Failure, FailureKind, unreadable
 from ..config import Timeouts
 from .base import WireRequest, WireResponse
 from .deadlines import Deadline, Deadlines

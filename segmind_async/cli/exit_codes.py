@@ -12,14 +12,7 @@ import anyio
 import typer
 
 from .._jobs.report.row_counts import JobReport
-from ..errors import (
-    AccessError,
-    ConfigurationError,
-    CreditsError,
-    NotFoundError,
-    RequestError,
-    SegmindError,
-)
+from ..errors import AccessError, ConfigurationError, CreditsError, NotFoundError, RequestError, SegmindError
 from ..models import Status, StopReason
 from .console import say
 

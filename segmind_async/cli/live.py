@@ -13,23 +13,10 @@ from types import TracebackType
 from rich.console import Console, Group
 from rich.text import Text
 
-from .._jobs.progress import (
-    JobProgress,
-    Recent,
-    seconds_to_end,
-    seconds_to_floor,
-)
+from .._jobs.progress import JobProgress, Recent, seconds_to_end, seconds_to_floor
 from .._jobs.report.samples import SampleRow, Samples
 from ..models import StopReason
-from .wording import (
-    WAITING_FOR,
-    count,
-    credits_text,
-    duration,
-    latency_text,
-    one_line,
-    rate_text,
-)
+from .wording import WAITING_FOR, count, credits_text, duration, latency_text, one_line, rate_text
 
 LINE_EVERY = 10.0
 """Seconds between two lines if stderr is not a terminal."""

@@ -4,13 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from .._money.base import (
-    Budget,
-    Hold,
-    LedgerStatistics,
-    Price,
-    Shortfall,
-)
+from .._money.base import Budget, Hold, LedgerStatistics, Price, Shortfall
 from .._money.cost_model import CostModel
 
 

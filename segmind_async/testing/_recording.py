@@ -4,15 +4,7 @@ from __future__ import annotations
 
 from typing import TypeAlias, TypeVar
 
-from ..hooks import (
-    AttemptEnded,
-    BalanceSeen,
-    CallEnded,
-    CallStarted,
-    Change,
-    Hooks,
-    RetryPlanned,
-)
+from ..hooks import AttemptEnded, BalanceSeen, CallEnded, CallStarted, Change, Hooks, RetryPlanned
 
 Event: TypeAlias = CallStarted | CallEnded | AttemptEnded | RetryPlanned | BalanceSeen | Change
 

@@ -17,14 +17,7 @@ import pytest
 from pydantic import AfterValidator
 
 import segmind_async as sa
-from segmind_async.emulator import (
-    Calls,
-    Emulator,
-    FunctionBrain,
-    Question,
-    ScriptBrain,
-    faults,
-)
+from segmind_async.emulator import Calls, Emulator, FunctionBrain, Question, ScriptBrain, faults
 from segmind_async.testing import ScriptedTransport, answer
 from segmind_async.transport import WireResponse
 

@@ -9,14 +9,7 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import BaseModel, Field
 
-from segmind_async import (
-    ChatCompletion,
-    InvalidRequestError,
-    ToolCall,
-    system,
-    tool,
-    user,
-)
+from segmind_async import ChatCompletion, InvalidRequestError, ToolCall, system, tool, user
 from segmind_async._agents.schema_tools import ViaSchema
 from segmind_async._structured.shape import ShapeMismatchError, shape_of
 

@@ -12,18 +12,11 @@ from rich.console import Console
 from segmind_async._jobs.journal.record import Record
 from segmind_async._jobs.progress import JobProgress, Recent
 from segmind_async._jobs.report.samples import Samples
-from segmind_async.cli.live import (
-    ON_INTERRUPT,
-    Live,
-    can_draw,
-    frame,
-    line,
-    state_of,
-)
+from segmind_async.cli.live import ON_INTERRUPT, Live, can_draw, frame, line, state_of
 from segmind_async.models import StopReason
 from tests.jobs.journals import progress
 
-STANDING = progress(
+PROGRESS = progress(
     elapsed=312.0,
     rows=5200,
     total=10_000,
@@ -51,7 +44,7 @@ STANDING = progress(
 EVIL = "[bold red]x[/]\x1b]0;owned\x07\x1b[2J\r\n[link=http://a]\u202e"
 
 
-def notable() -> Samples:
+def samples() -> Samples:
     found = Samples()
     for n in range(6):
         for _ in range(9 - n):
@@ -71,14 +64,14 @@ def notable() -> Samples:
 
 def recent() -> Recent:
     seen = Recent()
-    seen.add(progress(STANDING, elapsed=302.0, ok=4934, spent=Decimal("2.6814"), balance=Decimal("7.2838")))
-    seen.add(STANDING)
+    seen.add(progress(PROGRESS, elapsed=302.0, ok=4934, spent=Decimal("2.6814"), balance=Decimal("7.2838")))
+    seen.add(PROGRESS)
     return seen
 
 
-def show(live: Live, standing: JobProgress, found: Samples | None = None) -> None:
+def show(live: Live, snapshot: JobProgress, found: Samples | None = None) -> None:
     live.samples = found or Samples()
-    live(standing)
+    live(snapshot)
 
 
 def screen(width: int = 80, height: int = 24, **options: Any) -> Console:
@@ -100,13 +93,13 @@ def written(console: Console) -> str:
 
 @pytest.mark.parametrize("width", [20, 40, 80, 120, 129, 130, 200, 300])
 def test_no_line_is_longer_than_the_terminal_is_wide(width: int) -> None:
-    lines = frame(STANDING, recent(), notable(), width)
+    lines = frame(PROGRESS, recent(), samples(), width)
     assert max(text.cell_len for text in lines) <= width
     assert len(lines) < 20
 
 
 def test_the_display_says_all_there_is_to_know() -> None:
-    lines = [text.plain for text in frame(STANDING, recent(), notable(), 120)]
+    lines = [text.plain for text in frame(PROGRESS, recent(), samples(), 120)]
     assert lines[0].endswith(" 7 121 of 10 000 · 71.2 %")
     assert lines[1:7] == [
         "rows      5 098 ok · 22 failed · 1 invalid · 2 000 from earlier runs · 2 879 to go",
@@ -122,7 +115,7 @@ def test_the_display_says_all_there_is_to_know() -> None:
 
 
 def test_a_wide_terminal_has_details_beside_the_facts() -> None:
-    lines = [text.plain for text in frame(STANDING, recent(), notable(), 200)]
+    lines = [text.plain for text in frame(PROGRESS, recent(), samples(), 200)]
     assert len(lines) == 9
     assert lines[1].index("errors") == 110
     assert lines[6].startswith("latency")
@@ -144,12 +137,12 @@ def test_a_job_that_just_began_claims_to_know_nothing() -> None:
 
 def test_text_of_a_model_or_server_is_neither_markup_nor_control() -> None:
     console = screen(200, color_system="truecolor")
-    show(Live(console), STANDING, notable())
+    show(Live(console), PROGRESS, samples())
     shown = written(console)
     assert "[bold red]x[/]\\x1b]0;owned\\x07\\x1b[2J" in shown
     for steering in ("\x1b]", "\x07", "\x1b[2J", "\r", "\u202e"):
         assert steering not in shown
-    assert state_of(progress(STANDING, stop_reason=StopReason.CREDITS, stop_message=f"credits: {EVIL}")) == (
+    assert state_of(progress(PROGRESS, stop_reason=StopReason.CREDITS, stop_message=f"credits: {EVIL}")) == (
         "no more is sent, what is in flight ends: credits: "
         "[bold red]x[/]\\x1b]0;owned\\x07\\x1b[2J [link=http://a]\\u202e"
     )
@@ -171,29 +164,29 @@ def test_text_of_a_model_or_server_is_neither_markup_nor_control() -> None:
     ],
 )
 def test_what_is_remarkable_is_said_under_the_bar(changes: dict[str, Any], says: str | None) -> None:
-    standing = progress(STANDING, **changes)
-    assert state_of(standing) == says
+    snapshot = progress(PROGRESS, **changes)
+    assert state_of(snapshot) == says
     if says is not None:
-        assert frame(standing, recent(), Samples(), 200)[1].plain == says
-        assert line(standing, recent()).endswith(says)
+        assert frame(snapshot, recent(), Samples(), 200)[1].plain == says
+        assert line(snapshot, recent()).endswith(says)
 
 
 def test_it_is_drawn_four_times_a_second_at_most_and_at_once_after_ctrl_c() -> None:
     console = screen()
     live = Live(console)
     for tick in range(100):
-        show(live, progress(STANDING, elapsed=tick / 50))
+        show(live, progress(PROGRESS, elapsed=tick / 50))
     assert written(console).count("of 10 000") == 7  # 0.26 s, 0.52 s, … of two seconds
-    show(live, progress(STANDING, elapsed=99 / 50, stop_reason=StopReason.INTERRUPTED))
+    show(live, progress(PROGRESS, elapsed=99 / 50, stop_reason=StopReason.INTERRUPTED))
     assert ON_INTERRUPT in written(console)
 
 
 def test_a_drawing_begins_where_the_last_one_began_and_the_last_one_goes() -> None:
     console = screen(color_system=None)
     with Live(console) as live:
-        show(live, STANDING)
+        show(live, PROGRESS)
         assert not written(console).startswith("\x1b")
-        show(live, progress(STANDING, elapsed=313.0))
+        show(live, progress(PROGRESS, elapsed=313.0))
         assert written(console).count("\r\x1b[7A\x1b[J━") == 1
     assert written(console).endswith("\n\r\x1b[7A\x1b[J")
 
@@ -201,9 +194,9 @@ def test_a_drawing_begins_where_the_last_one_began_and_the_last_one_goes() -> No
 def test_a_narrower_terminal_is_wiped_and_a_low_one_is_not_overrun() -> None:
     console = screen(200)
     live = Live(console)
-    show(live, STANDING, notable())
+    show(live, PROGRESS, samples())
     console.width, console.height = 80, 6
-    show(live, progress(STANDING, elapsed=313.0), notable())
+    show(live, progress(PROGRESS, elapsed=313.0), samples())
     _, after = written(console).split("\x1b[H\x1b[2J")
     assert after.count("\n") == 5
 
@@ -221,7 +214,7 @@ def test_a_terminal_gets_what_it_can_show(environment: dict[str, str], draws: bo
         file=io.StringIO(), force_terminal=True, width=80, legacy_windows=False, _environ=environment
     )
     assert can_draw(console) == draws
-    show(Live(console), STANDING, notable())
+    show(Live(console), PROGRESS, samples())
     shown = written(console)
     assert ("\x1b[32m" in shown or "\x1b[38" in shown) == colours
     if not draws:
@@ -235,8 +228,8 @@ def test_without_a_terminal_there_is_a_line_every_ten_seconds() -> None:
     assert not can_draw(console)
     with Live(console) as live:
         for second in range(35):
-            show(live, progress(STANDING, elapsed=float(second), ok=second, attempts=second + 22))
-        show(live, progress(STANDING, elapsed=35.0, stop_reason=StopReason.INTERRUPTED))
+            show(live, progress(PROGRESS, elapsed=float(second), ok=second, attempts=second + 22))
+        show(live, progress(PROGRESS, elapsed=35.0, stop_reason=StopReason.INTERRUPTED))
     told = written(console).splitlines()
     assert told[0] == (
         "2 033 of 10 000 rows done, 22 failed, 2 000 from earlier runs, 7 967 to go; 1.0 a second; "
@@ -250,8 +243,8 @@ def test_a_long_reason_is_wrapped_and_not_cut() -> None:
     reason = (
         "credits: needs 0.0005 credits, 1.0002 left, of which 1 must stay; a top-up or a lower floor helps"
     )
-    standing = progress(STANDING, stop_reason=StopReason.CREDITS, stop_message=reason)
-    lines = [text.plain for text in frame(standing, recent(), Samples(), 80)]
+    snapshot = progress(PROGRESS, stop_reason=StopReason.CREDITS, stop_message=reason)
+    lines = [text.plain for text in frame(snapshot, recent(), Samples(), 80)]
     assert " ".join(lines[1:3]) == f"no more is sent, what is in flight ends: {reason}"
 
 
@@ -262,4 +255,4 @@ def test_a_terminal_that_is_gone_ends_no_job() -> None:
 
     console = Console(file=Gone(), force_terminal=True, width=80, legacy_windows=False, _environ={})
     with Live(console) as live:
-        show(live, STANDING)
+        show(live, PROGRESS)

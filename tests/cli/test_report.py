@@ -75,8 +75,8 @@ def test_a_running_job_says_what_it_is_at(tmp_path: Path) -> None:
         floor=Decimal(4), in_flight=40, limit=64, waiting=9, waiting_for="pace", requests_per_minute=600.0,
     )  # fmt: skip
     with Journal(tmp_path / "j", {}) as journal:
-        for standing in (before, now):
-            journal.sample(1.8e9, standing.as_json()).result()
+        for snapshot in (before, now):
+            journal.sample(1.8e9, snapshot.as_json()).result()
         lines = shown(tmp_path / "j", 120)
     assert lines[0].startswith(f"job       j · running, by process {os.getpid()} · ")
     assert lines[1:5] == [

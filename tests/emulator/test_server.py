@@ -11,12 +11,7 @@ import aiohttp
 import anyio
 import pytest
 
-from segmind_async.emulator import (
-    Emulator,
-    FunctionBrain,
-    RandomFaults,
-    faults,
-)
+from segmind_async.emulator import Emulator, FunctionBrain, RandomFaults, faults
 
 HELLO = {"messages": [{"role": "user", "content": "hello"}]}
 

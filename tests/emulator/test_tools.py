@@ -6,14 +6,7 @@ from typing import Any
 
 import pytest
 
-from segmind_async.emulator import (
-    Brain,
-    Calls,
-    Emulator,
-    FunctionBrain,
-    Question,
-    ScriptBrain,
-)
+from segmind_async.emulator import Brain, Calls, Emulator, FunctionBrain, Question, ScriptBrain
 
 from .test_server import calling
 

@@ -12,13 +12,7 @@ from hypothesis import strategies as st
 
 from segmind_async import InvalidRequestError
 from segmind_async._images import formats as media
-from segmind_async._images.formats import (
-    ImageInfo,
-    LazyImage,
-    data_in_url,
-    image_part,
-    inspect_image,
-)
+from segmind_async._images.formats import ImageInfo, LazyImage, data_in_url, image_part, inspect_image
 from tests.pictures import claimed, drawn
 
 PICTURES = {

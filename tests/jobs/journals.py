@@ -95,7 +95,7 @@ def records(story: Story, chance: random.Random) -> Iterator[Record]:
         yield record
 
 
-def standings(
+def snapshots(
     story: Story, rows: Sequence[Record], chance: random.Random
 ) -> Iterator[tuple[JobProgress, list[Record]]]:
     """Yield how a job stood, every half second of its runs, with the rows that ended since."""
@@ -182,10 +182,10 @@ async def fill(path: Path, story: Story, settings: dict[str, Any] | None = None,
     settings = settings or {"emulate": False, "model": "gpt-5.4-mini", "labels": [*story.labels]}
     with Journal(path, settings) as journal:
         kept: list[asyncio.Future[None]] = []
-        for standing, new in standings(story, rows, chance):
-            at = BEGAN + standing.elapsed + 3600 * standing.run
+        for snapshot, new in snapshots(story, rows, chance):
+            at = BEGAN + snapshot.elapsed + 3600 * snapshot.run
             kept = [journal.keep(replace(record, at=at)) for record in new] or kept
-            sampled = journal.sample(at, standing.as_json())
+            sampled = journal.sample(at, snapshot.as_json())
         # All that came before stands on the disk too: not one commit for each, which takes minutes.
         await kept[-1]
         sampled.result()

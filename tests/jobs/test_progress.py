@@ -21,7 +21,7 @@ from tests.jobs.journals import progress
 
 
 def test_a_standing_survives_the_journal_with_every_digit() -> None:
-    standing = progress(
+    snapshot = progress(
         run=3,
         elapsed=12.5,
         total=None,
@@ -31,9 +31,9 @@ def test_a_standing_survives_the_journal_with_every_digit() -> None:
         stop_reason=StopReason.INTERRUPTED,
         stop_message="interrupted",
     )
-    facts = json.loads(json.dumps(standing.as_json()))
+    facts = json.loads(json.dumps(snapshot.as_json()))
     assert facts["statistics"]["balance"] == "0.0184921035"
-    assert JobProgress.from_json(facts) == standing
+    assert JobProgress.from_json(facts) == snapshot
 
 
 def test_a_standing_of_another_release_is_read_as_far_as_it_goes() -> None:
@@ -43,8 +43,8 @@ def test_a_standing_of_another_release_is_read_as_far_as_it_goes() -> None:
 
 
 def test_rows_add_up() -> None:
-    standing = progress(rows=70, total=100, ok=40, failed=5, invalid=2, resumed=13)
-    assert (standing.ended, standing.done, standing.pending) == (45, 60, 40)
+    snapshot = progress(rows=70, total=100, ok=40, failed=5, invalid=2, resumed=13)
+    assert (snapshot.ended, snapshot.done, snapshot.pending) == (45, 60, 40)
     assert progress(ok=3).pending is None
     # A row was taken away between the count and the reading.
     assert progress(total=2, ok=3).pending == 0
@@ -127,8 +127,8 @@ def test_time_to_the_end(fields: dict[str, Any], rows_a_second: float | None, se
 def test_time_to_the_floor(
     balance: str | None, credits_a_second: float | None, seconds: float | None
 ) -> None:
-    standing = progress(balance=None if balance is None else Decimal(balance), floor=Decimal(1))
-    assert seconds_to_floor(standing, credits_a_second) == seconds
+    snapshot = progress(balance=None if balance is None else Decimal(balance), floor=Decimal(1))
+    assert seconds_to_floor(snapshot, credits_a_second) == seconds
 
 
 def test_the_rate_is_that_of_the_last_minute_and_takes_no_more_memory() -> None:

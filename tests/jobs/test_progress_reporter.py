@@ -75,8 +75,8 @@ async def test_a_run_has_the_rows_that_are_worth_a_look(tmp_path: Path) -> None:
 
 
 async def test_a_progress_that_fails_costs_no_row(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    def fail(standing: sa.JobProgress) -> None:
-        raise ValueError(f"at {standing.done}")
+    def fail(snapshot: sa.JobProgress) -> None:
+        raise ValueError(f"at {snapshot.done}")
 
     await run(tmp_path, 10, ScriptedTransport(latency=1.0), fail)
     assert len((tmp_path / "out.jsonl").read_text().splitlines()) == 10

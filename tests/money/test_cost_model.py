@@ -9,13 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segmind_async._money.cost_model import (
-    KEPT,
-    CostModel,
-    Exposure,
-    InFlightCall,
-    _Total,
-)
+from segmind_async._money.cost_model import KEPT, CostModel, Exposure, InFlightCall, _Total
 from segmind_async._money.lognormal import Moments
 
 CENT = 10**8

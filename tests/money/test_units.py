@@ -8,12 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segmind_async._money.units import (
-    ceil_units,
-    credits_of,
-    floor_units,
-    to_decimal,
-)
+from segmind_async._money.units import ceil_units, credits_of, floor_units, to_decimal
 
 
 @pytest.mark.parametrize(

@@ -6,14 +6,7 @@ from typing import Any
 
 import pytest
 
-from segmind_async import (
-    ToolCall,
-    assistant,
-    image,
-    system,
-    tool_result,
-    user,
-)
+from segmind_async import ToolCall, assistant, image, system, tool_result, user
 from segmind_async._providers.prompt_size import (
     bytes_of,
     estimated_tokens,

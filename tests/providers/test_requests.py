@@ -9,13 +9,7 @@ from typing import Any
 
 import pytest
 
-from segmind_async import (
-    InvalidRequestError,
-    assistant,
-    image,
-    system,
-    user,
-)
+from segmind_async import InvalidRequestError, assistant, image, system, user
 from segmind_async._images.formats import ImagesNotLoadedError
 from segmind_async._images.loading import SourceImage
 from segmind_async._providers.registry import check_slug, provider_of

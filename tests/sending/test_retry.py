@@ -7,13 +7,7 @@ import math
 import pytest
 
 from segmind_async import RetryPolicy
-from segmind_async._sending.retry import (
-    GiveUp,
-    Retry,
-    RetryBudget,
-    RetryState,
-    decide,
-)
+from segmind_async._sending.retry import GiveUp, Retry, RetryBudget, RetryState, decide
 from segmind_async._wire.failures import Billing, Failure, FailureKind
 
 POLICY = RetryPolicy()

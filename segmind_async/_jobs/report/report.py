@@ -20,20 +20,10 @@ from ...models import Status
 from ..journal.journal import JournalError
 from ..journal.reader import JournalReader, Sample, Totals
 from ..journal.record import Record
-from ..progress import (
-    JobProgress,
-    Recent,
-    seconds_to_end,
-    seconds_to_floor,
-)
+from ..progress import JobProgress, Recent, seconds_to_end, seconds_to_floor
 from .samples import ErrorClass, SampleRow, Samples
 from .scores import Judge, Scores
-from .timeline import (
-    Moment,
-    runs_of,
-    timeline,
-    worked,
-)
+from .timeline import Moment, runs_of, timeline, worked
 
 MOST_BINS = 20
 """Bars of a histogram."""

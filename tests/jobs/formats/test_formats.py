@@ -21,12 +21,7 @@ import pytest
 import segmind_async as sa
 from segmind_async._jobs.formats import text as lines
 from segmind_async._jobs.formats.file_format import Format, format_of
-from segmind_async._jobs.rows import (
-    Row,
-    open_rows,
-    own_request,
-    template,
-)
+from segmind_async._jobs.rows import Row, open_rows, own_request, template
 
 
 def read(path: Path, content: bytes, prompt: str = "{text}", **options: Any) -> list[Row]:

@@ -19,8 +19,7 @@ import pytest
 
 import segmind_async as sa
 from segmind_async._jobs.journal import journal as module
-from segmind_async._jobs.journal import lock, tables
-from segmind_async._jobs.journal import writer as committer
+from segmind_async._jobs.journal import lock, tables, writer
 from segmind_async._jobs.journal.finished import FinishedRows
 from segmind_async._jobs.journal.journal import Journal, JournalError
 from segmind_async._jobs.journal.reader import JournalReader
@@ -253,7 +252,7 @@ async def test_a_commit_that_fails_once_is_made_in_the_room_of_the_reserve(
     path = tmp_path / "j"
     Failing.at, Failing.plan, Failing.seen = at, range(nth, nth + 1), 0
     with Journal(path, SETTINGS, connect=failing) as journal:
-        assert path.with_name("j.reserve").stat().st_size == committer.RESERVE
+        assert path.with_name("j.reserve").stat().st_size == writer.RESERVE
         for n in range(12):
             await journal.keep(record(n))
         assert isinstance(journal.commit_error, sqlite3.OperationalError), "who sends must hear of it"

@@ -20,7 +20,7 @@ from segmind_async._jobs.report.report import latency_of, read_report
 from segmind_async._jobs.report.timeline import timeline
 from segmind_async._money.units import credits_of
 from segmind_async._sending.histogram import Histogram
-from tests.jobs.journals import Story, fill, progress, records, standings
+from tests.jobs.journals import Story, fill, progress, records, snapshots
 
 
 async def test_a_report_is_what_the_rows_add_up_to(tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ def test_the_last_bar_takes_the_stragglers() -> None:
 def story_of(rows: int, runs: int) -> list[JobProgress]:
     story = Story(rows=rows, runs=runs)
     chance = random.Random(1)
-    return [standing for standing, _ in standings(story, list(records(story, chance)), chance)]
+    return [snapshot for snapshot, _ in snapshots(story, list(records(story, chance)), chance)]
 
 
 @pytest.mark.parametrize(("rows", "runs"), [(40, 1), (6000, 3), (3000, 9)])
@@ -164,8 +164,8 @@ def test_a_timeline_is_short_and_tells_the_whole_of_it(rows: int, runs: int) -> 
     last = all_of_it[-1]
     assert moments[-1].progress.spent_by_all == last.spent_before + last.spent
     assert sum(one.rate_limited for one in moments) == sum(
-        max(standing.fan_out.rate_limited for standing in all_of_it if standing.run == run)
-        for run in {standing.run for standing in all_of_it}
+        max(snapshot.fan_out.rate_limited for snapshot in all_of_it if snapshot.run == run)
+        for run in {snapshot.run for snapshot in all_of_it}
     )
 
 

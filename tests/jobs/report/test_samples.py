@@ -19,61 +19,61 @@ def record(name: object, status: str = "ok", **fields: Any) -> Record:
 def test_the_slowest_and_the_dearest_are_those_of_a_sort() -> None:
     chance = random.Random(1)
     rows = [record(n, seconds=chance.random(), units=chance.randrange(10**6)) for n in range(5000)]
-    notable = Samples(7)
+    samples = Samples(7)
     for row in rows:
-        notable.add(row)
+        samples.add(row)
     by_time = sorted(rows, key=lambda row: -(row.seconds or 0))[:7]
     by_cost = sorted(rows, key=lambda row: -(row.units or 0))[:7]
-    assert [f"id {row.name}" for row in notable.slowest] == [row.key for row in by_time]
-    assert [f"id {row.name}" for row in notable.dearest] == [row.key for row in by_cost]
-    assert notable.dearest[0].cost == Decimal(by_cost[0].units or 0).scaleb(-10)
+    assert [f"id {row.name}" for row in samples.slowest] == [row.key for row in by_time]
+    assert [f"id {row.name}" for row in samples.dearest] == [row.key for row in by_cost]
+    assert samples.dearest[0].cost == Decimal(by_cost[0].units or 0).scaleb(-10)
 
 
 def test_of_equal_rows_the_first_stay() -> None:
-    notable = Samples(2)
+    samples = Samples(2)
     for name in "abc":
-        notable.add(record(name, seconds=1.0))
-    assert [row.name for row in notable.slowest] == ["a", "b"]
-    assert notable.dearest == []
+        samples.add(record(name, seconds=1.0))
+    assert [row.name for row in samples.slowest] == ["a", "b"]
+    assert samples.dearest == []
 
 
 def test_errors_are_counted_by_class_with_the_first_as_an_example() -> None:
-    notable = Samples()
+    samples = Samples()
     for n in range(10):
-        notable.add(record(n, "failed", error_type="BadRequestError", message=f"no {n}"))
-    notable.add(record("x", "failed", error_type="APITimeoutError", message="late"))
-    notable.add(record("y", "failed"))
-    assert [(one.name, one.count, one.example.message) for one in notable.errors] == [
+        samples.add(record(n, "failed", error_type="BadRequestError", message=f"no {n}"))
+    samples.add(record("x", "failed", error_type="APITimeoutError", message="late"))
+    samples.add(record("y", "failed"))
+    assert [(one.name, one.count, one.example.message) for one in samples.errors] == [
         ("BadRequestError", 10, "no 0"),
         ("APITimeoutError", 1, "late"),
         ("Error", 1, None),
     ]
-    assert [row.name for row in notable.failed] == ["0", "x", "y", "1", "2"]
+    assert [row.name for row in samples.failed] == ["0", "x", "y", "1", "2"]
 
 
 def test_misjudged_rows_are_of_as_many_confusions_as_there_are() -> None:
-    notable = Samples(3)
+    samples = Samples(3)
     for n in range(9):
-        notable.add(record(n, label="spam", truth="ham"))
-    notable.add(record("right", label="spam", truth="spam"))
-    notable.add(record("unknown", label="spam"))
-    notable.add(record("other", label="ham", truth="spam"))
-    assert [row.name for row in notable.misjudged] == ["0", "other", "1"]
-    assert notable.errors == []
+        samples.add(record(n, label="spam", truth="ham"))
+    samples.add(record("right", label="spam", truth="spam"))
+    samples.add(record("unknown", label="spam"))
+    samples.add(record("other", label="ham", truth="spam"))
+    assert [row.name for row in samples.misjudged] == ["0", "other", "1"]
+    assert samples.errors == []
 
 
 def test_it_stays_small_whatever_comes() -> None:
-    notable = Samples(5)
+    samples = Samples(5)
     for n in range(2000):
-        notable.add(record(n, "failed", error_type=f"E{n}", message="m" * 70_000, excerpt="x" * 70_000))
-        notable.add(record(n, label=f"a{n}", truth=f"b{n}", raw=b"r" * 1000, seconds=float(n)))
-    assert len(notable.errors) == 65
-    assert notable.errors[0].name == OTHERS
-    assert notable.errors[0].count == 2000 - 64
-    assert len(notable._misjudged._groups) == len(notable._failed._groups) == 65
-    assert [len(rows) for rows in (notable.failed, notable.misjudged, notable.slowest)] == [5, 5, 5]
-    assert len(notable.failed[0].message or "") == 300
-    assert (notable.failed[0].excerpt or "").endswith("x…")
+        samples.add(record(n, "failed", error_type=f"E{n}", message="m" * 70_000, excerpt="x" * 70_000))
+        samples.add(record(n, label=f"a{n}", truth=f"b{n}", raw=b"r" * 1000, seconds=float(n)))
+    assert len(samples.errors) == 65
+    assert samples.errors[0].name == OTHERS
+    assert samples.errors[0].count == 2000 - 64
+    assert len(samples._misjudged._groups) == len(samples._failed._groups) == 65
+    assert [len(rows) for rows in (samples.failed, samples.misjudged, samples.slowest)] == [5, 5, 5]
+    assert len(samples.failed[0].message or "") == 300
+    assert (samples.failed[0].excerpt or "").endswith("x…")
 
 
 @pytest.mark.parametrize(

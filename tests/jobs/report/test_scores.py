@@ -5,12 +5,7 @@ from __future__ import annotations
 import pytest
 
 from segmind_async._jobs.journal.record import Record
-from segmind_async._jobs.report.scores import (
-    MOST_LABELS,
-    OTHERS,
-    Judge,
-    Scores,
-)
+from segmind_async._jobs.report.scores import MOST_LABELS, OTHERS, Judge, Scores
 
 
 def judged(pairs: list[tuple[str | None, str | None]], known: tuple[str, ...] = ()) -> Scores | None:
