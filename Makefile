@@ -39,7 +39,7 @@ format: setup        ## format the code
 types: setup         ## check the types, and that all public names have one
 	$(BIN)/mypy
 	$(BIN)/pyright
-	PYTHONPATH="$(CURDIR)" $(BIN)/pyright --pythonpath $(BIN)/python --verifytypes segmind_async --ignoreexternal
+	$(BIN)/python .ci/verify_types.py
 
 docs: setup          ## build the documentation into site/
 	$(BIN)/zensical build --clean --strict

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
-from typing import TYPE_CHECKING, Generic, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, ClassVar, Generic, Literal, TypeAlias, cast
 
 if TYPE_CHECKING:
     # The standard library's takes a default only from Python 3.13 on.
@@ -48,9 +48,9 @@ class ChatRequest:
     def __init__(
         self, messages: Messages, *, model: str | None = None, id: str | None = None, **parameters: object
     ) -> None:
-        self.messages = messages
-        self.model = model
-        self.id = id
+        self.messages: Messages = messages
+        self.model: str | None = model
+        self.id: str | None = id
         self.parameters: JsonObject = parameters
 
     @classmethod
@@ -65,7 +65,8 @@ class ChatRequest:
             return NotImplemented
         return self._fields() == other._fields()
 
-    __hash__ = None  # type: ignore[assignment]  # holds lists and dicts, as its messages do
+    # It holds lists and dicts, as its messages do.
+    __hash__: ClassVar[None] = None  # type: ignore[assignment]  # of object it is a method
 
     def _fields(self) -> tuple[object, ...]:
         return (self.messages, self.model, self.id, self.parameters)

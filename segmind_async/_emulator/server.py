@@ -120,16 +120,18 @@ class Emulator:
     ) -> None:
         named: dict[str, object] = dict(options)
         http_fields = {f.name for f in fields(Http)}
-        self.http = Http(**{k: v for k, v in named.items() if k in http_fields})  # type: ignore[arg-type]  # as EmulatorOptions says
-        self.state = ServiceState(Config(**{k: v for k, v in named.items() if k not in http_fields}))  # type: ignore[arg-type]  # same
+        http = {name: value for name, value in named.items() if name in http_fields}
+        config = {name: value for name, value in named.items() if name not in http_fields}
+        self.http: Http = Http(**http)  # type: ignore[arg-type]  # as EmulatorOptions says
+        self.state: ServiceState = ServiceState(Config(**config))  # type: ignore[arg-type]  # same
         self.brain: Brain = brain or EchoBrain()
-        self.key = self.state.config.key
-        self.url = ""
+        self.key: str = self.state.config.key
+        self.url: str = ""
         self.faults: faults.RandomFaults | None = None
         self.calls: list[CallRecord] = []
-        self.requests = 0
+        self.requests: int = 0
         """Requests to run a model, refused ones included."""
-        self.polls = 0
+        self.polls: int = 0
         """Requests for status or result of a queued call."""
         self._billed: Counter[str] = Counter()
         self._port = port

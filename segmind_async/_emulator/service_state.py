@@ -154,8 +154,8 @@ class ServiceState:
     """All accounts of the service, and the rules that admit and bill calls."""
 
     def __init__(self, config: Config | None = None) -> None:
-        self.config = config or Config()
-        self.chance = random.Random(self.config.seed)
+        self.config: Config = config or Config()
+        self.chance: random.Random = random.Random(self.config.seed)
         self.accounts: dict[str, Account] = {}
         self.add_account(self.config.key, self.config.balance, self.config.free_credits)
         self._numbers = 0

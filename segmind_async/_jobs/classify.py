@@ -45,7 +45,7 @@ class Labels:
             raise ConfigurationError(f"labels={','.join(names)!r}: give at least two different ones")
         if "" in self._by_form:
             raise ConfigurationError(f"labels={','.join(names)!r}: one of them is empty")
-        self.names = list(self._by_form.values())
+        self.names: list[str] = list(self._by_form.values())
 
     def __repr__(self) -> str:
         return f"Labels({self.names!r})"

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
 from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, TypeAlias
 
@@ -83,11 +84,11 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
         rows: Iterable[Row] | AsyncIterable[Row],
         plan: JobPlan,
     ) -> None:
-        self.path = plan.path
-        self.report = JobReport()
+        self.path: Path = plan.path
+        self.report: JobReport = JobReport()
         self.not_kept: dict[str, Record] = {}
         """Records that the journal does not get, by key: the API key or the model failed, not the row."""
-        self.samples = Samples()
+        self.samples: Samples = Samples()
         """Failed, misjudged, slowest and dearest rows of this run."""
         self.journal: Journal
         self._service = service
@@ -102,7 +103,7 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
         """Whether rows that an earlier run finished yield no outcome, which saves reading their answers; for
         a caller that reads `matched` afterwards. Set before entering."""
         self._finished_rows: FinishedRows
-        self.reporter = ProgressReporter(service, self._model, plan.progress)
+        self.reporter: ProgressReporter = ProgressReporter(service, self._model, plan.progress)
         self._read = 0
         self._failed_earlier = 0
         self._state_written_at = -math.inf

@@ -24,20 +24,20 @@ class Budget:
     __slots__ = ("cap", "capped", "doubted", "exposure", "exposures", "floor", "id", "line", "spent")
 
     def __init__(self, parent: Budget | None, cap: int | None = None, floor: int = 0, id: str = "") -> None:
-        self.id = id
+        self.id: str = id
         """Identifies this budget in errors: unique over processes; empty for the ledger's root."""
         self.line: tuple[Budget, ...] = (self, *parent.line) if parent else (self,)
         """This budget and all those around it, the ledger's root last."""
-        self.cap = cap
+        self.cap: int | None = cap
         """Units that its calls may cost; None for no limit but those of the budgets around it."""
         self.floor: int = max(floor, parent.floor) if parent else floor
         """Units that its calls leave on the account."""
-        self.spent = 0
+        self.spent: int = 0
         """Units that its settled calls have cost."""
-        self.doubted = 0
+        self.doubted: int = 0
         """Units of its calls in doubt. They stay: a balance shows what the account was billed, and not
         which budget's calls that were."""
-        self.exposure = Exposure()
+        self.exposure: Exposure = Exposure()
         """Its calls in flight; empty where `exposures` of its calls leave it out."""
         self.capped: tuple[Budget, ...] = tuple(budget for budget in self.line if budget.cap is not None)
         """The budgets of the line that may be used up before the account is."""

@@ -53,8 +53,8 @@ class CostModel:
     )  # fmt: skip
 
     def __init__(self, first_guess: int, name: str = "", whole: CostModel | None = None) -> None:
-        self.first_guess = first_guess
-        self.name = name
+        self.first_guess: int = first_guess
+        self.name: str = name
         self.whole: CostModel = whole or self
         """The cost model of all calls of this name, of which these are a part; itself if these are all."""
         self._calls: deque[Finished] = deque(maxlen=KEPT)

@@ -51,7 +51,7 @@ class CircuitBreaker:
         self._succeeded_at = math.inf
         self.opened_at: float | None = None
         """When it left the closed state; None while it is closed."""
-        self.probe_at = -math.inf
+        self.probe_at: float = -math.inf
         """When the cool-down ends and the next probe may start."""
         self._cool_down = _COOL_DOWN_FIRST
 

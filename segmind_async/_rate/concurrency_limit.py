@@ -18,9 +18,9 @@ class ConcurrencyLimit:
 
     def __init__(self, max_in_flight: int) -> None:
         self._ceiling = max_in_flight
-        self.limit = max_in_flight
-        self.reason = "max_in_flight"
-        self.highest = -1
+        self.limit: int = max_in_flight
+        self.reason: str = "max_in_flight"
+        self.highest: int = -1
         """The most others in flight with which a call was accepted since the last cut; -1 for none."""
         self._grow_after = _GROW_FIRST
         self._at_limit = 0

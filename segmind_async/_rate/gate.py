@@ -42,8 +42,8 @@ class Gate:
     __slots__ = ("_allowed", "_closed_at", "_probe", "_wait", "closed_until", "most_in_flight", "phase")
 
     def __init__(self) -> None:
-        self.phase = Phase.OPEN
-        self.closed_until = -math.inf
+        self.phase: Phase = Phase.OPEN
+        self.closed_until: float = -math.inf
         self.most_in_flight: float = math.inf
         """Attempts in flight above which the next probe waits; inf for no condition. See `Throttle`."""
         self._closed_at = -math.inf

@@ -60,9 +60,9 @@ class Throttle:
     __slots__ = ("_numbers", "_refused_at", "_undecided", "concurrency_limit", "gate", "pacer")
 
     def __init__(self, max_in_flight: int, requests_per_minute: float | None = None) -> None:
-        self.pacer = Pacer(requests_per_minute)
-        self.concurrency_limit = ConcurrencyLimit(max_in_flight)
-        self.gate = Gate()
+        self.pacer: Pacer = Pacer(requests_per_minute)
+        self.concurrency_limit: ConcurrencyLimit = ConcurrencyLimit(max_in_flight)
+        self.gate: Gate = Gate()
         self._undecided: _Undecided | None = None
         self._refused_at = -math.inf
         self._numbers = 0

@@ -175,8 +175,8 @@ class Admission:
     ) -> None:
         self._ledger = ledger
         self.throttle = throttle
-        self.breaker = CircuitBreaker()
-        self.name = uuid4().hex
+        self.breaker: CircuitBreaker = CircuitBreaker()
+        self.name: str = uuid4().hex
         """Identifies this admission over processes: a restart compares it."""
         self._budgets = 0
         """Budgets created so far, for their ids."""
@@ -186,11 +186,11 @@ class Admission:
         self._waiting_for: WaitingFor | None = None
         """What the first scope that got no lease last time is waiting for."""
         self.queue: Queue[_Waiter] = Queue()
-        self.root = Scope[_Waiter](None, ledger.root, None, "interactive")
+        self.root: Scope[_Waiter] = Scope[_Waiter](None, ledger.root, None, "interactive")
         self._loop: asyncio.AbstractEventLoop | None = None
         self._last_tried_at = 0.0
         """The last instant at which waiting calls were tried; it stands for the time when no loop runs."""
-        self.last_read_at = -math.inf
+        self.last_read_at: float = -math.inf
         """When the balance was last read by a request of its own, seconds; -inf before the first time."""
         self._reads: deque[asyncio.Future[StartTag]] = deque()
         self._timer: asyncio.TimerHandle | None = None

@@ -50,17 +50,17 @@ class Scope(Generic[W]):
     ) -> None:
         self.line: tuple[Scope[W], ...] = (self, *parent.line) if parent else (self,)
         """This scope and all those around it, the client's last."""
-        self.budget = budget
-        self.max_in_flight = max_in_flight
+        self.budget: Budget = budget
+        self.max_in_flight: int | None = max_in_flight
         self.limited: tuple[Scope[W], ...] = tuple(one for one in self.line if one.max_in_flight is not None)
         """The scopes of the line with a `max_in_flight` of their own."""
         self.priority: Priority = priority
-        self.closed = False
+        self.closed: bool = False
         """Whether no call of it gets a lease any more."""
-        self.in_flight = 0
+        self.in_flight: int = 0
         self.waiting: OrderedDict[int, W] = OrderedDict()
         """The waiting calls by number, in their order."""
-        self.key = _NEVER
+        self.key: int = _NEVER
         """The number of its valid entry in a heap; other entries are stale."""
         self.blocked: list[tuple[int, Scope[W]]] = []
         """Heap of the scopes that stepped aside until something ends in this one."""
@@ -90,7 +90,7 @@ class Queue(Generic[W]):
         self._bulk: list[tuple[int, Scope[W]]] = []
         self._in_a_row = 0
         self._numbers = 0
-        self.waiting = 0
+        self.waiting: int = 0
         """Number of waiting calls."""
 
     def __repr__(self) -> str:

@@ -51,7 +51,7 @@ class Shape(Generic[T]):
         self._adapter = adapter
         title = described.get("title")
         named = _INVALID_IN_NAMES.sub("_", title)[:_MAX_NAME_LENGTH] if isinstance(title, str) else ""
-        self.name = named.strip("_") or _DEFAULT_NAME
+        self.name: str = named.strip("_") or _DEFAULT_NAME
         made = strict(described)
         self._wraps = made.get("type") != "object"
         self.schema: JsonObject = _wrapped(made) if self._wraps else made

@@ -35,7 +35,7 @@ from .console import plain, say, show_json
 from .exit_codes import Exit, run_to_exit
 from .retry_failed import JobCommand, rows_to_retry
 
-app = typer.Typer(
+app: typer.Typer = typer.Typer(
     name="segmind-async",
     help="Chat completions on Segmind: many at once, never more than the account can pay.",
     no_args_is_help=True,

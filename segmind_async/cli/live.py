@@ -43,7 +43,7 @@ class Live:
     """
 
     def __init__(self, console: Console | None = None) -> None:
-        self.samples = Samples()
+        self.samples: Samples = Samples()
         """Samples of rows, filled by the job: `JobRun.samples`."""
         self._console = console or Console(stderr=True, highlight=False)
         self._draws = can_draw(self._console)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -9,7 +11,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 class Settings(BaseSettings):
     """Key and address. Only the command reads `.env`: the library itself reads no file."""
 
-    model_config = SettingsConfigDict(env_prefix="SEGMIND_", env_file=".env", extra="ignore")
+    model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(
+        env_prefix="SEGMIND_", env_file=".env", extra="ignore"
+    )
 
     api_key: SecretStr | None = None
     base_url: str | None = None

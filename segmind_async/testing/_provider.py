@@ -29,7 +29,7 @@ class FakeProvider(Provider):
     """
 
     name = "fake"
-    slug_prefixes = ("fake-",)
+    slug_prefixes: ClassVar[tuple[str, ...]] = ("fake-",)
     finish_words: ClassVar[Mapping[str, Finish]] = {
         "done": Finish.WHOLE,
         "too_long": Finish.TRUNCATED,

@@ -55,7 +55,7 @@ class ScriptedTransport:
         self._keep = keep
         self.requests: list[WireRequest] = []
         """What was sent, in order; empty with `keep=False`, for very many."""
-        self.closed = False
+        self.closed: bool = False
 
     def __repr__(self) -> str:
         return f"ScriptedTransport({len(self._replies)} replies left, {len(self.requests)} requests kept)"

@@ -53,7 +53,8 @@ class Journal:
         wait: bool = True,
     ) -> None:
         # Resolved, because the lock file stands beside it: a symbolic link is the same journal.
-        self.path = path = path.resolve()
+        path = path.resolve()
+        self.path: Path = path
         self._last = 0
         """Number of the last record."""
         self._drafted = False
