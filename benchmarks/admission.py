@@ -14,9 +14,9 @@ from collections import deque
 import anyio
 import anyio.lowlevel
 
-from segmind_async._money.base import Price
 from segmind_async._money.cost_model import CostModel
 from segmind_async._money.ledger import Ledger
+from segmind_async._money.protocol import Price
 from segmind_async._rate.throttle import Throttle
 from segmind_async._sending.admission import Admission, Lease, Ticket
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from pydantic_core import to_json
 
 from segmind_async import ChatRequest, JobOptions, Limits, SegmindClient
+from segmind_async._jobs.journal.commit_thread import WriterThread
 from segmind_async._jobs.journal.submissions import JournaledSubmissions
-from segmind_async._jobs.journal.writer import WriterThread
 from segmind_async.testing import ScriptedTransport, answer
 from segmind_async.transport import WireRequest, WireResponse
 

@@ -18,18 +18,18 @@ from ._jobs.options import JobArguments, JobOptions, JobPlan
 from ._jobs.progress_reporter import Progress
 from ._jobs.rows import JobRows, as_rows
 from ._jobs.run import JobRun
-from ._money.base import LedgerProtocol
 from ._money.estimates import Estimates
 from ._money.ledger import Ledger
+from ._money.protocol import LedgerProtocol
 from ._money.units import ceil_units, to_decimal
 from ._providers.registry import check_slug
 from ._rate.throttle import Throttle
 from ._sending.admission import Admission, CallScope
 from ._sending.call import Call, CallOptions
+from ._sending.call_queue import Priority
 from ._sending.conversation import Conversation, expected
 from ._sending.fan_out import FanOut
 from ._sending.options import MAX_OUTAGE, FanOutOptions, FanOutSettings, JobSending, ManySettings, OnExhausted
-from ._sending.queue import Priority
 from ._sending.service import Service, read_balance
 from ._sending.source import Rows
 from ._transport.access import DEFAULT_BASE_URL, checked_key, checked_url, headers

@@ -124,19 +124,19 @@ class Hooks:
     """
 
     def call_started(self, event: CallStarted) -> None:
-        """Take note that a call has started."""
+        """Called when a call starts."""
 
     def call_ended(self, event: CallEnded) -> None:
-        """Take note that a call has ended, successfully or not."""
+        """Called when a call has ended, with an answer or not."""
 
     def attempt_ended(self, event: AttemptEnded) -> None:
-        """Take note that an HTTP request of a call has ended, successfully or not."""
+        """Called when an HTTP request of a call has ended, with an answer or not."""
 
     def retry_planned(self, event: RetryPlanned) -> None:
-        """Take note that a call will be sent again."""
+        """Called when a call is going to be sent again."""
 
     def balance_seen(self, event: BalanceSeen) -> None:
-        """Take note of a balance, read with an answer or on request."""
+        """Called with each balance, whether it came with an answer or on request."""
 
     def changed(self, event: Change) -> None:
-        """Take note of a change of what limits the sending, and its reason."""
+        """Called when something that limits the sending has changed, with the reason."""

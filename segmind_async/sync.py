@@ -29,8 +29,8 @@ from ._jobs.report.row_counts import JobReport
 from ._jobs.report.samples import Samples
 from ._jobs.rows import JobRows
 from ._sending import fan_out as _fanout
+from ._sending.call_queue import Priority
 from ._sending.options import FanOutSettings, ManySettings
-from ._sending.queue import Priority
 from ._sending.source import Rows
 from ._transport.base import Transport
 from .client import SegmindClient as AsyncClient

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from segmind_async._jobs.journal.writer import WriterThread
+from segmind_async._jobs.journal.commit_thread import WriterThread
 from tests import virtual_time
 
 # The same examples everywhere: a gate that fails by chance teaches people to press the button twice.

@@ -51,10 +51,10 @@ LAYERS = {name: layer for layer, name in enumerate(ROOMS)}
 PURE_ROOMS = {"_wire", "_structured", "_providers", "_money", "_rate"}
 PURE = {
     "_images.formats",
-    "_sending.attempt",
+    "_sending.hold_states",
     "_sending.histogram",
     "_sending.polling",
-    "_sending.queue",
+    "_sending.call_queue",
     "_sending.retry",
     "_agents.schema_tools",
     "_agents.tool_protocol",

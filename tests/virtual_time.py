@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import anyio
 import anyio.to_thread
 
-from segmind_async._jobs.journal.writer import WriterThread
+from segmind_async._jobs.journal.commit_thread import WriterThread
 
 T = TypeVar("T")
 

@@ -21,10 +21,10 @@ import anyio.to_thread
 
 from .._hooks.log import LOG
 from .._hooks.trace import current_trace
-from .._money.base import Budget
+from .._money.budget import Budget
 from .._money.units import credits_of
-from .._providers.answers import finish_of, ignored_tools
-from .._providers.base import Finish
+from .._providers.finish import finish_of, ignored_tools
+from .._providers.provider import Finish
 from .._sending.admission import CallScope
 from .._sending.service import Service
 from ..agent_result import AgentEnd, AgentResult, ToolRun

@@ -25,8 +25,9 @@ from ..models import ChatRequest
 from .journal.finished import FinishedRows
 from .journal.journal import Journal
 from .journal.record import Record
+from .known_rows import KnownRow, matched
 from .options import JobOptions
-from .row_keys import KnownRow, digest_of, matched
+from .row_keys import digest_of
 from .rows import Row, batches_of
 
 UPPER_BOUND_IN_MEANS = 8
@@ -134,7 +135,7 @@ class Forecast:
     costs: Moments = field(default_factory=Moments)
     """Of answered rows, in units."""
     seconds: Moments = field(default_factory=Moments)
-    """That answered rows took."""
+    """Seconds that answered rows took."""
     _expected: int = 0
     _upper_bound: int = 0
 

@@ -13,8 +13,8 @@ from .._money.units import credits_of
 from .._sending.fan_out import FanOut
 from .._sending.service import Service
 from ..models import FanOutReport
+from .journal.commit_thread import wait_for
 from .journal.journal import Journal
-from .journal.writer import wait_for
 from .progress import JobProgress
 
 _LOG = logging.getLogger(__name__)

@@ -13,13 +13,13 @@ from pydantic_core import from_json, to_json
 from .. import errors
 from .._money.units import ceil_units, credits_of
 from .._providers.answers import decode
-from .._providers.base import Answer
+from .._providers.provider import Answer
 from .._structured.shape import Shape
 from ..errors import ErrorDetails, OutputValidationError, SegmindError
 from ..models import ChatCompletion, JsonDict, Outcome, Status
 from .journal.record import Draft, Record
+from .known_rows import KnownRow, excerpt_of
 from .report.row_counts import INVALID_ROW
-from .row_keys import KnownRow, excerpt_of
 from .rows import Row
 
 FIELDS: tuple[str, ...] = (

@@ -43,12 +43,12 @@ Columns: TypeAlias = Mapping[str, object]
 
 @dataclass(slots=True)
 class Row:
-    """One row of the input. Immutable by convention: by force it would cost twice as much to make."""
+    """One row of the input, not to be changed: freezing it would double the cost of making it."""
 
     index: int
     """From 0, blank lines not counted."""
     line: int
-    """From 1, the line it begins at; its number where there are no lines."""
+    """The line at which it begins, from 1; the number of the row where there are no lines."""
     id: str
     has_id: bool
     """Whether the input has an id for the row; else the id is its index."""
@@ -146,8 +146,8 @@ def open_rows(
 ) -> Iterator[Iterator[Row]]:
     """Open a file of rows: JSON lines, CSV or Parquet, by its name unless *form* says which.
 
-    Lines may be packed with gzip. At most *limit* rows are read. Raises ConfigurationError for a file that
-    has no rows at all: no header, two columns of one name, no Parquet.
+    Lines may be compressed with gzip. At most *limit* rows are read. Raises ConfigurationError for a file
+    that has no rows at all: no header, two columns of one name, no Parquet.
     """
     form = form or format_of(path)
     with _OPENERS[form](path) as found:
@@ -253,7 +253,7 @@ def _row(index: int, given: Request | Row) -> Row:
 
 
 _BATCH = 128
-"""Rows that are read and looked up together: each look-up takes a turn of a thread."""
+"""Rows that are read and looked up together: each look-up costs a change to a worker thread."""
 
 
 async def batches_of(rows: Iterable[Row] | AsyncIterable[Row]) -> AsyncIterator[list[Row]]:

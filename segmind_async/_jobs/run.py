@@ -20,11 +20,12 @@ from anyio.abc import TaskGroup
 from pydantic_core import to_json
 
 from .._money.units import ceil_units
-from .._providers.answers import decode, finish_of
-from .._providers.base import Finish
+from .._providers.answers import decode
+from .._providers.finish import finish_of
+from .._providers.provider import Finish
 from .._sending.conversation import Expected
 from .._sending.fan_out import FanOut
-from .._sending.queued import QueuedTransport
+from .._sending.queued_inference import QueuedTransport
 from .._sending.service import Service
 from .._sending.source import FinishedRow, PendingRow
 from ..errors import (
@@ -37,18 +38,18 @@ from ..errors import (
 )
 from ..models import ChatCompletion, Outcome, Status, StopReason, T_co
 from .journal import restart
+from .journal.commit_thread import wait_for
 from .journal.finished import FinishedRows
 from .journal.journal import Journal
 from .journal.record import Draft, Record
 from .journal.submissions import JournaledSubmissions
-from .journal.writer import wait_for
+from .known_rows import KnownRow, matched
 from .options import JobPlan
 from .progress import JobProgress
 from .progress_reporter import PROGRESS_EVERY, ProgressReporter
 from .report.row_counts import INVALID_ROW, JobReport
 from .report.samples import Samples
 from .results import ParsedAnswer, outcome_of, record_of, record_of_draft, with_excerpt
-from .row_keys import KnownRow, matched
 from .rows import Row, batches_of
 
 MakeFanOut: TypeAlias = Callable[

@@ -8,9 +8,9 @@ from functools import lru_cache
 
 from .._providers.catalogue import MODELS, REFERENCE, mean_cost
 from ..models import Messages, Usage
-from .base import ListPrice, Price
 from .cost_model import CostModel
 from .price_model import PriceModel
+from .protocol import ListPrice, Price
 from .units import UNITS_PER_CREDIT, ceil_units
 
 # List prices of the reference model, in units for a token. Other models are scaled by their published mean

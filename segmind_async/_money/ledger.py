@@ -12,9 +12,10 @@ from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .base import Budget, Hold, LedgerStatistics, ListPrice, Price, Shortfall
+from .budget import Budget
 from .cost_model import CostModel, Exposure
 from .external_spend import ExternalSpend
+from .protocol import Hold, LedgerStatistics, ListPrice, Price, Shortfall
 
 DOUBT_SETTLES_AFTER = 60.0
 """Seconds after which a call whose answer was lost has surely ended on the server, and a balance shows

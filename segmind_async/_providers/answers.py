@@ -10,9 +10,10 @@ from __future__ import annotations
 from typing import Any
 
 from .._wire.json import UnreadableError, read_object, shortened
-from ..models import ChatCompletion, JsonDict, JsonObject, ToolCall
-from .base import Answer, Finish
+from ..models import ChatCompletion, JsonDict, ToolCall
+from .finish import finish_of, refusal_of
 from .openai import call_id_of, write_answer, write_call
+from .provider import Answer
 from .registry import PROVIDERS, recognised
 
 
@@ -28,35 +29,6 @@ def decode(body: bytes) -> Answer:
     if "error" in raw:
         raise UnreadableError(f"status 200 with an error inside: {shortened(raw['error'])}")
     raise UnreadableError(f"a JSON object of no known form, with the fields {shortened(sorted(raw))}")
-
-
-def finish_of(finish_reason: str | None, raw: JsonObject) -> Finish:
-    """Return how an answer ended, by its provider's words and by a refusal beside the text.
-
-    A word that its own provider does not list is looked up in the others' lists: models behind a gateway
-    do not always keep to one vocabulary. Unknown words count as WHOLE.
-    """
-    own = recognised(raw)
-    if own is not None and own.refusal(raw):
-        return Finish.REFUSED
-    word = (finish_reason or "").lower()
-    candidates = PROVIDERS if own is None else [own, *PROVIDERS]
-    return next((one.finish_words[word] for one in candidates if word in one.finish_words), Finish.WHOLE)
-
-
-def refusal_of(raw: JsonObject) -> str | None:
-    """Return the text of a refusal that stands apart from the answer's text; None without one."""
-    provider = recognised(raw)
-    return None if provider is None else provider.refusal(raw)
-
-
-def ignored_tools(completion: ChatCompletion[Any]) -> bool:
-    """Return whether an answer that had to call a tool shows that no tool reached the model.
-
-    A truncated or refused answer does not show it.
-    """
-    whole = finish_of(completion.finish_reason, completion.raw) is Finish.WHOLE
-    return whole and not completion.tool_calls
 
 
 def assistant_message(completion: ChatCompletion[Any]) -> JsonDict:

@@ -10,7 +10,6 @@ from typing import ClassVar
 
 from .._wire.json import UnreadableError
 from ..models import JsonDict, JsonObject, Message, ToolCall, Usage
-from .base import Answer, Finish, Provider
 from .json_fields import arguments_text, count_in, joined_text, object_in, objects_in, string_in
 from .openai_messages import (
     arguments_of,
@@ -23,6 +22,7 @@ from .openai_messages import (
     result_id_of,
     split_system,
 )
+from .provider import Answer, Finish, Provider
 
 _CHOICES = {"auto": "auto", "required": "any", "none": "none"}
 

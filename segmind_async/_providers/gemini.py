@@ -12,7 +12,6 @@ from typing import ClassVar
 from .._wire.json import UnreadableError, shortened
 from ..errors import InvalidRequestError
 from ..models import JsonDict, JsonObject, Message, ToolCall, Usage
-from .base import Answer, Finish, Provider
 from .gemini_schema import gemini_schema
 from .json_fields import arguments_text, count_in, first_object, joined_text, object_in, objects_in, string_in
 from .openai_messages import (
@@ -27,6 +26,7 @@ from .openai_messages import (
     split_system,
     texts_of,
 )
+from .provider import Answer, Finish, Provider
 
 _MODES = {"auto": "AUTO", "required": "ANY", "none": "NONE"}
 

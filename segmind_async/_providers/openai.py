@@ -14,8 +14,8 @@ from pydantic_core import to_json
 
 from .._wire.json import UnreadableError, shortened
 from ..models import ChatCompletion, JsonDict, JsonObject, Message, ToolCall, Usage
-from .base import TOOL_CHOICES, Answer, Finish, Provider
 from .json_fields import arguments_text, count_in, first_object, joined_text, object_in, objects_in, string_in
+from .provider import TOOL_CHOICES, Answer, Finish, Provider
 
 
 class OpenAI(Provider):

@@ -10,10 +10,10 @@ from functools import lru_cache
 from ..errors import InvalidRequestError
 from ..models import JsonObject
 from .anthropic import Anthropic
-from .base import Provider
 from .deepseek import DeepSeek
 from .gemini import Gemini
 from .openai import OpenAI
+from .provider import Provider
 
 _DEFAULT = OpenAI()
 

@@ -17,8 +17,8 @@ from .._images.formats import ImagesNotLoadedError, LazyImage
 from ..errors import InvalidRequestError
 from ..models import JsonDict, JsonObject, Message, Messages
 from ..tools import Tool, as_tools, name_in
-from .base import TOOL_CHOICES, Provider
 from .openai_messages import image_url_of, parts_of, texts_of
+from .provider import TOOL_CHOICES, Provider
 from .registry import provider_of
 
 ROLES = frozenset({"system", "developer", "user", "assistant", "tool"})

@@ -21,8 +21,9 @@ from typing import TypeAlias
 from uuid import uuid4
 
 from .._hooks.changes import ChangeDetector
-from .._money.base import Budget, Hold, LedgerProtocol, Price, Shortfall
+from .._money.budget import Budget
 from .._money.cost_model import CostModel
+from .._money.protocol import Hold, LedgerProtocol, Price, Shortfall
 from .._money.units import credits_of, floor_units
 from .._rate.circuit_breaker import CircuitBreaker
 from .._rate.gate import Phase
@@ -31,8 +32,8 @@ from .._rate.throttle import StartTag, Throttle
 from .._wire.failures import Billing, Failure, FailureKind, Resend
 from ..hooks import Change
 from ..models import Statistics, WaitingFor
-from .attempt import Event, State, step
-from .queue import Priority, Queue, Scope
+from .call_queue import Priority, Queue, Scope
+from .hold_states import Event, State, step
 
 
 class Closed(Enum):

@@ -17,11 +17,12 @@ from pydantic_core import to_json
 from .._hooks.trace import current_trace
 from .._images.formats import ImagesNotLoadedError, LazyImage
 from .._images.loading import load_images
-from .._money.base import Price, Shortfall
 from .._money.estimates import predict_cost, template_of
+from .._money.protocol import Price, Shortfall
 from .._money.units import ceil_units, credits_of, floor_units
-from .._providers.answers import decode, ignored_tools
-from .._providers.base import Answer
+from .._providers.answers import decode
+from .._providers.finish import ignored_tools
+from .._providers.provider import Answer
 from .._providers.registry import check_slug
 from .._providers.requests import encode, must_call
 from .._transport.base import WireRequest, WireResponse
@@ -275,12 +276,10 @@ class Call:
         if isinstance(got, Failure):
             lease.failed(got)
             return got
-        balance = response_headers.credits_in(got.headers.get(response_headers.BALANCE))
+        balance = response_headers.balance_in(got.headers)
         reading = None if balance is None else floor_units(balance)
         answer = self._read(got)
-        cost = (
-            response_headers.credits_in(got.headers.get(response_headers.COST)) if got.status == 200 else None
-        )
+        cost = response_headers.cost_in(got.headers) if got.status == 200 else None
         if isinstance(answer, Failure):
             if cost is None:
                 lease.failed(answer, reading)
@@ -366,7 +365,7 @@ class Call:
     def _report_attempt(self, got: ChatCompletion | Failure | None, seconds: float) -> None:
         """Report how an attempt ended; None: it was cancelled. Called only if hooks or the log want it."""
         headers = {} if got is None else got.headers
-        balance = response_headers.credits_in(headers.get(response_headers.BALANCE))
+        balance = response_headers.balance_in(headers)
         failed = got if isinstance(got, Failure) else None
         request_id = headers.get(response_headers.REQUEST_ID)
         hooks = self._service.hooks
@@ -377,7 +376,7 @@ class Call:
                 outcome="cancelled" if got is None else failed.kind.name.lower() if failed else "answered",
                 status=failed.status if failed else None if got is None else 200,
                 seconds=seconds,
-                cost=response_headers.credits_in(headers.get(response_headers.COST)),
+                cost=response_headers.cost_in(headers),
                 in_doubt=got is None or (failed is not None and failed.billing is Billing.IN_DOUBT),
                 request_id=None if request_id is None else self._service.redactor.text(request_id),
                 trace=current_trace(),

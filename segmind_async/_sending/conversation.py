@@ -14,8 +14,8 @@ from typing import Any, Generic, TypeAlias, TypeVar, cast
 
 from pydantic_core import to_json
 
-from .._providers.answers import finish_of, refusal_of
-from .._providers.base import Finish
+from .._providers.finish import finish_of, refusal_of
+from .._providers.provider import Finish
 from .._providers.registry import provider_of
 from .._structured.prompting import request_after_invalid, request_with_shape
 from .._structured.shape import Shape, ShapeMismatchError, shape_of

@@ -9,8 +9,8 @@ from typing import Any, Literal, TypeAlias, TypedDict
 
 from ..config import check_amount, check_choice, check_count
 from ..models import Outcome
+from .call_queue import Priority
 from .conversation import Expected
-from .queue import Priority
 
 OnExhausted: TypeAlias = Literal["stop", "wait", "raise"]
 

@@ -68,7 +68,8 @@ class RetryBudget:
     """Bounds retries to a small share of all calls, so that a failing service gets no flood of them.
 
     A token bucket: each retry takes one token, each success returns a tenth; its capacity is 10 plus a tenth
-    of the last 1 000 calls. Source: the retry budget of Finagle; the numbers are those of the contract.
+    of the last 1 000 calls. Source: the retry budget of Finagle. 1 000 calls to a dead server, with 3
+    retries each, then make fewer than 1 200 requests.
     """
 
     _LEAST = 10.0

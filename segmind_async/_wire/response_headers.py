@@ -35,6 +35,16 @@ MAX_RETRY_AFTER = 7 * 24 * 3600.0
 _EPOCH_SECONDS = (1e9, 1e10)
 
 
+def balance_in(headers: Mapping[str, str]) -> Decimal | None:
+    """Return the credits on the account as the headers give them; None if they do not, or not readably."""
+    return credits_in(headers.get(BALANCE))
+
+
+def cost_in(headers: Mapping[str, str]) -> Decimal | None:
+    """Return the credits the call cost as the headers give them; None if they do not, or not readably."""
+    return credits_in(headers.get(COST))
+
+
 def credits_in(value: object) -> Decimal | None:
     """Read an amount of credits: any plain or scientific decimal from 0 upwards, else None."""
     if value is None:

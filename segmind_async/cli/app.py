@@ -29,7 +29,7 @@ from .._version import __version__
 from ..messages import system, user
 from ..models import DEFAULT_MODEL
 from . import job as bulk
-from . import report
+from . import report_command as report
 from .client_options import ClientOptions, open_client
 from .console import plain, say, show_json
 from .exit_codes import Exit, run_to_exit

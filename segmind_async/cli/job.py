@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from .._jobs.classify import Labels
 from .._jobs.cost_estimate import Forecast, Terms, choose_rows, forecast, rows_at
-from .._jobs.files import OpenRows, run_file
+from .._jobs.file_job import OpenRows, run_file
 from .._jobs.formats.file_format import Format
 from .._jobs.formats.output import check_output
 from .._jobs.formats.spool import spool, spool_of
+from .._jobs.journal.commit_thread import wait_for
 from .._jobs.journal.journal import JobSettings, Journal, JournalError
 from .._jobs.journal.reader import JournalReader
-from .._jobs.journal.writer import wait_for
 from .._jobs.options import JobOptions, settings_of
 from .._jobs.progress_reporter import ROWS_FACT
 from .._jobs.report.row_counts import JobReport

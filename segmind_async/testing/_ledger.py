@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from .._money.base import Budget, Hold, LedgerStatistics, Price, Shortfall
+from .._money.budget import Budget
 from .._money.cost_model import CostModel
+from .._money.protocol import Hold, LedgerStatistics, Price, Shortfall
 
 
 class LedgerCall(NamedTuple):

@@ -7,7 +7,6 @@ from typing import ClassVar
 
 from pydantic_core import to_json
 
-from .._providers.base import Answer, Finish, Provider
 from .._providers.json_fields import arguments_text, count_in, object_in, objects_in, string_in
 from .._providers.openai_messages import (
     arguments_of,
@@ -18,6 +17,7 @@ from .._providers.openai_messages import (
     split_system,
     texts_of,
 )
+from .._providers.provider import Answer, Finish, Provider
 from .._transport.base import WireResponse
 from ..models import JsonDict, JsonObject, Message, ToolCall, Usage
 

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 import segmind_async as sa
-from segmind_async._jobs.files import run_file
+from segmind_async._jobs.file_job import run_file
 from segmind_async._jobs.journal.journal import Journal
 from segmind_async._jobs.journal.reader import JournalReader
 from segmind_async._jobs.progress_reporter import Progress

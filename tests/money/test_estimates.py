@@ -7,8 +7,8 @@ from decimal import Decimal
 import pytest
 
 from segmind_async import Usage, system, user
-from segmind_async._money.base import Price
 from segmind_async._money.estimates import Estimates, first_guess, predict_cost, template_of
+from segmind_async._money.protocol import Price
 
 
 def test_one_cost_model_for_each_model() -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from segmind_async._money.base import Budget, Hold, ListPrice, Price, Shortfall
+from segmind_async._money.budget import Budget
 from segmind_async._money.cost_model import CostModel
 from segmind_async._money.ledger import DOUBT_SETTLES_AFTER, Ledger
 from segmind_async._money.price_model import PriceModel
+from segmind_async._money.protocol import Hold, ListPrice, Price, Shortfall
 
 CENT = 10**8
 

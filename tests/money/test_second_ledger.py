@@ -10,9 +10,10 @@ import anyio
 import pytest
 
 import segmind_async as sa
-from segmind_async._money.base import Budget, Hold, LedgerProtocol, Price
+from segmind_async._money.budget import Budget
 from segmind_async._money.cost_model import CostModel
 from segmind_async._money.ledger import Ledger
+from segmind_async._money.protocol import Hold, LedgerProtocol, Price
 from segmind_async.testing import Reply, ScriptedTransport, answer
 from segmind_async.testing._ledger import UnlimitedLedger
 from tests.support import lost, status

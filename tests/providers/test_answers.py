@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from segmind_async import ToolCall, Usage
 from segmind_async._providers.answers import decode
-from segmind_async._providers.base import Answer
+from segmind_async._providers.provider import Answer
 from segmind_async._wire.json import UnreadableError
 
 

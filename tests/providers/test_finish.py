@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from segmind_async._providers.answers import finish_of, refusal_of
-from segmind_async._providers.base import Finish
+from segmind_async._providers.finish import finish_of, refusal_of
+from segmind_async._providers.provider import Finish
 
 
 def openai(**message: object) -> Any:

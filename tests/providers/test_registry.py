@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 import segmind_async as sa
-from segmind_async._providers.answers import as_openai, finish_of
-from segmind_async._providers.base import Finish
+from segmind_async._providers.answers import as_openai
 from segmind_async._providers.deepseek import DeepSeek
+from segmind_async._providers.finish import finish_of
+from segmind_async._providers.provider import Finish
 from segmind_async._providers.registry import PROVIDERS, provider_of, recognised, registered
 from segmind_async.testing import FakeProvider, ScriptedTransport
 from tests.support import client

@@ -19,7 +19,8 @@ from segmind_async import (
     tool_result,
     user,
 )
-from segmind_async._providers.answers import decode, ignored_tools
+from segmind_async._providers.answers import decode
+from segmind_async._providers.finish import ignored_tools
 from segmind_async._providers.requests import encode, must_call
 
 GPT, CLAUDE, GEMINI = "gpt-5.4-mini", "claude-4-sonnet", "gemini-2.5-flash"

@@ -8,9 +8,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from segmind_async._money.base import Budget, Hold, Price, Shortfall
+from segmind_async._money.budget import Budget
 from segmind_async._money.cost_model import CostModel
 from segmind_async._money.ledger import DOUBT_SETTLES_AFTER, Ledger
+from segmind_async._money.protocol import Hold, Price, Shortfall
 from segmind_async._rate.pacer import Pacer
 from segmind_async._rate.throttle import StartTag, Throttle
 

@@ -1,7 +1,6 @@
 """Parquet, read and written a batch at a time; needs the extra `parquet`.
 
-Nothing here is a bad row of its own making: a value that Python cannot hold spoils its row, a page that
-cannot be read the rows of its group.
+A value that Python cannot hold makes its row invalid; a page that cannot be read, all rows of its group.
 """
 
 from __future__ import annotations

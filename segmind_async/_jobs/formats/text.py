@@ -1,4 +1,4 @@
-"""Text files read line by line, packed with gzip or not; shared by CSV and JSON lines.
+"""Text files read line by line, compressed with gzip or not; shared by CSV and JSON lines.
 
 A line that cannot be read is an error of its own; the lines after it are still read.
 """

@@ -15,8 +15,9 @@ from typing import NamedTuple
 
 import anyio.to_thread
 
+from ..row_keys import key_of
+from .bulk_insert import put
 from .record import COLUMNS, Record
-from .statements import put
 
 _CACHE = 32 * 1024
 """KiB of memory for the temporary tables; what does not fit is written to their file."""
@@ -161,12 +162,3 @@ class FinishedRows:
         if answers:
             return [Record(*row) for row in self._database.execute(f"{_FIND_WITH_ANSWER} {marks}", keys)]
         return [Record(*row) for row in self._database.execute(f"{_FIND} {marks}", keys)]
-
-
-def key_of(name: str, occurrence: int) -> str:
-    """Return the key of the *occurrence*-th row (from 1) of a name."""
-    if occurrence == 1:
-        return name
-    namespace, _, value = name.partition(" ")
-    # The count stands in front, where no name can be taken for it.
-    return f"{namespace}#{occurrence} {value}"

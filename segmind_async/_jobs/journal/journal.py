@@ -19,10 +19,10 @@ from typing import TypeAlias
 
 from ...errors import ConfigurationError
 from . import tables
+from .bulk_insert import put
+from .commit_thread import WriterThread
 from .lock import Lock, is_on_network
 from .record import COLUMNS, Draft, Record
-from .statements import put
-from .writer import WriterThread
 
 _SAFE_WAL = ((3, 51, 3), (3, 50, 7), (3, 44, 6))
 """SQLite releases from which WAL no longer loses commits (3.50 and 3.44: the fix was taken back to them)."""

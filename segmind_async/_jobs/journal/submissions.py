@@ -7,8 +7,8 @@ import time
 from collections import defaultdict, deque
 
 from ..._transport.base import WireRequest
+from .commit_thread import wait_for
 from .journal import Journal
-from .writer import wait_for
 
 
 class JournaledSubmissions:

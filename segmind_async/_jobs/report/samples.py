@@ -1,4 +1,4 @@
-"""Samples of a job's rows: errors by class, misjudged, slowest and dearest rows.
+"""Samples of a job's rows: errors by class, misjudged, slowest and most expensive rows.
 
 Gets every finished row, live or from a journal, and keeps a fixed number.
 """
@@ -24,7 +24,7 @@ _MOST_GROUPS = 64
 """Classes of errors, or pairs of labels, that are told apart."""
 
 _OF_EACH = 3
-"""Rows of each group that are kept: ten rows with one and the same error teach no more than three."""
+"""Rows of each group that are kept: more rows with the same error add nothing."""
 
 _MOST_TEXT = 300
 """Characters of an error's or a question's text that are kept."""
@@ -63,7 +63,7 @@ class ErrorClass:
 
 
 class Samples:
-    """Keeps failed, misjudged, slowest and dearest rows, at most *kept* of each."""
+    """Keeps failed, misjudged, slowest and most expensive rows, at most *kept* of each."""
 
     def __init__(self, kept: int = KEPT) -> None:
         self._kept = kept
@@ -99,7 +99,7 @@ class Samples:
 
     @property
     def failed(self) -> list[SampleRow]:
-        """Failed rows, of as many classes as there are."""
+        """Failed rows, spread over as many classes of errors as possible."""
         return self._failed.rows(self._kept)
 
     @property

@@ -1,4 +1,4 @@
-"""How well a classification hits the right labels: accuracy, confusions, precision and recall."""
+"""How well predicted labels agree with the true ones: accuracy, confusions, precision and recall."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ _MOST_COUNTED = 200
 
 @dataclass(frozen=True, slots=True)
 class LabelScore:
-    """How well one label was hit."""
+    """How well one label was predicted."""
 
     label: str
     rows: int
-    """Rows of which it is the right one."""
+    """Rows whose true label it is."""
     given: int
-    """Rows that were given it."""
+    """Rows that it was predicted for."""
     right: int
 
     @property
     def precision(self) -> float | None:
-        """Share of the rows given it that are of it; None if none was given it."""
+        """Share of the rows it was predicted for that truly have it; None if there are none."""
         return self.right / self.given if self.given else None
 
     @property
     def recall(self) -> float | None:
-        """Share of its rows that were given it; None if there are none."""
+        """Share of the rows that truly have it that it was predicted for; None if there are none."""
         return self.right / self.rows if self.rows else None
 
     @property

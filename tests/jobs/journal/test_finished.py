@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from segmind_async._jobs.journal.commit_thread import wait_for
 from segmind_async._jobs.journal.finished import FinishedRows
 from segmind_async._jobs.journal.journal import Journal
 from segmind_async._jobs.journal.record import Record
-from segmind_async._jobs.journal.writer import wait_for
 
 
 def record(n: int, status: str = "ok", **more: Any) -> Record:

@@ -18,13 +18,14 @@ from typing import Any
 import pytest
 
 import segmind_async as sa
+from segmind_async._jobs.journal import commit_thread as writer
 from segmind_async._jobs.journal import journal as module
-from segmind_async._jobs.journal import lock, tables, writer
+from segmind_async._jobs.journal import lock, tables
+from segmind_async._jobs.journal.commit_thread import wait_for
 from segmind_async._jobs.journal.finished import FinishedRows
 from segmind_async._jobs.journal.journal import Journal, JournalError
 from segmind_async._jobs.journal.reader import JournalReader
 from segmind_async._jobs.journal.record import Record
-from segmind_async._jobs.journal.writer import wait_for
 
 SETTINGS = {"model": "m", "prompt": None, "labels": ["a", "b"]}
 

@@ -15,7 +15,7 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Generic, Literal, TypeAlias, TypeVar
 
-from .._money.base import Budget
+from .._money.budget import Budget
 
 Priority: TypeAlias = Literal["interactive", "bulk"]
 

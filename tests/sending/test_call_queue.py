@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from segmind_async._money.base import Budget
-from segmind_async._sending.queue import Priority, Queue, Scope
+from segmind_async._money.budget import Budget
+from segmind_async._sending.call_queue import Priority, Queue, Scope
 
 
 class Line:

@@ -21,7 +21,7 @@ from segmind_async._jobs.journal.journal import Journal
 from segmind_async._jobs.journal.record import Record
 from segmind_async._jobs.report.report import read_report
 from segmind_async.cli import app
-from segmind_async.cli.report import show
+from segmind_async.cli.report_command import show
 from segmind_async.emulator import Emulator
 from tests.jobs.journals import Story, fill, progress
 from tests.support import serving

@@ -10,7 +10,7 @@ from typing import Any
 def put(
     database: sqlite3.Connection, statement: str, rows: Sequence[tuple[object, ...]], then: str = ""
 ) -> list[tuple[Any, ...]]:
-    """Insert many rows with few statements, and return what *then* has them return.
+    """Insert many rows with few statements, and return the rows that the RETURNING clause in *then* gives.
 
     A statement takes 64 rows, 32, 16, and so on, so that the few forms of it stay prepared.
     """

@@ -1,0 +1,80 @@
+"""Rows of the input with what the journal holds of them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from ..models import ChatRequest
+from .journal.finished import FinishedRows
+from .journal.record import Record
+from .row_keys import digest_of, name_of
+from .rows import Row, closing_rows
+
+
+@dataclass(slots=True)
+class KnownRow:
+    """A row with its key and its record. Immutable by convention: `frozen` makes it slower to create."""
+
+    row: Row
+    key: str
+    digest: bytes
+    record: Record | None
+    """Its record, if there is one of the same request."""
+    replaces: int | None
+    """Number of the record that a new one replaces."""
+    repeated: bool = False
+    """Whether an earlier row has the same request, whose answer it shares."""
+
+
+async def matched(
+    finished: FinishedRows, batches: AsyncIterator[list[Row]], *, dedupe: bool = False, answers: bool = False
+) -> AsyncGenerator[list[KnownRow], None]:
+    """Yield all rows of the input, read from its beginning, with their records and, if *answers*, answers."""
+    await finished.begin_pass()
+    async with closing_rows(batches):
+        async for batch in batches:
+            yield await _looked_up(finished, batch, dedupe=dedupe, answers=answers)
+
+
+async def _looked_up(
+    finished: FinishedRows, batch: Sequence[Row], *, dedupe: bool, answers: bool
+) -> list[KnownRow]:
+    rows = [_keyed(row) for row in batch]
+    names = [name_of(row, digest, dedupe=dedupe) for row, digest in rows]
+    found = await finished.look_up(names, shared=dedupe, answers=answers)
+    known = []
+    for (row, digest), (key, record, occurrence) in zip(rows, found, strict=True):
+        same = record if record is not None and record.digest == digest else None
+        repeated = dedupe and occurrence > 1 and row.request is not None
+        known.append(KnownRow(row, key, digest, same, record.number if record else None, repeated))
+    return known
+
+
+def _keyed(row: Row) -> tuple[Row, bytes]:
+    """Return a row with the digest of its request; a row whose request has none is invalid."""
+    try:
+        row.id.encode()
+        return row, digest_of(row.request) if row.request else b""
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        invalid = replace(row, request=None, problem=f"line {row.line}: {error}")
+        if isinstance(error, UnicodeEncodeError):
+            invalid = replace(invalid, id=str(row.index), has_id=False)
+        return invalid, b""
+
+
+def excerpt_of(request: ChatRequest, length: int = 200) -> str:
+    """Return the beginning of the last message of *request*, at most *length* characters."""
+    return " ".join(_last_text(request)[: 2 * length].split())[:length]
+
+
+def _last_text(request: ChatRequest) -> str:
+    messages: object = request.messages
+    if isinstance(messages, str):
+        return messages
+    # Of any type: requests that cannot be sent have excerpts too.
+    last = messages[-1] if isinstance(messages, Sequence) and messages else None
+    content = last.get("content") if isinstance(last, Mapping) else None
+    parts: Iterable[object] = content if isinstance(content, list | tuple) else [content]
+    texts = [part.get("text") if isinstance(part, Mapping) else part for part in parts]
+    return " ".join(text for text in texts if isinstance(text, str))

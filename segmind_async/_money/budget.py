@@ -1,0 +1,43 @@
+"""Budgets: how much some calls may spend, nested in each other, with the ledger's root outermost. Pure."""
+
+from __future__ import annotations
+
+from .cost_model import Exposure
+
+
+class Budget:
+    """Money that some calls may spend: the account down to a floor, or a part of another budget."""
+
+    __slots__ = ("cap", "capped", "doubted", "exposure", "exposures", "floor", "id", "line", "spent")
+
+    def __init__(self, parent: Budget | None, cap: int | None = None, floor: int = 0, id: str = "") -> None:
+        self.id: str = id
+        """Identifies this budget in errors: unique over processes; empty for the ledger's root."""
+        self.line: tuple[Budget, ...] = (self, *parent.line) if parent else (self,)
+        """This budget and all those around it, the ledger's root last."""
+        self.cap: int | None = cap
+        """Units that its calls may cost; None for no limit but those of the budgets around it."""
+        self.floor: int = max(floor, parent.floor) if parent else floor
+        """Units that its calls leave on the account."""
+        self.spent: int = 0
+        """Units that its settled calls have cost."""
+        self.doubted: int = 0
+        """Units of its calls in doubt. They stay: a balance shows what the account was billed, and not
+        which budget's calls that were."""
+        self.exposure: Exposure = Exposure()
+        """Its calls in flight; empty where `exposures` of its calls leave it out."""
+        self.capped: tuple[Budget, ...] = tuple(budget for budget in self.line if budget.cap is not None)
+        """The budgets of the line that may be used up before the account is."""
+        counted = (
+            budget.exposure for budget in self.line if budget.cap is not None or budget is self.line[-1]
+        )
+        self.exposures: tuple[Exposure, ...] = tuple(counted)
+        """The exposures in which a call in flight counts: those of the capped budgets and of the root."""
+
+    def __repr__(self) -> str:
+        return f"Budget(cap={self.cap}, floor={self.floor}, spent={self.spent}, doubted={self.doubted})"
+
+    @property
+    def left(self) -> int | None:
+        """Units left of the cap, calls in flight not subtracted; None without a cap."""
+        return None if self.cap is None else self.cap - self.spent - self.doubted
