@@ -103,6 +103,15 @@ def test_the_reference_names_all_that_is_public() -> None:
     assert named == set(sa.__all__) - {"__version__"}
 
 
+def test_the_files_that_the_architecture_names_exist() -> None:
+    page = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"\b_?[a-z]+/[a-z_]+\.py\b", page))
+    assert len(named) >= 10
+    assert not [
+        name for name in named if not (ROOT / "segmind_async" / name).exists() and not (ROOT / name).exists()
+    ]
+
+
 def test_the_readme_is_short() -> None:
     assert len(README.splitlines()) <= 200
 
