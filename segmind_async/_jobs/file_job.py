@@ -25,12 +25,19 @@ _GRACE = 60.0
 """Seconds after the first Ctrl-C for calls in flight to end."""
 
 
+CountRows: TypeAlias = Callable[[threading.Event], int | None]
+"""Counts the rows of a file in a thread, for the progress; returns None when the event is set."""
+
+
 async def run_file(
-    make_run: Callable[[Iterator[Row]], JobRun], open_rows: OpenRows, output: Path
+    make_run: Callable[[Iterator[Row]], JobRun],
+    open_rows: OpenRows,
+    output: Path,
+    count_rows: CountRows | None = None,
 ) -> JobReport:
     """Run a job over all rows of a file, and write one row for each to *output*.
 
-    The file is read twice: while sending, and to write the output in its order.
+    The file is parsed twice: while sending, and to write the output in its order.
 
     The first Ctrl-C stops the sending and lets calls in flight end; the second cancels them. *output* is
     written when the job has ended, for any reason but a crash of the process.
@@ -41,19 +48,21 @@ async def run_file(
         run = make_run(rows)
         run.skip_finished = True  # `matched` reads them for the output
         async with run:
-            await _consume_with_signals(run)
+            await _consume_with_signals(run, count_rows)
             await run.end()
             report = await _write_output(run, open_rows, output)
     report.fan_out = run.report.fan_out
     return report
 
 
-async def _consume_with_signals(run: JobRun) -> None:
-    """Consume all outcomes, which the journal has already, and handle signals."""
+async def _consume_with_signals(run: JobRun, count_rows: CountRows | None) -> None:
+    """Consume all outcomes, which the journal has already, handle signals, and count the rows meanwhile."""
     failed: Exception | None = None
     async with anyio.create_task_group() as tasks:
         with anyio.CancelScope() as consuming:
             tasks.start_soon(_handle_signals, run, consuming)
+            if count_rows is not None:
+                tasks.start_soon(_expect_rows, run, count_rows)
             failed = await _consume(run)
         tasks.cancel_scope.cancel()
     if failed is not None:
@@ -80,6 +89,19 @@ async def _handle_signals(run: JobRun, consuming: anyio.CancelScope) -> None:
         with anyio.move_on_after(_GRACE):
             await anext(signals)
         consuming.cancel()
+
+
+async def _expect_rows(run: JobRun, count_rows: CountRows) -> None:
+    """Let the progress know how many rows there are, before they have all been read."""
+    stop = threading.Event()
+    try:
+        rows = await anyio.to_thread.run_sync(count_rows, stop, abandon_on_cancel=True)
+    except Exception:  # noqa: BLE001  # the job reads the same file, and reports what is wrong with it
+        return
+    finally:
+        stop.set()
+    if rows is not None:
+        run.reporter.expect(rows)
 
 
 async def _write_output(run: JobRun, open_rows: OpenRows, output: Path) -> JobReport:

@@ -61,6 +61,10 @@ class ProgressReporter:
         rows = await wait_for(journal.fact(ROWS_FACT))
         self._rows_expected = rows if isinstance(rows, int) else None
 
+    def expect(self, rows: int) -> None:
+        """Expect so many rows until the input has been read to its end."""
+        self._rows_expected = rows
+
     def end_of_input(self, rows: int) -> None:
         """Set the number of rows of the input, which the next run expects again."""
         self.total = rows

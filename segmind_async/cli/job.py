@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -14,9 +15,10 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from .._jobs.classify import Labels
 from .._jobs.cost_estimate import Forecast, Terms, choose_rows, forecast, rows_at
-from .._jobs.file_job import OpenRows, run_file
+from .._jobs.file_job import CountRows, OpenRows, run_file
 from .._jobs.formats.file_format import Format
 from .._jobs.formats.output import check_output
+from .._jobs.formats.row_count import count_rows
 from .._jobs.formats.spool import spool, spool_of
 from .._jobs.journal.commit_thread import wait_for
 from .._jobs.journal.journal import JobSettings, Journal, JournalError
@@ -93,6 +95,11 @@ class Job:
         """Open the input."""
         return open_rows(self.input, self.make, self.limit, self.form)
 
+    def count_rows(self, stop: threading.Event) -> int | None:
+        """Count the rows of the input, without parsing them; None if *stop* is set before the end."""
+        rows = count_rows(self.input, self.form, stop)
+        return rows if rows is None or self.limit is None else min(rows, self.limit)
+
     @property
     def journal_path(self) -> Path:
         """Path of the journal; by default beside the output."""
@@ -138,7 +145,7 @@ async def _run(job: Job, *, as_json: bool) -> Exit:
 async def _run_all(job: Job, client: SegmindClient, *, as_json: bool) -> Exit:
     if not (job.confirmation.yes or job.client.emulate):
         await _require_affordable(job, client)
-    report = await _send_rows(job, client, job.open_rows)
+    report = await _send_rows(job, client, job.open_rows, job.count_rows)
     if as_json:
         show_json(_as_json(report))
     else:
@@ -157,7 +164,7 @@ async def _run_sample(job: Job, client: SegmindClient, *, as_json: bool) -> Exit
         with job.open_rows() as rows:
             yield rows_at(rows, indices)
 
-    report = await _send_rows(job, client, some_rows)
+    report = await _send_rows(job, client, some_rows, lambda _: len(indices))
     found = await _forecast(job)
     if as_json:
         show_json({**_as_json(report), "forecast": found.as_json()})
@@ -170,7 +177,9 @@ async def _run_sample(job: Job, client: SegmindClient, *, as_json: bool) -> Exit
     return exit_for_report(report)
 
 
-async def _send_rows(job: Job, client: SegmindClient, open_rows: OpenRows) -> JobReport:
+async def _send_rows(
+    job: Job, client: SegmindClient, open_rows: OpenRows, count_rows: CountRows
+) -> JobReport:
     """Send the rows and show the progress meanwhile."""
     spending = job.spending
     with Live() as live:
@@ -191,7 +200,7 @@ async def _send_rows(job: Job, client: SegmindClient, open_rows: OpenRows) -> Jo
             live.samples = run.samples
             return run
 
-        return await run_file(make_run, open_rows, job.output)
+        return await run_file(make_run, open_rows, job.output, count_rows)
 
 
 @contextmanager

@@ -18,6 +18,7 @@ import pytest
 
 import segmind_async as sa
 from segmind_async._jobs.file_job import run_file
+from segmind_async._jobs.formats.row_count import count_rows
 from segmind_async._jobs.journal.journal import Journal
 from segmind_async._jobs.journal.reader import JournalReader
 from segmind_async._jobs.progress_reporter import Progress
@@ -67,6 +68,7 @@ async def on_file(
         ),
         lambda: open_rows(rows, own_request, limit),
         rows.with_name("out.jsonl"),
+        lambda stop: count_rows(rows, None, stop),
     )
 
 
@@ -285,6 +287,7 @@ async def test_progress_is_told_while_it_runs(tmp_path: Path) -> None:
     assert [each.ok for each in told] == sorted(each.ok for each in told)
     assert {each.run for each in told} == {1}
     assert (told[-1].ok, told[-1].total, told[-1].pending) == (40, 40, 0)
+    assert any(each.rows < 40 and each.total == 40 for each in told)
     with JournalReader(tmp_path / "journal") as journal:
         written = [sa.JobProgress.from_json(each.facts) for each in journal.samples()]
     # A job that takes longer is written down less often than it is told.

@@ -1,0 +1,45 @@
+"""How many rows a file has, counted without parsing them: gigabytes in seconds."""
+
+from __future__ import annotations
+
+import gzip
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+from .file_format import Format, format_of
+from .parquet import parquet_rows
+
+_CHUNK = 1024 * 1024
+
+
+def count_rows(path: Path, form: Format | None, stop: threading.Event) -> int | None:
+    """Return the number of rows, to be shown until the last row is read; None if *stop* is set before.
+
+    Lines are counted: blank lines of JSON lines count too much. Raises what opening the file raises.
+    """
+    form = form or format_of(path)
+    if form is Format.PARQUET:
+        return parquet_rows(path)
+    lines, last, quoted = 0, b"\n", False
+    for chunk in _chunks(path):
+        if stop.is_set():
+            return None
+        last = chunk[-1:]
+        if form is Format.CSV:
+            # A line break between quotes belongs to a field.
+            pieces = chunk.split(b'"')
+            lines += sum(piece.count(b"\n") for piece in pieces[quoted::2])
+            quoted ^= len(pieces) % 2 == 0
+        else:
+            lines += chunk.count(b"\n")
+    lines += last != b"\n"
+    return max(0, lines - 1) if form is Format.CSV else lines
+
+
+def _chunks(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        packed = file.peek(2)[:2] == b"\x1f\x8b"
+        source = gzip.GzipFile(fileobj=file) if packed else file
+        while chunk := source.read(_CHUNK):
+            yield chunk
