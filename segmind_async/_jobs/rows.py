@@ -252,12 +252,28 @@ def _row(index: int, given: Request | Row) -> Row:
     return Row(index, index + 1, request.id if request.id is not None else str(index), named, {}, request)
 
 
-_BATCH = 128
+_SMALLEST_BATCH, _LARGEST_BATCH = 128, 2048
 """Rows that are read and looked up together: each look-up costs a change to a worker thread."""
 
 
-async def batches_of(rows: Iterable[Row] | AsyncIterable[Row]) -> AsyncIterator[list[Row]]:
+class BatchSize:
+    """The number of rows to read next: few while rows are sent, many while all of them are finished."""
+
+    __slots__ = ("rows",)
+
+    def __init__(self) -> None:
+        self.rows = _SMALLEST_BATCH
+
+    def adapt(self, *, sent: bool) -> None:
+        """Set the next size after a batch of which some rows were *sent*, or none."""
+        self.rows = _SMALLEST_BATCH if sent else min(2 * self.rows, _LARGEST_BATCH)
+
+
+async def batches_of(
+    rows: Iterable[Row] | AsyncIterable[Row], size: BatchSize | None = None
+) -> AsyncIterator[list[Row]]:
     """Yield rows in batches; those of an async iterable one at a time, because the next may be late."""
+    size = size or BatchSize()
     if isinstance(rows, AsyncIterable):
         async with closing_rows(rows):
             async for row in rows:
@@ -265,17 +281,17 @@ async def batches_of(rows: Iterable[Row] | AsyncIterable[Row]) -> AsyncIterator[
         return
     taken = iter(rows)
     while True:
-        batch: list[Row] = []
+        wanted, batch = size.rows, list[Row]()
         error: Exception | None = None
         try:
-            batch.extend(islice(taken, _BATCH))
+            batch.extend(islice(taken, wanted))
         except Exception as raised:  # noqa: BLE001  # of the user's iterable; the rows before it are whole
             error = raised
         if batch:
             yield batch
         if error is not None:
             raise error
-        if len(batch) < _BATCH:
+        if len(batch) < wanted:
             return
 
 

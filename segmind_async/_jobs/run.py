@@ -50,7 +50,7 @@ from .progress_reporter import PROGRESS_EVERY, ProgressReporter
 from .report.row_counts import INVALID_ROW, JobReport
 from .report.samples import Samples
 from .results import ParsedAnswer, outcome_of, record_of, record_of_draft, with_excerpt
-from .rows import Row, batches_of
+from .rows import BatchSize, Row, batches_of
 
 MakeFanOut: TypeAlias = Callable[
     [Service, AsyncIterable[PendingRow | FinishedRow], Expected[Any] | None], FanOut[Any]
@@ -219,15 +219,18 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
 
     async def _to_send(self) -> AsyncIterator[PendingRow | FinishedRow]:
         """Yield the pending rows, and the outcomes of the finished ones."""
+        size = BatchSize()
         found = matched(
             self._finished_rows,
-            batches_of(self._rows),
+            batches_of(self._rows, size),
             dedupe=self._options.dedupe,
             answers=not self.skip_finished,
         )
         async with aclosing(found):
             async for batch in found:
-                for row in (row for row in map(self._row_of, batch) if row is not None):
+                rows = [row for row in map(self._row_of, batch) if row is not None]
+                size.adapt(sent=bool(rows))
+                for row in rows:
                     yield row
         self.reporter.end_of_input(self._read)
 

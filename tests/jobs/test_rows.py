@@ -12,7 +12,9 @@ import segmind_async as sa
 from segmind_async._jobs.classify import Labels
 from segmind_async._jobs.formats import text as lines
 from segmind_async._jobs.rows import (
+    BatchSize,
     Row,
+    batches_of,
     column,
     open_mappings,
     open_rows,
@@ -200,3 +202,11 @@ def test_labels() -> None:
     ]:
         with pytest.raises(sa.ConfigurationError, match=says):
             Labels(names)
+
+
+async def test_batches_grow_while_all_their_rows_are_finished_and_shrink_when_one_is_sent() -> None:
+    size, sizes = BatchSize(), []
+    async for batch in batches_of((Row(n, n + 1, str(n), False, {}, None) for n in range(5000)), size):
+        sizes.append(len(batch))
+        size.adapt(sent=len(sizes) == 4)
+    assert sizes == [128, 256, 512, 1024, 128, 256, 512, 1024, 1160]
