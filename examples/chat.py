@@ -9,7 +9,7 @@ from segmind_async import SegmindClient
 
 async def main() -> None:
     async with SegmindClient() as client:
-        reply = await client.chat("Tell me a joke on dogs.", max_tokens=200)
+        reply = await client.chat("Tell me a joke about dogs.", max_tokens=200)
     print(reply.text)
     print(f"{reply.cost} credits, {reply.credits_remaining} left")
 

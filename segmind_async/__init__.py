@@ -1,7 +1,7 @@
 """An asyncio client for Segmind's chat completions: very many at once, never more than the account can pay.
 
 async with SegmindClient() as client:                       # SEGMIND_API_KEY
-    reply = await client.chat("Tell me a joke on dogs.")
+    reply = await client.chat("Tell me a joke about dogs.")
     async with client.fan_out(prompts, floor=1) as outcomes:
         async for outcome in outcomes: ...
 """

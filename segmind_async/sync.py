@@ -1,7 +1,7 @@
 """The client for scripts, notebooks and threads: the same calls, without `await`.
 
 with SegmindClient() as client:
-    print(client.chat("Tell me a joke on dogs.").text)
+    print(client.chat("Tell me a joke about dogs.").text)
     for outcome in client.fan_out(prompts, floor=1): ...
 
 An event loop runs in a thread of its own, from the first call to `close()`. So it works where a loop

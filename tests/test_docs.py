@@ -172,7 +172,7 @@ async def test_chat(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
     async with Emulator() as emulator:
         point_at(emulator, monkeypatch)
         await example("chat").main()
-    assert capsys.readouterr().out.startswith("echo: Tell me a joke on dogs.\n")
+    assert capsys.readouterr().out.startswith("echo: Tell me a joke about dogs.\n")
 
 
 async def test_web_service(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -268,7 +268,7 @@ def test_script(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[s
         point_at(emulator, monkeypatch)
         example("script").main()
     shown = capsys.readouterr().out
-    assert shown.startswith("echo: Tell me a joke on dogs.\n")
+    assert shown.startswith("echo: Tell me a joke about dogs.\n")
     assert "99 ok echo: What is 99 + 99?" in shown
     assert "credits left" in shown
 
@@ -317,7 +317,7 @@ def test_notebook(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
         point_at(emulator, monkeypatch)
         anyio.run(run)
     shown = capsys.readouterr().out
-    assert shown.startswith("echo: Tell me a joke on dogs.")
+    assert shown.startswith("echo: Tell me a joke about dogs.")
     assert "echo: Tell me a joke on cats.\n['echo: a', 'echo: b']" in shown
     assert names["outcomes"].report.ok == 20
 
