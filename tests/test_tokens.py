@@ -26,14 +26,14 @@ def without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_texts_are_counted_with_the_models_own_vocabulary() -> None:
-    assert sa.count_tokens("Tell me a joke about dogs.") == sa.TokenCount(7, exact=True)
+    assert sa.count_tokens("Tell me a joke on dogs.") == sa.TokenCount(7, exact=True)
     assert sa.count_tokens("漢字" * 500) == sa.TokenCount(1000, exact=True)
     assert sa.count_tokens([sa.system("be brief"), sa.user("hello", "world")]) == sa.TokenCount(4, exact=True)
     assert sa.count_tokens("half a \ud83d").exact
 
 
 def test_other_models_and_images_give_an_estimate() -> None:
-    assert sa.count_tokens("Tell me a joke about dogs.", "claude-4-sonnet") == sa.TokenCount(6, exact=False)
+    assert sa.count_tokens("Tell me a joke on dogs.", "claude-4-sonnet") == sa.TokenCount(6, exact=False)
     assert sa.count_tokens([sa.user("hello", sa.image("https://example.com/a.png"))]) == sa.TokenCount(
         1, exact=False
     )
@@ -41,7 +41,7 @@ def test_other_models_and_images_give_an_estimate() -> None:
 
 @pytest.mark.usefixtures("without_the_extra")
 def test_without_the_extra_every_count_is_an_estimate() -> None:
-    assert sa.count_tokens("Tell me a joke about dogs.") == sa.TokenCount(6, exact=False)
+    assert sa.count_tokens("Tell me a joke on dogs.") == sa.TokenCount(6, exact=False)
 
 
 @pytest.mark.parametrize(
