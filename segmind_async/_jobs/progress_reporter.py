@@ -42,7 +42,7 @@ class ProgressReporter:
         self._service = service
         self._model = model
         self._progress = progress
-        self._journal: Journal
+        self._journal: Journal | None = None
         self._run = 1
         self._spent_before = Decimal(0)
         self._rows_expected: int | None = None
@@ -67,11 +67,13 @@ class ProgressReporter:
 
     def end_of_input(self, rows: int) -> None:
         """Set the number of rows of the input, which the next run expects again."""
+        assert self._journal is not None
         self.total = rows
         self._journal.set_fact(ROWS_FACT, rows)
 
     def report(self, fan_out: FanOut[Any], rows: JobProgress, *, last: bool) -> None:
         """Report the progress; *rows* has counts of rows. The *last* report of a run is always written."""
+        assert self._journal is not None
         sent = fan_out.report
         now = self._progress_of(fan_out, sent, rows)
         self.slow, pause = sent.latency_p99, max(PROGRESS_EVERY, now.elapsed / _WRITES)

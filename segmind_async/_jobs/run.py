@@ -91,7 +91,7 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
         """Records that the journal does not get, by key: the API key or the model failed, not the row."""
         self.samples: Samples = Samples()
         """Failed, misjudged, slowest and dearest rows of this run."""
-        self.journal: Journal
+        self._journal: Journal | None = None
         self._service = service
         self._make_fan_out = make_fan_out
         self._rows = rows
@@ -103,7 +103,7 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
         self.skip_finished = False
         """Whether rows that an earlier run finished yield no outcome, which saves reading their answers; for
         a caller that reads `matched` afterwards. Set before entering."""
-        self._finished_rows: FinishedRows
+        self._opened_rows: FinishedRows | None = None
         self.reporter: ProgressReporter = ProgressReporter(service, self._model, plan.progress)
         self._read = 0
         self._failed_earlier = 0
@@ -116,19 +116,31 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
     def __repr__(self) -> str:
         return f"JobRun({str(self.path)!r}, {dict(self.report.counts)})"
 
+    @property
+    def journal(self) -> Journal:
+        """The journal, from the entry of the job on."""
+        if self._journal is None:
+            raise RuntimeError("enter the job first: async with client.run_job(…) as outcomes")
+        return self._journal
+
+    @property
+    def _finished_rows(self) -> FinishedRows:
+        assert self._opened_rows is not None
+        return self._opened_rows
+
     async def __aenter__(self) -> JobRun[T_co]:
         if self._tasks is not None:
             raise RuntimeError("a job run is entered once; make a new one")
         self._tasks = anyio.create_task_group()
         # Assigned before the first await, so that cancellation closes it.
-        self.journal = Journal(self.path, self._plan.settings, wait=False)
+        self._journal = Journal(self.path, self._plan.settings, wait=False)
         try:
             await wait_for(self.journal.opened)
             restart.resume(self._service.admission, await wait_for(self.journal.fact("state")))
             await self._load_drafts()
             self._fan_out = self._make_fan_out(await self._delivery(), self._to_send(), self._plan.expected)
             await self.reporter.load(self.journal)
-            self._finished_rows = await FinishedRows.open(self.path)
+            self._opened_rows = await FinishedRows.open(self.path)
         except BaseException:
             self.journal.close()
             raise
