@@ -240,10 +240,11 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
         )
         async with aclosing(found):
             async for batch in found:
-                rows = [row for row in map(self._row_of, batch) if row is not None]
-                size.adapt(sent=bool(rows))
-                for row in rows:
+                sent = False
+                for row in (row for row in map(self._row_of, batch) if row is not None):
+                    sent = True
                     yield row
+                size.adapt(sent=sent)
         self.reporter.end_of_input(self._read)
 
     def _row_of(self, known: KnownRow) -> PendingRow | FinishedRow | None:
