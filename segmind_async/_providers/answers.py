@@ -23,11 +23,15 @@ def decode(body: bytes) -> Answer:
     The charset a header names is ignored: JSON between machines is UTF-8 (RFC 8259, section 8.1).
     """
     raw = read_object(body)
+    if raw.get("error"):
+        # Also beside an answer: then that is half of one.
+        raise UnreadableError(f"status 200 with an error inside: {shortened(raw['error'])}")
     for provider in PROVIDERS:
         if provider.recognises(raw):
-            return provider.read_answer(raw)
-    if "error" in raw:
-        raise UnreadableError(f"status 200 with an error inside: {shortened(raw['error'])}")
+            answer = provider.read_answer(raw)
+            if (answer.finish_reason or "").lower() == "error":
+                raise UnreadableError(f"an answer that ended with an error: {shortened(answer.text)}")
+            return answer
     raise UnreadableError(f"a JSON object of no known form, with the fields {shortened(sorted(raw))}")
 
 

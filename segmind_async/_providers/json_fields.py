@@ -33,9 +33,9 @@ def string_in(value: object) -> str | None:
 
 
 def count_in(value: object) -> int | None:
-    """Return an integer from 0 upwards, or None."""
+    """Return an integer from 0 to 10¹², or None: more tokens than that are a damaged number."""
     # The exact type: a bool is an int too.
-    return value if type(value) is int and value >= 0 else None
+    return value if type(value) is int and 0 <= value <= 10**12 else None
 
 
 def joined_text(parts: Iterable[JsonDict]) -> str:

@@ -83,40 +83,54 @@ class Lease:
         """Note that the attempt is handed to the transport: from now on it may be billed."""
         self.state = step(self.state, Event.DISPATCHED)
 
+    def __enter__(self) -> Lease:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End it if nothing else has: no error of any kind keeps the slot and the hold."""
+        if self.state is State.ADMITTED or self.state is State.SENT:
+            self.cancelled()
+
     def answered(self, price: Price, balance: int | None) -> None:
         """End it with a 200: its price, and the balance in units that came with it, None without one."""
         now = self._end(Event.ANSWERED)
         admission = self.admission
-        admission._ledger.settle(self.hold, price, balance, now)
-        admission.throttle.answered(self.tag, now, succeeded=True)
-        admission.breaker.succeeded(now)
-        admission.ended(self, now)
+        try:
+            admission._ledger.settle(self.hold, price, balance, now)
+            admission.throttle.answered(self.tag, now, succeeded=True)
+            admission.breaker.succeeded(now)
+        finally:
+            admission.ended(self, now)
 
     def failed(self, failure: Failure, balance: int | None = None) -> None:
         """End it with a failure, and the balance in units that came with it, None without one."""
         now = self._end(_EVENTS[failure.billing])
         admission = self.admission
-        if self.state is State.IN_DOUBT:
-            admission._ledger.doubt(self.hold, now)
-        elif failure.kind is FailureKind.OUT_OF_CREDITS:
-            admission._ledger.refuse(self.hold, _units(failure.balance), _units(failure.needed), now)
-        else:
-            admission._ledger.release(self.hold)
-        if balance is not None:
-            admission._ledger.observe(balance, self.hold.started_at, now)
-        admission.learn(self.tag, failure, now)
-        admission.ended(self, now)
+        try:
+            if self.state is State.IN_DOUBT:
+                admission._ledger.doubt(self.hold, now)
+            elif failure.kind is FailureKind.OUT_OF_CREDITS:
+                admission._ledger.refuse(self.hold, _units(failure.balance), _units(failure.needed), now)
+            else:
+                admission._ledger.release(self.hold)
+            if balance is not None:
+                admission._ledger.observe(balance, self.hold.started_at, now)
+            admission.learn(self.tag, failure, now)
+        finally:
+            admission.ended(self, now)
 
     def cancelled(self) -> None:
         """End it because its task is cancelled; the hold stays in doubt if the attempt was sent."""
         now = self._end(Event.CANCELLED)
         admission = self.admission
-        if self.state is State.IN_DOUBT:
-            admission._ledger.doubt(self.hold, now)
-        else:
-            admission._ledger.release(self.hold)
-        admission.throttle.abandoned(self.tag, now)
-        admission.ended(self, now)
+        try:
+            if self.state is State.IN_DOUBT:
+                admission._ledger.doubt(self.hold, now)
+            else:
+                admission._ledger.release(self.hold)
+            admission.throttle.abandoned(self.tag, now)
+        finally:
+            admission.ended(self, now)
 
     def _end(self, event: Event) -> float:
         self.state = step(self.state, event)

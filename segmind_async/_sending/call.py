@@ -194,18 +194,14 @@ class Call:
                 self._started_at = lease.hold.started_at
             progress.attempts += 1
             totals.attempts += 1
-            try:
-                lease.dispatched()
-                got = await service.transport.send(self._wire, progress.left)
-            except BaseException:
-                # Cancelled, or a bug of this library: the request may have been sent.
-                lease.cancelled()
-                totals.in_doubt += 1
-                self._elapsed()
-                if reported and service.hooks.wants_attempts():
-                    self._report_attempt(None, lease.took)
-                raise
-            answer = self._settle(lease, got)
+            with lease:
+                try:
+                    lease.dispatched()
+                    got = await service.transport.send(self._wire, progress.left)
+                except BaseException:
+                    self._abandon(lease, reported=reported)
+                    raise
+                answer = self._settle(lease, got)
             progress.used += lease.took
             if reported and service.hooks.wants_attempts():
                 self._report_attempt(answer, lease.took)
@@ -215,6 +211,14 @@ class Call:
                     raise self._tools_not_supported(answer)
                 return answer
             await self._wait_before_retry(answer, self._next_retry(answer))
+
+    def _abandon(self, lease: Lease, *, reported: bool) -> None:
+        """End an attempt that was cancelled, or met a bug of this library: it may have been sent."""
+        lease.cancelled()
+        self.totals.in_doubt += 1
+        self._elapsed()
+        if reported and self._service.hooks.wants_attempts():
+            self._report_attempt(None, lease.took)
 
     def _acquire_nowait(self) -> Lease | None:
         admission = self._service.admission

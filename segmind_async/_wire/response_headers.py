@@ -22,8 +22,12 @@ DATE = "date"
 
 _DECIMAL = re.compile(r"[0-9]{1,20}(?:\.[0-9]{0,40})?(?:[eE][+-]?[0-9]{1,2})?", re.ASCII)
 
-MAX_CREDITS = Decimal(10) ** 15
+MAX_CREDITS = Decimal(10) ** 8
 """More than any account has: a higher figure is an error."""
+
+MAX_COST = Decimal(10) ** 4
+"""Credits. No call costs that much: the highest published mean is 0.08. A higher figure is an error, and a
+journal could not sum up many of them in 64 bits."""
 
 MAX_RESET_AHEAD = 15 * 60.0
 """Seconds. Rate windows last a minute: a reset further ahead means that the format was misread."""
@@ -42,7 +46,8 @@ def balance_in(headers: Mapping[str, str]) -> Decimal | None:
 
 def cost_in(headers: Mapping[str, str]) -> Decimal | None:
     """Return the credits the call cost as the headers give them; None if they do not, or not readably."""
-    return credits_in(headers.get(COST))
+    cost = credits_in(headers.get(COST))
+    return cost if cost is None or cost < MAX_COST else None
 
 
 def credits_in(value: object) -> Decimal | None:

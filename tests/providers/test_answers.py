@@ -191,3 +191,26 @@ def test_no_body_raises_anything_else(body: bytes) -> None:
 def test_many_byte_order_marks_are_unreadable() -> None:
     with pytest.raises(UnreadableError):
         decode(b"\xef\xbb\xbf" * 2000 + b"<")
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        pytest.param({"error": {"message": "overloaded"}}, id="an-error-beside-the-choices"),
+        pytest.param({"error": "cut off"}, id="an-error-as-text"),
+    ],
+)
+def test_an_answer_beside_an_error_is_none(more: dict[str, Any]) -> None:
+    with pytest.raises(UnreadableError, match="error inside"):
+        read(openai({"content": "half of an ans"}, **more))
+    assert read(openai({"content": "whole"}, error=None)).text == "whole"
+
+
+def test_an_answer_that_ended_with_an_error_is_none() -> None:
+    with pytest.raises(UnreadableError, match="ended with an error"):
+        read({"choices": [{"message": {"content": "half of an ans"}, "finish_reason": "error"}]})
+
+
+def test_a_damaged_count_of_tokens_is_unknown() -> None:
+    got = read(openai({"content": "hi"}, usage={"prompt_tokens": 10**400, "completion_tokens": 4}))
+    assert got.usage == Usage(None, 4, None)

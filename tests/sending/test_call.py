@@ -335,3 +335,42 @@ async def test_a_failed_call_reports_that_it_may_have_been_paid() -> None:
             await c.chat("x", timeout=5.0)
     details = caught.value.details
     assert (details.attempts, details.in_doubt, details.elapsed) == (1, 1, 5.0)
+
+
+@pytest.mark.parametrize("where", ["_read", "_completion", "_add_cost"])
+async def test_no_error_of_any_kind_keeps_a_slot_or_a_hold(
+    where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise OverflowError("int too large to convert to float")
+
+    async with client(limits=sa.Limits(max_in_flight=1)) as c:
+        with monkeypatch.context() as patched:
+            patched.setattr(f"segmind_async._sending.call.Call.{where}", broken)
+            with pytest.raises(OverflowError):
+                await c.chat("one")
+        assert c.statistics().in_flight == 0
+        assert (await c.chat("two")).text == "echo: two"
+        assert c.statistics().in_flight == 0
+
+
+async def test_a_throttle_that_fails_keeps_no_slot(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise OverflowError("int too large to convert to float")
+
+    async with client(limits=sa.Limits(max_in_flight=1)) as c:
+        with monkeypatch.context() as patched:
+            patched.setattr("segmind_async._rate.throttle.Throttle.answered", broken)
+            with pytest.raises(OverflowError):
+                await c.chat("one")
+        assert (await c.chat("two")).text == "echo: two"
+
+
+async def test_a_damaged_usage_is_no_answer_lost() -> None:
+    usage = b'{"prompt_tokens": 1' + b"0" * 400 + b', "completion_tokens": 5}'
+    body = b'{"choices": [{"message": {"content": "hi"}, "finish_reason": "stop"}], "usage": ' + usage + b"}"
+    transport = ScriptedTransport([WireResponse(200, {}, body)])
+    async with client(transport, limits=sa.Limits(max_in_flight=1)) as c:
+        reply = await c.chat("hello")
+        assert (reply.text, reply.usage) == ("hi", sa.Usage(None, 5, None))
+        assert (await c.chat("again")).text == "echo: again"

@@ -65,3 +65,16 @@ def test_a_value_between_words_without_brackets_is_found(before: str, after: str
 def test_no_text_raises(text: str) -> None:
     found = only_value(text)
     assert found is None or isinstance(json.loads(found), dict | list)
+
+
+def test_blanks_without_end_take_no_more_than_their_length() -> None:
+    # A pattern that backtracks takes hours for this; models do run into blanks.
+    assert only_value("```json\n{" + " " * 2_000_000) is None
+    assert only_value("```json\n" * 200_000) is None
+    assert only_value("{ " * 200_000) is None
+    assert only_value("```" * 500_000) is None
+
+
+def test_a_fence_without_a_line_break_is_no_fence() -> None:
+    assert only_value('```json {"a": 1}```') == '{"a": 1}'
+    assert only_value('```\n{"a": 1}\n``` and ```\n{"b": 2}\n```') is None

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from segmind_async._wire import response_headers
 from segmind_async._wire.response_headers import credits_in, seconds_to_wait
 
 # 2026-11-01T00:00:00Z
@@ -109,3 +110,10 @@ def test_a_wrong_clock_here_does_no_harm() -> None:
 )
 def test_a_damaged_date_falls_back_to_our_clock(date: str) -> None:
     assert seconds_to_wait({"date": date, "x-rate-limit-reset-at-utc": "1793491230"}, NOW) == 30
+
+
+def test_an_absurd_cost_is_unknown_and_a_high_balance_is_not() -> None:
+    assert response_headers.cost_in({"x-cost": "1000000"}) is None
+    assert response_headers.cost_in({"x-cost": "12.5"}) == Decimal("12.5")
+    assert response_headers.balance_in({"x-remaining-credits": "1000000"}) == 1_000_000
+    assert response_headers.balance_in({}) is None
