@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from .cost_model import Exposure
+from .doubts import Doubts
+from .exposure import Exposure
 
 
 class Budget:
     """Money that some calls may spend: the account down to a floor, or a part of another budget."""
 
-    __slots__ = ("cap", "capped", "doubted", "exposure", "exposures", "floor", "id", "line", "spent")
+    __slots__ = ("cap", "capped", "doubts", "exposure", "exposures", "floor", "id", "line", "spent")
 
     def __init__(self, parent: Budget | None, cap: int | None = None, floor: int = 0, id: str = "") -> None:
         self.id: str = id
@@ -21,9 +22,9 @@ class Budget:
         """Units that its calls leave on the account."""
         self.spent: int = 0
         """Units that its settled calls have cost."""
-        self.doubted: int = 0
-        """Units of its calls in doubt. They stay: a balance shows what the account was billed, and not
-        which budget's calls that were."""
+        self.doubts: Doubts = Doubts()
+        """Its calls in doubt. They stay: a balance shows what the account was billed, and not which budget's
+        calls that were."""
         self.exposure: Exposure = Exposure()
         """Its calls in flight; empty where `exposures` of its calls leave it out."""
         self.capped: tuple[Budget, ...] = tuple(budget for budget in self.line if budget.cap is not None)
@@ -36,6 +37,11 @@ class Budget:
 
     def __repr__(self) -> str:
         return f"Budget(cap={self.cap}, floor={self.floor}, spent={self.spent}, doubted={self.doubted})"
+
+    @property
+    def doubted(self) -> int:
+        """Units of its calls in doubt."""
+        return self.doubts.units
 
     @property
     def left(self) -> int | None:

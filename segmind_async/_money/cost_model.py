@@ -1,76 +1,139 @@
-"""Bounds the cost of the calls in flight and of one more: the amount that must lie above the floor.
+"""What calls of one kind have cost, and what a further one will.
 
-The calls in flight are no sample of the finished ones: expensive calls last longer, so the longer a call has
-been in flight, the more it will cost. Each call's cost is therefore taken *given its age*, from a joint
-lognormal of cost and latency; the cumulants of independent calls add, and a quantile of a shifted
-lognormal with the same three cumulants bounds their sum. With one call left that is the call's own
-quantile, with many the normal one: no special case for the last call.
+What is in flight is no sample of what has finished: dear calls last longer, so the longer a call has been
+out, the dearer it will be. Each call's cost is therefore taken *given its age*, from a distribution that
+rests on finished calls and calls in flight alike. Sums over calls are in `exposure`.
 
 Amounts are units of 10⁻¹⁰ credit, as floats inside a statistic and as integers at its border; ages are
-seconds. Pure: the time is an argument.
+seconds. Pure; the time comes in as an argument.
 """
 
 from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
 
-from .lognormal import Z_ALONE, Finished, Fit, Moments, Sums
+from .distribution import Distribution
+from .hindsight import Hindsight
+from .lognormal import Moments, prior_calls
 
 KEPT = 400
-"""Finished calls that the statistics are made of: enough for a tail, few enough to follow a change."""
+"""Finished calls that the statistics rest on: enough for a tail, few enough to follow a change."""
+
+_KEPT_OF_FLIGHT = 2
+"""The same, at least, over the calls in flight: fewer would be finished within less than one call's time."""
 
 Z = 2.6
-"""Quantile of a sum of costs, in standard deviations. Found by simulation: see benchmarks/README.md."""
+"""Quantile of the sum, in standard deviations. Found by simulation: see benchmarks/README.md."""
 
 Z_LAST = 2.33
 """The same for one call with nothing else in flight: its 99th percentile."""
 
+_Z_ALONE = 4.0
+"""Quantile of a single call that no sum of quantiles exceeds: the cheap bound far from the floor."""
+
+_Z_OUTLIER = 3.3
+"""Standard deviations of ln(cost) beyond which a fall of the balance holds more than one call's cost."""
+
+_RARE = 0.03
+"""Share of calls above which such falls are a dear kind of call all the same."""
+
 _GUESS_SIGMA = 1.5
-"""Standard deviation of ln(cost) around a first guess: published means ignore this prompt's length."""
+"""Spread of ln(cost) around a first guess: the published means say nothing of this prompt's length."""
 
-_CONSTANT = 0.1
-"""Standard deviation of ln(predicted) below which nothing can be learnt of how costs follow it."""
+_PRIOR_SIGMA = 1.0
+"""Spread of ln(cost) that is believed of single calls before any is known."""
 
-_ENOUGH = 8
-"""Finished calls of a template after which it is predicted from them, and not from all calls of its model."""
+_MUCH_THE_SAME = 0.1
+"""Spread of ln(predicted) below which nothing can be learnt of how costs follow it."""
+
+ENOUGH = 8
+"""Finished calls of a template from which its own statistics are used in place of those of its whole model;
+before them an estimate is a guess."""
+
+_BLOCK = 25
+"""Calls that are compared with the older ones together."""
+
+_CHANGED = 4.0
+"""Standard errors by which a block lies off if costs have changed."""
+
+_NO_CHANGE = 0.02
+"""ln(cost) by which a block's mean may be off where all costs are the same."""
+
+_LARGEST = 70.0
+"""ln(units) that nothing exceeds."""
+
+_ABSURD = 1000.0
+"""A cost over the dearest one known so far, beyond which it teaches no more than this."""
+
+
+Finished: TypeAlias = tuple[int, float, float, float, bool]
+"""A finished call: its cost, ln(cost), ln(latency), ln(predicted) or 0, and whether it was predicted."""
+
+
+@dataclass(slots=True, eq=False)
+class InFlightCall:
+    """One call in flight, or about to be."""
+
+    model: CostModel
+    started_at: float
+    predicted: float | None
+    summand_bound: int
+    """See `CostModel.summand_bound`."""
+    expected: float = field(default=0.0, init=False)
+    cohort: int = field(default=0, init=False)
+    """What `Hindsight` remembers of it."""
 
 
 class CostModel:
-    """The costs of finished calls of one model or one template, and the distribution of the next cost.
+    """What calls of one kind have cost, and what a further one will.
 
-    `first_guess`, in units, is used until a call has finished. `predicted`, where given, is a predictor that
-    was known before the call was sent; where costs follow it, the statistics are those of cost over
-    `predicted`. As long as it was nearly constant it cannot be judged: a call with a larger one is then
-    assumed to cost more in proportion, and a call with a smaller one to cost no less.
+    `first_guess`, in units, stands in until a call has finished. `predicted`, where given, was known before
+    the send; where costs follow it, they are measured against it. As long as it was much the same for all
+    calls nobody can tell: a call of which more is predicted is then taken to cost more, and one of which
+    less is predicted not to cost less.
     """
 
     __slots__ = (
-        "_calls", "_dropped", "_fit", "_fits_at", "_ratio_fit", "_summed", "_sums", "_total", "_usual",
-        "first_guess", "name", "whole",
+        "_block", "_calls", "_due", "_ever", "_fit", "_most", "_most_due", "_most_usual", "_moved",
+        "_outliers",
+        "_ratio_fit", "_sum_t", "_sum_x", "_sum_xx", "_total", "_usual", "first_guess", "hindsight", "name",
+        "running", "version", "whole",
     )  # fmt: skip
 
     def __init__(self, first_guess: int, name: str = "", whole: CostModel | None = None) -> None:
-        self.first_guess: int = first_guess
-        self.name: str = name
+        self.first_guess = first_guess
+        self.name = name
         self.whole: CostModel = whole or self
-        """The cost model of all calls of this name, of which these are a part; itself if these are all."""
-        self._calls: deque[Finished] = deque(maxlen=KEPT)
+        """The statistics of all calls of this name, of which these are a part."""
+        self.running: dict[InFlightCall, None] = {}
+        """Calls in flight."""
+        self.hindsight = Hindsight()
+        self.version = 0
+        """Changes with every fit."""
+        self._calls: deque[Finished] = deque()
+        self._ever = 0
+        """Calls that have finished, kept or not."""
+        self._outliers = 0
+        """Falls of the balance that were hardly one call's cost."""
         self._total = 0
-        """Units that the kept calls have cost together."""
-        self._summed = 0
-        """How many of the kept calls, the oldest, are in the sums; the others follow with the next fit."""
-        self._dropped: list[Finished] = []
-        """Calls that are in the sums and no longer kept."""
-        self._sums = Sums()
+        """What they cost together."""
+        self._sum_x = self._sum_xx = self._sum_t = 0.0
+        self._block: list[float] = []
+        """ln(cost) of the newest calls, until they are enough to be compared with the older ones."""
+        self._moved = 0
+        """Whether the last block lay far above (1) or below (-1) the older ones."""
         self._usual: float | None = None
-        """Geometric mean of what was predicted, if that was nearly constant; None if not."""
-        self._fits_at = 0
+        """What was predicted of all calls, if it was much the same."""
+        self._due = 0
         """Finished calls until the next fit."""
-        self._fit: Fit | None = None
-        self._ratio_fit: Fit | None = None
+        self._most, self._most_usual, self._most_due = 0, math.inf, 0
+        """See `most`: its value, up to which prediction, and finished calls until it is made anew."""
+        self._fit: Distribution | None = None
+        self._ratio_fit: Distribution | None = None
 
     def __repr__(self) -> str:
         return f"CostModel(typical={self.typical()}, calls={len(self._calls)})"
@@ -81,131 +144,217 @@ class CostModel:
         return bool(self._calls)
 
     @property
+    def guessed(self) -> bool:
+        """Whether too few calls have finished for the estimate to be more than a guess."""
+        return len(self._calls) < ENOUGH
+
+    @property
     def predictor(self) -> CostModel:
-        """The cost model that predicts the next call: this one once it has enough calls, else `whole`."""
-        return self if len(self._calls) >= _ENOUGH else self.whole
+        """The statistics to predict a next call by: its template's once there are enough, else its model's."""
+        return self if len(self._calls) >= ENOUGH else self.whole
 
     @property
     def reason(self) -> str:
-        """What the estimate is based on, in words for people."""
-        if self._fitted() is None:
+        """What the estimate rests on."""
+        if not self._calls:
             return "a first guess"
         by_length = ", by their length" if self._ratio_fit is not None else ""
         return f"the last {len(self._calls)} calls{by_length}"
 
-    def finished(self, cost: int, latency: float, predicted: float | None = None) -> None:
-        """Learn from a finished call: its cost in units, its latency in seconds."""
-        x = math.log(cost if cost > 1 else 1)
-        y = math.log(latency if latency > 1e-6 else 1e-6)
-        # Without a prediction any number does: it is used only where all kept calls have one.
-        call = (cost, x, y, math.log(predicted) if predicted else 0.0, predicted is not None)
-        self._take(call)
+    def started(self, held: InFlightCall) -> None:
+        """Count a call in flight of this template, and of its whole model."""
+        self.running[held] = None
         if self.whole is not self:
-            self.whole._take(call)
+            self.whole.running[held] = None
+        if len(self._calls) > 2 * len(self.running):
+            # Before that the mean rests on early finishers, which are the cheap ones.
+            held.expected = self._total / len(self._calls)
+            held.cohort = self.hindsight.sent(held.expected)
 
-    def _take(self, call: Finished) -> None:
-        if len(self._calls) == KEPT:
-            # The oldest makes room for the new one.
-            oldest = self._calls[0]
-            self._total -= oldest[0]
-            if self._summed:
-                self._summed -= 1
-                self._dropped.append(oldest)
-        self._calls.append(call)
-        self._total += call[0]
-        self._fits_at -= 1
+    def released(self, held: InFlightCall) -> None:
+        """Count it no more; it was not billed, or nobody knows its cost."""
+        self._ended(held, None)
 
-    def _summed_up(self) -> Sums:
-        """Return the sums over all kept calls. They are updated here, for many calls at once."""
-        if not self._summed:
-            self._sums = Sums()
-        else:
-            self._sums.add(self._dropped, -1)
-        self._sums.add(islice(reversed(self._calls), len(self._calls) - self._summed))
-        self._summed = len(self._calls)
-        self._dropped.clear()
-        return self._sums
+    def learn(self, held: InFlightCall, cost: int, latency: float) -> None:
+        """Count it no more, and take in its cost."""
+        self._ended(held, cost)
+        self.finished(cost, latency, held.predicted)
 
-    def _fitted(self) -> Fit | None:
-        """Return the fit, made anew if enough calls have finished since; None before any has.
+    def _ended(self, held: InFlightCall, cost: int | None) -> None:
+        del self.running[held]
+        if self.whole is not self:
+            del self.whole.running[held]
+        if held.cohort:
+            self.hindsight.ended(held.cohort, held.expected, cost)
 
-        Made anew after every call while they are few, later after every sixteenth of them: each fit discards
-        the cached moments.
-        """
-        if self._fits_at <= 0 and self._calls:
-            self._refit(self._summed_up())
-        return self._fit
+    def finished(self, cost: int, latency: float, predicted: float | None = None) -> None:
+        """Take in what a call has cost, and how long it was out."""
+        y = math.log(latency if latency > 1e-6 else 1e-6)
+        # Without a prediction anything will do: it is used only where all kept calls have one.
+        t = math.log(predicted) if predicted else 0.0
+        self._take(cost, y, t, predicted is not None)
+        if self.whole is not self:
+            self.whole._take(cost, y, t, predicted is not None)
 
-    def _refit(self, sums: Sums) -> None:
-        n = sums.n
-        self._fits_at = max(1, n // 16)
-        costs, ratios, predictions = sums.costs(), sums.ratios(), sums.predictions()
-        self._fit = Fit(costs)
-        all_predicted = sums.predicted == n
-        varied = all_predicted and n > 1 and predictions.spread > _CONSTANT**2
-        follows = varied and ratios.spread < costs.spread
-        self._ratio_fit = Fit(ratios) if follows else None
-        self._usual = math.exp(predictions.x / n) if all_predicted and not varied else None
+    def _take(self, cost: int, y: float, t: float, predicted: bool) -> None:
+        calls = self._calls
+        if calls and cost > _ABSURD * self.first_guess:
+            cost = min(cost, int(_ABSURD * max(call[0] for call in calls)) + 1)
+        x = math.log(cost if cost > 1 else 1)
+        calls.append((cost, x, y, t, predicted))
+        self._ever += 1
+        self._total += cost
+        self._sum_x += x
+        self._sum_xx += x * x
+        self._sum_t += t
+        while len(calls) > KEPT and len(calls) > _KEPT_OF_FLIGHT * len(self.running):
+            self._forget_oldest()
+        self._due -= 1
+        self._most_due -= 1
+        self._block.append(x)
+        if len(self._block) == _BLOCK:
+            self._compare_block()
+
+    def _compare_block(self) -> None:
+        """Forget earlier calls once two blocks in a row lie far from them, on the same side."""
+        n = len(self._calls) - _BLOCK
+        newest = math.fsum(self._block)
+        spread = sum((x - newest / _BLOCK) ** 2 for x in self._block)
+        side = 0
+        if n > 2 * (len(self.running) + _BLOCK):
+            older = (self._sum_x - newest) / n
+            squares = max(0.0, self._sum_xx - newest * newest / _BLOCK - spread - n * older * older)
+            error = math.sqrt(max(squares / n, spread / _BLOCK) / _BLOCK) + _NO_CHANGE
+            step = newest / _BLOCK - older
+            side = 0 if abs(step) < _CHANGED * error else 1 if step > 0 else -1
+        if side and side == self._moved:
+            while len(self._calls) > 2 * _BLOCK:
+                self._forget_oldest()
+            self.hindsight.drop_cohort()
+            self._due = side = 0
+        self._moved = side
+        self._block.clear()
+
+    def _forget_oldest(self) -> None:
+        cost, x, _, t, _ = self._calls.popleft()
+        self._total -= cost
+        self._sum_x -= x
+        self._sum_xx -= x * x
+        self._sum_t -= t
 
     def typical(self) -> int:
-        """Return the mean cost in units; the first guess before any call has finished."""
+        """Return the mean cost in units, the first guess before any is known."""
         return self._total // len(self._calls) if self._calls else self.first_guess
 
-    def latency(self) -> float:
-        """Return the typical latency in seconds; 0 before any call has finished."""
-        fit = self._fitted()
-        return 0.0 if fit is None else fit.latency
+    def not_its_own(self, cost: int) -> int:
+        """Return the part of a fall that is hardly this call's cost: 0, unless it is far too large, and rare.
 
-    def relative_spread(self) -> float:
-        """Return the standard deviation of a cost over its mean."""
-        fit = self._fitted()
-        if fit is None:
-            return math.sqrt(math.expm1(_GUESS_SIGMA**2))
-        mean, variance, _ = fit.moments(0.0)
-        return math.sqrt(variance) / mean
-
-    def upper_bound(self, predicted: float | None = None) -> int:
-        """Return an upper bound of a single call's cost in units: the `Z` quantile."""
-        return math.ceil(self.quantile(Z, predicted))
+        What comes often is a dear kind of call.
+        """
+        n = len(self._calls)
+        if n < _BLOCK:
+            return 0
+        mean = self._sum_x / n
+        spread = math.sqrt(max(0.0, self._sum_xx / n - mean * mean))
+        if math.log(max(cost, 1)) <= mean + _Z_OUTLIER * max(spread, _MUCH_THE_SAME):
+            return 0
+        self._outliers += 1
+        if self._outliers > _RARE * self._ever:
+            return 0
+        return cost - self.typical()
 
     def summand_bound(self, predicted: float | None) -> int:
-        """Return an upper bound, in units, of what one call adds to any quantile of a sum.
+        """Return the units for a single call that no quantile of a sum counts for one: far from the floor,
+        these are enough to tell that all fits.
 
-        A sum of these is cheap to keep; far from the floor it shows already that all calls fit.
+        From running sums alone: no fit is made for it.
         """
-        fit = self._fitted()
-        if fit is None:
-            return math.ceil(self.quantile(Z_ALONE, predicted))
-        fit, scale = self._basis(fit, predicted)
-        return math.ceil(scale * fit.summand_bound)
+        if self._most_due <= 0:
+            self._look_at_most()
+        if not predicted or predicted <= self._most_usual:
+            return self._most
+        return math.ceil(self._most * predicted / self._most_usual)
 
-    def quantile(self, z: float, predicted: float | None) -> float:
-        """Return the quantile of a fresh call's cost at *z* standard deviations."""
-        fit = self._fitted()
+    def _look_at_most(self) -> None:
+        n = len(self._calls)
+        if not n:
+            self._most = math.ceil(self.first_guess * math.exp(_Z_ALONE * _GUESS_SIGMA))
+            return
+        self._most_due = max(1, n // 16)
+        mean, prior = self._sum_x / n, prior_calls(n)
+        squares = max(0.0, self._sum_xx - n * mean * mean) + prior * _PRIOR_SIGMA**2
+        sigma = math.sqrt(squares / (prior + n - 1))
+        log = mean + sigma * (_Z_ALONE + 2 / math.sqrt(n))
+        self._most = math.ceil(self.hindsight.factor * math.exp(min(log, _LARGEST)))
+        self._most_usual = math.exp(self._sum_t / n)
+
+    def fitted(self, now: float) -> Distribution | None:
+        """Return the fit, made anew if enough has come since; None before any call has finished.
+
+        Often while they are few, then as the picture changes.
+        """
+        if self._due <= 0 and self._calls:
+            self._refit(now)
+        return self._fit
+
+    def _refit(self, now: float) -> None:
+        calls = self._calls
+        n = len(calls)
+        self._due = max(1, n // 16)
+        self.version += 1
+        ages = [now - held.started_at for held in self.running]
+        self._fit = Distribution([(x, y) for _, x, y, _, _ in calls], ages, self._ever)
+        all_predicted = all(call[4] for call in calls)
+        spread = _spread([t for _, _, _, t, _ in calls]) if all_predicted and n > 1 else 0.0
+        varied = spread > _MUCH_THE_SAME**2
+        follows = varied and _spread([x - t for _, x, _, t, _ in calls]) < _spread(
+            [x for _, x, _, _, _ in calls]
+        )
+        self._ratio_fit = (
+            Distribution([(x - t, y) for _, x, y, t, _ in calls], ages, self._ever) if follows else None
+        )
+        self._usual = math.exp(self._sum_t / n) if all_predicted and not varied else None
+
+    def latency(self) -> float:
+        """Return how long a call typically takes, seconds; 0 before any is known."""
+        return 0.0 if self._fit is None else self._fit.latency
+
+    def longest(self) -> float:
+        """Return how long one call in twenty takes at least, seconds; 0 before any is known."""
+        return 0.0 if self._fit is None else self._fit.longest
+
+    def bound(self, now: float, predicted: float | None = None) -> int:
+        """Return what a single call hardly ever exceeds, in units."""
+        fit = self.fitted(now)
         if fit is None:
-            return self.first_guess * math.exp(z * _GUESS_SIGMA)
+            return math.ceil(self.first_guess * math.exp(Z * _GUESS_SIGMA))
         fit, scale = self._basis(fit, predicted)
-        return scale * fit.quantile(z)
+        return math.ceil(scale * fit.lognormal.quantile(Z))
 
     def moments(self, age: float, predicted: float | None) -> Moments:
-        """Return the moments of a call that has been in flight for *age* seconds."""
-        fit = self._fitted()
+        """Return the moments of a call that has been out for *age* seconds, by the last fit."""
+        fit = self._fit
         if fit is None:
-            # The error of the guess is common to all calls: see `uncertainty`.
-            return Moments(self.first_guess * math.exp(_GUESS_SIGMA**2 / 2), 0.0, 0.0)
+            # How far the guess is off is the same for all: see `uncertainty`.
+            mean = self.first_guess * math.exp(_GUESS_SIGMA**2 / 2)
+            return Moments(mean, 0.0, 0.0)
         fit, scale = self._basis(fit, predicted)
+        scale *= self.hindsight.factor
         mean, variance, third = fit.moments(age)
         return Moments(scale * mean, scale**2 * variance, scale**3 * third)
 
-    def uncertainty(self, predicted: float | None) -> float:
-        """Return the relative variance of the mean itself, an error common to all calls."""
-        fit = self._fitted()
-        if fit is None:
-            return math.expm1(_GUESS_SIGMA**2)
-        return self._basis(fit, predicted)[0].uncertainty
+    def uncertainty(self) -> float:
+        """Return the relative variance of the mean itself, an error that all calls share."""
+        fit = self._ratio_fit or self._fit
+        return math.expm1(_GUESS_SIGMA**2) if fit is None else fit.uncertainty
 
-    def _basis(self, fit: Fit, predicted: float | None) -> tuple[Fit, float]:
-        """Return the fit for a call, and the factor on its amounts."""
+    def relative_variance(self) -> float:
+        """Return the variance of a fresh call's cost over the square of its mean."""
+        fit = self._fit
+        return math.expm1(_GUESS_SIGMA**2) if fit is None else fit.relative_variance
+
+    def _basis(self, fit: Distribution, predicted: float | None) -> tuple[Distribution, float]:
+        """Return the fit to predict a call by, and the factor on its amounts."""
         if not predicted:
             return fit, 1.0
         if self._ratio_fit is not None:
@@ -213,97 +362,7 @@ class CostModel:
         return fit, 1.0 if self._usual is None else max(1.0, predicted / self._usual)
 
 
-@dataclass(slots=True, eq=False)
-class InFlightCall:
-    """One call in flight, or a candidate for it."""
-
-    model: CostModel
-    started_at: float
-    predicted: float | None
-    summand_bound: int
-    """See `CostModel.summand_bound`."""
-
-
-class Exposure:
-    """All calls in flight that one budget pays for."""
-
-    __slots__ = ("_bound", "_calls")
-
-    def __init__(self) -> None:
-        self._calls: dict[InFlightCall, None] = {}
-        self._bound = 0
-        """Sum of the `summand_bound` of all calls."""
-
-    def __repr__(self) -> str:
-        return f"Exposure({len(self._calls)} calls)"
-
-    def add(self, call: InFlightCall) -> None:
-        """Count a call that is in flight from now on."""
-        self._calls[call] = None
-        self._bound += call.summand_bound
-
-    def remove(self, call: InFlightCall) -> None:
-        """Stop counting a call that has ended."""
-        del self._calls[call]
-        self._bound -= call.summand_bound
-
-    def fits(self, room: int, candidate: InFlightCall) -> bool:
-        """Return whether *room* units cover all calls in flight and *candidate*, at its start.
-
-        In constant time while there is plenty: the sum over calls is made only where it may decide.
-        """
-        if self._bound + candidate.summand_bound <= room:
-            return True
-        return self.required(candidate.started_at, candidate.model, candidate.predicted) <= room
-
-    def required(self, now: float, candidate: CostModel | None, predicted: float | None = None) -> int:
-        """Return the units that all calls in flight, and *candidate*, may cost together: an upper bound.
-
-        None as *candidate*: the calls in flight alone.
-        """
-        if not self._calls and candidate is not None and not candidate.known:
-            # The first call teaches what calls cost; until then its guess must suffice.
-            return candidate.typical()
-        sums = _Total()
-        for call in self._calls:
-            sums.add(call.model, call.model.moments(now - call.started_at, call.predicted), call.predicted)
-        if candidate is not None:
-            sums.add(candidate, candidate.moments(0.0, predicted), predicted)
-        return math.ceil(sums.quantile(Z if self._calls else Z_LAST))
-
-
-class _Total:
-    """Cumulants of a sum of calls."""
-
-    __slots__ = ("_by_model", "_mean", "_third", "_variance")
-
-    def __init__(self) -> None:
-        self._mean = self._variance = self._third = 0.0
-        self._by_model: dict[CostModel, tuple[float, float]] = {}
-
-    def add(self, model: CostModel, moments: Moments, predicted: float | None) -> None:
-        self._mean += moments.mean
-        self._variance += moments.variance
-        self._third += moments.third
-        so_far = self._by_model.get(model)
-        shared = model.uncertainty(predicted) if so_far is None else so_far[1]
-        self._by_model[model] = ((so_far[0] if so_far else 0.0) + moments.mean, shared)
-
-    def quantile(self, z: float) -> float:
-        variance, third = self._variance, self._third
-        for mean, shared in self._by_model.values():
-            # A common factor, lognormal with this relative variance.
-            variance += mean**2 * shared
-            third += mean**3 * shared**2 * (shared + 3)
-        if variance <= 0:
-            return self._mean
-        skewness = third / variance**1.5
-        if skewness < 1e-3:
-            return self._mean + z * math.sqrt(variance)
-        # The lognormal with this skewness: (w + 2)² (w - 1) = skewness², solved for w.
-        square = skewness * skewness
-        root = ((square + 2 + math.sqrt(square * square + 4 * square)) / 2) ** (1 / 3)
-        w = root + 1 / root - 1
-        scale = math.sqrt(variance / (w - 1))
-        width = math.sqrt(math.log(w))
-        return self._mean - scale + scale * math.exp(z * width - width * width / 2)
+def _spread(values: Sequence[float]) -> float:
+    """Return the variance of two values at least."""
+    mean = math.fsum(values) / len(values)
+    return sum((value - mean) ** 2 for value in values) / (len(values) - 1)

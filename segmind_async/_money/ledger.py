@@ -1,48 +1,43 @@
-"""The ledger: what is on the account, what calls in flight may still cost, and whether the next call fits.
+"""The ledger: what the account holds, what calls in flight may still cost, and who may send the next one.
 
 It grants or refuses at once and never waits. Amounts are units of 10⁻¹⁰ credit, times are monotonic
-seconds. Balances arrive late, out of order, damaged or not at all, and others spend from the same account;
-`Ledger.observe` says which balances are believed.
+seconds. What the service tells arrives late, out of order, damaged or not at all, and others spend
+from the same account; the rules for that stand at `Ledger.observe`.
 """
 
 from __future__ import annotations
 
 import math
-from collections import Counter, deque
-from collections.abc import Mapping
+from collections import deque
 from dataclasses import dataclass
 
+from .balance_costs import BalanceCosts
 from .budget import Budget
-from .cost_model import CostModel, Exposure
+from .cost_model import CostModel
+from .doubts import Doubts
+from .exposure import Exposure
 from .external_spend import ExternalSpend
+from .lognormal import NO_MOMENTS, Moments
 from .protocol import Hold, LedgerStatistics, ListPrice, Price, Shortfall
+from .reservations import Reservations, is_free
 
 DOUBT_SETTLES_AFTER = 60.0
 """Seconds after which a call whose answer was lost has surely ended on the server, and a balance shows
 whether it was billed. The slowest published mean is 67 s, of all models but three under 30 s."""
 
-_MAX_UNPRICED = 256
-"""Calls that wait for a balance to show what they cost; beyond it they keep their guessed cost."""
+_UNPRICED_KEPT = 256
+"""Calls that wait for a balance to tell what they cost; where none ever comes, guesses must do."""
 
 _NOTHING_IN_FLIGHT = Exposure()
-_NO_CALLS: Mapping[CostModel, int] = {}
 
-_Z_RESERVED = 2.0
-"""Standard deviations of a sum of the service's own estimates that are kept free."""
 
-_IN_TRANSIT = 1.1
-"""Calls in flight here over those in flight on the service: what is in transit counts here only."""
-
-_MAX_BLOCK = 16
-"""Calls without a named cost that are priced together, at most."""
-
-_FEW = 5
-"""Calls in flight below which the share of each in the balance says less than the estimate that was named."""
+_BLIND = 16
+"""Answers without cost and balance after which the balance is asked for."""
 
 
 @dataclass(slots=True)
 class _Unpriced:
-    """An answered call for which the service named no cost: booked as `guess` until a balance shows it."""
+    """A finished call for which the service named no cost: booked by guess until the balance tells."""
 
     hold: Hold
     guess: int
@@ -51,69 +46,83 @@ class _Unpriced:
 
 
 class Ledger:
-    """The books of one account: its balance, and the holds on it. See `LedgerProtocol`."""
+    """What is known of the account's money, and the holds on it."""
 
     def __init__(self, floor: int = 0) -> None:
         self.root = Budget(None, None, floor)
         self.in_flight = 0
-        self._balance_reading: int | None = None
-        """The last balance that was believed."""
+        self._reading: int | None = None
         self._lowered_at = -math.inf
-        """When that balance arrived."""
+        self._bound = math.inf
+        """A balance that was asked for, less all named costs of calls that were started since."""
+        self._bound_at = -math.inf
         self._answered = 0
+        # Costs of calls that ended without a reading of their own, and when: not yet in `_reading`.
         self._unread: deque[tuple[float, int]] = deque()
-        """Ends and costs of calls that were answered without a balance, and are not in the last one yet."""
         self._unread_sum = 0
-        self._doubts: deque[tuple[float, int]] = deque()
-        """Instants and units of the calls in doubt."""
-        self.in_doubt = 0
-        """Units of calls that may have been billed although their answer was lost."""
+        self._doubts = Doubts()
         self._unpriced: list[_Unpriced] = []
-        self._unlisted = False
-        """Whether one of the unpriced calls has no list price either."""
-        self._block = 1
-        """Unpriced calls that are priced together."""
+        """Calls without a cost and without a balance of their own."""
+        self._blind_after = 1
+        """How many of them are let be before the balance is to be asked for; doubles with every time."""
+        self._balance_costs: BalanceCosts[_Unpriced] = BalanceCosts()
+        self._by_balance = False
+        """Whether costs are taken from the balances of single answers."""
         self._fallen = 0
-        """Units by which the balance fell for the unpriced calls."""
+        """Units that the balance fell by for the unpriced calls."""
         self._external = ExternalSpend()
-        self._reserved: dict[CostModel, float] = {}
-        """Units that the service itself reserves for a call, on average, learnt from its 406 answers."""
-        self._out: Counter[CostModel] = Counter()
-        """Calls in flight of each model."""
+        self._reservations = Reservations()
         self._full = False
-        """Whether the service refused the last call for lack of credits, and none has ended since."""
+        """The service refused the last call for want of credits, and none of ours has ended since."""
 
     def __repr__(self) -> str:
         return f"Ledger(balance={self.balance}, in_flight={self.in_flight}, in_doubt={self.in_doubt})"
 
     @property
     def balance(self) -> int | None:
-        """Units on the account as far as known: the last balance less what calls have cost since.
-
-        None before any balance was observed.
+        """Units on the account, as far as known: the last reading less what ended since without one, and no
+        more than the last balance asked for less all that own calls are known to have cost since.
         """
-        return None if self._balance_reading is None else self._balance_reading - self._unread_sum
+        if self._reading is None:
+            return None
+        balance = self._reading - self._unread_sum
+        return balance if balance <= self._bound else int(self._bound)
+
+    @property
+    def in_doubt(self) -> int:
+        """Units of calls that may have been billed although their answer was lost."""
+        return self._doubts.units
 
     @property
     def doubts_settle_at(self) -> float | None:
-        """The instant from which a balance settles the last doubt; None if nothing is in doubt."""
-        return self._doubts[-1][0] + DOUBT_SETTLES_AFTER if self._doubts else None
+        """When the last doubt can be cleared by a balance; None if there is none."""
+        last = self._doubts.last
+        return None if last is None else last + DOUBT_SETTLES_AFTER
 
     def statistics(self, now: float) -> LedgerStatistics:
         """Return a snapshot."""
         held = self.root.exposure.required(now, None)
         return LedgerStatistics(self.in_flight, self.balance, held, self.in_doubt, self.root.spent)
 
+    @property
+    def unread(self) -> bool:
+        """Whether no balance has been read yet."""
+        return self._reading is None
+
+    @property
+    def blind(self) -> bool:
+        """Whether so many answers named neither cost nor balance that the balance should be asked for."""
+        return len(self._unpriced) >= self._blind_after
+
     def reserve(
         self, budget: Budget, model: CostModel, predicted: float | None, now: float
     ) -> Hold | Shortfall:
-        """Put money aside for one call, or return what is short.
-
-        It is granted if no budget of the line, nor the account, may be overdrawn by it and all in flight.
-        """
+        """Grant or refuse one call: no budget it draws on may be overdrawn by all that is in flight."""
         own_model, model = model, model.predictor
-        bound = model.summand_bound(predicted)
-        hold = Hold(model, now, predicted, bound, budget, own_model, self.in_flight)
+        known = self.balance
+        hold = Hold(
+            model, now, predicted, model.summand_bound(predicted), budget, own_model, self.in_flight, known
+        )
         shortfall = self._budget_shortfall(hold) if budget.capped else None
         if shortfall is None:
             shortfall = self._account_shortfall(hold)
@@ -121,195 +130,256 @@ class Ledger:
             return shortfall
         for exposure in budget.exposures:
             exposure.add(hold)
+        own_model.started(hold)
         self.in_flight += 1
-        self._out[model.whole] += 1
         return hold
 
     def _budget_shortfall(self, hold: Hold) -> Shortfall | None:
         for level in hold.budget.capped:
             left = level.left
-            if left is not None and not level.exposure.fits(left, hold):
-                alone = _NOTHING_IN_FLIGHT.required(hold.started_at, hold.model, hold.predicted)
-                return Shortfall(level, left, alone, final=alone > left)
+            assert left is not None
+            if level.exposure.fits(left, hold):
+                continue
+            # A first call teaches, also where less is left than the published mean.
+            alone = _alone(hold) if hold.model.known else min(left, _alone(hold))
+            if alone > left or left <= 0 or len(level.exposure):
+                return Shortfall(level, left, alone, final=not len(level.exposure))
         return None
 
     def _account_shortfall(self, hold: Hold) -> Shortfall | None:
-        model, floor = hold.model, hold.budget.floor
-        balance = self.balance
+        model, floor, now = hold.model, hold.budget.floor, hold.started_at
+        balance = hold.balance
         if balance is None:
-            # An unknown balance never counts as plenty: one call, and one more with every answer.
+            # Unknown never means plenty: one call, then with every answer one more.
             if self.in_flight <= self._answered:
                 return None
-            return Shortfall(None, 0, model.upper_bound(), final=False)
-        room = balance - self.in_doubt - floor - self._external.until(hold.started_at, model.latency())
-        fits_there = not self._full and (
-            not self._reserved or self._reserved_by_service(model, self._out) <= balance
-        )
-        if fits_there and self.root.exposure.fits(room, hold):
+            return Shortfall(None, 0, model.bound(now), final=False)
+        room = balance - self.in_doubt - floor
+        others = NO_MOMENTS
+        if not self._external.silent:
+            others = self._external.until(now, model.longest() if self.in_flight else model.latency())
+        if self.in_flight:
+            reserved = self._reservations.with_one_more(model) if self._reservations.each else 0.0
+            if not self._full and reserved <= balance and self.root.exposure.fits(room, hold, others):
+                return None
+        elif _alone(hold, others) <= room:
             return None
-        reserved_alone = math.ceil(self._reserved_by_service(model, _NO_CALLS))
-        alone = _NOTHING_IN_FLIGHT.required(hold.started_at, model, hold.predicted)
-        alone = max(alone, reserved_alone - floor)
-        # With nothing in flight only doubts can be in the way, and no call's end will settle them.
-        return Shortfall(None, room, alone, final=alone > balance - floor or self.in_flight == 0)
+        # With nothing in flight only doubts can be in the way: there is no completion to wait for.
+        return Shortfall(None, room, _alone(hold), final=self.in_flight == 0)
 
-    def _reserved_by_service(self, candidate: CostModel, out: Mapping[CostModel, int]) -> float:
-        """Return the units that the service reserves for the calls in *out* and one more, as far as learnt.
-
-        Its estimates are assumed to spread as costs do. They are fixed when a call starts, so age is ignored.
-        """
-        mean = variance = 0.0
-        for model, units in self._reserved.items():
-            count = out.get(model, 0) + (model is candidate.whole)
-            mean += units * count
-            variance += (units * model.relative_spread()) ** 2 * max(0, count - 1)
-        return mean + _Z_RESERVED * math.sqrt(variance)
-
-    def settle(self, hold: Hold, price: Price, balance: int | None, now: float) -> None:
-        """End the hold of an answered call, and book its cost in every budget of the line.
-
-        Without a named cost it is booked by its list price, else by the mean of its model, until a fall of
-        the balance shows what the unpriced calls have cost together.
-        """
-        self._drop(hold)
+    def settle(self, hold: Hold, price: Price, reading: int | None, now: float) -> None:
+        """Book an answered call: what it cost, and the balance the service named with it."""
         self._answered += 1
+        self._drop(hold)
         latency = now - hold.started_at
         units = price.named
         if units is None:
             units = hold.model.typical() if price.listed is None else price.listed.units
-            self._unpriced.append(_Unpriced(hold, units, latency, price.listed))
-            self._unlisted = self._unlisted or price.listed is None
-            if len(self._unpriced) >= _MAX_UNPRICED:
-                self._close_block(None)
+            self._settle_unpriced(_Unpriced(hold, units, latency, price.listed), reading, now)
         else:
-            self._fallen -= units
-            hold.own_model.finished(units, latency, hold.predicted)
-        for budget in hold.budget.line:
-            budget.spent += units
-        if balance is None:
+            units = self._bounded(units, hold, reading)
+            self._settle_priced(hold, price, units, latency)
+            if self._by_balance and reading is not None:
+                self._balance_costs.add(None, reading, now)
+        if reading is None:
             self._unread.append((now, units))
             self._unread_sum += units
         else:
-            self.observe(balance, hold.started_at, now)
+            self.observe_header(reading, hold.started_at, now)
+        if self._by_balance:
+            self._book_known(now)
+
+    def _settle_priced(self, hold: Hold, price: Price, units: int, latency: float) -> None:
+        self._fallen -= units
+        hold.own_model.learn(hold, units, latency)
+        if price.listed is not None:
+            price.listed.price_model.learn(units, price.listed.total)
+        if hold.started_at >= self._bound_at:
+            self._bound -= units
+        for budget in hold.budget.line:
+            budget.spent += units
 
     def release(self, hold: Hold) -> None:
-        """End the hold of a call that was not billed."""
+        """Give back the hold of a call that was not billed."""
         self._drop(hold)
+        hold.own_model.released(hold)
 
     def doubt(self, hold: Hold, now: float) -> None:
-        """End the hold of a call that may have been billed, and keep an upper bound of its cost aside.
-
-        The account gets it back with a balance read late enough; the budgets of the line never do.
-        """
+        """Keep the hold of a call that may have been billed, until a later balance covers it."""
         self._drop(hold)
-        units = hold.model.upper_bound()
-        self._doubts.append((now, units))
-        self.in_doubt += units
+        hold.own_model.released(hold)
+        moments = hold.model.moments(now - hold.started_at, hold.predicted)
+        self._doubts.add(now, moments)
         for budget in hold.budget.line:
-            budget.doubted += units
+            budget.doubts.add(now, moments)
 
     def inherit_doubt(self, units: int, at: float) -> None:
-        """Take over the amount that an earlier process had in flight or in doubt when it ended, at *at*."""
-        self._doubts.appendleft((at, units))
-        self.in_doubt += units
+        """Take over what an earlier run of this program had in flight or in doubt when it ended, at *at*."""
+        self._doubts.add_first(at, units)
 
     def refuse(self, hold: Hold, balance: int | None, needed: int | None, now: float) -> None:
-        """End the hold of a call that the service refused for lack of credits, and learn from it.
+        """Learn from a 406 for want of credits, and give its hold back.
 
-        The service reserves an estimate for each call it runs, and refuses the next one when these fill the
-        balance. So the calls in flight share what the balance holds beyond this call's own need. If the
-        refusal names no need, one call more than were in flight did not fit.
+        The service reserves an estimate for each call it runs, and refuses the next when these fill the
+        balance. A balance it names that lies far below the known one while own calls run is what is free of
+        reservations, and no reading of the balance.
         """
-        self._drop(hold)
+        self.release(hold)
         self._full = self.in_flight > 0
-        if balance is not None:
-            self.observe(balance, hold.started_at, now)
-        elif self._balance_reading is None:
-            # The balance is unknown and did not suffice: 0 until one is read.
-            self.observe(0, hold.started_at, now)
+        known, others, free = self.balance, min(hold.others, self.in_flight), None
+        if balance is None:
+            if known is None:
+                # Whatever it is, it did not suffice; a read of the balance may tell better.
+                self.observe_header(0, hold.started_at, now)
+        elif others and known is not None and is_free(balance, known, needed, self.root.exposure.mean(now)):
+            free = balance
+        else:
+            self.observe_header(balance, hold.started_at, now)
         known = self.balance
         assert known is not None
-        others = min(hold.others, self.in_flight)
-        if needed is None:
-            each = known / (others + 1)
-        else:
-            each = needed if others < _FEW else _IN_TRANSIT * (known - needed) / others
-        whole = hold.model.whole
-        self._reserved[whole] = max(each, self._reserved.get(whole, 0.0))
+        self._reservations.refused(hold.model, free, needed, known, others)
 
-    def observe(self, balance: int, sent_at: float, now: float) -> None:
-        """Take in a balance, read by a request that was sent at *sent_at* and answered *now*.
+    def observe(self, reading: int, sent_at: float, now: float) -> None:
+        """Take in a balance that was asked for, by a request that was sent at *sent_at* and answered *now*.
 
-        Balances arrive out of order, and one only falls unless somebody tops it up. So a lower one counts at
-        once. A higher one is believed only if its request was sent after the lower one had arrived: a balance
-        on its way at that time may be older than the lower one.
+        It alone can raise the balance beyond what own calls are known to have cost.
         """
-        last = self._balance_reading
-        if last is not None and balance > last and sent_at < self._lowered_at:
+        if self._takes(reading, sent_at):
+            self._bound, self._bound_at = reading, now
+        self.observe_header(reading, sent_at, now)
+
+    def observe_header(self, reading: int, sent_at: float, now: float) -> None:
+        """Take in a balance that came with the answer to a request sent at *sent_at*.
+
+        Readings arrive out of order, and a balance only falls unless somebody tops it up. So a lower one
+        counts at once. A higher one is believed only if its request went out after the lower one had
+        arrived: a reading on its way at that time may be older than the lower one.
+        """
+        if not self._takes(reading, sent_at):
             return
-        if last is None or balance != last:
+        last = self._reading
+        if last is None or reading != last:
             self._lowered_at = now
-        self._balance_reading = balance
+        self._reading = reading
         if last is not None:
-            self._fell(last - balance, now)
-        # What ended before the request was sent is in this balance; the rest may or may not be.
+            self._fell(last - reading, now)
+        # What ended before the request went out is in the reading; the rest may or may not be.
         while self._unread and self._unread[0][0] <= sent_at:
             self._unread_sum -= self._unread.popleft()[1]
-        while self._doubts and self._doubts[0][0] + DOUBT_SETTLES_AFTER <= sent_at:
-            self.in_doubt -= self._doubts.popleft()[1]
+        self._doubts.settle(sent_at - DOUBT_SETTLES_AFTER)
+
+    def _takes(self, reading: int, sent_at: float) -> bool:
+        return self._reading is None or reading <= self._reading or sent_at >= self._lowered_at
 
     def forget_reservations(self) -> None:
-        """Forget what was learnt of the service's own reservations: after a top-up they no longer hold."""
-        self._reserved.clear()
+        """Drop what was learnt of the service's own reservations: a top-up or a probe asks anew."""
+        self._reservations.forget()
 
     def shift(self, seconds: float) -> None:
-        """Add *seconds* to every instant kept: the client goes on in a loop whose clock has another zero."""
+        """Move every instant: the client lives on in a loop whose clock has another zero."""
         self._lowered_at += seconds
+        self._bound_at += seconds
         self._external.shift(seconds)
         self._unread = deque((at + seconds, units) for at, units in self._unread)
-        self._doubts = deque((at + seconds, units) for at, units in self._doubts)
+        self._doubts.shift(seconds)
 
     def _drop(self, hold: Hold) -> None:
+        """Take a call out of what is in flight."""
         for exposure in hold.budget.exposures:
             exposure.remove(hold)
         self._full = False
         self.in_flight -= 1
-        self._out[hold.model.whole] -= 1
+
+    def _keep_in_budgets(self, hold: Hold) -> None:
+        """Go on holding a finished call's money in its budgets: only the balance shows its cost yet."""
+        for level in hold.budget.capped:
+            level.exposure.add(hold)
+
+    def _bounded(self, named: int, hold: Hold, reading: int | None) -> int:
+        """Return a named cost, no more than the balance allows: it held that much, and fell by that much."""
+        if hold.balance is None:
+            return named
+        most = hold.balance if reading is None or reading >= hold.balance else hold.balance - reading
+        return min(named, most)
+
+    def _settle_unpriced(self, call: _Unpriced, reading: int | None, now: float) -> None:
+        """Have a balance tell what a call cost: its own, or the next that is read."""
+        if reading is not None:
+            self._by_balance = True
+            self._balance_costs.begin(reading if self._reading is None else self._reading)
+            self._balance_costs.add(call, reading, now)
+            self._keep_in_budgets(call.hold)
+            return
+        self._unpriced.append(call)
+        for budget in call.hold.budget.line:
+            budget.spent += call.guess
+        if len(self._unpriced) >= _UNPRICED_KEPT:
+            self._close_block(None)
+
+    def _book_known(self, now: float) -> None:
+        """Book the calls whose cost their balances have told."""
+        for call, cost in self._balance_costs.known(now, self.in_flight):
+            self._book(call, None if cost is None else cost - self._of_others(call.hold.own_model, cost, now))
+
+    def _of_others(self, own_model: CostModel, cost: int, now: float) -> int:
+        """Return what is not a call's own of the fall that came with it: others spent before it ended."""
+        more = own_model.not_its_own(cost)
+        self._external.add(more, cost, now)
+        return more
+
+    def _book(self, call: _Unpriced, cost: int | None) -> None:
+        hold = call.hold
+        for level in hold.budget.capped:
+            level.exposure.remove(hold)
+        if cost is None:
+            hold.own_model.released(hold)
+            return
+        hold.own_model.learn(hold, cost, call.latency)
+        if call.listed is not None:
+            call.listed.price_model.learn(cost, call.listed.total)
+        for budget in hold.budget.line:
+            budget.spent += cost
 
     def _fell(self, fall: int, now: float) -> None:
-        """Learn from the units by which the balance fell since the last one."""
+        """Learn from what the balance fell by since the last reading."""
         self._fallen += fall
         if fall < 0:
-            # Topped up: what was spent in between is unknown.
+            # Paid in: what was spent meanwhile cannot be told.
             self._close_block(None)
+            assert self._reading is not None
+            for call in self._balance_costs.restart(self._reading):
+                self._book(call, call.guess)
+        elif self._by_balance:
+            self._fallen = 0
         elif not self._unpriced:
-            # The costs of all calls are named: the rest is external spend, and balances out of order.
+            # The costs of all calls are named: the rest is what others spend, and readings out of order.
             self._external.add(self._fallen, fall, now)
             self._fallen = 0
-        elif self._fallen > 0 and (self._unlisted or len(self._unpriced) >= self._block):
-            self._close_block(self._fallen)
+        elif self._fallen > 0 or fall == 0:
+            self._close_block(max(0, self._fallen) or None)
 
     def _close_block(self, fallen: int | None) -> None:
-        """Price the unpriced calls: by the fall of the balance, or as guessed if *fallen* is None."""
-        shares = self._shares(fallen)
-        for call, units in zip(self._unpriced, shares, strict=True):
-            call.hold.own_model.finished(units, call.latency, call.hold.predicted)
+        """Price the calls without a balance of their own: by a share in its fall, or as guessed."""
+        guessed = sum(call.guess for call in self._unpriced) or 1
+        for call in self._unpriced:
+            units = call.guess if fallen is None else fallen * call.guess // guessed
+            call.hold.own_model.learn(call.hold, units, call.latency)
+            if fallen is not None and call.listed is not None:
+                call.listed.price_model.learn(units, call.listed.total)
             for budget in call.hold.budget.line:
                 budget.spent += units - call.guess
         self._unpriced.clear()
-        self._unlisted = False
+        self._blind_after = min(2 * self._blind_after, _BLIND)
         self._fallen = 0
 
-    def _shares(self, fallen: int | None) -> list[int]:
-        calls = self._unpriced
-        if fallen is None:
-            return [call.guess for call in calls]
-        listed = [call.listed for call in calls if call.listed is not None]
-        if len(listed) == len(calls) and len({id(price.price_model) for price in listed}) == 1:
-            inputs, outputs = sum(price.input for price in listed), sum(price.output for price in listed)
-            listed[0].price_model.learn(fallen, inputs, outputs, len(calls))
-            # The first call runs alone, so its fall is exact; later falls mix, so more calls go together.
-            self._block = min(2 * self._block, _MAX_BLOCK)
-            return [price.units for price in listed]
-        guessed = sum(call.guess for call in calls) or 1
-        return [fallen * call.guess // guessed for call in calls]
+
+def _alone(hold: Hold, others: Moments = NO_MOMENTS) -> int:
+    """Return the units that a call needs with nothing else in flight.
+
+    While its estimate is a guess, that is what it is expected to cost: a call teaches, and no margin around
+    a guess may keep it from being sent.
+    """
+    model = hold.model
+    if model.guessed:
+        return model.typical()
+    return _NOTHING_IN_FLIGHT.required(hold.started_at, model, hold.predicted, others)

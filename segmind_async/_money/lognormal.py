@@ -1,29 +1,53 @@
-"""A joint lognormal of cost and latency, fitted to finished calls: the distribution of a cost given the age.
+"""A joint lognormal of cost and latency, fitted to finished calls and to those still in flight.
 
-Pure arithmetic: sums in, moments and quantiles out, in the units of the costs and in seconds.
+Calls in flight are right-censored observations: of each it is known that it takes longer than it has
+been out. Left out, the fit would rest on early finishers alone, and these are the cheap ones.
 
-Source of the moments: truncation of a bivariate normal, E[cᵗ | latency > a] =
-exp(tμ + t²σ²/2) · Φ(tρσ − h) / Φ(−h), with h = (ln a − μ_l) / σ_l.
+ln(latency) ~ N(ν, τ²) by maximum likelihood with censoring; ln(cost) given ln(latency) ~ N(α + βY, s²) by
+regression over finished calls, whose costs are missing at random given their latency. From both follow
+μ = α + βν and σ² = β²τ² + s² of ln(cost).
+
+Pure arithmetic: logarithms and ages go in, moments come out, in the units of the costs.
+
+Sources: Olsen, *Note on the uniqueness of the maximum likelihood estimator for the Tobit model*, 1978
+(the likelihood is concave in 1/τ and ν/τ, so Newton's method finds the one maximum). Truncation of a
+bivariate normal: E[cᵗ | latency > a] = exp(tμ + t²σ²/2) · Φ(tβτ − h) / Φ(−h), with h = (ln a − ν) / τ.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from typing import NamedTuple, TypeAlias
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
-Z_ALONE = 4.0
-"""Quantile of a single call, in standard deviations, that exceeds its part of any quantile of a sum."""
+PRIOR_CALLS = 8.0
+"""Calls that the prior on the spreads counts as, before any has finished."""
 
-_PRIOR_SIGMA = 0.5
-_PRIOR_WEIGHT = 2.0
-"""Prior of the standard deviation of ln(cost), and the number of calls that it counts as."""
+_PRIOR_HALVES = 16.0
+"""Finished calls after which the prior counts half of that: equal costs are then soon believed."""
 
-_OLDEST = 8.0
-"""Standard deviations of ln(latency) beyond which a greater age changes nothing."""
+_PRIOR_TAU = 0.6
+_PRIOR_REST = 0.8
+"""Spread of ln(latency), and of ln(cost) given the latency, before anything is known: together σ = 1.
+Costs of language models spread like σ 0.6 to 1.2."""
 
-_BUCKETS = 4
-"""Buckets of age per standard deviation of ln(latency)."""
+_PRIOR_BETA = 1.0
+"""Slope of ln(cost) over ln(latency) before anything is known: twice the time, twice the tokens."""
+
+_STEEPEST = 3.0
+"""Largest slope that is believed, either way."""
+
+_AGES_A_UNIT = 4.0
+"""Buckets of age to a unit of ln(age), for the likelihood."""
+
+_NEWTON_STEPS = 12
+
+_LARGEST = 75.0
+"""ln(cost) beyond which nothing is told apart: 10³² units, whose cube is still a float."""
+
+_FAR = 30.0
+"""Standard deviations beyond which the tail is taken as its asymptote."""
 
 
 class Moments(NamedTuple):
@@ -34,131 +58,143 @@ class Moments(NamedTuple):
     third: float
 
 
-Finished: TypeAlias = tuple[int, float, float, float, bool]
-"""A finished call: its cost, ln(cost), ln(latency), ln(predicted), whether a cost was predicted."""
+NO_MOMENTS = Moments(0.0, 0.0, 0.0)
 
 
-class Sums:
-    """Running sums over finished calls: of the logarithms, their squares and products."""
+class Lognormal:
+    """The fitted distribution."""
 
-    __slots__ = ("n", "predicted", "t", "tt", "x", "xt", "xx", "xy", "y", "yt", "yy")
+    __slots__ = ("_calls", "_information", "_leverage", "_shift", "beta", "mu", "nu", "rest", "sigma", "tau")
 
-    def __init__(self) -> None:
-        self.n = self.predicted = 0
-        self.x = self.y = self.t = self.xx = self.yy = self.tt = self.xy = self.xt = self.yt = 0.0
-
-    def add(self, calls: Iterable[Finished], sign: int = 1) -> None:
-        """Add calls, or subtract them with *sign* -1. Many at once: one by one takes twice the time."""
-        n = predicted = 0
-        sx = sy = st = sxx = syy = stt = sxy = sxt = syt = 0.0
-        for _, x, y, t, was_predicted in calls:
-            n += 1
-            predicted += was_predicted
-            sx += x
-            sy += y
-            st += t
-            sxx += x * x
-            syy += y * y
-            stt += t * t
-            sxy += x * y
-            sxt += x * t
-            syt += y * t
-        self.n += sign * n
-        self.predicted += sign * predicted
-        self.x += sign * sx
-        self.y += sign * sy
-        self.t += sign * st
-        self.xx += sign * sxx
-        self.yy += sign * syy
-        self.tt += sign * stt
-        self.xy += sign * sxy
-        self.xt += sign * sxt
-        self.yt += sign * syt
-
-    def costs(self) -> Pairs:
-        """Return the sums over pairs of ln(cost) and ln(latency)."""
-        return Pairs(self.n, self.x, self.y, self.xx, self.yy, self.xy)
-
-    def ratios(self) -> Pairs:
-        """Return the same with cost over predicted cost in the place of the cost."""
-        xx = self.xx - 2 * self.xt + self.tt
-        return Pairs(self.n, self.x - self.t, self.y, xx, self.yy, self.xy - self.yt)
-
-    def predictions(self) -> Pairs:
-        """Return the same with the predicted cost in the place of the cost."""
-        return Pairs(self.n, self.t, self.y, self.tt, self.yy, self.yt)
-
-
-class Pairs(NamedTuple):
-    """Sums over pairs of two variables."""
-
-    n: int
-    x: float
-    y: float
-    xx: float
-    yy: float
-    xy: float
+    def __init__(self, points: Sequence[tuple[float, float]], ages: Iterable[float]) -> None:
+        """Fit to *points*, pairs of ln(cost) and ln(latency), at least one, and *ages* in flight, seconds."""
+        n = len(points)
+        x_mean = math.fsum(x for x, _ in points) / n
+        y_mean = math.fsum(y for _, y in points) / n
+        xx = xy = yy = 0.0
+        for x, y in points:
+            off_x, off_y = x - x_mean, y - y_mean
+            xx += off_x * off_x
+            xy += off_x * off_y
+            yy += off_y * off_y
+        prior = prior_calls(n)
+        censored = _buckets(ages, y_mean)
+        nu, self.tau, self._information = _tobit(n, yy, censored, prior)
+        self.nu = y_mean + nu
+        """Mean of ln(latency)."""
+        ridge = prior * _PRIOR_TAU**2
+        slope = (xy + ridge * _PRIOR_BETA) / (yy + ridge)
+        self.beta = max(-_STEEPEST, min(_STEEPEST, slope))
+        squares = max(0.0, xx - 2 * self.beta * xy + self.beta**2 * yy)
+        rest = (prior * _PRIOR_REST**2 + squares) / (prior + n - 1)
+        self.rest = math.sqrt(rest)
+        """Spread of ln(cost) given the latency."""
+        self.mu = x_mean + self.beta * nu
+        self.sigma = math.sqrt(self.beta**2 * self.tau**2 + rest)
+        self._calls, self._shift, self._leverage = n, nu, yy + ridge
+        """How far calls in flight moved the mean latency, and what the slope rests on."""
 
     @property
-    def spread(self) -> float:
-        """Variance of x without the prior; needs at least two pairs."""
-        return max(0.0, self.xx - self.x * self.x / self.n) / (self.n - 1)
+    def uncertainty(self) -> float:
+        """Relative variance of the mean cost itself: all calls share it, so it does not average out."""
+        n, rest = self._calls, self.rest**2
+        # The gradient of ln(mean) = α + βν + (β²τ² + s²) / 2 in the parameters of the likelihood.
+        by_delta = self.beta * self.tau
+        by_theta = -self.tau * (self.beta * self._shift + self.beta**2 * self.tau**2)
+        dd, dt, tt = self._information
+        by_latency = (by_delta**2 * tt - 2 * by_delta * by_theta * dt + by_theta**2 * dd) / (
+            dd * tt - dt * dt
+        )
+        by_rest = rest / n + rest**2 / (2 * (n + prior_calls(n) - 1))
+        return math.expm1(min(4.0, by_latency + by_rest + rest * self._shift**2 / self._leverage))
 
+    def deviation(self, age: float) -> float:
+        """Return where *age*, in seconds, lies among latencies, in standard deviations of their logarithm."""
+        if age <= 0.0:
+            return -_FAR
+        return max(-_FAR, min(_FAR, (math.log(age) - self.nu) / self.tau))
 
-class Fit:
-    """A joint lognormal of (cost, latency), and the moments by age that follow from it."""
+    def raw(self, t: int, h: float) -> float:
+        """Return E[costᵗ] of a call whose latency exceeds *h* standard deviations."""
+        log = t * self.mu + t * t * self.sigma**2 / 2
+        if h > -8.0:
+            log += _log_upper(h - t * self.beta * self.tau) - _log_upper(h)
+        return math.exp(min(t * _LARGEST, log))
 
-    __slots__ = ("_by_age", "_cov", "_mu", "_sigma", "_tau", "latency", "nu", "summand_bound", "uncertainty")
+    def beyond(self, t: int, h: float) -> float:
+        """Return E[costᵗ] of a call that is out longer, by *h* standard deviations, than any one took.
 
-    def __init__(self, sums: Pairs) -> None:
-        n = sums.n
-        self._mu = sums.x / n
-        self.nu = sums.y / n
-        squares = max(0.0, sums.xx - n * self._mu * self._mu)
-        variance = (_PRIOR_WEIGHT * _PRIOR_SIGMA**2 + squares) / (_PRIOR_WEIGHT + n - 1)
-        # Few calls say little of the tail: wider, as a predictive distribution is.
-        self._sigma = math.sqrt(variance) * (1 + 1 / math.sqrt(n))
-        latency = max(0.0, sums.yy - n * self.nu * self.nu) / n
-        self._tau = math.sqrt(latency)
-        rho = 0.0
-        if squares > 0 and self._tau > 0:
-            rho = (sums.xy - n * self._mu * self.nu) / math.sqrt(squares * latency * n)
-        self._cov = max(-1.0, min(1.0, rho)) * self._sigma
-        self.uncertainty = variance / n
-        """Relative variance of the mean itself: common to all calls, so it does not average out."""
-        self.summand_bound = self.quantile(Z_ALONE)
-        """See `CostModel.summand_bound`."""
-        self.latency = math.exp(self.nu)
-        """Typical latency in seconds: the median."""
-        self._by_age: dict[int, Moments] = {}
-
-    def moments(self, age: float) -> Moments:
-        """Return the moments of the cost of a call that has been in flight for *age* seconds."""
-        if age <= 0 or self._tau <= 0:
-            bucket = -_BUCKETS * 8
-        else:
-            bucket = int(_BUCKETS * max(-8.0, min(_OLDEST, (math.log(age) - self.nu) / self._tau)))
-        found = self._by_age.get(bucket)
-        if found is None:
-            found = self._by_age[bucket] = self._moments(bucket / _BUCKETS)
-        return found
-
-    def _moments(self, h: float) -> Moments:
-        raw = [self._raw(t, h) for t in (1, 2, 3)]
-        mean = raw[0]
-        variance = max(0.0, raw[1] - mean * mean)
-        third = raw[2] - 3 * mean * raw[1] + 2 * mean**3
-        return Moments(mean, variance, max(0.0, third))
-
-    def _raw(self, t: int, h: float) -> float:
-        ratio = _upper(h - t * self._cov) / _upper(h)
-        return math.exp(t * self._mu + t * t * self._sigma**2 / 2) * ratio
+        How much longer it takes is then a guess: what is beyond all that was seen may be of another kind.
+        """
+        k = t * max(self.beta, _PRIOR_BETA)
+        spread = max(self.tau, _PRIOR_TAU)
+        log = t * (self.mu + self.beta * h * self.tau + t * self.rest**2 / 2) + k * k * spread * spread / 2
+        return 2 * math.exp(min(t * _LARGEST, log + _log_upper(-k * spread)))
 
     def quantile(self, z: float) -> float:
-        """Return the quantile of a fresh call's cost at *z* standard deviations."""
-        return math.exp(self._mu + z * self._sigma)
+        """Return the quantile of a fresh call's cost."""
+        return math.exp(self.mu + z * self.sigma)
 
 
-def _upper(x: float) -> float:
-    """Return the probability that a standard normal exceeds *x*; never 0, so that it can divide."""
-    return max(math.erfc(x / math.sqrt(2)) / 2, 1e-300)
+def prior_calls(n: int) -> float:
+    """Return the calls that the prior counts as beside *n* finished ones.
+
+    It loses weight as they come: a fixed weight would keep equal costs from being believed.
+    """
+    return PRIOR_CALLS * _PRIOR_HALVES / (_PRIOR_HALVES + n)
+
+
+def _buckets(ages: Iterable[float], y_mean: float) -> list[tuple[float, int]]:
+    """Count ages by the lower edge of their bucket, as ln(age) over *y_mean*."""
+    counts = Counter(math.floor(_AGES_A_UNIT * (math.log(age) - y_mean)) for age in ages if age > 1e-3)
+    return [(bucket / _AGES_A_UNIT, count) for bucket, count in counts.items()]
+
+
+def _tobit(
+    n: int, yy: float, censored: Sequence[tuple[float, int]], prior: float
+) -> tuple[float, float, tuple[float, float, float]]:
+    """Return mean and deviation of centred logarithms, and the information on δ = ν/τ and θ = 1/τ.
+
+    Of *n* observed ones the sum is 0 and the sum of squares *yy*; the prior counts as *prior* calls. The
+    information is that of the likelihood: δδ, δθ, θθ.
+    """
+    squares = yy + prior * _PRIOR_TAU**2
+    theta, delta = math.sqrt((n + prior) / squares), 0.0
+    information = (float(n), 0.0, (n + prior) / theta**2 + squares)
+    for _ in range(_NEWTON_STEPS if censored else 0):
+        d, t = -n * delta, (n + prior) / theta - theta * squares
+        dd, dt, tt = float(n), 0.0, (n + prior) / theta**2 + squares
+        for c, count in censored:
+            h = theta * c - delta
+            mills = _mills(h)
+            curve = count * max(0.0, mills * (mills - h))
+            d += count * mills
+            t -= count * mills * c
+            dd += curve
+            dt -= curve * c
+            tt += curve * c * c
+        information = (dd, dt, tt)
+        determinant = dd * tt - dt * dt
+        step_d = (d * tt - t * dt) / determinant
+        step_t = (t * dd - d * dt) / determinant
+        # Never past zero: far steps are cut.
+        cut = min(1.0, 0.5 * theta / max(-step_t, 1e-12))
+        delta += cut * step_d
+        theta += cut * step_t
+        if abs(step_d) + abs(step_t) / theta < 1e-4:
+            break
+    return delta / theta, 1 / theta, information
+
+
+def _mills(h: float) -> float:
+    """Return the inverse Mills ratio: the normal density at *h* over the tail beyond it."""
+    if h > _FAR:
+        return h + 1 / h
+    return math.exp(-h * h / 2 - _log_upper(h)) / math.sqrt(2 * math.pi)
+
+
+def _log_upper(x: float) -> float:
+    """Return the logarithm of the probability that a standard normal exceeds *x*."""
+    if x > _FAR:
+        return -x * x / 2 - math.log(x * math.sqrt(2 * math.pi))
+    return math.log(math.erfc(x / math.sqrt(2)) / 2)

@@ -28,6 +28,8 @@ class Hold(InFlightCall):
     """The cost model that learns from its cost."""
     others: int
     """Calls that were in flight when it was granted."""
+    balance: int | None
+    """The balance that was known when it was granted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +55,14 @@ class ListPrice:
     output: float
 
     @property
+    def total(self) -> float:
+        """Both parts together."""
+        return self.input + self.output
+
+    @property
     def units(self) -> int:
         """The cost of the call by what the price model has learnt so far."""
-        return self.price_model.price(self.input, self.output)
+        return self.price_model.price(self.total)
 
 
 class Price(NamedTuple):
@@ -132,8 +139,17 @@ class LedgerProtocol(Protocol):
         """
         ...
 
+    @property
+    def blind(self) -> bool:
+        """Whether so many answers came without cost and balance that the balance should be read."""
+        ...
+
     def observe(self, balance: int, sent_at: float, now: float) -> None:
-        """Take in a balance, read by a request that was sent at *sent_at* and answered *now*."""
+        """Take in a balance that was asked for, by a request sent at *sent_at* and answered *now*."""
+        ...
+
+    def observe_header(self, balance: int, sent_at: float, now: float) -> None:
+        """Take in a balance that came with the response to a request of another kind, sent at *sent_at*."""
         ...
 
     def forget_reservations(self) -> None:

@@ -114,7 +114,7 @@ class Lease:
             else:
                 admission._ledger.release(self.hold)
             if balance is not None:
-                admission._ledger.observe(balance, self.hold.started_at, now)
+                admission._ledger.observe_header(balance, self.hold.started_at, now)
             admission.learn(self.tag, failure, now)
         finally:
             admission.ended(self, now)
@@ -232,6 +232,11 @@ class Admission:
     def balance(self) -> int | None:
         """Units on the account as far as known; None before any balance was observed."""
         return self._ledger.balance
+
+    @property
+    def must_read_balance(self) -> bool:
+        """Whether a floor can only be kept if the balance is read first."""
+        return self._ledger.balance is None or self._ledger.blind
 
     @property
     def doubts_settle_at(self) -> float | None:

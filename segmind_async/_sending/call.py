@@ -222,7 +222,7 @@ class Call:
 
     def _acquire_nowait(self) -> Lease | None:
         admission = self._service.admission
-        if self._options.scope.budget.floor and admission.balance is None:
+        if self._options.scope.budget.floor and admission.must_read_balance:
             return None
         return admission.acquire_nowait(self._ticket)
 
@@ -252,7 +252,7 @@ class Call:
 
     async def _acquire_known(self) -> Lease:
         admission = self._service.admission
-        if admission.balance is None and self._options.scope.budget.floor:
+        if self._options.scope.budget.floor and admission.must_read_balance:
             # A floor can only be kept if the balance is known.
             await refresh_balance(self._service)
         got = await admission.acquire(self._ticket)
@@ -349,7 +349,6 @@ class Call:
             self._credit_refusals += 1
             if self._credit_refusals >= _REFUSALS_TO_BELIEVE:
                 return GiveUp()
-            admission.forget_reservations()
         return decide(failure, self._retry_state, self._options.retry, self._service.retry_budget)
 
     async def _wait_before_retry(self, failure: Failure, decision: Retry) -> None:

@@ -35,6 +35,11 @@ class UnlimitedLedger:
         return f"UnlimitedLedger({self.in_flight} in flight, {len(self.calls)} calls)"
 
     @property
+    def blind(self) -> bool:
+        """False: no balance is needed."""
+        return False
+
+    @property
     def doubts_settle_at(self) -> float | None:
         """None: nothing is ever in doubt."""
         return None
@@ -45,7 +50,7 @@ class UnlimitedLedger:
         """Grant a hold; never returns a shortfall."""
         self._record("reserve", budget, model, predicted, now)
         self.in_flight += 1
-        return Hold(model, now, predicted, 0, budget, model, self.in_flight - 1)
+        return Hold(model, now, predicted, 0, budget, model, self.in_flight - 1, self.balance)
 
     def settle(self, hold: Hold, price: Price, balance: int | None, now: float) -> None:
         """End a hold, and book the cost if the service named it."""
@@ -74,6 +79,11 @@ class UnlimitedLedger:
     def observe(self, balance: int, sent_at: float, now: float) -> None:
         """Keep a balance, in whatever order they arrive."""
         self._record("observe", balance, sent_at, now)
+        self.balance = balance
+
+    def observe_header(self, balance: int, sent_at: float, now: float) -> None:
+        """Keep a balance, in whatever order they arrive."""
+        self._record("observe_header", balance, sent_at, now)
         self.balance = balance
 
     def forget_reservations(self) -> None:

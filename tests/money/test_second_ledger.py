@@ -60,7 +60,7 @@ async def test_each_end_of_an_attempt_is_told_to_the_ledger_by_its_own_method() 
         await client.chat("x")
         await client.balance()
     ends = [method for method in methods(ledger) if method != "reserve"]
-    assert ends == ["doubt", "release", "refuse", "forget_reservations", "settle", "observe"]
+    assert ends == ["doubt", "release", "refuse", "settle", "observe"]
     assert ledger.in_flight == 0
 
 

@@ -183,7 +183,7 @@ async def test_an_exhausted_budget_does_not_starve_the_others() -> None:
     transport = ScriptedTransport(latency=1.0)
     async with client(transport, limits=sa.Limits(max_in_flight=4)) as c:
         await c.chat("warm")
-        async with anyio.create_task_group() as tasks, c.budget(max_credits=0.02) as poor:
+        async with anyio.create_task_group() as tasks, c.budget(max_credits=0.003) as poor:
             await poor.chat("spends some")
 
             async def waits(n: int) -> None:

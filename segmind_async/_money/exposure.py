@@ -1,0 +1,172 @@
+"""What calls in flight, and one more, may still cost together: the amount that must lie above the floor.
+
+The cumulants of independent calls add, and a quantile of a shifted lognormal with the same three cumulants
+bounds their sum. With one call left that is nearly the call's own quantile, with many the normal one: no
+special case for the last call. What all calls share, the error of the mean itself, does not average out
+and is added apart.
+
+The sum is kept up: a call that starts or ends changes it by its own part, and it is made anew only when
+ages or estimates have changed, so that a grant costs the same however many are in flight.
+
+Pure. Amounts are units of 10⁻¹⁰ credit; times are seconds.
+"""
+
+from __future__ import annotations
+
+import math
+
+from .cost_model import Z_LAST, CostModel, InFlightCall, Z
+from .lognormal import NO_MOMENTS, Moments
+
+_AGES_A_CALL = 16
+"""Times that the sum is made anew while a typical call is out."""
+
+
+class Exposure:
+    """All calls in flight that draw on one budget."""
+
+    __slots__ = ("_at", "_held", "_kept_up", "_most", "_parts", "_versions")
+
+    def __init__(self) -> None:
+        self._held: dict[InFlightCall, Moments] = {}
+        """Calls, and their part of the sum; of no meaning while the sum is not kept up."""
+        self._most = 0
+        self._kept_up = False
+        self._parts: dict[CostModel, _Part] = {}
+        """The sum, by the cost model that predicts its calls."""
+        self._at = -math.inf
+        self._versions = 0
+
+    def __repr__(self) -> str:
+        return f"Exposure({len(self._held)} calls)"
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def add(self, held: InFlightCall) -> None:
+        """Put a call in flight."""
+        self._most += held.summand_bound
+        if self._kept_up:
+            self._put(held, held.model.moments(0.0, held.predicted))
+        else:
+            self._held[held] = NO_MOMENTS
+
+    def remove(self, held: InFlightCall) -> None:
+        """Take it out again."""
+        moments = self._held.pop(held)
+        self._most -= held.summand_bound
+        if self._kept_up:
+            self._parts[held.model].remove(moments)
+
+    def fits(self, room: float, candidate: InFlightCall, others: Moments = NO_MOMENTS) -> bool:
+        """Return whether *room* units cover all in flight, one call more at its start, and *others*.
+
+        In constant time while there is plenty: the sum over calls is only made where it may decide.
+        """
+        if self._most + candidate.summand_bound + others.mean + Z * math.sqrt(others.variance) <= room:
+            self._kept_up = False
+            return True
+        if room <= 0:
+            return False
+        return self.required(candidate.started_at, candidate.model, candidate.predicted, others) <= room
+
+    def mean(self, now: float) -> float:
+        """Return the units that all in flight are expected to cost."""
+        self._bring_up(now, None)
+        return sum(part.mean for part in self._parts.values())
+
+    def required(
+        self,
+        now: float,
+        candidate: CostModel | None,
+        predicted: float | None = None,
+        others: Moments = NO_MOMENTS,
+    ) -> int:
+        """Return the units that all in flight, and *candidate*, may still cost together."""
+        if candidate is not None:
+            candidate.fitted(now)
+        self._bring_up(now, candidate)
+        sums = _Sums(others)
+        fresh = NO_MOMENTS if candidate is None else candidate.moments(0.0, predicted)
+        for model, part in self._parts.items():
+            if part.calls or model is candidate:
+                sums.add(model, part, fresh if model is candidate else NO_MOMENTS)
+        if candidate is not None and candidate not in self._parts:
+            sums.add(candidate, _Part(), fresh)
+        return math.ceil(sums.quantile(Z if self._held else Z_LAST))
+
+    def _bring_up(self, now: float, candidate: CostModel | None) -> None:
+        """Make the sum anew if calls have aged since, or estimates have changed."""
+        versions = 0
+        for model, part in self._parts.items():
+            if part.calls:
+                model.fitted(now)
+                versions += model.version
+        step = 0.0 if candidate is None else candidate.latency() / _AGES_A_CALL
+        if self._kept_up and versions == self._versions and now - self._at <= step:
+            return
+        self._parts = {}
+        for held in self._held:
+            held.model.fitted(now)
+            self._put(held, held.model.moments(now - held.started_at, held.predicted))
+        self._kept_up, self._at = True, now
+        self._versions = sum(model.version for model in self._parts)
+
+    def _put(self, held: InFlightCall, moments: Moments) -> None:
+        self._held[held] = moments
+        part = self._parts.get(held.model)
+        if part is None:
+            part = self._parts[held.model] = _Part()
+        part.mean += moments.mean
+        part.variance += moments.variance
+        part.third += moments.third
+        part.calls += 1
+
+
+class _Part:
+    """Cumulants of the calls in flight that one cost model predicts."""
+
+    __slots__ = ("calls", "mean", "third", "variance")
+
+    def __init__(self) -> None:
+        self.mean = self.variance = self.third = 0.0
+        self.calls = 0
+
+    def remove(self, moments: Moments) -> None:
+        self.mean -= moments.mean
+        self.variance -= moments.variance
+        self.third -= moments.third
+        self.calls -= 1
+
+
+class _Sums:
+    """Cumulants of a sum over cost models, and the quantile that follows."""
+
+    __slots__ = ("_mean", "_third", "_variance")
+
+    def __init__(self, others: Moments) -> None:
+        self._mean, self._variance, self._third = others
+
+    def add(self, model: CostModel, part: _Part, fresh: Moments) -> None:
+        mean = part.mean + fresh.mean
+        shared = model.uncertainty()
+        # The error of the mean is a common factor, lognormal with this relative variance.
+        self._mean += mean
+        self._variance += part.variance + fresh.variance + mean**2 * shared
+        self._third += part.third + fresh.third + mean**3 * shared**2 * (shared + 3)
+
+    def quantile(self, z: float) -> float:
+        """Return the quantile, at *z* standard deviations, of a shifted lognormal with these cumulants."""
+        variance, third = self._variance, self._third
+        if variance <= 0:
+            return self._mean
+        skewness = third / variance**1.5
+        if skewness < 1e-3:
+            return self._mean + z * math.sqrt(variance)
+        # The lognormal with this skewness: (w + 2)² (w - 1) = skewness², solved for w.
+        square = skewness * skewness
+        root = ((square + 2 + math.sqrt(square * square + 4 * square)) / 2) ** (1 / 3)
+        w = root + 1 / root - 1
+        scale = math.sqrt(variance / (w - 1))
+        width = math.sqrt(math.log(w))
+        return self._mean - scale + scale * math.exp(z * width - width * width / 2)
