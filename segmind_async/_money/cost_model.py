@@ -150,7 +150,7 @@ class CostModel:
 
     @property
     def predictor(self) -> CostModel:
-        """The statistics to predict a next call by: its template's once there are enough, else its model's."""
+        """The statistics that predict a next call: its template's once there are enough, else its model's."""
         return self if len(self._calls) >= ENOUGH else self.whole
 
     @property
