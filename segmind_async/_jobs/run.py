@@ -258,7 +258,7 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
             return self._invalid(row)
         if record is None:
             record = self._read_draft(known)
-        elif self._options.sends_again(record.error_type):
+        elif record.error_type is not None and self._options.sends_again(record.error_type):
             record = None
         if record is not None:
             return self._finished(row, record)

@@ -167,7 +167,7 @@ class Ledger:
         # With nothing in flight only doubts can be in the way: there is no completion to wait for.
         return Shortfall(None, room, _alone(hold), final=self.in_flight == 0)
 
-    def settle(self, hold: Hold, price: Price, reading: int | None, now: float) -> None:
+    def settle(self, hold: Hold, price: Price, balance: int | None, now: float) -> None:
         """Book an answered call: what it cost, and the balance the service named with it."""
         self._answered += 1
         self._drop(hold)
@@ -175,17 +175,17 @@ class Ledger:
         units = price.named
         if units is None:
             units = hold.model.typical() if price.listed is None else price.listed.units
-            self._settle_unpriced(_Unpriced(hold, units, latency, price.listed), reading, now)
+            self._settle_unpriced(_Unpriced(hold, units, latency, price.listed), balance, now)
         else:
-            units = self._bounded(units, hold, reading)
+            units = self._bounded(units, hold, balance)
             self._settle_priced(hold, price, units, latency)
-            if self._by_balance and reading is not None:
-                self._balance_costs.add(None, reading, now)
-        if reading is None:
+            if self._by_balance and balance is not None:
+                self._balance_costs.add(None, balance, now)
+        if balance is None:
             self._unread.append((now, units))
             self._unread_sum += units
         else:
-            self.observe_header(reading, hold.started_at, now)
+            self.observe_header(balance, hold.started_at, now)
         if self._by_balance:
             self._book_known(now)
 
@@ -239,31 +239,31 @@ class Ledger:
         assert known is not None
         self._reservations.refused(hold.model, free, needed, known, others)
 
-    def observe(self, reading: int, sent_at: float, now: float) -> None:
+    def observe(self, balance: int, sent_at: float, now: float) -> None:
         """Take in a balance that was asked for, by a request that was sent at *sent_at* and answered *now*.
 
         It alone can raise the balance beyond what own calls are known to have cost.
         """
-        if self._takes(reading, sent_at):
-            self._bound, self._bound_at = reading, now
-        self.observe_header(reading, sent_at, now)
+        if self._takes(balance, sent_at):
+            self._bound, self._bound_at = balance, now
+        self.observe_header(balance, sent_at, now)
 
-    def observe_header(self, reading: int, sent_at: float, now: float) -> None:
+    def observe_header(self, balance: int, sent_at: float, now: float) -> None:
         """Take in a balance that came with the answer to a request sent at *sent_at*.
 
         Readings arrive out of order, and a balance only falls unless somebody tops it up. So a lower one
         counts at once. A higher one is believed only if its request went out after the lower one had
-        arrived: a reading on its way at that time may be older than the lower one.
+        arrived: a balance on its way at that time may be older than the lower one.
         """
-        if not self._takes(reading, sent_at):
+        if not self._takes(balance, sent_at):
             return
         last = self._reading
-        if last is None or reading != last:
+        if last is None or balance != last:
             self._lowered_at = now
-        self._reading = reading
+        self._reading = balance
         if last is not None:
-            self._fell(last - reading, now)
-        # What ended before the request went out is in the reading; the rest may or may not be.
+            self._fell(last - balance, now)
+        # What ended before the request went out is in the balance; the rest may or may not be.
         while self._unread and self._unread[0][0] <= sent_at:
             self._unread_sum -= self._unread.popleft()[1]
         self._doubts.settle(sent_at - DOUBT_SETTLES_AFTER)

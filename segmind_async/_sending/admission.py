@@ -83,14 +83,6 @@ class Lease:
         """Note that the attempt is handed to the transport: from now on it may be billed."""
         self.state = step(self.state, Event.DISPATCHED)
 
-    def __enter__(self) -> Lease:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """End it if nothing else has: no error of any kind keeps the slot and the hold."""
-        if self.state is State.ADMITTED or self.state is State.SENT:
-            self.cancelled()
-
     def answered(self, price: Price, balance: int | None) -> None:
         """End it with a 200: its price, and the balance in units that came with it, None without one."""
         now = self._end(Event.ANSWERED)

@@ -43,6 +43,7 @@ from ..hooks import AttemptEnded, BalanceSeen, CallEnded, CallStarted, RetryPlan
 from ..models import ChatCompletion, ChatRequest
 from ..tokens import check_context_window
 from .admission import CallScope, Closed, Lease, Ticket
+from .hold_states import State
 from .retry import GiveUp, Retry, RetryState, decide
 from .service import Service, refresh_balance
 
@@ -194,7 +195,7 @@ class Call:
                 self._started_at = lease.hold.started_at
             progress.attempts += 1
             totals.attempts += 1
-            with lease:
+            try:
                 try:
                     lease.dispatched()
                     got = await service.transport.send(self._wire, progress.left)
@@ -202,6 +203,10 @@ class Call:
                     self._abandon(lease, reported=reported)
                     raise
                 answer = self._settle(lease, got)
+            finally:
+                # Whatever was raised, the slot and the hold are given back.
+                if lease.state is State.SENT or lease.state is State.ADMITTED:
+                    lease.cancelled()
             progress.used += lease.took
             if reported and service.hooks.wants_attempts():
                 self._report_attempt(answer, lease.took)

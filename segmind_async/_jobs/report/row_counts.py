@@ -42,7 +42,10 @@ class RowCounts:
 
     def add(self, record: Record) -> None:
         """Count a row that was sent, and judge it if its right label is known."""
-        self.count(record.status, record.error_type, record.message)
+        if record.error_type is None:
+            self.counts[str(record.status)] += 1
+        else:
+            self.count(record.status, record.error_type, record.message)
         if record.label is not None and record.truth is not None:
             self.judged += 1
             self.right += record.label == record.truth
