@@ -105,14 +105,14 @@ class CostModel:
     )  # fmt: skip
 
     def __init__(self, first_guess: int, name: str = "", whole: CostModel | None = None) -> None:
-        self.first_guess = first_guess
-        self.name = name
+        self.first_guess: int = first_guess
+        self.name: str = name
         self.whole: CostModel = whole or self
         """The statistics of all calls of this name, of which these are a part."""
         self.running: dict[InFlightCall, None] = {}
         """Calls in flight."""
-        self.hindsight = Hindsight()
-        self.version = 0
+        self.hindsight: Hindsight = Hindsight()
+        self.version: int = 0
         """Changes with every fit."""
         self._calls: deque[Finished] = deque()
         self._ever = 0

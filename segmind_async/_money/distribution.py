@@ -61,7 +61,7 @@ class Distribution:
 
         *ever* counts all calls that have finished.
         """
-        self.lognormal = Lognormal(points, ages)
+        self.lognormal: Lognormal = Lognormal(points, ages)
         n = len(points)
         by_latency = sorted((y, x) for x, y in points)
         self._latencies = [y for y, _ in by_latency]
@@ -71,20 +71,22 @@ class Distribution:
         self._wider = (1.0, math.exp(width * width), math.exp(3 * width * width))
         """What a lognormal kernel around each call adds to the raw moments; it leaves the mean."""
         self._weigh(by_latency, sorted(math.log(age) for age in ages if age > 1e-3))
-        self.latency = math.exp(self.lognormal.nu)
+        self.latency: float = math.exp(self.lognormal.nu)
         """Seconds a call typically takes."""
-        self.longest = math.exp(self.lognormal.nu + 1.65 * self.lognormal.tau)
+        self.longest: float = math.exp(self.lognormal.nu + 1.65 * self.lognormal.tau)
         """Seconds that one call in twenty takes longer than."""
         self._by_age: dict[int, Moments] = {}
         fresh = self.moments(0.0)
-        self.relative_variance = fresh.variance / fresh.mean**2 if fresh.mean > 0 else 0.0
+        self.relative_variance: float = fresh.variance / fresh.mean**2 if fresh.mean > 0 else 0.0
         w, ww = self._sums[0][:2]
         due = math.exp(self._latencies[n // _QUICKEST])
         out = sum(age > due for age in ages)
         unseen = (
             math.expm1((_UNSEEN * out / (ever + out)) ** 2) + _OF_ANOTHER_KIND * self._beyond_share(ages) ** 2
         )
-        self.uncertainty = max(self.lognormal.uncertainty, self.relative_variance * ww / (w * w)) + unseen
+        self.uncertainty: float = (
+            max(self.lognormal.uncertainty, self.relative_variance * ww / (w * w)) + unseen
+        )
         """Relative variance of the mean itself: all calls share it, so it does not average out."""
 
     def _beyond_share(self, ages: Sequence[float]) -> float:

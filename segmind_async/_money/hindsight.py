@@ -39,9 +39,9 @@ class Hindsight:
     )
 
     def __init__(self) -> None:
-        self.factor = 1.0
+        self.factor: float = 1.0
         """What expected costs are to be multiplied by."""
-        self.number = 1
+        self.number: int = 1
         """The cohort that is followed; a call remembers the one it belongs to."""
         self._ratio = self._noise = self._sum = 0.0
         self._begin()

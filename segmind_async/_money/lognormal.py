@@ -79,18 +79,19 @@ class Lognormal:
             yy += off_y * off_y
         prior = prior_calls(n)
         censored = _buckets(ages, y_mean)
-        nu, self.tau, self._information = _tobit(n, yy, censored, prior)
-        self.nu = y_mean + nu
+        nu, tau, self._information = _tobit(n, yy, censored, prior)
+        self.tau: float = tau
+        self.nu: float = y_mean + nu
         """Mean of ln(latency)."""
         ridge = prior * _PRIOR_TAU**2
         slope = (xy + ridge * _PRIOR_BETA) / (yy + ridge)
-        self.beta = max(-_STEEPEST, min(_STEEPEST, slope))
+        self.beta: float = max(-_STEEPEST, min(_STEEPEST, slope))
         squares = max(0.0, xx - 2 * self.beta * xy + self.beta**2 * yy)
         rest = (prior * _PRIOR_REST**2 + squares) / (prior + n - 1)
-        self.rest = math.sqrt(rest)
+        self.rest: float = math.sqrt(rest)
         """Spread of ln(cost) given the latency."""
-        self.mu = x_mean + self.beta * nu
-        self.sigma = math.sqrt(self.beta**2 * self.tau**2 + rest)
+        self.mu: float = x_mean + self.beta * nu
+        self.sigma: float = math.sqrt(self.beta**2 * self.tau**2 + rest)
         self._calls, self._shift, self._leverage = n, nu, yy + ridge
         """How far calls in flight moved the mean latency, and what the slope rests on."""
 
