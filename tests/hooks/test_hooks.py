@@ -16,6 +16,8 @@ from segmind_async.testing import RecordingHooks, Reply, ScriptedTransport, answ
 from segmind_async.transport import WireResponse
 from tests.support import KEY, lost, status
 
+_LATENCY: Any = pytest.approx(1.5)  # seconds of virtual time
+
 
 class AttemptHooks(sa.Hooks):
     """Keeps what is reported of attempts, retries and balances."""
@@ -54,14 +56,14 @@ async def test_attempts_retries_and_balances_are_reported_in_order() -> None:
     ]  # fmt: skip
     first, waits, second, again, last, balance = heard
     assert first == sa.AttemptEnded(
-        "gpt-5.4-mini", 1, "unavailable", 503, pytest.approx(1.5), None, False, None, "planner/a", 1
+        "gpt-5.4-mini", 1, "unavailable", 503, _LATENCY, None, False, None, "planner/a", 1
     )
     assert (waits.attempt, waits.reason, waits.trace) == (1, "unavailable, HTTP 503", "planner/a")
     assert 2 <= waits.wait <= 2.2
     assert (second.attempt, second.outcome, second.status, second.in_doubt) == (2, "disconnected", None, True)
     assert (again.attempt, again.wait, again.reason) == (2, 0, "disconnected")
     assert last == sa.AttemptEnded(
-        "gpt-5.4-mini", 3, "answered", 200, pytest.approx(1.5), Decimal("0.25"), False, "r-1", "planner/a", 1
+        "gpt-5.4-mini", 3, "answered", 200, _LATENCY, Decimal("0.25"), False, "r-1", "planner/a", 1
     )
     assert balance == sa.BalanceSeen(Decimal("4.5"), False, "planner/a")
 
