@@ -65,7 +65,7 @@ KNOWS_AIOHTTP = {"_transport.sessions", "_transport.aiohttp", "_emulator.server"
 OPTIONAL = {"_images.loading": {"PIL"}}
 """What a module may import inside a function, because it comes with an extra."""
 KNOWS_TERMINAL = {"typer", "rich", "click"}
-KNOWS_MATPLOTLIB = {"cli.charts"}
+KNOWS_MATPLOTLIB = {"cli.page.charts"}
 
 MOST_BODY_LINES = 50
 MOST_DEPTH = 3

@@ -4,52 +4,58 @@ from __future__ import annotations
 
 import sys
 from dataclasses import asdict
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import anyio
 import typer
 
 from .._jobs.classify import Examples, Labels, fingerprint, label_mode_for, read_examples
-from .._jobs.formats.file_format import Format
 from .._jobs.options import JobOptions
-from .._jobs.rows import (
-    MakeRequest,
-    column,
-    own_request,
-    template,
-    with_instruction,
-    with_max_tokens,
-    with_parameters,
-)
-from .._sending.options import MAX_OUTAGE
+from .._jobs.rows import MakeRequest, column, own_request, template, with_instruction, with_parameters
 from .._version import __version__
 from ..messages import system, user
-from ..models import DEFAULT_MODEL
+from ..models import DEFAULT_MODEL, JsonDict
 from . import job as bulk
 from . import report_command as report
 from .client_options import ClientOptions, open_client
 from .console import plain, say, show_json
 from .exit_codes import Exit, run_to_exit
+from .help import Command, Commands, Group
+from .model_parameters import parameters_of
+from .options import (
+    AsJson,
+    CallTimeout,
+    Emulate,
+    Input,
+    JobFlags,
+    MaxTokens,
+    Model,
+    Param,
+    System,
+    Temperature,
+    TopP,
+    amount,
+    with_job_flags,
+)
 from .retry_failed import JobCommand, rows_to_retry
 
 app: typer.Typer = typer.Typer(
     name="segmind-async",
+    cls=Commands,
     help="Chat completions on Segmind: many at once, never more than the account can pay.",
+    epilog="""
+segmind-async demo
+segmind-async chat "Tell me a joke on dogs."
+""",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-
-class Delivery(StrEnum):
-    """How answers are delivered."""
-
-    DIRECT = "direct"
-    QUEUED = "queued"
 
 
 class LabelsBy(StrEnum):
@@ -60,94 +66,7 @@ class LabelsBy(StrEnum):
     PROMPT = "prompt"
 
 
-class OnExhausted(StrEnum):
-    """The action of a job when the credits are used up."""
-
-    STOP = "stop"
-    WAIT = "wait"
-
-
-def _amount(text: str) -> Decimal:
-    try:
-        amount = Decimal(text)
-    except InvalidOperation:
-        amount = Decimal(-1)
-    if not amount.is_finite() or amount < 0:
-        raise typer.BadParameter(f"{text!r} is no amount of credits; write a number such as 0.5")
-    return amount
-
-
-def _existing(path: Path) -> Path:
-    if str(path) != "-" and not path.exists():
-        raise typer.BadParameter(f"file {str(path)!r} does not exist")
-    return path
-
-
-Model = Annotated[str, typer.Option(help="Slug of the model.")]
-Emulate = Annotated[
-    bool, typer.Option("--emulate", help="Use a local stand-in for the service: no key, no cost.")
-]
-EmulatedBalance = Annotated[
-    Decimal, typer.Option(parser=_amount, metavar="CREDITS", help="Balance of the --emulate account.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-Input = Annotated[
-    Path,
-    typer.Argument(
-        help="Rows: JSON lines or CSV, also .gz, or Parquet; - reads standard input.",
-        callback=_existing,
-        dir_okay=False,
-    ),
-]
-InputFormat = Annotated[
-    Format | None, typer.Option(help="Format of the rows, if the file's name does not tell it.")
-]
-Output = Annotated[
-    Path,
-    typer.Option(
-        "--output",
-        "-o",
-        help="File for the results; .csv, .parquet or JSON lines by its name, also .gz.",
-        dir_okay=False,
-    ),
-]
-InFlight = Annotated[int, typer.Option(min=1, help="Maximum number of calls in flight.")]
-Rpm = Annotated[float | None, typer.Option(help="Calls per minute; learned from 429s if not given.")]
-Floor = Annotated[Decimal, typer.Option(parser=_amount, metavar="CREDITS", help="Credits that must be left.")]
-MaxCredits = Annotated[
-    Decimal | None, typer.Option(parser=_amount, metavar="CREDITS", help="Credits this job may spend.")
-]
-WhenExhausted = Annotated[OnExhausted, typer.Option(help="What to do when the credits are used up.")]
-MaxFailures = Annotated[int | None, typer.Option(min=1, help="Stop after this many failed rows.")]
-MaxOutage = Annotated[
-    float,
-    typer.Option(min=0, help="Stop after an outage of this many seconds (0: stop at once)."),
-]
-HowDelivered = Annotated[
-    Delivery, typer.Option(help="queued: after a crash, submitted answers are fetched instead of paid again.")
-]
-Limit = Annotated[int | None, typer.Option(min=1, help="Maximum number of rows to read.")]
-JournalPath = Annotated[
-    Path | None,
-    typer.Option("--journal", help="File with finished rows; default: beside the output.", dir_okay=False),
-]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Print rows and estimated cost, and send nothing.")]
-Sample = Annotated[
-    int | None, typer.Option(min=1, metavar="N", help="Send N rows only, and estimate the cost of all.")
-]
-Dedupe = Annotated[bool, typer.Option("--dedupe", help="Send equal requests once and share the answer.")]
-Yes = Annotated[bool, typer.Option("--yes", help="Start even if the credits may not cover all rows.")]
-MaxTokens = Annotated[int | None, typer.Option(min=1, help="Maximum number of tokens of an answer.")]
-RetryFailed = Annotated[
-    bool,
-    typer.Option("--retry-failed", help="Retry rows that failed in an earlier run (=CLASS: only those)."),
-]
-RetryOnly = Annotated[
-    list[str] | None, typer.Option("--retry-only", metavar="CLASS", help="The same for one class of errors.")
-]
-
 FIVE = Decimal(5)
-NOTHING = Decimal(0)
 
 
 def _version(wanted: bool) -> None:
@@ -165,21 +84,40 @@ def _main(
     """Chat completions on Segmind: many at once, never more than the account can pay."""
 
 
-@app.command()
+@app.command(
+    cls=Command,
+    epilog="""
+segmind-async chat "Tell me a joke on dogs."
+segmind-async chat - --system "Summarise." < letter.txt
+""",
+)
 def chat(
-    prompt: Annotated[str, typer.Argument(help="The prompt; - reads it from standard input.")],
-    system_prompt: Annotated[str | None, typer.Option("--system", help="The system prompt.")] = None,
+    prompt: Annotated[
+        str,
+        typer.Argument(
+            metavar="PROMPT",
+            help="The prompt; - reads it from standard input.",
+            rich_help_panel=Group.INPUT.value,
+        ),
+    ],
+    system_prompt: System = None,
     model: Model = DEFAULT_MODEL,
+    temperature: Temperature = None,
+    top_p: TopP = None,
+    max_tokens: MaxTokens = None,
+    param: Param = None,
     emulate: Emulate = False,
+    timeout: CallTimeout = None,
     as_json: AsJson = False,
 ) -> None:
     """Send one prompt and print the answer."""
+    parameters: dict[str, Any] = parameters_of(temperature, top_p, max_tokens, param)
     text = sys.stdin.read() if prompt == "-" else prompt
     messages = [user(text)] if system_prompt is None else [system(system_prompt), user(text)]
 
     async def main() -> Exit:
-        async with open_client(ClientOptions(model, emulate=emulate)) as client:
-            reply = await client.chat(messages)
+        async with open_client(ClientOptions(model, emulate=emulate, timeout=timeout)) as client:
+            reply = await client.chat(messages, **parameters)
         if as_json:
             show_json(asdict(reply))
             return Exit.OK
@@ -190,7 +128,13 @@ def chat(
     run_to_exit(main)
 
 
-@app.command()
+@app.command(
+    cls=Command,
+    epilog="""
+segmind-async balance
+segmind-async balance --json
+""",
+)
 def balance(emulate: Emulate = False, as_json: AsJson = False) -> None:
     """Print the balance of the account."""
 
@@ -206,157 +150,200 @@ def balance(emulate: Emulate = False, as_json: AsJson = False) -> None:
     run_to_exit(main)
 
 
-@app.command("run", cls=JobCommand)
+@app.command(
+    "run",
+    cls=JobCommand,
+    epilog="""
+segmind-async run texts.csv -o out.csv \\
+    --prompt "Translate into French: {text}" --floor 1
+segmind-async run rows.jsonl -o out.jsonl --dry-run
+""",
+)
+@with_job_flags
 def run_rows(
     rows: Input,
-    output: Output,
+    flags: JobFlags,
     prompt: Annotated[
-        str | None, typer.Option(help="Template with {column}s; without it, each row has a prompt.")
+        str | None,
+        typer.Option(
+            metavar="TEXT",
+            help="Template with {column}s; without it, each row has a prompt or messages.",
+            rich_help_panel=Group.INPUT.value,
+        ),
     ] = None,
-    system_prompt: Annotated[str | None, typer.Option("--system", help="The system prompt.")] = None,
-    model: Model = DEFAULT_MODEL,
-    max_in_flight: InFlight = 64,
-    rpm: Rpm = None,
-    floor: Floor = NOTHING,
-    max_credits: MaxCredits = None,
-    on_exhausted: WhenExhausted = OnExhausted.STOP,
-    max_failures: MaxFailures = None,
-    max_outage: MaxOutage = MAX_OUTAGE,
-    delivery: HowDelivered = Delivery.DIRECT,
-    limit: Limit = None,
-    journal: JournalPath = None,
-    retry_failed: RetryFailed = False,
-    retry_only: RetryOnly = None,
-    input_format: InputFormat = None,
-    max_tokens: MaxTokens = None,
-    dedupe: Dedupe = False,
-    dry_run: DryRun = False,
-    sample: Sample = None,
-    yes: Yes = False,
-    emulate: Emulate = False,
-    emulated_balance: EmulatedBalance = FIVE,
-    as_json: AsJson = False,
+    system_prompt: System = None,
 ) -> None:
     """Send every row of a file and write one result for each. The same command resumes a stopped job."""
+    parameters = _parameters(flags)
 
     async def main() -> Exit:
         make: MakeRequest = own_request if prompt is None else template(prompt)
         if system_prompt is not None:
             make = with_instruction(system_prompt, make)
-        job = bulk.Job(
-            rows,
-            output,
-            with_max_tokens(max_tokens, make),
-            bulk.SpendingLimits(floor, max_credits, on_exhausted.value, max_failures, max_outage),
-            JobOptions(
-                delivery.value,
-                retry_failed=rows_to_retry(retry_failed, retry_only),
-                dedupe=dedupe,
-            ),
-            ClientOptions(model, max_in_flight, rpm, emulate, emulated_balance),
-            limit,
-            journal,
-            {"prompt": prompt, "system": system_prompt, "max_tokens": max_tokens},
-            bulk.Confirmation(dry_run, sample, yes),
-            input_format,
+        options = JobOptions(
+            flags.delivery.value,
+            retry_failed=rows_to_retry(flags.retry_failed, flags.retry_only),
+            dedupe=flags.dedupe,
         )
-        return await bulk.run(job, as_json=as_json)
+        settings: dict[str, object] = {"prompt": prompt, "system": system_prompt}
+        job = _job(rows, flags, with_parameters(parameters, make), options, settings)
+        return await bulk.run(job, as_json=flags.as_json)
 
     run_to_exit(main)
 
 
-@app.command(cls=JobCommand)
+@app.command(
+    cls=JobCommand,
+    epilog="""
+segmind-async classify mails.csv -o labels.csv \\
+    --labels spam,ham --truth-column label
+segmind-async classify mails.csv -o labels.csv \\
+    --labels spam,ham --sample 20
+""",
+)
+@with_job_flags
 def classify(
     rows: Input,
-    output: Output,
-    labels: Annotated[str, typer.Option(help="The labels, separated by commas.")],
-    text_column: Annotated[str, typer.Option(help="The column that holds the text.")] = "text",
-    truth_column: Annotated[str | None, typer.Option(help="The column that holds the right label.")] = None,
+    flags: JobFlags,
+    labels: Annotated[
+        str,
+        typer.Option(
+            metavar="A,B,C", help="The labels, separated by commas.", rich_help_panel=Group.MODEL.value
+        ),
+    ],
+    text_column: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME", help="The column that holds the text.", rich_help_panel=Group.INPUT.value
+        ),
+    ] = "text",
+    truth_column: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="The column that holds the right label.", rich_help_panel=Group.INPUT.value
+        ),
+    ] = None,
     examples: Annotated[
         Path | None,
         typer.Option(
+            metavar="FILE",
             help="A file with a few labelled rows, which are sent with every request.",
             exists=True,
             dir_okay=False,
+            rich_help_panel=Group.MODEL.value,
         ),
     ] = None,
     labels_by: Annotated[
         LabelsBy,
-        typer.Option(help="schema: the provider enforces a label; prompt: the instruction asks for one."),
+        typer.Option(
+            help="schema: the provider enforces a label; prompt: the instruction asks for one.",
+            rich_help_panel=Group.MODEL.value,
+        ),
     ] = LabelsBy.AUTO,
-    model: Model = DEFAULT_MODEL,
-    max_in_flight: InFlight = 64,
-    rpm: Rpm = None,
-    floor: Floor = NOTHING,
-    max_credits: MaxCredits = None,
-    on_exhausted: WhenExhausted = OnExhausted.STOP,
-    max_failures: MaxFailures = None,
-    max_outage: MaxOutage = MAX_OUTAGE,
-    delivery: HowDelivered = Delivery.DIRECT,
-    limit: Limit = None,
-    journal: JournalPath = None,
-    retry_failed: RetryFailed = False,
-    retry_only: RetryOnly = None,
-    input_format: InputFormat = None,
-    max_tokens: MaxTokens = None,
-    dedupe: Dedupe = False,
-    dry_run: DryRun = False,
-    sample: Sample = None,
-    yes: Yes = False,
-    emulate: Emulate = False,
-    emulated_balance: EmulatedBalance = FIVE,
-    as_json: AsJson = False,
 ) -> None:
     """Classify every row of a file by a list of labels. The same command resumes a stopped job."""
+    parameters = _parameters(flags)
 
     async def main() -> Exit:
-        by = label_mode_for(model) if labels_by is LabelsBy.AUTO else labels_by
+        by = label_mode_for(flags.model) if labels_by is LabelsBy.AUTO else labels_by
         chosen = Labels(labels.split(","), "schema" if by == LabelsBy.SCHEMA else "prompt")
         shown: Examples = ()
         if examples is not None:
             shown = read_examples(examples, chosen, text_column, truth_column or "label")
         turns = [(text, chosen.answer(label)) for text, label in shown]
-        make = with_parameters(
-            chosen.parameters, with_instruction(chosen.instruction, column(text_column), turns)
+        make = with_instruction(chosen.instruction, column(text_column), turns)
+        options = JobOptions(
+            flags.delivery.value,
+            chosen.read,
+            chosen.truth_in(truth_column),
+            rows_to_retry(flags.retry_failed, flags.retry_only),
+            flags.dedupe,
         )
-        job = bulk.Job(
+        settings: dict[str, object] = {
+            "labels": chosen.names,
+            "labels_by": chosen.mode,
+            "text_column": text_column,
+            "examples": fingerprint(shown),
+        }
+        job = _job(
             rows,
-            output,
-            with_max_tokens(max_tokens, make),
-            bulk.SpendingLimits(floor, max_credits, on_exhausted.value, max_failures, max_outage),
-            JobOptions(
-                delivery.value,
-                chosen.read,
-                chosen.truth_in(truth_column),
-                rows_to_retry(retry_failed, retry_only),
-                dedupe,
-            ),
-            ClientOptions(model, max_in_flight, rpm, emulate, emulated_balance),
-            limit,
-            journal,
-            {
-                "labels": chosen.names,
-                "labels_by": chosen.mode,
-                "text_column": text_column,
-                "examples": fingerprint(shown),
-                "max_tokens": max_tokens,
-            },
-            bulk.Confirmation(dry_run, sample, yes),
-            input_format,
+            flags,
+            with_parameters({**chosen.parameters, **parameters}, make),
+            options,
+            settings,
             lambda opened: bulk.labelling_brain(opened, chosen, text_column, truth_column),
         )
-        return await bulk.run(job, as_json=as_json)
+        return await bulk.run(job, as_json=flags.as_json)
 
     run_to_exit(main)
 
 
-@app.command("report")
+def _parameters(flags: JobFlags) -> JsonDict:
+    return parameters_of(flags.temperature, flags.top_p, flags.max_tokens, flags.param)
+
+
+def _job(
+    rows: Path,
+    flags: JobFlags,
+    make: MakeRequest,
+    options: JobOptions,
+    settings: dict[str, object],
+    make_brain: bulk.MakeBrain | None = None,
+) -> bulk.Job:
+    """Return the job of `run` or `classify`."""
+    more = {name: value for name, value in _parameters(flags).items() if name != "max_tokens"}
+    return bulk.Job(
+        rows,
+        flags.output,
+        make,
+        bulk.SpendingLimits(
+            flags.floor, flags.max_credits, flags.on_exhausted.value, flags.max_failures, flags.max_outage
+        ),
+        options,
+        ClientOptions(
+            flags.model,
+            flags.max_in_flight,
+            flags.rpm,
+            flags.emulate,
+            flags.emulated_balance,
+            timeout=flags.timeout,
+        ),
+        flags.limit,
+        flags.journal,
+        {**settings, "max_tokens": flags.max_tokens, "parameters": more},
+        bulk.Confirmation(flags.dry_run, flags.sample, flags.yes),
+        flags.input_format,
+        make_brain,
+    )
+
+
+@app.command(
+    "report",
+    cls=Command,
+    epilog="""
+segmind-async report out.jsonl.journal
+segmind-async report out.jsonl.journal --html report.html
+""",
+)
 def run_report(
-    journal: Annotated[Path, typer.Argument(help="A job's journal.", exists=True, dir_okay=False)],
+    journal: Annotated[
+        Path,
+        typer.Argument(
+            metavar="JOURNAL",
+            help="A job's journal.",
+            exists=True,
+            dir_okay=False,
+            rich_help_panel=Group.INPUT.value,
+        ),
+    ],
     html: Annotated[
         Path | None,
         typer.Option(
-            "--html", help="Write one self-contained page; needs the extra [report].", dir_okay=False
+            "--html",
+            metavar="FILE",
+            help="Write one self-contained page; needs the extra [report].",
+            dir_okay=False,
+            rich_help_panel=Group.OUTPUT.value,
         ),
     ] = None,
     as_json: AsJson = False,
@@ -369,17 +356,24 @@ def run_report(
     run_to_exit(main)
 
 
-@app.command("emulate")
+@app.command(
+    "emulate",
+    cls=Command,
+    epilog="""
+segmind-async emulate
+segmind-async emulate --balance 0.5 --rpm 60 --latency 2
+""",
+)
 def run_emulator(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 takes any.")] = 8765,
     balance: Annotated[
-        Decimal, typer.Option(parser=_amount, metavar="CREDITS", help="The account's balance.")
+        Decimal, typer.Option(parser=amount, metavar="CREDITS", help="The account's balance.")
     ] = FIVE,
     rpm: Annotated[float | None, typer.Option(help="Rate limit, calls per minute.")] = None,
     latency: Annotated[float, typer.Option(min=0, help="Latency of a call, seconds.")] = 0.5,
 ) -> None:
     """Serve a local stand-in for the service until Ctrl-C."""
-    from . import demo  # noqa: PLC0415  # imports the emulator, which --help does not need
+    from .demo import demo  # noqa: PLC0415  # imports the emulator, which --help does not need
 
     async def main() -> Exit:
         async with demo.emulator(port, balance, rpm, latency) as emulator:
@@ -390,10 +384,17 @@ def run_emulator(
     run_to_exit(main)
 
 
-@app.command("demo")
+@app.command(
+    "demo",
+    cls=Command,
+    epilog="""
+segmind-async demo
+segmind-async demo --json
+""",
+)
 def run_demo(as_json: AsJson = False) -> None:
     """Classify 240 support messages against a local stand-in, and watch the credits: no key, no cost."""
-    from . import demo  # noqa: PLC0415  # as above
+    from .demo import demo  # noqa: PLC0415  # as above
 
     async def main() -> Exit:
         return await demo.run(as_json=as_json)

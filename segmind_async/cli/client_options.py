@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from ..client import SegmindClient
-from ..config import Limits
+from ..config import Limits, Timeouts
 from ..models import DEFAULT_MODEL
 
 if TYPE_CHECKING:
@@ -26,6 +26,13 @@ class ClientOptions:
     emulate: bool = False
     emulated_balance: Decimal = Decimal(5)
     brain: Brain | None = None
+    timeout: float | None = None
+    """Seconds of one call, all its attempts included; None: the client's own."""
+
+    @property
+    def timeouts(self) -> Timeouts | None:
+        """The timeouts of the client; None: its own. One attempt may take the whole time of its call."""
+        return None if self.timeout is None else Timeouts(total=self.timeout, attempt=self.timeout)
 
 
 @asynccontextmanager
@@ -37,7 +44,7 @@ async def open_client(options: ClientOptions) -> AsyncIterator[SegmindClient]:
 
         async with (
             Emulator(options.brain, balance=options.emulated_balance, keep_calls=False) as emulator,
-            SegmindClient(emulator.key, emulator.url, options.model, limits) as client,
+            SegmindClient(emulator.key, emulator.url, options.model, limits, options.timeouts) as client,
         ):
             yield client
         return
@@ -45,7 +52,7 @@ async def open_client(options: ClientOptions) -> AsyncIterator[SegmindClient]:
 
     settings = Settings()
     key = settings.api_key.get_secret_value() if settings.api_key else None
-    async with SegmindClient(key, settings.base_url, options.model, limits) as client:
+    async with SegmindClient(key, settings.base_url, options.model, limits, options.timeouts) as client:
         yield client
 
 

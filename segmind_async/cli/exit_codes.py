@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from enum import IntEnum
 from importlib.util import find_spec
 from typing import NoReturn
@@ -37,6 +37,18 @@ class Exit(IntEnum):
     INTERRUPTED = 130
     """SIGINT or SIGTERM; the same command continues."""
 
+
+MEANINGS: Mapping[Exit, str] = {
+    Exit.OK: "All rows are ok.",
+    Exit.SOME_FAILED: "Some rows failed, --max-failures included; or one call failed, and may succeed later.",
+    Exit.USAGE: "An option or a file cannot work as given; nothing was sent.",
+    Exit.CREDITS: "Stopped for want of credits; the same command continues.",
+    Exit.REFUSED: "The service refused the key, the model or the request.",
+    Exit.LOCAL_IO: "A local file could not be read or written.",
+    Exit.OUTAGE: "The service failed for longer than --max-outage; the same command continues.",
+    Exit.INTERRUPTED: "Interrupted (Ctrl-C, SIGTERM); the same command continues.",
+}
+"""The meaning of each exit code, as the help prints it."""
 
 EXIT_AFTER_STOP = {
     StopReason.CREDITS: Exit.CREDITS,

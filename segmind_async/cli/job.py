@@ -315,7 +315,7 @@ def _as_json(report: JobReport) -> dict[str, object]:
 def labelling_brain(open_rows: OpenRows, labels: Labels, text_column: str, truth_column: str | None) -> Brain:
     """Return a brain that answers with labels, learnt from every second labelled row, else by hash."""
     from ..emulator import FunctionBrain  # noqa: PLC0415  # see `open_client`
-    from .demo_classifier import NaiveBayes  # noqa: PLC0415  # it imports the emulator
+    from .demo.classifier import NaiveBayes  # noqa: PLC0415  # it imports the emulator
 
     if truth_column is None:
         names = labels.names

@@ -42,7 +42,7 @@ def run(journal: Path, html: Path | None, *, as_json: bool) -> Exit:
     found = read_report(journal)
     if html is not None:
         try:
-            from .html_report import write_page  # noqa: PLC0415  # matplotlib takes half a second
+            from .page.html import write_page  # noqa: PLC0415  # matplotlib takes half a second
         except ImportError:
             say("--html needs matplotlib: pip install 'segmind-async[report]'")
             return Exit.USAGE

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import typer
-from typer.core import TyperCommand
 
 from .. import errors
 from .._jobs.classify import NOT_A_LABEL
 from ..errors import SegmindError
+from .help import Command
 
 _WITH_CLASS = "--retry-failed="
 
@@ -16,7 +16,7 @@ _CLASSES = frozenset(
 ) | {NOT_A_LABEL}
 
 
-class JobCommand(TyperCommand):
+class JobCommand(Command):
     """A command whose `--retry-failed` takes an optional class, which Typer's flags cannot."""
 
     def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override,unused-ignore]  # typer vendors its own click

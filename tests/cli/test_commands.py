@@ -13,8 +13,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from segmind_async import __version__
-from segmind_async.cli import app, console, demo
+from segmind_async.cli import app, console
 from segmind_async.cli.client_options import ClientOptions
+from segmind_async.cli.demo import demo
 from segmind_async.emulator import Emulator, FunctionBrain, Question, faults
 from tests.support import serving
 from tests.virtual_time import VirtualTimeLoop

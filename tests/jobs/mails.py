@@ -19,7 +19,7 @@ from pathlib import Path
 from types import ModuleType
 
 from segmind_async._jobs.journal.reader import JournalReader
-from segmind_async.cli.demo_classifier import BayesBrain, NaiveBayes
+from segmind_async.cli.demo.classifier import BayesBrain, NaiveBayes
 from segmind_async.emulator import Emulator
 from segmind_async.jobs import JournalError
 from tests.support import KEY, serving

@@ -10,15 +10,15 @@ from decimal import Decimal
 from importlib.resources import files
 from typing import TypedDict
 
-from .._jobs.classify import Labels
-from ..client import SegmindClient
-from ..config import Limits
-from ..emulator import Emulator
-from ..messages import system, user
-from ..models import ChatRequest, FanOutReport, Status
-from .console import plain, say, show_json
-from .demo_classifier import BayesBrain, NaiveBayes, fragments
-from .exit_codes import Exit
+from ..._jobs.classify import Labels
+from ...client import SegmindClient
+from ...config import Limits
+from ...emulator import Emulator
+from ...messages import system, user
+from ...models import ChatRequest, FanOutReport, Status
+from ..console import plain, say, show_json
+from ..exit_codes import Exit
+from .classifier import BayesBrain, NaiveBayes, fragments
 
 _BALANCE = Decimal("0.05")
 _FLOOR = Decimal("0.01")
@@ -48,7 +48,7 @@ class Summary:
 
 def messages() -> list[Message]:
     """Return the bundled support messages, written for this project."""
-    text = files("segmind_async.cli").joinpath("demo_messages.csv").read_text(encoding="utf-8")
+    text = files("segmind_async.cli.demo").joinpath("messages.csv").read_text(encoding="utf-8")
     rows = csv.DictReader(io.StringIO(text))
     return [Message(id=row["id"], text=row["text"], label=row["label"]) for row in rows]
 

@@ -11,12 +11,11 @@ from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
-from .._jobs.report.report import Report
-from .._jobs.report.samples import SampleRow
-from .._jobs.report.scores import Scores
-from .._version import __version__
-from . import charts
-from .wording import (
+from ..._jobs.report.report import Report
+from ..._jobs.report.samples import SampleRow
+from ..._jobs.report.scores import Scores
+from ..._version import __version__
+from ..wording import (
     count,
     credits_text,
     duration,
@@ -27,6 +26,7 @@ from .wording import (
     rate_text,
     summary,
 )
+from . import charts
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
@@ -312,7 +312,7 @@ def _cell(text: str, css_class: str = "") -> ET.Element:
 
 def _style() -> ET.Element:
     style = ET.Element("style")
-    style.text = files("segmind_async.cli").joinpath("page.css").read_text(encoding="utf-8")
+    style.text = files("segmind_async.cli.page").joinpath("page.css").read_text(encoding="utf-8")
     return style
 
 

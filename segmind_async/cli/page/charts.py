@@ -16,9 +16,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from .._jobs.report.report import Latency
-from .._jobs.report.timeline import Moment
-from .wording import count, latency_text
+from ..._jobs.report.report import Latency
+from ..._jobs.report.timeline import Moment
+from ..wording import count, latency_text
 
 SOFT, LINE, MAIN, WARM = "#7d838f", "#8f959f", "#4a80dc", "#d9662f"
 """Each has a contrast of at least 3:1 to the light and to the dark paper, except that of the grid."""

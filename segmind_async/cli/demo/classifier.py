@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
-from ..emulator import Question
+from ...emulator import Question
 
 _WORD = re.compile(r"\w+")
 

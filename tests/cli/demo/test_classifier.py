@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from segmind_async.cli.demo_classifier import BayesBrain, NaiveBayes, fragments, words
+from segmind_async.cli.demo.classifier import BayesBrain, NaiveBayes, fragments, words
 from segmind_async.emulator import Question
 
 

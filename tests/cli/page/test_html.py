@@ -13,8 +13,8 @@ import pytest
 from segmind_async._jobs.journal.journal import Journal
 from segmind_async._jobs.journal.record import Record
 from segmind_async._jobs.report.report import read_report
-from segmind_async.cli import charts
-from segmind_async.cli.html_report import page
+from segmind_async.cli.page import charts
+from segmind_async.cli.page.html import page
 from tests.jobs.journals import Story, fill
 
 EVIL = "<script>alert('x')</script>\"'><img src=http://evil.example/x onerror=alert(1)>&amp;\x1b[2J\u202e\x00"
