@@ -112,6 +112,7 @@ async def _write_output(run: JobRun, open_rows: OpenRows, output: Path) -> JobRe
         async for row, record in run.matched(rows):
             _count(report, row, record)
             put(row_of(row, record))
+    report.asked_again = len(run.not_kept)
     return report
 
 

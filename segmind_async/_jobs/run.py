@@ -35,6 +35,7 @@ from ..errors import (
     ModelRetiredError,
     NotFoundError,
     OutputError,
+    TransientError,
 )
 from ..models import ChatCompletion, Outcome, Status, StopReason, T_co
 from .journal import restart
@@ -57,7 +58,7 @@ MakeFanOut: TypeAlias = Callable[
 ]
 
 _JOB_WIDE_ERRORS = (AccessError, NotFoundError, ModelRetiredError)
-"""Errors that every row would get: they stop the job, and the next run sends their rows again."""
+"""Errors that every row would get: they stop the job."""
 
 _STATE_EVERY = 1.0
 """Seconds between two writes of pace and money for a restart."""
@@ -88,7 +89,8 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
         self.path: Path = plan.path
         self.report: JobReport = JobReport()
         self.not_kept: dict[str, Record] = {}
-        """Records that the journal does not get, by key: the API key or the model failed, not the row."""
+        """Records that the journal does not get, by key: what failed was the key, the model or the service,
+        and not the row. The next run sends their rows again."""
         self.samples: Samples = Samples()
         """Failed, misjudged, slowest and dearest rows of this run."""
         self._journal: Journal | None = None
@@ -310,7 +312,7 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
             record.units = draft.units + (record.units or 0)
         self.report.add(record)
         self.samples.add(record)
-        if isinstance(outcome.error, _JOB_WIDE_ERRORS):
+        if self._is_asked_again(outcome):
             self.not_kept[known.key] = record
             return
         kept = self.journal.keep(record, _submission_of(outcome))
@@ -320,6 +322,12 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
         await kept
         if self.journal.commit_error is not None:
             self.stop(f"the journal cannot be written: {self.journal.commit_error}", StopReason.DISK)
+
+    def _is_asked_again(self, outcome: Outcome[Any]) -> bool:
+        """Return whether the next run sends the row again, because what failed was not the row."""
+        if isinstance(outcome.error, TransientError) and outcome.cost is None:
+            return self._service.admission.breaker.fails_for_others(outcome.attempts)
+        return isinstance(outcome.error, _JOB_WIDE_ERRORS)
 
     def _parsed(self, row: Row, outcome: Outcome[Any]) -> tuple[ParsedAnswer, str | None]:
         """Return values read from an answer, and the right label; errors of user code are values too."""

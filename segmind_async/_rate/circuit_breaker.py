@@ -7,7 +7,8 @@
 
 Closed, every attempt may start; open, none; half-open, one: the probe. One call that fails says nothing of
 the others. When 40 attempts in a row have failed, or half of the last 20 and none has succeeded for 30 s, the
-next calls would most likely fail too, so the breaker opens. It does not wait for the probe's end: the next
+next calls would most likely fail too, so the breaker opens. So it does when calls have used up their retries
+without a success, and none is left that tries (`open`). It does not wait for the probe's end: the next
 cool-down, twice as long, begins with the probe's start, and a success of any attempt closes the breaker.
 
 Pure: times are arguments, in monotonic seconds.
@@ -80,9 +81,25 @@ class CircuitBreaker:
         self._succeeded_at = min(self._succeeded_at, now)  # silence is counted from the first attempt on
         half = len(self._recent) == _RECENT and 2 * self._recent.count(False) >= _RECENT
         silent = now - self._succeeded_at >= _SILENT
-        if self.opened_at is None and (self._failures_in_a_row >= _FAILURES_IN_A_ROW or (half and silent)):
+        if self._failures_in_a_row >= _FAILURES_IN_A_ROW or (half and silent):
+            self.open(now)
+
+    def open(self, now: float) -> None:
+        """Open it, unless it is open."""
+        if self.opened_at is None:
             self.opened_at = now
             self.probe_at = now + self._cool_down
+
+    def succeeded_after(self, when: float) -> bool:
+        """Return whether an attempt has succeeded after *when*."""
+        return when < self._succeeded_at < math.inf
+
+    def fails_for_others(self, attempts: int) -> bool:
+        """Return whether the service fails for more than the one call whose last *attempts* have failed.
+
+        True while it is open, and if other calls have failed too and none has succeeded meanwhile.
+        """
+        return self.opened_at is not None or self._failures_in_a_row > attempts
 
     def take_probe(self, now: float) -> bool:
         """Return whether an attempt may start now; half-open, that attempt is the one probe."""

@@ -262,12 +262,29 @@ class FanOut(AsyncIterator[Outcome[T_co]], Generic[T_co]):
                 await self._wait_for_top_up(error)
             except TransientError as error:
                 # In an outage a row waits instead of failing, unless it may have been paid too often already.
-                if totals.in_doubt > self._call.retry.resend_in_doubt or not self._may_wait_out(error):
+                if totals.in_doubt > self._call.retry.resend_in_doubt or not await self._may_wait_out(error):
                     raise
 
-    def _may_wait_out(self, error: TransientError) -> bool:
+    async def _wait_for_evidence(self) -> None:
+        """Wait until other attempts show whether the service fails for all; without any, assume that it does.
+
+        The retry budget of the client is empty: that the row may not try again says nothing of the row.
+        """
+        admission, since = self._service.admission, anyio.current_time()
+        while admission.breaker.opened_at is None and not admission.breaker.succeeded_after(since):
+            if not admission.in_flight:
+                admission.breaker.open(anyio.current_time())
+                return
+            if self._stop_reason:
+                return
+            await anyio.sleep(_OUTAGE_POLL)
+
+    async def _may_wait_out(self, error: TransientError) -> bool:
         """Return whether *error* is due to an outage to wait out; stop if that has lasted too long."""
-        opened_at, most = self._service.admission.breaker.opened_at, self._options.max_outage
+        most = self._options.max_outage
+        if most and self._service.retry_budget.is_empty:
+            await self._wait_for_evidence()
+        opened_at = self._service.admission.breaker.opened_at
         if opened_at is None or not most or self._stop_reason:
             return False
         if anyio.current_time() - opened_at < most:

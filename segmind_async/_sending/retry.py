@@ -90,6 +90,11 @@ class RetryBudget:
         """Retries that may follow each other without a success, at most."""
         return self._LEAST + self._SHARE * self._calls
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no call may retry before one has succeeded."""
+        return self._tokens < 1
+
     def called(self) -> None:
         """Count one call."""
         self._calls = min(self._calls + 1, self._RECENT)
@@ -100,7 +105,7 @@ class RetryBudget:
 
     def take(self) -> bool:
         """Take one token; return False if there is none."""
-        if self._tokens < 1:
+        if self.is_empty:
             return False
         self._tokens -= 1
         return True

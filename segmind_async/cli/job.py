@@ -290,6 +290,12 @@ def _print_summary(report: JobReport, output: Path, journal: Path) -> None:
         say(f"{report.repeated} rows repeat the request of an earlier row and share its answer")
     for name, count in report.errors.most_common(5):
         say(f"  {count} x {name}, such as: {report.examples[name][:200]}")
+    if report.asked_again:
+        say(
+            f"{report.asked_again} of the failed rows met an outage or a refusal: the same command asks again"
+        )
+    if report.given_up:
+        say(f"{report.given_up} of the failed rows are not asked again; --retry-failed does that")
     if report.accuracy is not None:
         say(f"accuracy {report.accuracy:.1%} of {report.judged} rows with a known label")
     if fan_out.maybe_paid_twice:
@@ -308,6 +314,7 @@ def _as_json(report: JobReport) -> dict[str, object]:
         "accuracy": report.accuracy,
         "resumed": report.resumed,
         "repeated": report.repeated,
+        "asked_again": report.asked_again,
         "fan_out": asdict(report.fan_out),
     }
 

@@ -91,6 +91,23 @@ def test_an_outage_longer_than_max_outage_is_exit_code_6(tmp_path: Path) -> None
     assert "stopped early: the service has been failing for max_outage=1 s" in said
 
 
+def test_rows_that_failed_in_an_outage_are_asked_again_and_others_are_not(tmp_path: Path) -> None:
+    outage = ["--max-outage", "1", "--max-in-flight", "2"]
+    with serving(Emulator()) as emulator:
+        emulator.script(faults.status(400), *[faults.status(503)] * 1000)
+        code, said = run(tmp_path, emulator, *outage)
+        assert code == 6, said
+        assert "of the failed rows met an outage or a refusal: the same command asks again" in said
+        assert "1 of the failed rows are not asked again; --retry-failed does that" in said
+    with serving(Emulator()) as emulator:
+        code, said = run(tmp_path, emulator, *outage)
+        assert code == 1, said
+        assert "99 ok, 1 failed" in said
+        assert "met an outage" not in said
+        code, said = run(tmp_path, emulator, *outage, "--retry-failed")
+        assert (code, "not asked again" in said) == (0, False), said
+
+
 def test_max_failures_is_exit_code_1(tmp_path: Path) -> None:
     with serving(Emulator()) as emulator:
         emulator.script(*[faults.status(400)] * 1000)

@@ -84,3 +84,27 @@ def test_a_loop_with_another_clock() -> None:
     assert breaker.opened_at == 0
     assert not breaker.take_probe(4.9)
     assert breaker.take_probe(5)
+
+
+def test_calls_that_have_nobody_left_to_try_open_it() -> None:
+    breaker = CircuitBreaker()
+    breaker.failed(1.0)
+    breaker.open(1.0)
+    breaker.open(2.0)
+    assert breaker.opened_at == 1.0
+    assert breaker.probe_at == 6.0
+
+
+def test_what_one_call_met_is_told_apart_from_what_all_meet() -> None:
+    breaker = CircuitBreaker()
+    assert not breaker.succeeded_after(0.0)
+    breaker.failed(1.0)
+    assert not breaker.succeeded_after(1.0)
+    assert not breaker.fails_for_others(1)
+    breaker.failed(2.0)
+    assert breaker.fails_for_others(1)
+    breaker.succeeded(3.0)
+    assert breaker.succeeded_after(2.0)
+    assert not breaker.fails_for_others(0)
+    breaker.open(4.0)
+    assert breaker.fails_for_others(9)

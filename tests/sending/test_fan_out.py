@@ -511,6 +511,31 @@ async def test_without_max_outage_rows_fail_without_waiting() -> None:
     assert got == ["failed"] * 300
 
 
+@pytest.mark.parametrize("at_once", [1, 4, 16, 64])
+async def test_rows_in_flight_wait_when_the_retry_budget_is_empty(at_once: int) -> None:
+    transport = ScriptedTransport(latency=0.1)
+    async with client(transport, limits=sa.Limits(max_in_flight=at_once)) as c:
+        while c._service.retry_budget.take():
+            pass  # flickering errors have used it up
+        transport._otherwise = down_until(anyio.current_time() + 60)
+        async with c.fan_out(numbered(200)) as outcomes:
+            got = Counter([outcome.status.value async for outcome in outcomes])
+    assert got == {"ok": 200}
+
+
+async def test_an_empty_retry_budget_fails_a_row_while_the_service_works_for_others() -> None:
+    def broken_for_one(request: WireRequest) -> Reply:
+        return status(503) if b"word 7" in (request.body or b"") else by_text(request)
+
+    transport = ScriptedTransport(otherwise=broken_for_one, latency=0.1)
+    async with client(transport, limits=sa.Limits(max_in_flight=2)) as c:
+        while c._service.retry_budget.take():
+            pass
+        async with c.fan_out(f"word {n}" for n in range(9)) as outcomes:
+            got = Counter([outcome.status.value async for outcome in outcomes])
+    assert got == {"ok": 8, "failed": 1}
+
+
 async def test_an_outage_does_not_pay_a_row_more_often_than_allowed() -> None:
     transport = ScriptedTransport(otherwise=always(lost()), latency=0.1)
     async with client(transport) as c:

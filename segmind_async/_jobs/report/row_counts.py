@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from ...models import FanOutReport
+from ...models import FanOutReport, Status
 from ..journal.record import Record
 
 INVALID_ROW = "InvalidRow"
@@ -55,11 +55,18 @@ class RowCounts:
 class JobReport(RowCounts):
     """Results of a job, earlier runs included."""
 
+    @property
+    def given_up(self) -> int:
+        """Failed rows that were sent, and are sent again only if that is asked for."""
+        return self.counts[Status.FAILED] - self.errors[INVALID_ROW] - self.asked_again
+
     resumed: int = 0
     """Rows that an earlier run finished."""
     recovered: int = 0
     """Queued requests of an earlier run whose answers were fetched instead of sending them again."""
     resubmitted: int = 0
     """Those of them that the service no longer knew: they were sent again, and may be paid twice."""
+    asked_again: int = 0
+    """Failed rows that the next run sends again: the service failed for all, or refused key or model."""
     fan_out: FanOutReport | None = None
     """Report of this run's fan-out."""
