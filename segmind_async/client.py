@@ -38,9 +38,9 @@ from ._transport.base import Transport
 from ._transport.sessions import SessionPool
 from ._wire.redaction import Redactor
 from .config import Limits, RetryPolicy, Timeouts, check_amount, check_choice, check_count
-from .errors import APITimeoutError, ClientClosedError, ConfigurationError, ErrorDetails
+from .errors import APITimeoutError, ClientClosedError, ConfigurationError, ErrorDetails, InvalidRequestError
 from .hooks import Hooks
-from .models import DEFAULT_MODEL, Balance, ChatCompletion, ChatRequest, Messages, Outcome, Statistics
+from .models import DEFAULT_MODEL, Balance, ChatCompletion, ChatRequest, Outcome, Request, Statistics
 from .tools import Tool, runnable
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ class SegmindClient:
     @overload
     async def chat(
         self,
-        messages: Messages,
+        messages: Request,
         *,
         parse: TypeForm[T],
         max_reasks: int = ...,
@@ -152,7 +152,7 @@ class SegmindClient:
     @overload
     async def chat(
         self,
-        messages: Messages,
+        messages: Request,
         *,
         parse: TypeAdapter[T],
         max_reasks: int = ...,
@@ -163,7 +163,7 @@ class SegmindClient:
     @overload
     async def chat(
         self,
-        messages: Messages,
+        messages: Request,
         *,
         parse: None = None,
         max_reasks: int = ...,
@@ -173,7 +173,7 @@ class SegmindClient:
     ) -> ChatCompletion: ...
     async def chat(
         self,
-        messages: Messages,
+        messages: Request,
         *,
         parse: Any = None,
         max_reasks: int = 1,
@@ -183,9 +183,9 @@ class SegmindClient:
     ) -> ChatCompletion[Any]:
         """Send one conversation and wait for the answer.
 
-        A string is one user message. `parameters` go to the provider as they are: `temperature=0`,
-        `max_tokens=50`. `timeout` limits the whole call, the wait for a slot included, in seconds;
-        None: the client's `Timeouts`.
+        A string is one user message; a `ChatRequest` brings its own model and parameters. `parameters` go
+        to the provider as they are: `temperature=0`, `max_tokens=50`. `timeout` limits the whole call, the
+        wait for a slot included, in seconds; None: the client's `Timeouts`.
 
         `parse` is the type the answer must have (a model, dataclass, TypedDict, enum, Literal, union, list
         …, or a `TypeAdapter`); its value comes in `parsed`. An answer that does not match is sent back
@@ -196,7 +196,7 @@ class SegmindClient:
         sent, and billed.
         """
         self._check_open()
-        request = ChatRequest.of(messages, model, parameters)
+        request = _request_of(messages, model, parameters)
         call: Call | Conversation[Any]
         if parse is None:
             call = Call(self._service, self._options, request)
@@ -213,7 +213,7 @@ class SegmindClient:
         except TimeoutError as error:
             totals = call.totals
             details = ErrorDetails(
-                model=model or self._options.model,
+                model=request.model or self._options.model,
                 attempts=totals.attempts,
                 in_doubt=totals.in_doubt,
                 elapsed=totals.elapsed,
@@ -487,3 +487,13 @@ class SegmindClient:
     def _check_open(self) -> None:
         if self.closed:
             raise ClientClosedError("this client is closed; open a new one")
+
+
+def _request_of(messages: Request, model: str | None, parameters: Mapping[str, object]) -> ChatRequest:
+    """Return what `chat` is to send; raises InvalidRequestError for a request that says it twice."""
+    if not isinstance(messages, ChatRequest):
+        return ChatRequest.of(messages, model, parameters)
+    if model is not None or parameters:
+        twice = ", ".join([*(["model"] if model is not None else []), *parameters])
+        raise InvalidRequestError(f"a ChatRequest has its own model and parameters; put {twice} into it")
+    return messages

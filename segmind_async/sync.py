@@ -42,8 +42,8 @@ from .models import (
     Balance,
     ChatCompletion,
     FanOutReport,
-    Messages,
     Outcome,
+    Request,
     Statistics,
     StopReason,
     T_co,
@@ -140,7 +140,7 @@ class SegmindClient:
     @overload
     def chat(
         self,
-        messages: Messages,
+        messages: Request,
         *,
         parse: TypeForm[R],
         max_reasks: int = ...,
@@ -151,7 +151,7 @@ class SegmindClient:
     @overload
     def chat(
         self,
-        messages: Messages,
+        messages: Request,
         *,
         parse: TypeAdapter[R],
         max_reasks: int = ...,
@@ -162,7 +162,7 @@ class SegmindClient:
     @overload
     def chat(
         self,
-        messages: Messages,
+        messages: Request,
         *,
         parse: None = None,
         max_reasks: int = ...,
@@ -170,7 +170,7 @@ class SegmindClient:
         timeout: float | None = ...,
         **parameters: object,
     ) -> ChatCompletion: ...
-    def chat(self, messages: Messages, *, parse: Any = None, **options: Any) -> ChatCompletion[Any]:
+    def chat(self, messages: Request, *, parse: Any = None, **options: Any) -> ChatCompletion[Any]:
         """Send one conversation and wait for the answer; see `segmind_async.SegmindClient.chat`."""
         return self._bridge.call(functools.partial(self._client.chat, messages, parse=parse, **options))
 

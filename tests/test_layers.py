@@ -41,6 +41,7 @@ ROOMS = (
     "testing",
     "_emulator",
     "emulator",
+    "gateway",
     "cli",
     "__main__",
     "__init__",
@@ -58,10 +59,22 @@ PURE = {
     "_sending.retry",
     "_agents.schema_tools",
     "_agents.tool_protocol",
+    "gateway._access",
+    "gateway._amounts",
+    "gateway._chat_request",
+    "gateway._model_list",
+    "gateway._errors",
     "tools",
 }
 IMPURE = {"asyncio", "anyio", "aiohttp", "time", "random", "secrets", "os", "socket", "threading"}
-KNOWS_AIOHTTP = {"_transport.sessions", "_transport.aiohttp", "_emulator.server", "_emulator.http_responses"}
+KNOWS_AIOHTTP = {
+    "_transport.sessions",
+    "_transport.aiohttp",
+    "_emulator.server",
+    "_emulator.http_responses",
+    "gateway._handlers",
+    "gateway._server",
+}
 OPTIONAL = {"_images.loading": {"PIL"}}
 """What a module may import inside a function, because it comes with an extra."""
 KNOWS_TERMINAL = {"typer", "rich", "click"}

@@ -37,6 +37,7 @@ def test_all_that_is_named_is_there_and_nothing_more_is_promised() -> None:
         "messages",
         "models",
         "emulator",
+        "gateway",
         "sync",
         "testing",
         "tokens",

@@ -29,11 +29,14 @@ from .options import (
     AsJson,
     CallTimeout,
     Emulate,
+    Floor,
     Input,
     JobFlags,
+    MaxInFlight,
     MaxTokens,
     Model,
     Param,
+    Rpm,
     System,
     Temperature,
     TopP,
@@ -380,6 +383,63 @@ def run_emulator(
             say(f"export SEGMIND_BASE_URL={emulator.url} SEGMIND_API_KEY={emulator.key}")
             await anyio.sleep_forever()
         return Exit.OK
+
+    run_to_exit(main)
+
+
+@app.command(
+    "serve",
+    cls=Command,
+    epilog="""
+segmind-async serve --floor 1
+segmind-async serve --host 0.0.0.0 --token "$(cat token)"
+""",
+)
+def run_gateway(
+    host: Annotated[
+        str,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Address to listen on; any but loopback needs a token.",
+            rich_help_panel=Group.SERVER.value,
+        ),
+    ] = "127.0.0.1",
+    port: Annotated[
+        int,
+        typer.Option(
+            min=0, max=65535, metavar="N", help="Port; 0 takes any.", rich_help_panel=Group.SERVER.value
+        ),
+    ] = 8800,
+    token: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TEXT",
+            envvar="SEGMIND_GATEWAY_TOKEN",
+            help="What callers send as their API key; repeatable. Better in the environment.",
+            show_envvar=False,
+            rich_help_panel=Group.SERVER.value,
+        ),
+    ] = None,
+    floor: Floor = Decimal(0),
+    max_in_flight: MaxInFlight = 64,
+    rpm: Rpm = None,
+    timeout: CallTimeout = None,
+    emulate: Emulate = False,
+) -> None:
+    """Serve OpenAI's form of the API for every program here: one key, one ledger, one pace."""
+    from ..gateway import GatewayOptions  # noqa: PLC0415  # imports a server, which --help does not need
+    from .serve import serve  # noqa: PLC0415  # as above
+
+    async def main() -> Exit:
+        options = GatewayOptions(host, port, tuple(token or ()))
+        client = ClientOptions(
+            max_in_flight=max_in_flight,
+            requests_per_minute=rpm,
+            emulate=emulate,
+            floor=floor,
+            timeout=timeout,
+        )
+        return await serve.run(client, options)
 
     run_to_exit(main)
 

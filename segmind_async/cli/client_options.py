@@ -26,6 +26,8 @@ class ClientOptions:
     emulate: bool = False
     emulated_balance: Decimal = Decimal(5)
     brain: Brain | None = None
+    floor: Decimal = Decimal(0)
+    """Credits that must be left on the account."""
     timeout: float | None = None
     """Seconds of one call, all its attempts included; None: the client's own."""
 
@@ -38,7 +40,7 @@ class ClientOptions:
 @asynccontextmanager
 async def open_client(options: ClientOptions) -> AsyncIterator[SegmindClient]:
     """Open a client; with `emulate`, on an emulator that is closed with it."""
-    limits = Limits(options.max_in_flight, options.requests_per_minute)
+    limits = Limits(options.max_in_flight, options.requests_per_minute, options.floor)
     if options.emulate:
         from ..emulator import Emulator  # noqa: PLC0415  # importing it would slow --help down by a fifth
 

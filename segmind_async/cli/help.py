@@ -22,6 +22,7 @@ _NAMES = 32
 ENVIRONMENT: Mapping[str, str] = {
     "SEGMIND_API_KEY": "The key of the account.",
     "SEGMIND_BASE_URL": "Address of the service. Default: https://api.segmind.com/v1",
+    "SEGMIND_GATEWAY_TOKEN": "The token of `serve`.",
     "NO_COLOR": "Set to any value: no colours.",
 }
 """Environment variables that the command reads, with their meaning."""
@@ -39,6 +40,7 @@ class Group(StrEnum):
     """The groups of options, in the order of the help."""
 
     INPUT = "Input"
+    SERVER = "Server"
     OUTPUT = "Output"
     MODEL = "Model"
     LIMITS = "Limits of money and rate"

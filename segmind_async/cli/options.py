@@ -99,6 +99,15 @@ EmulatedBalance = Annotated[
     Decimal,
     _option(Group.MODEL, "Balance of the emulator's account.", parser=amount, metavar="CREDITS"),
 ]
+Floor = Annotated[
+    Decimal,
+    _option(Group.LIMITS, "Credits that must be left on the account.", parser=amount, metavar="CREDITS"),
+]
+MaxInFlight = Annotated[int, _option(Group.LIMITS, "Maximum number of calls in flight.", min=1, metavar="N")]
+Rpm = Annotated[
+    float | None,
+    _option(Group.LIMITS, "Maximum calls a minute; default: learnt from 429s.", metavar="NUMBER"),
+]
 AsJson = Annotated[bool, _option(Group.DISPLAY, "Print the result as JSON.", "--json")]
 Input = Annotated[
     Path,
@@ -148,10 +157,7 @@ class JobFlags:
     param: Param = None
     emulate: Emulate = False
     emulated_balance: EmulatedBalance = Decimal(5)
-    floor: Annotated[
-        Decimal,
-        _option(Group.LIMITS, "Credits that must be left on the account.", parser=amount, metavar="CREDITS"),
-    ] = Decimal(0)
+    floor: Floor = Decimal(0)
     max_credits: Annotated[
         Decimal | None,
         _option(Group.LIMITS, "Credits this job may spend.", parser=amount, metavar="CREDITS"),
@@ -170,13 +176,8 @@ class JobFlags:
     yes: Annotated[
         bool, _option(Group.LIMITS, "Start even if the credits may not cover all rows.", "--yes")
     ] = False
-    max_in_flight: Annotated[
-        int, _option(Group.LIMITS, "Maximum number of calls in flight.", min=1, metavar="N")
-    ] = 64
-    rpm: Annotated[
-        float | None,
-        _option(Group.LIMITS, "Maximum calls a minute; default: learnt from 429s.", metavar="NUMBER"),
-    ] = None
+    max_in_flight: MaxInFlight = 64
+    rpm: Rpm = None
     max_failures: Annotated[
         int | None, _option(Group.LIMITS, "Stop after this many failed rows.", min=1, metavar="N")
     ] = None

@@ -39,7 +39,7 @@ def rows(tmp_path: Path) -> Path:
 def test_version_and_help() -> None:
     assert call("--version").output.strip() == __version__
     shown = call("--help").output
-    for command in ("chat", "balance", "run", "classify", "report", "emulate", "demo"):
+    for command in ("chat", "balance", "run", "classify", "report", "serve", "emulate", "demo"):
         assert command in shown
     assert call().exit_code == 2
 

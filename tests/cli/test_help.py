@@ -11,7 +11,7 @@ from segmind_async.cli import app
 from segmind_async.cli.exit_codes import MEANINGS, Exit
 
 PINNED = Path(__file__).parent / "help"
-COMMANDS = ("", "chat", "balance", "run", "classify", "report", "emulate", "demo")
+COMMANDS = ("", "chat", "balance", "run", "classify", "report", "serve", "emulate", "demo")
 
 
 def shown(command: str, columns: int, word: str = "--help") -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import traceback
 from decimal import Decimal
@@ -22,6 +23,18 @@ async def test_an_answer_carries_the_figures_of_the_service() -> None:
     assert (got.text, got.cost, got.credits_remaining) == ("hi", Decimal("0.0025"), Decimal("1.5"))
     assert (got.request_id, got.attempts, got.finish_reason) == ("r-1", 1, "stop")
     assert got.usage == sa.Usage(10, 5, 15)
+
+
+async def test_a_chat_request_brings_its_own_model_and_parameters_whatever_their_names() -> None:
+    transport = ScriptedTransport([answer("hi")])
+    async with client(transport) as c:
+        await c.chat(sa.ChatRequest.of("hello", "gpt-5", {"parse": "x", "timeout": 1, "model": "own"}))
+        with pytest.raises(sa.InvalidRequestError, match="put model, seed into it"):
+            await c.chat(sa.ChatRequest("hello"), model="gpt-5", seed=1)
+    [request] = transport.requests
+    assert request.path == "/gpt-5"
+    sent = json.loads(request.body or b"")
+    assert (sent["parse"], sent["timeout"], sent["model"]) == ("x", 1, "own")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""`serve`: the gateway as a command."""

@@ -1,0 +1,117 @@
+"""Refusals as values, and the error envelope of OpenAI's API that they are sent in.
+
+SDKs decide by status and headers whether they send again: openai-python and openai-node repeat 408, 409, 429
+and 5xx unless `x-should-retry: false` forbids it (their `_should_retry`, openai-python 3.57).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from .. import errors
+from ..errors import SegmindError, redact
+from ..models import JsonDict
+
+INVALID = "invalid_request_error"
+QUOTA = "insufficient_quota"
+BUSY_FOR = 1.0
+"""Seconds after which a caller may ask again where nothing says how long it takes."""
+
+
+@dataclass(eq=False)
+class GatewayError(Exception):
+    """A request that is refused, or a call that failed: what its caller receives."""
+
+    status: int
+    message: str
+    type: str = INVALID
+    code: str | None = None
+    param: str | None = None
+    """The field of the request that is wrong; None if no single one is."""
+    final: bool = False
+    """Whether an SDK is told not to send it again; below 500 it is told so for all but 429."""
+    retry_after: float | None = None
+    """Seconds to wait before that."""
+    cost: Decimal | None = None
+    """Credits it cost nevertheless."""
+    request_id: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Further headers."""
+
+
+def invalid(message: str, param: str | None = None, code: str | None = None) -> GatewayError:
+    """Return the problem of a request that must change."""
+    return GatewayError(400, message, code=code, param=param)
+
+
+def envelope(problem: GatewayError) -> JsonDict:
+    """Return the body of an error in OpenAI's form."""
+    # A message may quote the request, and somebody may have put a key there.
+    fields = {
+        "message": redact(problem.message),
+        "type": problem.type,
+        "param": problem.param,
+        "code": problem.code,
+    }
+    return {"error": fields}
+
+
+def headers_of(problem: GatewayError) -> dict[str, str]:
+    """Return the headers that tell an SDK what to do."""
+    headers = dict(problem.headers)
+    if problem.final or (problem.status < 500 and problem.status != 429):
+        headers["x-should-retry"] = "false"
+    if problem.retry_after is not None:
+        headers["Retry-After"] = str(max(1, math.ceil(problem.retry_after)))
+    return headers
+
+
+def gateway_error_of(error: SegmindError) -> GatewayError:
+    """Return what the caller of the gateway is told of a failed call."""
+    status, kind, code = _kind_of(error)
+    # Sent again after a doubt, a call may be paid twice: who wants that must ask for it anew.
+    doubted = error.details.in_doubt > 0 or isinstance(error, errors.InvalidResponseError)
+    return GatewayError(
+        status,
+        error.message,
+        kind,
+        code,
+        _PARAMS.get(type(error)),
+        final=doubted or isinstance(error, errors.AccessError),
+        retry_after=(error.retry_after or BUSY_FOR) if status == 503 else None,
+        cost=error.details.cost,
+        request_id=error.request_id,
+    )
+
+
+_PARAMS: Mapping[type[SegmindError], str] = {
+    errors.NotFoundError: "model",
+    errors.ModelRetiredError: "model",
+    errors.ToolsNotSupportedError: "tools",
+}
+
+_KINDS: tuple[tuple[type[SegmindError], tuple[int, str, str | None]], ...] = (
+    (errors.NotFoundError, (404, INVALID, "model_not_found")),
+    (errors.ModelRetiredError, (404, INVALID, "model_retired")),
+    (errors.ToolsNotSupportedError, (400, INVALID, "tools_not_supported")),
+    (errors.RequestError, (400, INVALID, None)),
+    # The caller's token was right: the gateway's own key is what is refused.
+    (errors.AuthenticationError, (502, "api_error", "upstream_key_refused")),
+    (errors.PermissionDeniedError, (403, "permission_error", "model_not_allowed")),
+    (errors.BudgetExceededError, (402, QUOTA, QUOTA)),
+    (errors.CreditsError, (402, QUOTA, QUOTA)),
+    # Its own pace is the gateway's business: a 429 means that a queue here is full, and nothing else.
+    (errors.RateLimitError, (503, "api_error", "upstream_rate_limited")),
+    (errors.APITimeoutError, (504, "api_error", "timeout")),
+    (errors.APIConnectionError, (502, "api_error", "upstream_unreachable")),
+    (errors.ServerError, (502, "api_error", "upstream_failed")),
+    (errors.InvalidResponseError, (502, "api_error", "upstream_unreadable")),
+    (errors.ClientClosedError, (503, "api_error", "shutting_down")),
+)
+
+
+def _kind_of(error: SegmindError) -> tuple[int, str, str | None]:
+    return next((kind for known, kind in _KINDS if isinstance(error, known)), (500, "api_error", None))

@@ -1,0 +1,138 @@
+"""The routes: each reads a request by a pure function, awaits the client, and forms the answer by another."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
+from uuid import uuid4
+
+import anyio
+from aiohttp import web
+from pydantic_core import to_json
+
+from .._hooks.trace import trace
+from .._providers.answers import as_openai
+from .._version import __version__
+from ..client import SegmindClient
+from ..errors import SegmindError
+from ..models import ChatCompletion, ChatRequest, JsonDict
+from ._access import Tokens
+from ._amounts import answer_headers, cost_headers, credits_of
+from ._chat_request import ChatCall, read_chat
+from ._errors import GatewayError, envelope, gateway_error_of, headers_of
+from ._model_list import model_list, one_model
+from ._options import GatewayOptions
+
+_log = logging.getLogger("segmind_async.gateway")
+
+_REQUEST_ID = web.RequestKey("request_id", str)
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Handlers:
+    """The routes of one gateway, over one client."""
+
+    def __init__(self, client: SegmindClient, options: GatewayOptions) -> None:
+        self._client = client
+        self._options = options
+        self._tokens = Tokens(options.tokens)
+
+    def app(self) -> web.Application:
+        """Return the application."""
+        app = web.Application(client_max_size=self._options.max_body_bytes, middlewares=[self._answering])
+        app.router.add_get("/healthz", self._health)
+        app.router.add_get("/v1/models", self._models)
+        app.router.add_get("/v1/models/{model}", self._model)
+        app.router.add_get("/v1/credits", self._credits)
+        app.router.add_post("/v1/chat/completions", self._chat)
+        return app
+
+    @web.middleware
+    async def _answering(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Let in who may, and turn whatever is raised into an error in OpenAI's form."""
+        request[_REQUEST_ID] = f"gw-{uuid4().hex}"
+        try:
+            if request.path != "/healthz":
+                self._tokens.check_host(request.host)
+                self._tokens.check(request.headers)
+            return await handler(request)
+        except GatewayError as problem:
+            return _refused(request, problem)
+        except SegmindError as error:
+            return _refused(request, gateway_error_of(error))
+        except web.HTTPException as error:
+            return _refused(request, _http_problem(request, error))
+        except Exception:  # noqa: BLE001  # whatever it is, its caller gets an answer without a traceback
+            _log.exception("gateway failed", extra={"request_id": request[_REQUEST_ID]})
+            return _refused(
+                request,
+                GatewayError(500, "the gateway has failed; its log says why", "api_error", final=True),
+            )
+
+    async def _health(self, _request: web.Request) -> web.Response:
+        return _json({"status": "ok", "version": __version__})
+
+    async def _models(self, _request: web.Request) -> web.Response:
+        return _json(model_list())
+
+    async def _model(self, request: web.Request) -> web.Response:
+        return _json(one_model(request.match_info["model"]))
+
+    async def _credits(self, _request: web.Request) -> web.Response:
+        balance = await self._client.balance()
+        return _json(credits_of(balance, self._client.statistics()))
+
+    async def _chat(self, request: web.Request) -> web.StreamResponse:
+        call = read_chat(await self._body(request))
+        completion = await self._completed(call)
+        # The service names no time of its answers, and OpenAI's form has one.
+        body = as_openai(completion, created=int(time.time()))  # noqa: TID251
+        return _json(body, answer_headers(completion, request[_REQUEST_ID]))
+
+    async def _completed(self, call: ChatCall) -> ChatCompletion:
+        with trace(call.trace) if call.trace else nullcontext():
+            return await self._client.chat(ChatRequest.of(call.messages, call.model, call.parameters))
+
+    async def _body(self, request: web.Request) -> bytes:
+        """Read the body of a request; raises GatewayError if it is no JSON, too long or too slow."""
+        # A page of any site may send a form or plain text here without asking; JSON it may not.
+        if request.content_type != "application/json":
+            raise GatewayError(415, f"send Content-Type: application/json, not {request.content_type[:80]!r}")
+        try:
+            with anyio.fail_after(self._options.body_timeout):
+                return await request.read()
+        except TimeoutError as error:
+            raise GatewayError(
+                408, f"the request did not arrive within {self._options.body_timeout:g} s"
+            ) from error
+
+
+def _json(body: JsonDict, headers: dict[str, str] | None = None, status: int = 200) -> web.Response:
+    return web.Response(body=to_json(body), status=status, headers=headers, content_type="application/json")
+
+
+def _refused(request: web.Request, problem: GatewayError) -> web.Response:
+    headers = {
+        "x-request-id": problem.request_id or request[_REQUEST_ID],
+        **cost_headers(problem.cost, None),
+        **headers_of(problem),
+    }
+    response = _json(envelope(problem), headers, problem.status)
+    if not request.content.at_eof():
+        # What is left of its body is not read: the connection cannot be used again.
+        response.force_close()
+    return response
+
+
+def _http_problem(request: web.Request, error: web.HTTPException) -> GatewayError:
+    """Return aiohttp's own refusals: an unknown path, a wrong method, a body that is too long."""
+    if error.status == 404:
+        message = f"this gateway does not serve {request.method} {request.path[:200]!r}"
+        return GatewayError(404, message, code="unknown_url")
+    if error.status == 413:
+        return GatewayError(413, "the request is longer than this gateway takes", code="too_large")
+    allowed = error.headers.get("Allow")
+    return GatewayError(error.status, error.reason, headers={"Allow": allowed} if allowed else {})
