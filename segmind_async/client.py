@@ -10,8 +10,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack, overload
 
-import anyio
-
 from ._agents.agent import Agent, AgentOptions, Chat, ToolsVia
 from ._hooks.dispatch import HookDispatcher
 from ._jobs.options import JobArguments, JobOptions, JobPlan
@@ -27,9 +25,17 @@ from ._rate.throttle import Throttle
 from ._sending.admission import Admission, CallScope
 from ._sending.call import Call, CallOptions
 from ._sending.call_queue import Priority
-from ._sending.conversation import Conversation, expected
+from ._sending.conversation import Conversation, expected, run_within
 from ._sending.fan_out import FanOut
-from ._sending.options import MAX_OUTAGE, FanOutOptions, FanOutSettings, JobSending, ManySettings, OnExhausted
+from ._sending.options import (
+    MAX_OUTAGE,
+    FanOutOptions,
+    FanOutSettings,
+    JobSending,
+    ManySettings,
+    OnExhausted,
+    ScopeLimits,
+)
 from ._sending.service import Service, read_balance
 from ._sending.source import Rows
 from ._transport.access import DEFAULT_BASE_URL, checked_key, checked_url, headers
@@ -37,17 +43,17 @@ from ._transport.aiohttp import AiohttpTransport
 from ._transport.base import Transport
 from ._transport.sessions import SessionPool
 from ._wire.redaction import Redactor
-from .config import Limits, RetryPolicy, Timeouts, check_amount, check_choice, check_count
-from .errors import APITimeoutError, ClientClosedError, ConfigurationError, ErrorDetails, InvalidRequestError
+from .config import Limits, RetryPolicy, Timeouts
+from .errors import ClientClosedError, ConfigurationError, InvalidRequestError
 from .hooks import Hooks
 from .models import DEFAULT_MODEL, Balance, ChatCompletion, ChatRequest, Outcome, Request, Statistics
-from .tools import Tool, runnable
+from .tools import Functions, Tools, runnable
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
     from typing_extensions import TypeForm
 
-    from .models import T_co as T
+    from .agent_result import T_co as T
 
 
 @dataclass(slots=True)
@@ -144,6 +150,30 @@ class SegmindClient:
         messages: Request,
         *,
         parse: TypeForm[T],
+        tools: Tools,
+        max_reasks: int = ...,
+        model: str | None = ...,
+        timeout: float | None = ...,
+        **parameters: object,
+    ) -> ChatCompletion[T | None]: ...
+    @overload
+    async def chat(
+        self,
+        messages: Request,
+        *,
+        parse: TypeAdapter[T],
+        tools: Tools,
+        max_reasks: int = ...,
+        model: str | None = ...,
+        timeout: float | None = ...,
+        **parameters: object,
+    ) -> ChatCompletion[T | None]: ...
+    @overload
+    async def chat(
+        self,
+        messages: Request,
+        *,
+        parse: TypeForm[T],
         max_reasks: int = ...,
         model: str | None = ...,
         timeout: float | None = ...,
@@ -189,7 +219,9 @@ class SegmindClient:
 
         `parse` is the type the answer must have (a model, dataclass, TypedDict, enum, Literal, union, list
         …, or a `TypeAdapter`); its value comes in `parsed`. An answer that does not match is sent back
-        with the problem, at most `max_reasks` times; each answer is paid, and `cost` is their sum.
+        with the problem, at most `max_reasks` times; each answer is paid, and `cost` is their sum. With
+        `tools`, an answer that calls some comes with `parsed` None: return their results and ask again, or
+        use `agent`.
 
         Raises InvalidRequestError before anything is sent, with `parse` OutputError for answers that do not
         match, else as the tree in `segmind_async.errors` says. If cancelled, the call may have been
@@ -202,24 +234,7 @@ class SegmindClient:
             call = Call(self._service, self._options, request)
         else:
             call = Conversation(self._service, self._options, request, expected(parse, max_reasks))
-        if timeout is None:
-            return await call.run()
-        check_amount("timeout", timeout, above=True)
-        try:
-            with anyio.fail_after(timeout):
-                return await call.run()
-        except APITimeoutError:
-            raise
-        except TimeoutError as error:
-            totals = call.totals
-            details = ErrorDetails(
-                model=request.model or self._options.model,
-                attempts=totals.attempts,
-                in_doubt=totals.in_doubt,
-                elapsed=totals.elapsed,
-                cost=totals.cost,
-            )
-            raise APITimeoutError(f"no answer within timeout={timeout:g} s", details) from error
+        return await (call.run() if timeout is None else run_within(timeout, call))
 
     @overload
     def fan_out(
@@ -273,7 +288,7 @@ class SegmindClient:
         Raises ConfigurationError for invalid settings, InvalidRequestError for an invalid `parse`.
         """
         self._check_open()
-        scope = self._scope(max_credits, floor, max_in_flight, priority)
+        scope = self._scope(ScopeLimits(max_credits, floor, max_in_flight, priority))
         options = FanOutOptions.checked(
             workers=self._workers(scope),
             buffer=buffer,
@@ -326,7 +341,9 @@ class SegmindClient:
                 f"delivery='queued' needs a base_url that ends in /v1, not {self._base_url!r}"
             )
         scope = self._scope(
-            sending.get("max_credits"), sending.get("floor", 0), sending.get("max_in_flight"), "bulk"
+            ScopeLimits(
+                sending.get("max_credits"), sending.get("floor", 0), sending.get("max_in_flight"), "bulk"
+            )
         )
         fan_out = FanOutOptions.checked(
             workers=self._workers(scope),
@@ -403,13 +420,62 @@ class SegmindClient:
         sent. `priority` None: as for this client.
         """
         self._check_open()
-        scope = self._scope(max_credits, floor, max_in_flight, priority)
+        scope = self._scope(ScopeLimits(max_credits, floor, max_in_flight, priority))
         return self._derived(replace(self._options, scope=scope))
 
+    @overload
     def agent(
         self,
         *,
-        tools: Iterable[Callable[..., object] | Tool] = (),
+        parse: TypeForm[T],
+        tools: Functions = ...,
+        system: str | None = ...,
+        model: str | None = ...,
+        max_turns: int = ...,
+        budget: Decimal | float | None = ...,
+        timeout: float | None = ...,
+        tools_via: ToolsVia = ...,
+        max_result_chars: int = ...,
+        max_parallel: int = ...,
+        **parameters: object,
+    ) -> Agent[T]: ...
+    @overload
+    def agent(
+        self,
+        *,
+        parse: TypeAdapter[T],
+        tools: Functions = ...,
+        system: str | None = ...,
+        model: str | None = ...,
+        max_turns: int = ...,
+        budget: Decimal | float | None = ...,
+        timeout: float | None = ...,
+        tools_via: ToolsVia = ...,
+        max_result_chars: int = ...,
+        max_parallel: int = ...,
+        **parameters: object,
+    ) -> Agent[T]: ...
+    @overload
+    def agent(
+        self,
+        *,
+        parse: None = None,
+        tools: Functions = ...,
+        system: str | None = ...,
+        model: str | None = ...,
+        max_turns: int = ...,
+        budget: Decimal | float | None = ...,
+        timeout: float | None = ...,
+        tools_via: ToolsVia = ...,
+        max_result_chars: int = ...,
+        max_parallel: int = ...,
+        **parameters: object,
+    ) -> Agent: ...
+    def agent(
+        self,
+        *,
+        tools: Functions = (),
+        parse: Any = None,
         system: str | None = None,
         model: str | None = None,
         max_turns: int = 10,
@@ -419,8 +485,11 @@ class SegmindClient:
         max_result_chars: int = 50_000,
         max_parallel: int = 8,
         **parameters: object,
-    ) -> Agent:
+    ) -> Agent[Any]:
         """Return an agent, which calls *tools* (typed functions, sync or async) until it has an answer.
+
+        `parse` is the type of that answer, as in `chat` (with `max_reasks`): its value comes in
+        `result.parsed`.
 
         A run ends after `max_turns` answers of the model, `timeout` seconds, or when its calls would
         cost more than `budget` credits (None: no bound). See `Agent` for more.
@@ -429,11 +498,11 @@ class SegmindClient:
         """
         self._check_open()
         limits = (max_turns, budget, timeout, max_result_chars, max_parallel)
-        options = AgentOptions(runnable(tools), tools_via, system, model, *limits)
+        options = AgentOptions(runnable(tools), tools_via, system, model, *limits, parse)
 
         def scoped() -> tuple[Chat, CallScope]:
             self._check_open()
-            scope = self._scope(budget, 0, None, None, own_budget=True)
+            scope = self._scope(ScopeLimits(budget, own_budget=True))
             return self._derived(replace(self._options, scope=scope)).chat, scope
 
         return Agent(self._service, scoped, options, parameters)
@@ -451,34 +520,9 @@ class SegmindClient:
         client._ancestors = (*self._ancestors, self._lifetime)
         return client
 
-    def _scope(
-        self,
-        max_credits: Decimal | float | None,
-        floor: Decimal | float,
-        max_in_flight: int | None,
-        priority: Priority | None,
-        *,
-        own_budget: bool = False,
-    ) -> CallScope:
-        """Return a scope within this client's; raises ConfigurationError for an invalid limit.
-
-        *own_budget*: see `Admission.scope`.
-        """
-        if max_credits is not None:
-            check_amount("max_credits", max_credits)
-        check_amount("floor", floor)
-        if max_in_flight is not None:
-            check_count("max_in_flight", max_in_flight, at_least=1)
-        if priority is not None:
-            check_choice("priority", priority, ("interactive", "bulk"))
-        return self._service.admission.scope(
-            self._options.scope,
-            cap=None if max_credits is None else ceil_units(to_decimal(max_credits)),
-            floor=ceil_units(to_decimal(floor)),
-            max_in_flight=max_in_flight,
-            priority=priority,
-            own_budget=own_budget,
-        )
+    def _scope(self, limits: ScopeLimits) -> CallScope:
+        """Return a scope within this client's."""
+        return limits.within(self._service.admission, self._options.scope)
 
     def _workers(self, scope: CallScope) -> int:
         caps = [level.max_in_flight for level in scope.line if level.max_in_flight is not None]

@@ -35,8 +35,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from typing import Any
 
 from .agent_result import AgentResult
 
@@ -74,10 +75,14 @@ class ErrorDetails:
     """Seconds the server asked to wait."""
     cost: Decimal | None = None
     """Credits that attempts of this call cost, as far as the service named them."""
+    answers: tuple[str, ...] = ()
+    """Texts of the answers that were paid before the failure, in order."""
 
 
 class SegmindError(Exception):
     """Base of all errors that this package raises on purpose."""
+
+    args: tuple[Any, ...]
 
     def __init__(self, message: str, details: ErrorDetails | None = None, *extra: object) -> None:
         # Exception.__init__ by name: the next class may be OSError, which takes two arguments for an errno.
@@ -134,6 +139,15 @@ class SegmindError(Exception):
     def retry_after(self) -> float | None:
         """Seconds the server asked to wait; None if it did not."""
         return self.details.retry_after
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """Texts of the answers that were paid before the failure, in order; `details.cost` is their cost."""
+        return self.details.answers
+
+    def add_paid(self, answers: tuple[str, ...], cost: Decimal | None) -> None:
+        """Set the answers that were paid before this error, and their cost; its cause and traceback stay."""
+        self.args = (self.message, replace(self.details, answers=answers, cost=cost), *self.args[2:])
 
     def __str__(self) -> str:
         return self.message
@@ -283,12 +297,6 @@ class OutputError(SegmindError):
 
     `answers` are the texts of all answers, in order.
     """
-
-    def __init__(
-        self, message: str, details: ErrorDetails | None = None, answers: tuple[str, ...] = ()
-    ) -> None:
-        super().__init__(message, details, answers)
-        self.answers = answers
 
 
 class OutputValidationError(OutputError):

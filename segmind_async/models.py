@@ -8,17 +8,10 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar, Generic, Literal, TypeAlias, cast
 
+from .agent_result import T_co
+
 if TYPE_CHECKING:
-    # The standard library's takes a default only from Python 3.13 on.
-    from typing_extensions import TypeVar
-
     from .errors import SegmindError
-
-    T_co = TypeVar("T_co", covariant=True, default=None)
-else:
-    from typing import TypeVar
-
-    T_co = TypeVar("T_co", covariant=True)
 
 DEFAULT_MODEL = "gpt-5.4-mini"
 

@@ -33,6 +33,7 @@ from ._sending.call_queue import Priority
 from ._sending.options import FanOutSettings, ManySettings
 from ._sending.source import Rows
 from ._transport.base import Transport
+from .agent_result import T_co
 from .client import SegmindClient as AsyncClient
 from .config import Limits, RetryPolicy, Timeouts
 from .errors import ClientClosedError
@@ -46,14 +47,14 @@ from .models import (
     Request,
     Statistics,
     StopReason,
-    T_co,
 )
+from .tools import Tools
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
     from typing_extensions import TypeForm
 
-    from .models import T_co as R
+    from .agent_result import T_co as R
 
 T = TypeVar("T")
 Inner = TypeVar("Inner", bound=_fanout.FanOut[Any] | runner.JobRun[Any])
@@ -137,6 +138,30 @@ class SegmindClient:
         """
         return self._bridge.call(functools.partial(function, *args, **options))
 
+    @overload
+    def chat(
+        self,
+        messages: Request,
+        *,
+        parse: TypeForm[R],
+        tools: Tools,
+        max_reasks: int = ...,
+        model: str | None = ...,
+        timeout: float | None = ...,
+        **parameters: object,
+    ) -> ChatCompletion[R | None]: ...
+    @overload
+    def chat(
+        self,
+        messages: Request,
+        *,
+        parse: TypeAdapter[R],
+        tools: Tools,
+        max_reasks: int = ...,
+        model: str | None = ...,
+        timeout: float | None = ...,
+        **parameters: object,
+    ) -> ChatCompletion[R | None]: ...
     @overload
     def chat(
         self,

@@ -65,6 +65,12 @@ class Tool:
 AnyTool: TypeAlias = Callable[..., object] | Tool | JsonObject
 """A function, a `Tool` made by `tool()`, or a description in OpenAI's or the provider's own form."""
 
+Tools: TypeAlias = Iterable[AnyTool]
+"""Tools as users pass them in."""
+
+Functions: TypeAlias = Iterable[Callable[..., object] | Tool]
+"""Tools that can be run."""
+
 
 def tool(function: Callable[..., object], *, name: str | None = None, description: str | None = None) -> Tool:
     """Return a tool made of a function, sync or async, whose parameters all have annotations.
@@ -98,7 +104,7 @@ def tool(function: Callable[..., object], *, name: str | None = None, descriptio
     return Tool(tool_name, description or summary_of(docstring), schema, function, model)
 
 
-def as_tools(given: Iterable[AnyTool]) -> list[Tool | JsonObject]:
+def as_tools(given: Tools) -> list[Tool | JsonObject]:
     """Turn functions into tools, and pass descriptions on.
 
     Raises InvalidRequestError for anything else, for functions that cannot be described, and for equal names.
@@ -120,7 +126,7 @@ def as_tools(given: Iterable[AnyTool]) -> list[Tool | JsonObject]:
     return found
 
 
-def runnable(given: Iterable[AnyTool]) -> list[Tool]:
+def runnable(given: Tools) -> list[Tool]:
     """Turn functions into tools that can be run; raises InvalidRequestError, also for descriptions."""
     found = as_tools(given)
     for one in found:

@@ -212,7 +212,9 @@ def test_nothing_grows_out_of_hand(name: str) -> None:
     assert len(lines) <= MOST_FILE_LINES, f"{name} has {len(lines)} lines"
     for node in ast.walk(TREES[name]):
         if isinstance(node, ast.ClassDef):
-            assert (node.end_lineno or 0) - node.lineno <= MOST_CLASS_LINES, f"{name}: {node.name}"
+            assert (node.end_lineno or 0) - node.lineno - overload_lines(node) <= MOST_CLASS_LINES, (
+                f"{name}: {node.name}"
+            )
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             where = f"{name}:{node.lineno} {node.name}"
             assert body_lines(node) <= MOST_BODY_LINES, where
@@ -227,6 +229,16 @@ def test_nothing_grows_out_of_hand(name: str) -> None:
 def test_no_folder_is_crowded(folder: Path) -> None:
     files = sorted(path.name for path in folder.glob("*.py"))
     assert len(files) <= MOST_FILES, files
+
+
+def overload_lines(node: ast.ClassDef) -> int:
+    """Lines that repeat signatures for type checkers: they declare, and hold no code."""
+    return sum(
+        (one.end_lineno or 0) - one.lineno + 2
+        for one in node.body
+        if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef)
+        if any(isinstance(name, ast.Name) and name.id == "overload" for name in one.decorator_list)
+    )
 
 
 def body_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:

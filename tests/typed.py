@@ -10,7 +10,7 @@ from typing import Literal, assert_type
 from pydantic import BaseModel, TypeAdapter
 from typing_extensions import TypedDict
 
-from segmind_async import ChatCompletion, FanOut, Outcome, SegmindClient, sync
+from segmind_async import Agent, AgentResult, ChatCompletion, FanOut, Outcome, SegmindClient, sync
 
 
 class Place(BaseModel):
@@ -46,6 +46,24 @@ async def chat(client: SegmindClient) -> None:
     assert_type((await client.chat("x", parse=TypeAdapter(list[int]))).parsed, list[int])
 
 
+def weather(city: str) -> str:
+    return city
+
+
+async def tools(client: SegmindClient) -> None:
+    assert_type((await client.chat("x", parse=Place, tools=[weather])).parsed, Place | None)
+    assert_type((await client.chat("x", parse=TypeAdapter(int), tools=[weather])).parsed, int | None)
+    assert_type((await client.chat("x", tools=[weather])).parsed, None)
+    assert_type(client.agent(tools=[weather], temperature=0), Agent)
+    assert_type((await client.agent(tools=[weather], max_turns=3).run("x")).parsed, None)
+    assert_type((await client.agent(tools=[weather], parse=Place, max_reasks=2).run("x")).parsed, Place)
+    assert_type((await client.agent(parse=list[Place]).run("x")).parsed, list[Place])
+    assert_type((await client.agent(parse=Literal["a"], max_turns=3).run("x")).parsed, Literal["a"])
+    assert_type((await client.agent(parse=TypeAdapter(int)).run("x")), AgentResult[int])
+    async for step in client.agent(parse=Place).steps("x"):
+        assert_type(step.result, AgentResult[Place] | None)
+
+
 async def fan_out(client: SegmindClient) -> None:
     async with client.fan_out(["x"], ordered=True) as plain:
         assert_type(plain, FanOut)
@@ -71,6 +89,7 @@ async def chat_many(client: SegmindClient) -> None:
 def without_await(client: sync.SegmindClient) -> None:
     assert_type(client.chat("x", temperature=0), ChatCompletion)
     assert_type(client.chat("x", parse=Place).parsed, Place)
+    assert_type(client.chat("x", parse=Place, tools=[weather]).parsed, Place | None)
     assert_type(client.chat("x", parse=TypeAdapter(list[int]), timeout=3).parsed, list[int])
     for outcome in client.fan_out(["x"], parse=Place, floor=1):
         assert_type(outcome.parsed, Place | None)

@@ -11,9 +11,9 @@ import inspect
 import logging
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Literal, TypeAlias
+from typing import Any, Generic, Literal, TypeAlias
 
 import anyio
 import anyio.lowlevel
@@ -27,20 +27,43 @@ from .._providers.finish import finish_of, ignored_tools
 from .._providers.provider import Finish
 from .._sending.admission import CallScope
 from .._sending.service import Service
-from ..agent_result import AgentEnd, AgentResult, ToolRun
+from ..agent_result import AgentEnd, AgentResult, T_co, ToolRun
 from ..config import check_amount, check_choice, check_count
-from ..errors import AgentLimitError, BudgetExceededError, CreditsError, ErrorDetails, ToolsNotSupportedError
+from ..errors import (
+    AgentLimitError,
+    APITimeoutError,
+    BudgetExceededError,
+    CreditsError,
+    ErrorDetails,
+    SegmindError,
+)
 from ..models import ChatCompletion, JsonObject, Message, Messages, ToolCall
 from ..tools import Tool, is_async
 from .schema_tools import ViaSchema
-from .tool_protocol import PROBE, Carrier, Native, error_text, result_text, truncated, unknown_tool_text
+from .tool_protocol import (
+    PROBE,
+    PROBE_MESSAGES,
+    Carrier,
+    Native,
+    error_text,
+    result_text,
+    truncated,
+    unknown_tool_text,
+)
 
 ToolsVia: TypeAlias = Literal["native", "schema"]
 
-Chat: TypeAlias = Callable[..., Awaitable[ChatCompletion]]
+Chat: TypeAlias = Callable[..., Awaitable[ChatCompletion[Any]]]
 """`SegmindClient.chat`, of a client within the run's budget."""
 
-_CARRIERS: Mapping[ToolsVia, Callable[[Sequence[Tool]], Carrier]] = {"native": Native, "schema": ViaSchema}
+_CARRIERS: Mapping[ToolsVia, Callable[[Sequence[Tool], object], Carrier]] = {
+    "native": Native,
+    "schema": ViaSchema,
+}
+
+
+_ROUNDING = 1e-6
+"""Seconds by which a timer may miss a deadline that it was computed from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +79,8 @@ class AgentOptions:
     timeout: float | None
     max_result_chars: int
     max_parallel: int
+    parse: object = None
+    """The type that the last answer must have; None: a text."""
 
     def __post_init__(self) -> None:
         check_choice("tools_via", self.tools_via, ("native", "schema"))
@@ -69,19 +94,19 @@ class AgentOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class AgentStep:
+class AgentStep(Generic[T_co]):
     """One answer of the model, and the results of the tools it called."""
 
     turn: int
     """From 1."""
-    completion: ChatCompletion
+    completion: ChatCompletion[Any]
     tool_runs: tuple[ToolRun, ...] = ()
     """In the order of the calls; empty with the last answer."""
-    result: AgentResult | None = None
+    result: AgentResult[T_co] | None = None
     """The result of the run, in its last step; None before."""
 
 
-class Agent:
+class Agent(Generic[T_co]):
     """A model that calls tools until it has an answer; made by `SegmindClient.agent`.
 
     It may run any number of tasks, one after the other or at once: each run has its own conversation
@@ -104,24 +129,25 @@ class Agent:
         self._service = service
         self._scoped = scoped
         self._options = options
-        self._carrier: Carrier = _CARRIERS[options.tools_via](options.tools)
+        self._carrier: Carrier = _CARRIERS[options.tools_via](options.tools, options.parse)
         self._parameters = parameters
 
     def __repr__(self) -> str:
         return f"Agent(tools={[one.name for one in self._options.tools]}, model={self._options.model!r})"
 
-    async def run(self, task: Messages) -> AgentResult:
+    async def run(self, task: Messages) -> AgentResult[T_co]:
         """Work on *task* (a string, or messages to continue) until there is an answer.
 
         Raises AgentLimitError, with the result so far, when turns, time or budget are used up;
         ToolsNotSupportedError if the tools do not reach the model; and what `SegmindClient.chat` raises.
+        Each error holds the texts of all answers of the run (`answers`) and their cost (`details.cost`).
         """
         run = self._new_run(task)
         while (step := await run.step()).result is None:
             pass
         return step.result
 
-    async def steps(self, task: Messages) -> AsyncIterator[AgentStep]:
+    async def steps(self, task: Messages) -> AsyncIterator[AgentStep[T_co]]:
         """Work as `run` does, and yield every answer of the model with the results of its tools.
 
         The last step has the `result`. Nothing runs between two steps, so the loop may be left at any.
@@ -160,6 +186,8 @@ class _Run:
     cost_known: bool | None = None
     """Whether the service named the cost of any answer; None before the first answer."""
     turns: int = 0
+    answers: list[str] = field(default_factory=list)
+    """Texts of all answers so far."""
     tool_runs: list[ToolRun] = field(default_factory=list)
     current_runs: list[ToolRun | None] = field(default_factory=list)
     """Finished runs of tools of the current turn; None for those that have not ended."""
@@ -171,23 +199,31 @@ class _Run:
         unknown = self.cost_known is False or (self.cost_known is None and not spent)
         return None if unknown else credits_of(spent)
 
-    async def step(self) -> AgentStep:
+    async def step(self) -> AgentStep[Any]:
         """Take the next step; raises AgentLimitError at a limit of this run."""
         try:
-            # A cancel scope would notice a deadline that has passed only after the call was sent.
-            if anyio.current_time() < self.deadline:
-                with anyio.CancelScope(deadline=self.deadline):
-                    return await self._step()
+            if self.time_left > 0:
+                return await self._step()
+        except AgentLimitError:
+            raise
         except BudgetExceededError as error:
+            self._add_paid(error)
             if error.budget_id != self.budget.id:
                 raise  # a budget around this run: its owner handles it
-            raise self._limit("budget", f"its budget is used up: {error}") from error
-        except ToolsNotSupportedError as error:
-            # The run has paid for more than the answer that showed it.
-            raise ToolsNotSupportedError(error.message, replace(error.details, cost=self.cost)) from error
-        raise self._limit("timeout", f"it had no answer within timeout={self.options.timeout:g} s")
+            raise self._limit("budget", f"its budget is used up: {error}", error.answers) from error
+        except SegmindError as error:
+            self._add_paid(error)
+            if not isinstance(error, APITimeoutError) or self.time_left > _ROUNDING:
+                raise
+            raise self._timed_out(error.answers) from error
+        raise self._timed_out()
 
-    async def _step(self) -> AgentStep:
+    @property
+    def time_left(self) -> float:
+        """Seconds until the deadline."""
+        return self.deadline - anyio.current_time()
+
+    async def _step(self) -> AgentStep[Any]:
         carrier, max_turns = self.carrier, self.options.max_turns
         completion = await self._next_answer()
         calls = carrier.calls_in(completion, self.turns)
@@ -195,22 +231,33 @@ class _Run:
             await self._check_tools(completion)
             self.messages += carrier.reply_messages(completion, (), ())
             cut_off = finish_of(completion.finish_reason, completion.raw) is Finish.TRUNCATED
-            result = self._result("length" if cut_off else "answered", carrier.answer_in(completion))
+            text, parsed = carrier.answer_in(completion)
+            result = self._result("length" if cut_off else "answered", text, parsed)
             return AgentStep(self.turns, completion, (), result)
         if self.turns == max_turns:
             # Its tools are not run: the model would not see their results.
             raise self._limit("max_turns", f"it still calls tools in answer max_turns={max_turns}")
-        runs = await self._run_tools(calls)
+        runs: tuple[ToolRun, ...] = ()
+        with anyio.CancelScope(deadline=self.deadline) as scope:
+            runs = await self._run_tools(calls)
+        if scope.cancelled_caught:
+            raise self._timed_out()
         self.messages += carrier.reply_messages(completion, calls, [run.result for run in runs])
         return AgentStep(self.turns, completion, runs)
 
-    async def _next_answer(self) -> ChatCompletion:
-        completion = await self.chat(self.messages, **self.call_options)
+    async def _next_answer(self) -> ChatCompletion[Any]:
+        completion = await self._chat(self.messages, self.call_options)
         self.turns += 1
+        self.answers.append(self.service.redactor.text(completion.text))
         self._record(completion)
         return completion
 
-    async def _check_tools(self, completion: ChatCompletion) -> None:
+    async def _chat(self, messages: Messages, options: Mapping[str, object]) -> ChatCompletion[Any]:
+        # As a timeout of the call, and not by cancelling it: its error then holds the answers it has paid.
+        timeout = None if self.deadline == math.inf else max(self.time_left, _ROUNDING)
+        return await self.chat(messages, timeout=timeout, **options)
+
+    async def _check_tools(self, completion: ChatCompletion[Any]) -> None:
         """Check that tools reach a model that has never called one; raises ToolsNotSupportedError.
 
         A text answer looks the same whether it needed no tool or the service dropped the tools.
@@ -220,12 +267,12 @@ class _Run:
             return
         if not self.tool_runs and ignored_tools(completion):
             try:
-                self._record(await self.chat(**PROBE, model=model))
+                self._record(await self._chat(PROBE_MESSAGES, {**PROBE, "model": model}))
             except CreditsError:
                 # The answer is paid, and no further call can be: return it unchecked.
                 return
 
-    def _record(self, completion: ChatCompletion) -> None:
+    def _record(self, completion: ChatCompletion[Any]) -> None:
         if completion.tool_calls:
             self.service.calls_tools.add(completion.model)
         self.cost_known = bool(self.cost_known) or completion.cost is not None
@@ -280,12 +327,22 @@ class _Run:
             await anyio.lowlevel.checkpoint_if_cancelled()
             return error_text(error), True
 
-    def _result(self, ended: AgentEnd, text: str = "") -> AgentResult:
+    def _result(self, ended: AgentEnd, text: str = "", parsed: object = None) -> AgentResult[Any]:
         runs = (*self.tool_runs, *(run for run in self.current_runs if run is not None))
-        return AgentResult(text, ended, self.turns, self.cost, runs, tuple(self.messages))
+        return AgentResult(text, ended, self.turns, self.cost, runs, tuple(self.messages), parsed)
 
-    def _limit(self, ended: AgentEnd, why: str) -> AgentLimitError:
-        details = ErrorDetails(model=self.options.model, cost=self.cost)
+    def _add_paid(self, error: SegmindError) -> None:
+        """Add what the run has paid to an error of one of its calls, which knows only its own answers."""
+        self.cost_known = bool(self.cost_known) or error.details.cost is not None
+        error.add_paid((*self.answers, *error.answers), self.cost)
+
+    def _timed_out(self, answers: tuple[str, ...] | None = None) -> AgentLimitError:
+        return self._limit("timeout", f"it had no answer within timeout={self.options.timeout:g} s", answers)
+
+    def _limit(self, ended: AgentEnd, why: str, answers: tuple[str, ...] | None = None) -> AgentLimitError:
+        """Return the error for a limit; *answers*: texts of all answers, if an answer was of no use."""
+        paid = tuple(self.answers) if answers is None else answers
+        details = ErrorDetails(model=self.options.model, cost=self.cost, answers=paid)
         return AgentLimitError(
             f"the agent ended after {self.turns} turns: {why}", details, self._result(ended)
         )

@@ -11,9 +11,18 @@ import operator
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Optional, Self
 
-from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
-from pydantic_core import to_json
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    TypeAdapter,
+    create_model,
+    model_validator,
+)
+from pydantic_core import CoreSchema, to_json
 
+from .._structured.shape import Shape, shape_of
 from ..errors import InvalidRequestError
 from ..models import ChatCompletion, JsonObject, Message, Messages, ToolCall
 from ..tools import Tool
@@ -50,12 +59,13 @@ class ViaSchema:
 
     needs_tools = False
 
-    def __init__(self, tools: Sequence[Tool]) -> None:
-        """Raise InvalidRequestError if there are no *tools*."""
+    def __init__(self, tools: Sequence[Tool], parse: object = None) -> None:
+        """Raise InvalidRequestError if there are no *tools*, or no schema describes *parse*."""
         if not tools:
             raise InvalidRequestError("tools_via='schema' without tools; pass tools=[…], or leave it out")
         self._tools = {tool.name: tool for tool in tools}
-        self._turn = _turn_of(tools)
+        self._shape: Shape[Any] | None = None if parse is None else shape_of(parse)
+        self._turn = _turn_of(tools, str if self._shape is None else _answer_of(self._shape))
 
     def parameters(self) -> JsonObject:
         """Return the type that every answer must have."""
@@ -73,9 +83,13 @@ class ViaSchema:
             for number, call in enumerate(completion.parsed.calls)
         ]
 
-    def answer_in(self, completion: ChatCompletion[Any]) -> str:
-        """Return the text of the last answer."""
-        return completion.parsed.answer or ""
+    def answer_in(self, completion: ChatCompletion[Any]) -> tuple[str, Any]:
+        """Return the text of the last answer, or its value and the JSON of it."""
+        answer = completion.parsed.answer
+        if self._shape is None:
+            return answer or "", None
+        value = answer.value if self._shape.wraps else answer
+        return self._shape.write(value), value
 
     def reply_messages(
         self, completion: ChatCompletion[Any], calls: Sequence[ToolCall], results: Sequence[str]
@@ -95,16 +109,35 @@ class ViaSchema:
         return to_json({k: v for k, v in given.items() if v is not None or k not in optional}).decode()
 
 
-def _turn_of(tools: Sequence[Tool]) -> type[BaseModel]:
+class _Adapted:
+    """An annotation: the type that an adapter validates."""
+
+    def __init__(self, adapter: TypeAdapter[Any]) -> None:
+        self._adapter = adapter
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Return the adapter's own schema."""
+        return self._adapter.core_schema
+
+
+def _answer_of(shape: Shape[Any]) -> Any:
+    """Return the type of the field that holds the last answer: an object, so that null is none."""
+    kind: Any = Annotated[Any, _Adapted(shape.adapter)]
+    return create_model("Answer", __config__=_CONFIG, value=(kind, ...)) if shape.wraps else kind
+
+
+def _turn_of(tools: Sequence[Tool], answer: Any) -> type[BaseModel]:
     """Return the type of an answer. A strict schema has no defaults, so optional arguments may be null."""
-    described = _Turn.model_fields["calls"].description
+    fields = _Turn.model_fields
+    calls, last = (Field(description=fields[name].description) for name in ("calls", "answer"))
     # Types made at run time are unknown to type checkers.
     any_list: Any = list
     one_of: Any = functools.reduce(operator.or_, [_call_of(tool) for tool in tools])
     if len(tools) > 1:
         # A mismatch is then reported for the tool that was meant, not for all of them.
         one_of = Annotated[one_of, Field(discriminator="tool")]
-    return create_model("Turn", __base__=_Turn, calls=(any_list[one_of], Field(description=described)))
+    nullable: Any = Optional[answer]  # noqa: UP045  # made at run time
+    return create_model("Turn", __base__=_Turn, calls=(any_list[one_of], calls), answer=(nullable, last))
 
 
 def _call_of(tool: Tool) -> Any:

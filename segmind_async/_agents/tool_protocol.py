@@ -8,8 +8,9 @@ from typing import Any, Protocol
 from pydantic_core import to_json
 
 from .._providers.answers import assistant_message, tool_message
+from .._structured.shape import shape_of
 from ..errors import InvalidRequestError
-from ..models import ChatCompletion, JsonObject, Message, Messages, ToolCall
+from ..models import ChatCompletion, JsonDict, JsonObject, Message, Messages, ToolCall
 from ..tools import BadArgumentsError, Tool, tool
 
 
@@ -17,13 +18,13 @@ def _ready() -> None:
     """Say that you can call tools."""
 
 
+PROBE_MESSAGES = "Call the tool `ready`."
 PROBE: Mapping[str, object] = {
-    "messages": "Call the tool `ready`.",
     "tools": [tool(_ready, name="ready")],
     "tool_choice": "required",
 }
-"""A call that only a model without tools answers with text: the cheapest check whether an answer without
-calls needed no tool, or the tools never reached the model."""
+"""Arguments of a call that only a model without tools answers with text: the cheapest check whether an
+answer without calls needed no tool, or the tools never reached the model."""
 
 
 class Carrier(Protocol):
@@ -44,8 +45,8 @@ class Carrier(Protocol):
         """Return the tools an answer calls; empty for the last answer."""
         ...
 
-    def answer_in(self, completion: ChatCompletion[Any]) -> str:
-        """Return the text of the last answer."""
+    def answer_in(self, completion: ChatCompletion[Any]) -> tuple[str, Any]:
+        """Return the text of the last answer, and its value; None if no type was asked for."""
         ...
 
     def reply_messages(
@@ -60,12 +61,16 @@ class Native:
 
     needs_tools = True
 
-    def __init__(self, tools: Sequence[Tool]) -> None:
-        self._tools = tools
+    def __init__(self, tools: Sequence[Tool], parse: object = None) -> None:
+        """Raise InvalidRequestError if no schema describes *parse*."""
+        self._parameters: JsonDict = {"tools": tools} if tools else {}
+        if parse is not None:
+            shape_of(parse)
+            self._parameters["parse"] = parse
 
     def parameters(self) -> JsonObject:
-        """Return the tools, described."""
-        return {"tools": self._tools} if self._tools else {}
+        """Return the tools, described, and the type of an answer that calls none."""
+        return self._parameters
 
     def opening(self, system: str | None, task: Messages) -> list[Message]:
         """Put the system prompt before the task."""
@@ -75,9 +80,9 @@ class Native:
         """Return the decoded calls."""
         return completion.tool_calls
 
-    def answer_in(self, completion: ChatCompletion[Any]) -> str:
-        """Return the text."""
-        return completion.text
+    def answer_in(self, completion: ChatCompletion[Any]) -> tuple[str, Any]:
+        """Return the text, and its value."""
+        return completion.text, completion.parsed
 
     def reply_messages(
         self, completion: ChatCompletion[Any], calls: Sequence[ToolCall], results: Sequence[str]

@@ -14,6 +14,7 @@ from .. import errors
 from .._money.units import ceil_units, credits_of
 from .._providers.answers import decode
 from .._providers.provider import Answer
+from .._structured.prompting import calls_offered_tools
 from .._structured.shape import Shape
 from ..errors import ErrorDetails, OutputValidationError, SegmindError
 from ..models import ChatCompletion, JsonDict, Outcome, Status
@@ -69,7 +70,7 @@ def record_of(known: KnownRow, outcome: Outcome[Any], parsed: ParsedAnswer, trut
     )
 
 
-def record_of_draft(known: KnownRow, draft: Draft, parsed: str) -> Record:
+def record_of_draft(known: KnownRow, draft: Draft, parsed: str | None) -> Record:
     """Return the record of an answer that an earlier run received and did not parse."""
     return Record(
         key=known.key,
@@ -105,10 +106,13 @@ def outcome_of(record: Record, row: Row, model: str, shape: Shape[Any] | None) -
         return Outcome(row.index, row.id, Status(record.status), None, _error(record, cost), *ended)
     completion = completion_of(record, model, cost)
     try:
-        parsed = None if shape is None else shape.read(completion.text)
+        called = calls_offered_tools(row.request, completion.tool_calls)
+        parsed = None if shape is None or called else shape.read(completion.text)
     except Exception as error:  # noqa: BLE001  # a validator of the user's, perhaps another than before
-        details = ErrorDetails(attempts=record.attempts, elapsed=completion.elapsed, cost=cost)
-        misfit = OutputValidationError(f"the answer does not fit: {error}", details, (completion.text,))
+        details = ErrorDetails(
+            attempts=record.attempts, elapsed=completion.elapsed, cost=cost, answers=(completion.text,)
+        )
+        misfit = OutputValidationError(f"the answer does not fit: {error}", details)
         return Outcome(row.index, row.id, Status.FAILED, None, misfit, *ended)
     return Outcome(row.index, row.id, Status.OK, replace(completion, parsed=parsed), None, *ended)
 

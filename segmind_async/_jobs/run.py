@@ -28,6 +28,8 @@ from .._sending.fan_out import FanOut
 from .._sending.queued_inference import QueuedTransport
 from .._sending.service import Service
 from .._sending.source import FinishedRow, PendingRow
+from .._structured.prompting import calls_offered_tools
+from ..agent_result import T_co
 from ..errors import (
     AccessError,
     InvalidRequestError,
@@ -37,7 +39,7 @@ from ..errors import (
     OutputError,
     TransientError,
 )
-from ..models import ChatCompletion, Outcome, Status, StopReason, T_co
+from ..models import ChatCompletion, Outcome, Status, StopReason
 from .journal import restart
 from .journal.commit_thread import wait_for
 from .journal.finished import FinishedRows
@@ -293,7 +295,8 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
         if finish_of(answer.finish_reason, answer.raw) is not Finish.WHOLE:
             return None
         try:
-            parsed = self._shape.write(self._shape.read(answer.text))
+            called = calls_offered_tools(known.row.request, answer.tool_calls)
+            parsed = None if called else self._shape.write(self._shape.read(answer.text))
         except Exception:  # noqa: BLE001  # the row is sent again, as by that run
             return None
         record = record_of_draft(known, draft, parsed)
@@ -337,7 +340,9 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
             if completion is None:
                 return ParsedAnswer(), truth
             if self._shape is not None:
-                return ParsedAnswer(parsed=self._shape.write(completion.parsed)), truth
+                called = calls_offered_tools(row.request, completion.tool_calls)
+                parsed = None if called else self._shape.write(completion.parsed)
+                return ParsedAnswer(parsed=parsed), truth
             return self._options.read(completion), truth
         except Exception as error:  # noqa: BLE001  # of the user's code
             return ParsedAnswer(error_type=type(error).__name__, message=str(error)), truth

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar
 
+from .._structured.prompting import SchemaSupport
 from .._wire.json import UnreadableError, shortened
 from ..errors import InvalidRequestError
 from ..models import JsonDict, JsonObject, Message, ToolCall, Usage
@@ -36,6 +37,9 @@ class Gemini(Provider):
 
     name = "gemini"
     slug_prefixes = ("gemini-",)
+    # Gemini 2.5 refuses a response schema beside function declarations (Google's documentation of function
+    # calling, 2026-08).
+    schema_support_beside_tools = SchemaSupport.PROMPT
     finish_words: ClassVar[Mapping[str, Finish]] = {
         "stop": Finish.WHOLE,
         "max_tokens": Finish.TRUNCATED,

@@ -50,6 +50,8 @@ class Provider(ABC):
     """Beginnings of the slugs of its models; empty for the default provider."""
     schema_support: ClassVar[SchemaSupport] = SchemaSupport.JSON_SCHEMA
     """The `response_format` its models take for structured output."""
+    schema_support_beside_tools: ClassVar[SchemaSupport | None] = None
+    """The same for requests with `tools`; None: no difference."""
     finish_words: ClassVar[Mapping[str, Finish]]
     """Its finish reasons, in lower case. A reason that no provider lists counts as `Finish.WHOLE`."""
 

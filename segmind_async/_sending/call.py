@@ -89,7 +89,6 @@ class Call:
     __slots__ = (
         "_call_id",
         "_credit_refusals",
-        "_model",
         "_must_call",
         "_options",
         "_retry_state",
@@ -98,6 +97,7 @@ class Call:
         "_ticket",
         "_unloaded",
         "_wire",
+        "model",
         "totals",
     )
 
@@ -108,7 +108,7 @@ class Call:
 
         Images that are not loaded yet are loaded when it runs; the body is encoded then.
         """
-        self._model = model = check_slug(request.model) if request.model else options.model
+        self.model = model = check_slug(request.model) if request.model else options.model
         self._unloaded: tuple[ChatRequest, Sequence[LazyImage]] | None = None
         try:
             body = self._encoded(request)
@@ -145,7 +145,7 @@ class Call:
         """Run, and report the start and the end to the hooks."""
         # The totals may go on from earlier calls for the same row.
         began_at, earlier = self._service.admission.now(), replace(self.totals)
-        self._service.hooks.call_started(CallStarted(self._model, current_trace(), self._id()))
+        self._service.hooks.call_started(CallStarted(self.model, current_trace(), self._id()))
         try:
             completion = await self._run(reported=True)
         except BaseException as error:
@@ -164,7 +164,7 @@ class Call:
         request_id = None if source is None else source.request_id
         self._service.hooks.call_ended(
             CallEnded(
-                model=self._model,
+                model=self.model,
                 error_type=None if completion else type(ended).__name__,
                 status=200 if completion else details.status if details else None,
                 usage=completion.usage if completion else None,
@@ -236,11 +236,11 @@ class Call:
         kept = await load_images(images)
         body = self._encoded(request)
         del kept  # the body holds them now
-        self._wire, self._unloaded = WireRequest(f"/{self._model}", body), None
+        self._wire, self._unloaded = WireRequest(f"/{self.model}", body), None
 
     def _encoded(self, request: ChatRequest) -> bytes:
-        body = encode(self._model, request.messages, request.parameters)
-        check_context_window(self._model, request.messages, len(body))
+        body = encode(self.model, request.messages, request.parameters)
+        check_context_window(self.model, request.messages, len(body))
         return body
 
     async def _acquire(self) -> Lease:
@@ -297,7 +297,7 @@ class Call:
                 lease.answered(Price(ceil_units(cost)), reading)
                 self._add_cost(cost)
             return answer
-        lease.answered(self._service.estimates.price(self._model, cost, answer.usage), reading)
+        lease.answered(self._service.estimates.price(self.model, cost, answer.usage), reading)
         self._add_cost(cost)
         return self._completion(got, answer, balance, lease.ended_at)
 
@@ -318,7 +318,7 @@ class Call:
             finish_reason=answer.finish_reason,
             usage=answer.usage,
             tool_calls=answer.tool_calls,
-            model=self._model,
+            model=self.model,
             cost=self.totals.cost,
             credits_remaining=balance,
             request_id=response.headers.get(response_headers.REQUEST_ID),
@@ -379,7 +379,7 @@ class Call:
         hooks = self._service.hooks
         hooks.attempt_ended(
             AttemptEnded(
-                model=self._model,
+                model=self.model,
                 attempt=self.totals.attempts,
                 outcome="cancelled" if got is None else failed.kind.name.lower() if failed else "answered",
                 status=failed.status if failed else None if got is None else 200,
@@ -400,7 +400,7 @@ class Call:
             kind = failure.kind.name.lower().replace("_", " ")
             reason = kind if failure.status is None else f"{kind}, HTTP {failure.status}"
             self._service.hooks.retry_planned(
-                RetryPlanned(self._model, self.totals.attempts, wait, reason, current_trace(), self._id())
+                RetryPlanned(self.model, self.totals.attempts, wait, reason, current_trace(), self._id())
             )
 
     def _elapsed(self, now: float | None = None) -> float:
@@ -414,7 +414,7 @@ class Call:
             body=failure.body if failure else b"",
             headers=failure.headers if failure else {},
             request_id=failure.request_id if failure else None,
-            model=self._model,
+            model=self.model,
             attempts=self.totals.attempts,
             in_doubt=self._retry_state.in_doubt,
             elapsed=self._elapsed(),
@@ -430,7 +430,7 @@ class Call:
 
     def _tools_not_supported(self, got: ChatCompletion) -> ToolsNotSupportedError:
         message = (
-            f"{self._model} had to call a tool and answered in words: tools do not reach it; use another "
+            f"{self.model} had to call a tool and answered in words: tools do not reach it; use another "
             "model, or an agent with tools_via='schema'"
         )
         details = replace(
@@ -439,6 +439,7 @@ class Call:
             body=self._service.redactor.data(to_json(got.raw)[:MAX_BODY]),
             headers={name: self._service.redactor.text(value) for name, value in got.headers.items()},
             request_id=got.request_id,
+            answers=(self._service.redactor.text(got.text),),
         )
         return ToolsNotSupportedError(message, details)
 

@@ -2,7 +2,7 @@
 
 Each of them is a call like any other: it waits for its slot, credits and start time, and is paid. All
 share one deadline and one `CallTotals`. Truncated answers and refusals are not requested again: another
-try would not help.
+try would not help. An answer that calls tools is returned without a value.
 """
 
 from __future__ import annotations
@@ -12,21 +12,29 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeAlias, TypeVar, cast
 
+import anyio
 from pydantic_core import to_json
 
 from .._providers.finish import finish_of, refusal_of
 from .._providers.provider import Finish
 from .._providers.registry import provider_of
-from .._structured.prompting import request_after_invalid, request_with_shape
+from .._structured.prompting import (
+    calls_offered_tools,
+    offers_tools,
+    request_after_invalid,
+    request_with_shape,
+)
 from .._structured.shape import Shape, ShapeMismatchError, shape_of
-from ..config import check_count
+from ..config import check_amount, check_count
 from ..errors import (
     MAX_BODY,
+    APITimeoutError,
     ErrorDetails,
     OutputError,
     OutputTruncatedError,
     OutputValidationError,
     RefusalError,
+    SegmindError,
 )
 from ..models import ChatCompletion, ChatRequest
 from .call import Call, CallOptions, CallTotals
@@ -57,11 +65,33 @@ def expected(parse: object, max_reasks: int) -> Expected[Any]:
     return Expected(shape_of(parse), max_reasks)
 
 
+async def run_within(timeout: float, call: Call | Conversation[Any]) -> ChatCompletion[Any]:
+    """Run *call* for at most *timeout* seconds, waits for a slot included; raises APITimeoutError after."""
+    check_amount("timeout", timeout, above=True)
+    try:
+        with anyio.fail_after(timeout):
+            return await call.run()
+    except APITimeoutError:
+        raise
+    except TimeoutError as error:
+        totals = call.totals
+        details = ErrorDetails(
+            model=call.model,
+            attempts=totals.attempts,
+            in_doubt=totals.in_doubt,
+            elapsed=totals.elapsed,
+            cost=totals.cost,
+            answers=call.answers if isinstance(call, Conversation) else (),
+        )
+        raise APITimeoutError(f"no answer within timeout={timeout:g} s", details) from error
+
+
 class Conversation(Generic[T]):
     """Sends calls until an answer matches. It may be run again after an error, and continues from there."""
 
     __slots__ = (
         "_answers", "_began_at", "_expected", "_options", "_request", "_service", "_totals", "_used",
+        "model",
     )  # fmt: skip
 
     def __init__(
@@ -75,9 +105,12 @@ class Conversation(Generic[T]):
         self._service = service
         self._options = options
         self._expected = expected
-        self._request = request_with_shape(
-            request, expected.shape, provider_of(request.model or options.model).schema_support
-        )
+        self.model = request.model or options.model
+        provider = provider_of(self.model)
+        support = provider.schema_support
+        if offers_tools(request):
+            support = provider.schema_support_beside_tools or support
+        self._request = request_with_shape(request, expected.shape, support)
         self._totals = CallTotals() if totals is None else totals
         self._answers: list[str] = []
         self._began_at: float | None = None
@@ -90,13 +123,26 @@ class Conversation(Generic[T]):
 
     @property
     def answers(self) -> tuple[str, ...]:
-        """Texts of the answers so far."""
-        return tuple(self._answers)
+        """Texts of the answers so far, without the API key."""
+        return tuple(map(self._service.redactor.text, self._answers))
 
     async def run(self) -> ChatCompletion[T]:
-        """Return the first answer that matches; raises OutputError, or the errors of a call."""
+        """Return the first answer that matches, or that calls tools the request offers.
+
+        Raises OutputError, or the errors of a call; each holds all answers and their cost.
+        """
+        try:
+            return await self._run()
+        except SegmindError as error:
+            if self._answers:
+                error.add_paid((*self.answers, *error.answers), self._totals.cost)
+            raise
+
+    async def _run(self) -> ChatCompletion[T]:
         while True:
             completion = await self._send()
+            if calls_offered_tools(self._request, completion.tool_calls):
+                return cast("ChatCompletion[T]", completion)
             try:
                 return self._parsed(completion)
             except ShapeMismatchError as mismatch:
@@ -173,4 +219,4 @@ class Conversation(Generic[T]):
             elapsed=self._totals.elapsed,
             cost=self._totals.cost,
         )
-        return kind(redactor.text(message), details, tuple(map(redactor.text, self.answers)))
+        return kind(redactor.text(message), details)

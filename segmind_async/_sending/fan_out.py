@@ -21,6 +21,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from .._money.units import credits_of
+from ..agent_result import T_co
 from ..config import RetryPolicy
 from ..errors import (
     AccessError,
@@ -34,7 +35,7 @@ from ..errors import (
     ToolsNotSupportedError,
     TransientError,
 )
-from ..models import ChatCompletion, ChatRequest, FanOutReport, Outcome, Status, StopReason, T_co
+from ..models import ChatCompletion, ChatRequest, FanOutReport, Outcome, Status, StopReason
 from .admission import CallScope
 from .call import Call, CallOptions, CallTotals, NotSentError
 from .conversation import Conversation

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Literal, TypeAlias, TypedDict
 
+from .._money.units import ceil_units, to_decimal
 from ..config import check_amount, check_choice, check_count
 from ..models import Outcome
+from .admission import Admission, CallScope
 from .call_queue import Priority
 from .conversation import Expected
 
@@ -43,6 +45,38 @@ class FanOutSettings(JobSending, total=False):
     fail_fast: bool
     buffer: int | None
     keep: Callable[[Outcome[Any]], Awaitable[None]] | None
+
+
+@dataclass(frozen=True, slots=True)
+class ScopeLimits:
+    """Limits that several calls share, as users give them; raises ConfigurationError for invalid ones."""
+
+    max_credits: Decimal | float | None = None
+    floor: Decimal | float = 0
+    max_in_flight: int | None = None
+    priority: Priority | None = None
+    own_budget: bool = False
+    """See `Admission.scope`."""
+
+    def __post_init__(self) -> None:
+        if self.max_credits is not None:
+            check_amount("max_credits", self.max_credits)
+        check_amount("floor", self.floor)
+        if self.max_in_flight is not None:
+            check_count("max_in_flight", self.max_in_flight, at_least=1)
+        if self.priority is not None:
+            check_choice("priority", self.priority, ("interactive", "bulk"))
+
+    def within(self, admission: Admission, parent: CallScope) -> CallScope:
+        """Return a scope with these limits inside another one."""
+        return admission.scope(
+            parent,
+            cap=None if self.max_credits is None else ceil_units(to_decimal(self.max_credits)),
+            floor=ceil_units(to_decimal(self.floor)),
+            max_in_flight=self.max_in_flight,
+            priority=self.priority,
+            own_budget=self.own_budget,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from ..models import ChatRequest, Message, Messages
+from ..models import ChatRequest, Message, Messages, ToolCall
 from .shape import Shape
 
 _FORMAT = "response_format"
@@ -25,6 +25,8 @@ class SchemaSupport(Enum):
     JSON_SCHEMA = auto()
     JSON_OBJECT = auto()
     """Any JSON object; the schema must stand in the messages."""
+    PROMPT = auto()
+    """None: the schema must stand in the messages."""
 
 
 def request_with_shape(request: ChatRequest, shape: Shape[Any], support: SchemaSupport) -> ChatRequest:
@@ -34,13 +36,24 @@ def request_with_shape(request: ChatRequest, shape: Shape[Any], support: SchemaS
     into the messages: for models that take no schema.
     """
     given = request.parameters
+    if _FORMAT not in given and support is SchemaSupport.JSON_SCHEMA:
+        return ChatRequest.of(request.messages, request.model, {**given, _FORMAT: shape.response_format})
     if _FORMAT in given:
-        own = {name: value for name, value in given.items() if name != _FORMAT or value is not None}
-        return ChatRequest.of(_with_schema_text(request.messages, shape), request.model, own)
-    if support is SchemaSupport.JSON_OBJECT:
-        plain = {**given, _FORMAT: {"type": "json_object"}}
-        return ChatRequest.of(_with_schema_text(request.messages, shape), request.model, plain)
-    return ChatRequest.of(request.messages, request.model, {**given, _FORMAT: shape.response_format})
+        given = {name: value for name, value in given.items() if name != _FORMAT or value is not None}
+    elif support is SchemaSupport.JSON_OBJECT:
+        given = {**given, _FORMAT: {"type": "json_object"}}
+    messages = _with_schema_text(request.messages, shape, offers_tools=offers_tools(request))
+    return ChatRequest.of(messages, request.model, given)
+
+
+def offers_tools(request: ChatRequest) -> bool:
+    """Return whether the model may call tools instead of answering."""
+    return bool(request.parameters.get("tools"))
+
+
+def calls_offered_tools(request: ChatRequest | None, calls: Sequence[ToolCall]) -> bool:
+    """Return whether an answer with these *calls* is a step towards the answer, which has no value yet."""
+    return bool(calls) and request is not None and offers_tools(request)
 
 
 def request_after_invalid(request: ChatRequest, answer: str, problem: str) -> ChatRequest:
@@ -54,13 +67,14 @@ def request_after_invalid(request: ChatRequest, answer: str, problem: str) -> Ch
     return ChatRequest.of(messages, request.model, request.parameters)
 
 
-def _with_schema_text(messages: Messages, shape: Shape[Any]) -> Messages:
+def _with_schema_text(messages: Messages, shape: Shape[Any], *, offers_tools: bool) -> Messages:
     """Append the schema as a system message; invalid or empty messages pass, for encoding to refuse."""
     given: object = messages
     if not isinstance(given, Sequence) or not given:
         return messages
+    when = "When you need no more tools, answer" if offers_tools else "Answer"
     text = (
-        "Answer with one JSON object that fits this JSON schema, and nothing else:\n"
+        f"{when} with one JSON object that fits this JSON schema, and nothing else:\n"
         + to_json(shape.schema).decode()
     )
     return [*_listed(messages), {"role": "system", "content": text}]

@@ -42,19 +42,19 @@ class Shape(Generic[T]):
     """The shape of an answer; made by `shape_of`.
 
     `schema` is strict and always describes an object: another type (a list, an enum, a union) is wrapped in
-    one. `name` is valid for all providers. Neither may be changed.
+    one (`wraps`). `name` is valid for all providers. Neither may be changed.
     """
 
-    __slots__ = ("_adapter", "_wraps", "name", "response_format", "schema")
+    __slots__ = ("adapter", "name", "response_format", "schema", "wraps")
 
     def __init__(self, adapter: TypeAdapter[T], described: Schema) -> None:
-        self._adapter = adapter
+        self.adapter: TypeAdapter[T] = adapter
         title = described.get("title")
         named = _INVALID_IN_NAMES.sub("_", title)[:_MAX_NAME_LENGTH] if isinstance(title, str) else ""
         self.name: str = named.strip("_") or _DEFAULT_NAME
         made = strict(described)
-        self._wraps = made.get("type") != "object"
-        self.schema: JsonObject = _wrapped(made) if self._wraps else made
+        self.wraps: bool = made.get("type") != "object"
+        self.schema: JsonObject = _wrapped(made) if self.wraps else made
         self.response_format: JsonObject = {
             "type": "json_schema",
             "json_schema": {"name": self.name, "strict": True, "schema": self.schema},
@@ -86,10 +86,10 @@ class Shape(Generic[T]):
 
     def write(self, value: T) -> str:
         """Return a value as JSON."""
-        return self._adapter.dump_json(value).decode()
+        return self.adapter.dump_json(value).decode()
 
     def _validated(self, text: str) -> T:
-        return self._adapter.validate_json(self._unwrapped(text) if self._wraps else text)
+        return self.adapter.validate_json(self._unwrapped(text) if self.wraps else text)
 
     def _unwrapped(self, text: str) -> str | bytes:
         """Unwrap the answer; one that the model did not wrap is accepted too."""

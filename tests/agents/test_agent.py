@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import anyio
 import pytest
-from pydantic import AfterValidator
+from pydantic import AfterValidator, BaseModel
 
 import segmind_async as sa
 from segmind_async.emulator import Calls, Emulator, FunctionBrain, Question, ScriptBrain, faults
@@ -635,3 +635,64 @@ async def test_tools_that_do_not_arrive_cost_the_answer_and_the_probe() -> None:
             await client.agent(tools=[add]).run("go")
     assert caught.value.details.cost == Decimal("0.201")
     assert caught.value.body
+
+
+class Sum(BaseModel):
+    total: int
+
+
+@pytest.mark.parametrize("model", MODELS)
+async def test_the_last_answer_is_parsed(model: str) -> None:
+    turns = [Calls([("add", {"a": 1, "b": 2})]), "three", '{"total": 3}']
+    async with emulated(*turns) as emulator, sa.SegmindClient(emulator.key, emulator.url) as client:
+        got = await client.agent(tools=[add], parse=Sum, model=model).run("Add.")
+        assert client.statistics().spent == got.cost
+    assert (got.parsed, got.text, got.ended) == (Sum(total=3), '{"total": 3}', "answered")
+    assert [run.result for run in got.tool_runs] == ["3"]
+    assert emulator.requests == 3
+
+
+async def test_through_a_schema_the_last_answer_is_parsed() -> None:
+    last = json.dumps({"calls": [], "answer": {"total": 3}})
+    turns = [as_json(("add", {"a": 1, "b": 2})), last]
+    async with emulated(*turns) as emulator, sa.SegmindClient(emulator.key, emulator.url) as client:
+        got = await client.agent(tools=[add], parse=Sum, tools_via="schema").run("Add.")
+    assert (got.parsed, got.text) == (Sum(total=3), '{"total":3}')
+
+
+async def test_a_type_that_no_schema_describes_is_refused_before_the_run() -> None:
+    async with sa.SegmindClient("SG_0", transport=ScriptedTransport()) as client:
+        with pytest.raises(sa.InvalidRequestError, match="the schema at"):
+            client.agent(tools=[add], parse=Any)
+
+
+async def test_answers_that_fit_nothing_are_in_the_error_with_those_before() -> None:
+    turns = [Calls([("add", {"a": 1, "b": 2})], "Let me see."), "three", "3!"]
+    async with emulated(*turns) as emulator, sa.SegmindClient(emulator.key, emulator.url) as client:
+        with pytest.raises(sa.OutputValidationError) as caught:
+            await client.agent(tools=[add], parse=Sum).run("Add.")
+        assert caught.value.details.cost == client.statistics().spent
+    assert caught.value.answers == ("Let me see.", "three", "3!")
+
+
+@pytest.mark.parametrize("status", [400, 401, 500])
+async def test_an_error_of_a_later_call_holds_what_the_run_has_paid(status: int) -> None:
+    call = {"id": "c", "type": "function", "function": {"name": "add", "arguments": '{"a": 1, "b": 2}'}}
+    message = {"role": "assistant", "content": "Let me see.", "tool_calls": [call]}
+    first = WireResponse(200, {"x-cost": "0.25"}, json.dumps({"choices": [{"message": message}]}).encode())
+    refused = WireResponse(status, {}, b'{"error": "no"}')
+    transport = ScriptedTransport([first], otherwise=lambda _request: refused)
+    async with sa.SegmindClient("SG_0", transport=transport) as client:
+        with pytest.raises(sa.SegmindError) as caught:
+            await client.agent(tools=[add]).run("Add.")
+    assert caught.value.status == status
+    assert (caught.value.answers, caught.value.details.cost) == (("Let me see.",), Decimal("0.25"))
+
+
+async def test_a_timeout_while_asking_again_holds_the_answers() -> None:
+    transport = ScriptedTransport([answer("three", cost="0.25"), answer("3!", cost="0.25")], latency=40)
+    async with sa.SegmindClient("SG_0", transport=transport) as client:
+        with pytest.raises(sa.AgentLimitError, match="timeout=60 s") as caught:
+            await client.agent(parse=Sum, timeout=60).run("Add.")
+    assert (caught.value.answers, caught.value.details.cost) == (("three",), Decimal("0.25"))
+    assert caught.value.result.ended == "timeout"

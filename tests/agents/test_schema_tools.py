@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import pytest
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, TypeAdapter
 
 from segmind_async import ChatCompletion, InvalidRequestError, ToolCall, system, tool, user
 from segmind_async._agents.schema_tools import ViaSchema
@@ -85,9 +85,9 @@ def test_calls_are_read_with_ids_of_our_own() -> None:
 
 def test_an_answer_calls_nothing() -> None:
     reply = answered(answer="It is noon.")
-    assert (list(CARRIER.calls_in(reply, 1)), CARRIER.answer_in(reply)) == ([], "It is noon.")
+    assert (list(CARRIER.calls_in(reply, 1)), CARRIER.answer_in(reply)) == ([], ("It is noon.", None))
     assert CARRIER.reply_messages(reply, (), ()) == [{"role": "assistant", "content": reply.text}]
-    assert CARRIER.answer_in(answered(calls=[{"tool": "the-time", "arguments": {}}])) == ""
+    assert CARRIER.answer_in(answered(calls=[{"tool": "the-time", "arguments": {}}])) == ("", None)
 
 
 @pytest.mark.parametrize(
@@ -125,3 +125,27 @@ def test_the_tools_are_explained_before_the_task() -> None:
     [first, task] = CARRIER.opening("Be brief.", "hi")
     assert first == system(f"Be brief.\n\n{text}")
     assert CARRIER.opening("Be brief.", [first, task]) == [first, task]
+
+
+@pytest.mark.parametrize(
+    ("parse", "answer", "value"),
+    [
+        pytest.param(Place, {"city": "Bonn"}, Place(city="Bonn"), id="an-object-as-it-is"),
+        pytest.param(list[Place], {"value": [{"city": "Bonn"}]}, [Place(city="Bonn")], id="a-list-wrapped"),
+        pytest.param(Place | None, {"value": None}, None, id="a-null-that-is-an-answer"),
+        pytest.param(TypeAdapter(Range), {"first": 1, "last": None}, Range(1), id="an-adapter"),
+    ],
+)
+def test_the_last_answer_has_the_type_asked_for(parse: Any, answer: Any, value: Any) -> None:
+    carrier = ViaSchema(TOOLS, parse)
+    shape = shape_of(carrier.parameters()["parse"])
+    text = json.dumps({"calls": [], "answer": answer})
+    reply = ChatCompletion(text, parsed=shape.read(text))
+    assert list(carrier.calls_in(reply, 1)) == []
+    written, parsed = carrier.answer_in(reply)
+    assert parsed == value
+    assert shape_of(parse).read(written) == value
+    with pytest.raises(ShapeMismatchError):
+        shape.read(json.dumps({"calls": [], "answer": "in words"}))
+    with pytest.raises(ShapeMismatchError, match="call a tool or give an answer"):
+        shape.read(json.dumps({"calls": [], "answer": None}))

@@ -103,7 +103,7 @@ def test_by_function_calling_results_follow_their_calls_in_order() -> None:
     native = Native([made])
     assert native.parameters() == {"tools": [made]}
     assert native.opening("be brief", "hi") == [system("be brief"), user("hi")]
-    assert (native.calls_in(reply, 1), native.answer_in(reply)) == (calls, "so")
+    assert (native.calls_in(reply, 1), native.answer_in(reply)) == (calls, ("so", None))
     assert native.reply_messages(reply, calls, ["1", "2"]) == [
         assistant(reply),
         tool_result(calls[0], "1"),

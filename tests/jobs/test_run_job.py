@@ -11,6 +11,7 @@ from typing import Annotated, Any, TypeVar
 import anyio
 import pytest
 from pydantic import AfterValidator, BaseModel, BeforeValidator, TypeAdapter
+from pydantic_core import to_json
 
 import segmind_async as sa
 from segmind_async._jobs.journal.reader import JournalReader
@@ -18,6 +19,7 @@ from segmind_async._jobs.rows import as_rows
 from segmind_async.emulator import Emulator, FunctionBrain, faults
 from segmind_async.models import Request
 from segmind_async.testing import ScriptedTransport, answer
+from segmind_async.transport import WireResponse
 from tests.support import KEY, always, client, lost, status
 
 T = TypeVar("T")
@@ -552,4 +554,20 @@ async def test_a_row_is_the_same_in_whatever_order_its_fields_stand(tmp_path: Pa
     async with client(transport) as opened:
         await outcomes(opened.run_job([sa.ChatRequest(first, top_p=1, seed=2)], journal=tmp_path / "j"))
         await outcomes(opened.run_job([sa.ChatRequest(again, seed=2, top_p=1)], journal=tmp_path / "j"))
+    assert len(transport.requests) == 1
+
+
+async def test_rows_that_call_tools_have_no_value_and_are_finished(tmp_path: Path) -> None:
+    call = {"id": "c", "type": "function", "function": {"name": "find", "arguments": "{}"}}
+    message = {"role": "assistant", "content": None, "tool_calls": [call]}
+    called = WireResponse(200, {"x-cost": "0.25"}, to_json({"choices": [{"message": message}]}))
+    described = {"type": "function", "function": {"name": "find", "parameters": {"type": "object"}}}
+    row = sa.ChatRequest("Where?", id="r", tools=[described])
+    transport = ScriptedTransport([called])
+    async with client(transport) as opened:
+        for _ in range(2):
+            run = opened.run_job([row], journal=tmp_path / "j", parse=Verdict)
+            (outcome,) = await outcomes(run)
+            assert outcome.completion is not None
+            assert (outcome.status, outcome.parsed, len(outcome.completion.tool_calls)) == ("ok", None, 1)
     assert len(transport.requests) == 1

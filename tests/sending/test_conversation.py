@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from decimal import Decimal
 from enum import Enum
 from typing import Any, Literal
@@ -245,6 +246,7 @@ async def test_a_timeout_bounds_all_the_asking_and_says_what_was_paid() -> None:
         ):
             await c.chat("Where?", parse=Place, max_reasks=9, timeout=10)
     assert (caught.value.attempts, caught.value.details.cost) == (3, Decimal("0.002"))
+    assert caught.value.answers == (BAD, BAD)
 
 
 async def test_an_answer_is_requested_again_within_the_budget() -> None:
@@ -253,7 +255,74 @@ async def test_an_answer_is_requested_again_within_the_budget() -> None:
         with pytest.raises(sa.BudgetExceededError) as caught:
             await scoped.chat("Where?", parse=Place)
     assert len(transport.requests) == 1
-    assert caught.value.details.cost == Decimal("0.4")
+    assert (caught.value.details.cost, caught.value.answers) == (Decimal("0.4"), (BAD,))
+    assert pickle.loads(pickle.dumps(caught.value)).answers == (BAD,)
+    assert isinstance(caught.value.max_credits, Decimal)
+
+
+@pytest.mark.parametrize(
+    ("reask", "error"),
+    [
+        pytest.param(status(401), sa.AuthenticationError, id="key-refused"),
+        pytest.param(status(400), sa.BadRequestError, id="request-refused"),
+        pytest.param(lost(), sa.APIConnectionError, id="connection-lost"),
+        pytest.param(WireResponse(200, {}, b"{}"), sa.InvalidResponseError, id="unreadable"),
+    ],
+)
+async def test_whatever_ends_a_reask_holds_what_was_paid_before(
+    reask: Reply, error: type[sa.SegmindError]
+) -> None:
+    transport = ScriptedTransport([answer(BAD, cost="0.25"), reask])
+    async with client(transport, retry=sa.RetryPolicy(resend_in_doubt=0)) as c:
+        with pytest.raises(error) as caught:
+            await c.chat("Where?", parse=Place)
+    assert (caught.value.answers, caught.value.details.cost) == ((BAD,), Decimal("0.25"))
+
+
+async def test_a_reask_longer_than_the_context_window_holds_what_was_paid() -> None:
+    bulky = BAD + "x " * 900_000
+    async with client(ScriptedTransport([answer(bulky, cost="0.25")])) as c:
+        with pytest.raises(sa.InvalidRequestError, match="context") as caught:
+            await c.chat("Where?", parse=Place)
+    assert (caught.value.answers, caught.value.details.cost) == ((bulky,), Decimal("0.25"))
+
+
+def called(text: str = "", reason: str = "tool_calls") -> WireResponse:
+    call = {"id": "c1", "type": "function", "function": {"name": "find", "arguments": "{}"}}
+    message = {"role": "assistant", "content": text, "tool_calls": [call]}
+    body = {"choices": [{"message": message, "finish_reason": reason}]}
+    return WireResponse(200, {"x-cost": "0.002"}, to_json(body))
+
+
+def find() -> str:
+    """Find the place."""
+    return "Bonn"
+
+
+async def test_an_answer_that_calls_a_tool_is_no_misfit() -> None:
+    transport = ScriptedTransport([called(), answer(GOOD)])
+    async with client(transport) as c:
+        talk = [sa.user("Where?")]
+        reply = await c.chat(talk, parse=Place, tools=[find])
+        assert (reply.parsed, [call.name for call in reply.tool_calls]) == (None, ["find"])
+        talk += [sa.assistant(reply), sa.tool_result(reply.tool_calls[0], find())]
+        assert (await c.chat(talk, parse=Place, tools=[find])).parsed == Place(name="Bonn", people=3)
+    assert len(transport.requests) == 2
+
+
+async def test_a_call_of_a_tool_that_nobody_offered_is_a_misfit() -> None:
+    async with client(ScriptedTransport([called(), answer(GOOD)])) as c:
+        assert (await c.chat("?", parse=Place)).parsed.people == 3
+
+
+async def test_gemini_is_told_the_schema_in_words_beside_tools() -> None:
+    transport = ScriptedTransport([answer(GOOD)])
+    async with client(transport) as c:
+        await c.chat("?", parse=Place, tools=[find], model="gemini-2.5-flash")
+    body = asked(transport)
+    assert "response_format" not in body
+    told = body["messages"]["system_instruction"]["parts"]["text"]
+    assert told.startswith("When you need no more tools, answer with one JSON object")
 
 
 async def test_retries_and_doubts_of_all_the_asking_add_up() -> None:
