@@ -62,6 +62,12 @@ class Moments:
         self.total += value
         self._squares += value * value
 
+    def add_all(self, count: int, total: float, squares: float) -> None:
+        """Add *count* values by their sum and the sum of their squares."""
+        self.count += count
+        self.total += total
+        self._squares += squares
+
     @property
     def mean(self) -> float:
         """The mean; 0 if there are no values."""

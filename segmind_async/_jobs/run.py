@@ -40,6 +40,7 @@ from ..errors import (
     TransientError,
 )
 from ..models import ChatCompletion, Outcome, Status, StopReason
+from .cost_estimate import Moments
 from .journal import restart
 from .journal.commit_thread import wait_for
 from .journal.finished import FinishedRows
@@ -95,6 +96,8 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
         and not the row. The next run sends their rows again."""
         self.samples: Samples = Samples()
         """Failed, misjudged, slowest and dearest rows of this run."""
+        self.costs: Moments = Moments()
+        """Costs of the rows of this run, in units."""
         self._journal: Journal | None = None
         self._service = service
         self._make_fan_out = make_fan_out
@@ -315,6 +318,8 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
             record.units = draft.units + (record.units or 0)
         self.report.add(record)
         self.samples.add(record)
+        if record.units is not None:
+            self.costs.add(record.units)
         if self._is_asked_again(outcome):
             self.not_kept[known.key] = record
             return

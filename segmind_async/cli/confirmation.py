@@ -1,14 +1,14 @@
-"""Before a job spends: its forecast, and the check that the account can pay for it."""
+"""The forecast of a job, as `--dry-run` and `--sample` print it."""
 
 from __future__ import annotations
 
 from decimal import Decimal
 
 from .._jobs.cost_estimate import Forecast
-from ..client import SegmindClient
-from ..errors import ConfigurationError, SegmindError
+from ..errors import SegmindError
 from .client_options import ClientOptions, has_key, open_client
 from .console import plain
+from .wording import rough
 
 
 async def balance_of(options: ClientOptions) -> Decimal | str:
@@ -22,25 +22,6 @@ async def balance_of(options: ClientOptions) -> Decimal | str:
             return (await client.balance()).total
     except SegmindError as error:
         return f"{type(error).__name__}: {error}"
-
-
-async def check_affordable(
-    client: SegmindClient, found: Forecast, floor: Decimal, max_credits: Decimal | None
-) -> None:
-    """Refuse a job that the account may not be able to pay to its end.
-
-    Raises ConfigurationError with the numbers and the ways out.
-    """
-    held = (await client.balance()).total
-    worst = _at_most(found, max_credits)
-    if worst > held - floor:
-        kept = f", {floor} of which must stay" if floor else ""
-        raise ConfigurationError(
-            f"the job may cost {rough(worst)} credits ({found.upper_bound_basis}), and the balance is "
-            f"{held}{kept}; it is expected to cost {rough(found.expected)}. Top up, bound it with "
-            "--max-credits or --max-tokens, estimate better with --sample 20, or give --yes to run until the "
-            "credits are used up"
-        )
 
 
 def show_forecast(found: Forecast, held: Decimal | str, floor: Decimal, max_credits: Decimal | None) -> None:
@@ -62,11 +43,6 @@ def show_forecast(found: Forecast, held: Decimal | str, floor: Decimal, max_cred
         _line("", f"at most {max_credits} by --max-credits")
     _line("time", f"about {_minutes(found.duration)}{_lasting(found)}{_pace(found)}")
     _line("balance", _verdict(found, held, floor, max_credits))
-
-
-def rough(amount: Decimal) -> str:
-    """Format an estimate with three significant digits."""
-    return f"{Decimal(f'{amount:.3g}'):f}"
 
 
 def _line(name: str, text: str) -> None:

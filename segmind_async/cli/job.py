@@ -9,33 +9,37 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, TypeAlias
 
+import anyio.to_thread
+
 from .._jobs.classify import Labels
-from .._jobs.cost_estimate import Forecast, Terms, choose_rows, forecast, rows_at
+from .._jobs.cost_estimate import Forecast, Moments, Terms, choose_rows, forecast, rows_at
 from .._jobs.file_job import CountRows, OpenRows, run_file
 from .._jobs.formats.file_format import Format
 from .._jobs.formats.output import check_output
 from .._jobs.formats.row_count import count_rows
 from .._jobs.formats.spool import spool, spool_of
-from .._jobs.journal.commit_thread import wait_for
 from .._jobs.journal.journal import JobSettings, Journal, JournalError
 from .._jobs.journal.reader import JournalReader
 from .._jobs.options import JobOptions, settings_of
-from .._jobs.progress_reporter import ROWS_FACT
+from .._jobs.outlook import FIRST_ROWS, Outlook, guessed, measured
+from .._jobs.progress import JobProgress
 from .._jobs.report.row_counts import JobReport
 from .._jobs.rows import MakeRequest, Row, open_rows
 from .._jobs.run import JobRun
 from .._sending.options import MAX_OUTAGE, OnExhausted
-from ..errors import ConfigurationError
+from ..errors import AccessError, ConfigurationError, SegmindError
 from ..models import FanOutReport
 from .client_options import ClientOptions, open_client
-from .confirmation import balance_of, check_affordable, show_forecast
+from .confirmation import balance_of, show_forecast
 from .console import say, show_json
 from .exit_codes import Exit, exit_for_report
 from .live import Live
+from .outlook import Announcer, may_start, outlook_text
 from .wording import credits_text
 
 if TYPE_CHECKING:
@@ -65,7 +69,7 @@ class Confirmation:
     sample: int | None = None
     """Number of rows to send for an estimate of the whole; None sends all rows."""
     yes: bool = False
-    """Whether to start even if the account may not cover all rows."""
+    """Whether to start without asking, even if the account is not expected to cover all rows."""
 
 
 MakeBrain: TypeAlias = "Callable[[OpenRows], Brain]"
@@ -106,6 +110,11 @@ class Job:
         return self.journal or self.output.with_name(self.output.name + ".journal")
 
     @property
+    def terms(self) -> Terms:
+        """Inputs of estimates."""
+        return Terms(self.client.model, self.client.max_in_flight, self.client.requests_per_minute)
+
+    @property
     def own_settings(self) -> JobSettings:
         """The settings together with whether the emulator answers."""
         # An answer of the emulator must never pass for one of the real service.
@@ -143,9 +152,11 @@ async def _run(job: Job, *, as_json: bool) -> Exit:
 
 
 async def _run_all(job: Job, client: SegmindClient, *, as_json: bool) -> Exit:
-    if not (job.confirmation.yes or job.client.emulate):
-        await _require_affordable(job, client)
-    report = await _send_rows(job, client, job.open_rows, job.count_rows)
+    costs = Moments()
+    if not await _may_start(job, client, costs):
+        say("not started, nothing was sent")
+        return Exit.USAGE
+    report = await _send_rows(job, client, job.open_rows, job.count_rows, costs)
     if as_json:
         show_json(_as_json(report))
     else:
@@ -164,7 +175,7 @@ async def _run_sample(job: Job, client: SegmindClient, *, as_json: bool) -> Exit
         with job.open_rows() as rows:
             yield rows_at(rows, indices)
 
-    report = await _send_rows(job, client, some_rows, lambda _: len(indices))
+    report = await _send_rows(job, client, some_rows, lambda _: len(indices), Moments())
     found = await _forecast(job)
     if as_json:
         show_json({**_as_json(report), "forecast": found.as_json()})
@@ -178,11 +189,21 @@ async def _run_sample(job: Job, client: SegmindClient, *, as_json: bool) -> Exit
 
 
 async def _send_rows(
-    job: Job, client: SegmindClient, open_rows: OpenRows, count_rows: CountRows
+    job: Job, client: SegmindClient, open_rows: OpenRows, count_rows: CountRows, costs: Moments
 ) -> JobReport:
-    """Send the rows and show the progress meanwhile."""
+    """Send the rows, add their *costs*, and show the progress meanwhile."""
     spending = job.spending
     with Live() as live:
+
+        def tell(text: str) -> None:
+            live.clear()
+            say(text)
+
+        announcer = Announcer(costs, job.client.model, tell)
+
+        def show(progress: JobProgress) -> None:
+            announcer(progress)
+            live(progress)
 
         def make_run(rows: Iterator[Row]) -> JobRun:
             run = client.run_job(
@@ -190,14 +211,14 @@ async def _send_rows(
                 journal=job.journal_path,
                 options=job.options,
                 settings=job.own_settings,
-                progress=live,
+                progress=show,
                 floor=spending.floor,
                 max_credits=spending.max_credits,
                 on_exhausted=spending.on_exhausted,
                 max_failures=spending.max_failures,
                 max_outage=spending.max_outage,
             )
-            live.samples = run.samples
+            live.samples, run.costs = run.samples, costs
             return run
 
         return await run_file(make_run, open_rows, job.output, count_rows)
@@ -230,39 +251,74 @@ def _check_paths(job: Job) -> None:
             raise ConfigurationError(f"{name}={str(journal_path)!r} is the input; name another file")
 
 
-async def _require_affordable(job: Job, client: SegmindClient) -> None:
-    """Refuse a job that the account may not cover, unless an earlier run found it affordable."""
-    if _was_affordable(job.journal_path):
-        return
-    spending = job.spending
-    found = await _forecast(job)
-    await check_affordable(client, found, spending.floor, spending.max_credits)
-    with Journal(job.journal_path, job.all_settings) as journal:
-        # The progress of the run shows how many are left before it has read them all.
-        journal.set_fact(ROWS_FACT, found.rows - (found.duplicates if job.options.dedupe else 0))
-        await wait_for(journal.set_fact(_AFFORDABLE, value=True))
+async def _may_start(job: Job, client: SegmindClient, costs: Moments) -> bool:
+    """Say what the rest of the job will cost; return whether to start, which may ask on a terminal."""
+    outlook = await anyio.to_thread.run_sync(_outlook, job, costs)
+    if outlook is None:
+        return True
+    spending, affordable = job.spending, await _affordable(job, client)
+    bounds = [bound for bound in (affordable, spending.max_credits) if bound is not None]
+    say(outlook_text(outlook, min(bounds, default=None), job.client.model))
+    asks = not (job.confirmation.yes or job.client.emulate or spending.on_exhausted == "wait")
+    return affordable is None or not asks or may_start(outlook, affordable, spending.max_credits)
 
 
-_AFFORDABLE = "affordable"
+async def _affordable(job: Job, client: SegmindClient) -> Decimal | None:
+    """Return the credits above the floor; None if the service does not say, which stops nothing yet."""
+    try:
+        held = job.client.emulated_balance if job.client.emulate else (await client.balance()).total
+        return max(Decimal(0), held - job.spending.floor)
+    except AccessError:
+        raise
+    except SegmindError:
+        return None
 
 
-def _was_affordable(journal: Path) -> bool:
+def _outlook(job: Job, costs: Moments) -> Outlook | None:
+    """Return the outlook on the rows still to be sent; adds to *costs* what earlier runs have paid."""
+    rows = _counted(job) - _finished(job.journal_path, costs)
+    found = measured(costs, rows)
+    if found is not None or rows < 1:
+        return found
+    with job.open_rows() as opened:
+        return guessed(islice(opened, FIRST_ROWS), rows, job.terms)
+
+
+def _counted(job: Job) -> int:
+    """Return the number of rows; 0 if they cannot be counted in a moment."""
+    stop = threading.Event()
+    timer = threading.Timer(_COUNT_FOR, stop.set)
+    timer.start()
+    try:
+        return job.count_rows(stop) or 0
+    except Exception:  # noqa: BLE001  # the job reads the same file, and reports what is wrong with it
+        return 0
+    finally:
+        timer.cancel()
+
+
+def _finished(journal: Path, costs: Moments) -> int:
+    """Return how many rows earlier runs have finished; adds their costs to *costs*."""
     # Read-only: opening it for writing takes seconds for each million rows, and happens later anyway.
     try:
         with JournalReader(journal) as reader:
-            return bool(reader.fact(_AFFORDABLE))
+            costs.add_all(*reader.costs())
+            return sum(reader.counts().values())
     except (JournalError, sqlite3.Error):
-        return False  # there is none, or opening it for writing will report the error
+        return 0  # there is none, or opening it for writing will report the error
+
+
+_COUNT_FOR = 0.5
+"""Seconds after which the job begins although its rows are not counted."""
 
 
 async def _forecast(job: Job) -> Forecast:
-    terms = Terms(job.client.model, job.client.max_in_flight, job.client.requests_per_minute)
     with ExitStack() as stack:
         journal = None
         if job.journal_path.exists():
             journal = stack.enter_context(Journal(job.journal_path, job.all_settings))
         rows = stack.enter_context(job.open_rows())
-        return await forecast(rows, terms, journal, job.options)
+        return await forecast(rows, job.terms, journal, job.options)
 
 
 async def _print_forecast(job: Job, *, as_json: bool) -> None:

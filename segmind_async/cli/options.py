@@ -174,7 +174,8 @@ class JobFlags:
         _option(Group.LIMITS, "Send N rows only, and estimate the cost of all.", min=1, metavar="N"),
     ] = None
     yes: Annotated[
-        bool, _option(Group.LIMITS, "Start even if the credits may not cover all rows.", "--yes")
+        bool,
+        _option(Group.LIMITS, "Start without asking, even if the credits will not cover all rows.", "--yes"),
     ] = False
     max_in_flight: MaxInFlight = 64
     rpm: Rpm = None

@@ -34,6 +34,11 @@ def credits_text(amount: Decimal | None) -> str:
     return f"{amount.quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_EVEN):f}"
 
 
+def rough(amount: Decimal) -> str:
+    """Format an estimate with three significant digits."""
+    return f"{Decimal(f'{amount:.3g}'):f}"
+
+
 def duration(seconds: float | None) -> str:
     """Format a duration: 8 s, 5:12 min, 1:02 h, 3 d 4 h; None becomes a dash."""
     if seconds is None:

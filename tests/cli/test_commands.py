@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+import segmind_async as sa
 from segmind_async import __version__
-from segmind_async.cli import app, console
+from segmind_async.cli import app, console, outlook
 from segmind_async.cli.client_options import ClientOptions
 from segmind_async.cli.demo import demo
 from segmind_async.emulator import Emulator, FunctionBrain, Question, faults
@@ -189,36 +190,81 @@ def test_a_dry_run_with_a_key_reads_the_balance_and_sends_nothing(rows: Path, tm
     assert "balance       unknown (APIConnectionError" in call(*words, **nobody).stdout
 
 
-def test_a_job_that_may_be_too_dear_is_refused_before_anything_is_sent(rows: Path, tmp_path: Path) -> None:
+def test_a_job_begins_whatever_it_may_cost_and_says_how_far_the_money_goes(
+    rows: Path, tmp_path: Path
+) -> None:
     output = tmp_path / "out"
     words = ["run", str(rows), "-o", str(output)]
-    with serving(Emulator(balance="0.1")) as emulator:
-        got = call(*words, **on(emulator))
-        assert (got.exit_code, emulator.requests) == (2, 0)
-        said = " ".join(got.stderr.split())
-        assert "the job may cost 0.218 credits (8 published means for each of 50 rows" in said
-        assert "the balance is 0.1; it is expected to cost 0.0272" in said
-        assert "give --yes" in said
-        assert list(tmp_path.iterdir()) == [rows]
+    with serving(Emulator(balance="0.015", cost="0.001")) as emulator:
+        got = call(*words, "--max-in-flight", "1", **on(emulator))
+        assert got.exit_code == 3
+        assert 10 <= (sent := emulator.requests) <= 15
+        assert (
+            "50 rows to send for about 0.0272 credits (0.00339 to 0.218: by the published mean of gpt-5.4-mini; "
+            "known better after 20 rows); the 0.015 credits that may be spent last for about 27 of them, then "
+            "the job stops and can be continued" in got.stderr
+        )
+        emulator.state.top_up("0.13")
         got = call(*words, "--floor", "0.05", "--max-credits", "0.06", **on(emulator))
-        assert "may cost 0.06 credits" in " ".join(got.stderr.split())
-        assert "0.1, 0.05 of which must stay" in " ".join(got.stderr.split())
-        assert call(*words, "--max-credits", "0.05", "--limit", "5", **on(emulator)).exit_code == 0
-        assert emulator.requests == 5
+        assert got.exit_code == 0
+        assert (
+            f"{50 - sent} rows to send for about 0.0{50 - sent} credits (0.0{50 - sent} to 0.0{50 - sent}: 95 % "
+            f"confidence, by {sent} answered rows); the 0.06 credits that may be spent are enough"
+            in got.stderr
+        )
 
 
-def test_a_job_that_was_found_affordable_is_not_asked_about_again(rows: Path, tmp_path: Path) -> None:
-    words = ["run", str(rows), "-o", str(tmp_path / "out")]
-    with serving(Emulator(balance="1", cost="0.04")) as emulator:
-        assert call(*words, **on(emulator)).exit_code == 3
-        # It is known to be too dear by now; but it was begun, and the guard keeps the account from harm.
-        assert call(*words, **on(emulator)).exit_code == 3
-        emulator.state.top_up(2)
-        assert call(*words, **on(emulator)).exit_code == 0
-    output = tmp_path / "other"
-    with serving(Emulator(balance="0.1", cost="0.04")) as emulator:
-        assert call("run", str(rows), "-o", str(output), "--yes", **on(emulator)).exit_code == 3
-        assert {row["status"] for row in lines(output)} == {"ok", "unsent"}
+def test_when_twenty_rows_are_known_the_cost_is_said_again(rows: Path, tmp_path: Path) -> None:
+    words = ["run", str(rows), "-o", str(tmp_path / "out"), "--max-in-flight", "2"]
+    with serving(Emulator(balance="0.045", cost="0.001", latency=0.1)) as emulator:
+        got = call(*words, **on(emulator))
+    assert got.exit_code == 3
+    [again] = [line for line in got.stderr.splitlines() if "confidence" in line]
+    assert "answered rows); the 0.0" in again
+    assert "last for about" in again
+
+
+@pytest.mark.parametrize(
+    ("answer", "more", "code", "asked"),
+    [
+        pytest.param("n\n", [], 2, True, id="no"),
+        pytest.param("\n", [], 2, True, id="no-by-default"),
+        pytest.param("y\n", [], 3, True, id="yes"),
+        pytest.param("", ["--yes"], 3, False, id="yes-given"),
+        pytest.param("", ["--max-credits", "0.005"], 3, False, id="bounded-below-the-balance"),
+        pytest.param("", ["--limit", "3"], 0, False, id="expected-to-suffice"),
+    ],
+)
+def test_on_a_terminal_a_job_is_asked_about_that_is_expected_to_cost_too_much(
+    rows: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    answer: str,
+    more: list[str],
+    code: int,
+    asked: bool,
+) -> None:
+    monkeypatch.setattr(outlook, "is_terminal", lambda: True)
+    with serving(Emulator(balance="0.01", cost="0.001")) as emulator:
+        words = ["run", str(rows), "-o", str(tmp_path / "out"), *more]
+        got = call(*words, input=answer, **on(emulator))
+        assert got.exit_code == code, got.stderr
+        assert ("[y/N]" in got.stderr) == asked
+        assert (emulator.requests == 0) == (code == 2)
+    assert ("not started, nothing was sent" in got.stderr) == (code == 2)
+
+
+def test_a_job_begins_although_the_balance_cannot_be_read(
+    rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def unavailable(_: object) -> None:
+        raise sa.ServerError("HTTP 503")
+
+    monkeypatch.setattr(sa.SegmindClient, "balance", unavailable)
+    with serving(Emulator()) as emulator:
+        got = call("run", str(rows), "-o", str(tmp_path / "out"), **on(emulator))
+    assert got.exit_code == 0, got.stderr
+    assert "known better after 20 rows)\n" in got.stderr
 
 
 def test_a_sample_is_paid_for_once_and_says_what_all_would_cost(rows: Path, tmp_path: Path) -> None:
@@ -238,7 +284,6 @@ def test_a_sample_is_paid_for_once_and_says_what_all_would_cost(rows: Path, tmp_
         told = json.loads(call(*words, "--sample", "20", "--json", **on(emulator)).stdout)
         assert (told["resumed"], told["forecast"]["done"], emulator.requests) == (20, 20, 20)
         assert "to send       30 rows" in call(*words, "--dry-run", **on(emulator)).stdout
-        # Published means would not have let it begin; what was paid for the sample does.
         assert call(*words, **on(emulator)).exit_code == 0
         assert set(emulator.billed().values()) == {1}
     assert [row["text"] for row in lines(output)] == [f"echo: word {n}" for n in range(50)]

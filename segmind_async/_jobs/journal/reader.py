@@ -104,6 +104,12 @@ class JournalReader:
         ).fetchone()
         return Totals(credits_of(spent), attempts, in_doubt, unpriced)
 
+    def costs(self) -> tuple[int, float, float]:
+        """Return count, sum and sum of squares of what finished rows cost, in units; of those with a cost."""
+        query = "SELECT count(units), total(units), total(1.0 * units * units) FROM rows WHERE NOT replaced"
+        count, whole, squares = self._database.execute(query).fetchone()
+        return count, whole, squares
+
     def rows(self, *, raw: bool = False) -> Iterator[Record]:
         """Yield the finished rows in the order in which they ended, their answers only if *raw*."""
         answer, join = ("raw", "LEFT JOIN answers USING (number)") if raw else ("NULL", "")
