@@ -64,6 +64,7 @@ PURE = {
     "gateway._chat_request",
     "gateway._model_list",
     "gateway._errors",
+    "gateway._event_stream",
     "tools",
 }
 IMPURE = {"asyncio", "anyio", "aiohttp", "time", "random", "secrets", "os", "socket", "threading"}

@@ -22,6 +22,7 @@ from ._access import Tokens
 from ._amounts import answer_headers, cost_headers, credits_of
 from ._chat_request import ChatCall, read_chat
 from ._errors import GatewayError, envelope, gateway_error_of, headers_of
+from ._event_stream import HEADERS, HEARTBEAT, chat_events, error_event
 from ._model_list import model_list, one_model
 from ._options import GatewayOptions
 
@@ -59,18 +60,10 @@ class Handlers:
                 self._tokens.check_host(request.host)
                 self._tokens.check(request.headers)
             return await handler(request)
-        except GatewayError as problem:
-            return _refused(request, problem)
-        except SegmindError as error:
-            return _refused(request, gateway_error_of(error))
         except web.HTTPException as error:
             return _refused(request, _http_problem(request, error))
-        except Exception:  # noqa: BLE001  # whatever it is, its caller gets an answer without a traceback
-            _log.exception("gateway failed", extra={"request_id": request[_REQUEST_ID]})
-            return _refused(
-                request,
-                GatewayError(500, "the gateway has failed; its log says why", "api_error", final=True),
-            )
+        except Exception as error:  # noqa: BLE001  # whatever it is, its caller gets an answer without a traceback
+            return _refused(request, _error_of(request, error))
 
     async def _health(self, _request: web.Request) -> web.Response:
         return _json({"status": "ok", "version": __version__})
@@ -87,10 +80,55 @@ class Handlers:
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         call = read_chat(await self._body(request))
+        if call.stream:
+            return await self._streamed(request, call)
         completion = await self._completed(call)
-        # The service names no time of its answers, and OpenAI's form has one.
-        body = as_openai(completion, created=int(time.time()))  # noqa: TID251
-        return _json(body, answer_headers(completion, request[_REQUEST_ID]))
+        return _json(_openai(completion), answer_headers(completion, request[_REQUEST_ID]))
+
+    async def _streamed(self, request: web.Request, call: ChatCall) -> web.StreamResponse:
+        """Answer with an event stream: heartbeats while the answer is awaited, then all of it.
+
+        Until the first heartbeat is due nothing is sent, so that an early error has its status.
+        """
+        ended: list[ChatCompletion | GatewayError] = []
+        response: web.StreamResponse | None = None
+        done = anyio.Event()
+
+        async def complete() -> None:
+            try:
+                ended.append(await self._completed(call))
+            except Exception as error:  # noqa: BLE001  # as in `_answering`
+                ended.append(_error_of(request, error))
+            done.set()
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(complete)
+            response = await self._heartbeats(request, done)
+            # Only if the caller has gone.
+            tasks.cancel_scope.cancel()
+        got = ended[0] if ended else None
+        if isinstance(got, GatewayError):
+            if response is None:
+                return _refused(request, got)
+            await response.write(error_event(got))
+        elif got is not None:
+            response = response or await _begun(request, answer_headers(got, request[_REQUEST_ID]))
+            await response.write(chat_events(_openai(got), with_usage=call.with_usage))
+        assert response is not None
+        return response
+
+    async def _heartbeats(self, request: web.Request, done: anyio.Event) -> web.StreamResponse | None:
+        """Send heartbeats until *done*, or until the caller has gone; None if none was due."""
+        response: web.StreamResponse | None = None
+        while True:
+            with anyio.move_on_after(self._options.heartbeat):
+                await done.wait()
+                return response
+            try:
+                response = response or await _begun(request, {})
+                await response.write(HEARTBEAT)
+            except ConnectionResetError:
+                return response
 
     async def _completed(self, call: ChatCall) -> ChatCompletion:
         with trace(call.trace) if call.trace else nullcontext():
@@ -108,6 +146,28 @@ class Handlers:
             raise GatewayError(
                 408, f"the request did not arrive within {self._options.body_timeout:g} s"
             ) from error
+
+
+def _openai(completion: ChatCompletion) -> JsonDict:
+    # The service names no time of its answers, and OpenAI's form has one.
+    return as_openai(completion, created=int(time.time()))  # noqa: TID251
+
+
+async def _begun(request: web.Request, headers: dict[str, str]) -> web.StreamResponse:
+    """Send the head of an event stream."""
+    response = web.StreamResponse(headers={"x-request-id": request[_REQUEST_ID], **headers, **HEADERS})
+    await response.prepare(request)
+    return response
+
+
+def _error_of(request: web.Request, error: Exception) -> GatewayError:
+    """Return what the caller is told of an exception; one that nobody expected is logged."""
+    if isinstance(error, GatewayError):
+        return error
+    if isinstance(error, SegmindError):
+        return gateway_error_of(error)
+    _log.error("gateway failed", exc_info=error, extra={"request_id": request[_REQUEST_ID]})
+    return GatewayError(500, "the gateway has failed; its log says why", "api_error", final=True)
 
 
 def _json(body: JsonDict, headers: dict[str, str] | None = None, status: int = 200) -> web.Response:

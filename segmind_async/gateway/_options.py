@@ -27,6 +27,8 @@ class GatewayOptions:
     """A longer request is refused. A prompt of 400 000 tokens takes about 2 MB, an image up to 27 MB."""
     body_timeout: float = 60.0
     """Seconds in which a request must have arrived."""
+    heartbeat: float = 10.0
+    """Seconds between the heartbeats of an event stream whose answer is awaited."""
     grace: float = 60.0
     """Seconds that calls in flight have to end when the gateway stops."""
 
@@ -36,6 +38,7 @@ class GatewayOptions:
             raise ConfigurationError(f"port={self.port} must be at most 65535")
         check_count("max_body_bytes", self.max_body_bytes, at_least=1024)
         check_amount("body_timeout", self.body_timeout, above=True)
+        check_amount("heartbeat", self.heartbeat, above=True)
         check_amount("grace", self.grace)
         for token in self.tokens:
             if len(token) < MIN_TOKEN or not token.isascii() or not token.isprintable() or " " in token:

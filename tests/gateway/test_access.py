@@ -88,6 +88,7 @@ def test_without_a_token_no_other_name_is(host: str) -> None:
         ({"port": -1}, "port=-1"),
         ({"max_body_bytes": 1}, "max_body_bytes=1"),
         ({"body_timeout": 0}, "body_timeout=0"),
+        ({"heartbeat": 0}, "heartbeat=0"),
         ({"grace": -1}, "grace=-1"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -10,6 +11,7 @@ import openai
 import pytest
 from pydantic import BaseModel
 
+from segmind_async import RetryPolicy
 from segmind_async.emulator import Calls, FunctionBrain, Question, faults
 from tests.gateway.support import World, world
 
@@ -109,3 +111,38 @@ async def test_a_wrong_field_is_named() -> None:
         assert caught.value.param == "n"
         with pytest.raises(openai.NotFoundError):
             await client.embeddings.create(model="x", input="y")
+
+
+@pytest.mark.parametrize("latency", [1, 25], ids=["at-once", "after-heartbeats"])
+async def test_a_stream(latency: float) -> None:
+    async with sdk(latency=latency) as (_, client):
+        async with client.chat.completions.stream(
+            model="gpt-5.4-mini", messages=USER, stream_options={"include_usage": True}
+        ) as stream:
+            pieces = [event.delta async for event in stream if event.type == "content.delta"]
+            final = await stream.get_final_completion()
+        assert "".join(pieces) == "echo: hello" == final.choices[0].message.content
+        assert final.usage is not None
+
+
+async def test_streamed_tool_calls() -> None:
+    add: Any = {
+        "type": "function",
+        "function": {"name": "add", "parameters": {"type": "object", "properties": {}}},
+    }
+    calls = Calls([("add", {"a": "x" * 600}), ("add", {"b": 2})])
+    async with sdk(FunctionBrain(lambda _: calls)) as (_, client):
+        async with client.chat.completions.stream(model="gpt-5.4-mini", messages=USER, tools=[add]) as stream:
+            final = await stream.get_final_completion()
+        got = final.choices[0].message.tool_calls or []
+        assert [json.loads(call.function.arguments) for call in got] == [{"a": "x" * 600}, {"b": 2}]
+        assert len({call.id for call in got}) == 2
+
+
+async def test_an_error_within_a_stream_is_raised() -> None:
+    async with sdk(latency=15, client={"retry": RetryPolicy(retries=0)}) as (w, client):
+        w.emulator.script(faults.Answer(200, b"<html>"))
+        stream = await client.chat.completions.create(model="gpt-5.4-mini", messages=USER, stream=True)
+        with pytest.raises(openai.APIError) as caught:
+            [chunk async for chunk in stream]
+        assert caught.value.code == "upstream_unreadable"
