@@ -15,7 +15,7 @@ from ._hooks.dispatch import HookDispatcher
 from ._jobs.options import JobArguments, JobOptions, JobPlan
 from ._jobs.progress_reporter import Progress
 from ._jobs.rows import JobRows, as_rows
-from ._jobs.run import JobRun
+from ._jobs.run import JobRun, ToSend
 from ._money.estimates import Estimates
 from ._money.ledger import Ledger
 from ._money.protocol import LedgerProtocol
@@ -327,8 +327,9 @@ class SegmindClient:
         stay the same, as JSON) is refused.
 
         `options` say how rows are delivered and which are asked again; `progress` is called within the
-        loop, twice a second, with how the job stands. *sending* is as in `fan_out`: `floor`,
-        `max_credits`, `max_in_flight`, `on_exhausted`, `ordered`, `max_failures`, `max_outage`,
+        loop, twice a second, with how the job stands. `max_credits` bounds what the job costs over all its
+        runs; it stays in the journal until a run names another bound. The rest of *sending* is as in
+        `fan_out`: `floor`, `max_in_flight`, `on_exhausted`, `ordered`, `max_failures`, `max_outage`,
         `max_reasks`.
 
         Raises ConfigurationError for settings that cannot work; entering it raises JournalError for a
@@ -340,26 +341,27 @@ class SegmindClient:
             raise ConfigurationError(
                 f"delivery='queued' needs a base_url that ends in /v1, not {self._base_url!r}"
             )
-        scope = self._scope(
-            ScopeLimits(
-                sending.get("max_credits"), sending.get("floor", 0), sending.get("max_in_flight"), "bulk"
-            )
+        limits = ScopeLimits(
+            sending.get("max_credits"), sending.get("floor", 0), sending.get("max_in_flight"), "bulk"
         )
         fan_out = FanOutOptions.checked(
-            workers=self._workers(scope),
+            workers=self._workers(self._scope(limits)),
             ordered=sending.get("ordered", False),
             on_exhausted=sending.get("on_exhausted", "stop"),
             max_failures=sending.get("max_failures"),
             max_outage=sending.get("max_outage", MAX_OUTAGE),
         )
-        call = replace(self._options, scope=scope)
         wanted = None if parse is None else expected(parse, sending.get("max_reasks", 1))
-        return JobRun(
-            self._service,
-            lambda service, rows, expected: FanOut(service, replace(fan_out, expected=expected), call, rows),
-            as_rows(rows),
-            JobPlan.of(Path(journal), self._options.model, settings or {}, chosen, wanted, progress),
-        )
+
+        def make_fan_out(service: Service, rows: ToSend, max_credits: Decimal | None) -> FanOut[Any]:
+            scope = self._scope(replace(limits, max_credits=max_credits))
+            call = replace(self._options, scope=scope)
+            return FanOut(service, replace(fan_out, expected=wanted), call, rows)
+
+        plan = JobPlan.of(Path(journal), self._options.model, settings or {}, chosen, wanted, progress)
+        if limits.max_credits is not None:
+            plan = replace(plan, max_credits=to_decimal(limits.max_credits))
+        return JobRun(self._service, make_fan_out, as_rows(rows), plan)
 
     @overload
     async def chat_many(

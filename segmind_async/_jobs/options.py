@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal, Required, TypeAlias
 
@@ -71,6 +72,8 @@ class JobPlan:
     options: JobOptions
     expected: Expected[Any] | None = None
     """Shape of every answer; None: any."""
+    max_credits: Decimal | None = None
+    """Credits that all runs together may cost; None: as an earlier run has bounded it."""
     progress: Progress | None = None
     """Called on the event loop, twice a second, with the progress of the job."""
 
@@ -85,7 +88,8 @@ class JobPlan:
         progress: Progress | None,
     ) -> JobPlan:
         """Make a plan."""
-        return cls(path, settings_of(model, settings, options, expected), options, expected, progress)
+        all_settings = settings_of(model, settings, options, expected)
+        return cls(path, all_settings, options, expected, progress=progress)
 
 
 def settings_of(

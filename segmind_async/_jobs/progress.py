@@ -50,7 +50,7 @@ class JobProgress:
     """By earlier runs."""
     floor: Decimal = Decimal(0)
     max_credits: Decimal | None = None
-    """Budget of this run; None: the whole balance."""
+    """Budget of the job, over all its runs; None: the whole balance."""
     fan_out: FanOutReport = field(default_factory=FanOutReport)
     """What this run sent."""
     statistics: Statistics = field(default_factory=Statistics)
@@ -102,12 +102,12 @@ class JobProgress:
 
     @property
     def spendable(self) -> Decimal | None:
-        """Credits left above the floor and within what this run may spend; None if neither is known."""
+        """Credits left above the floor and within what the job may spend; None if neither is known."""
         bounds = []
         if self.statistics.balance is not None:
             bounds.append(self.statistics.balance - self.floor)
         if self.max_credits is not None:
-            bounds.append(self.max_credits - self.spent)
+            bounds.append(self.max_credits - self.spent_by_all)
         return max(Decimal(0), min(bounds)) if bounds else None
 
     def as_json(self) -> dict[str, object]:

@@ -10,6 +10,7 @@ import math
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
 from contextlib import aclosing
 from dataclasses import replace
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -23,7 +24,6 @@ from .._money.units import ceil_units
 from .._providers.answers import decode
 from .._providers.finish import finish_of
 from .._providers.provider import Finish
-from .._sending.conversation import Expected
 from .._sending.fan_out import FanOut
 from .._sending.queued_inference import QueuedTransport
 from .._sending.service import Service
@@ -56,9 +56,13 @@ from .report.samples import Samples
 from .results import ParsedAnswer, outcome_of, record_of, record_of_draft, with_excerpt
 from .rows import BatchSize, Row, batches_of
 
-MakeFanOut: TypeAlias = Callable[
-    [Service, AsyncIterable[PendingRow | FinishedRow], Expected[Any] | None], FanOut[Any]
-]
+ToSend: TypeAlias = AsyncIterable[PendingRow | FinishedRow]
+
+MakeFanOut: TypeAlias = Callable[[Service, ToSend, Decimal | None], FanOut[Any]]
+"""Makes the fan-out of rows that may cost so many credits, earlier runs included; None: any amount."""
+
+MAX_CREDITS_FACT = "max_credits"
+"""Name of the journal's fact with the bound of the job, as text."""
 
 _JOB_WIDE_ERRORS = (AccessError, NotFoundError, ModelRetiredError)
 """Errors that every row would get: they stop the job."""
@@ -145,7 +149,7 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
             await wait_for(self.journal.opened)
             restart.resume(self._service.admission, await wait_for(self.journal.fact("state")))
             await self._load_drafts()
-            self._fan_out = self._make_fan_out(await self._delivery(), self._to_send(), self._plan.expected)
+            self._fan_out = await self._new_fan_out()
             await self.reporter.load(self.journal)
             self._opened_rows = await FinishedRows.open(self.path)
         except BaseException:
@@ -213,6 +217,18 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
             if record is not None and known.repeated:
                 record = replace(record, units=0, attempts=0)
             yield known.row, record
+
+    async def _new_fan_out(self) -> FanOut[T_co]:
+        """Return the fan-out, bounded by what earlier runs have left of the job's credits."""
+        most = self._plan.max_credits
+        if most is not None:
+            self.journal.set_fact(MAX_CREDITS_FACT, str(most))
+        elif isinstance(kept := await wait_for(self.journal.fact(MAX_CREDITS_FACT)), str):
+            most = Decimal(kept)
+        fan_out = self._make_fan_out(await self._delivery(), self._to_send(), most)
+        if most is not None:
+            fan_out.scope.budget.spent = await wait_for(self.journal.spent())
+        return fan_out
 
     async def _delivery(self) -> Service:
         """Return the service that sends the calls of this job, directly or by way of the queue."""

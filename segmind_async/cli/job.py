@@ -30,7 +30,7 @@ from .._jobs.outlook import FIRST_ROWS, Outlook, guessed, measured
 from .._jobs.progress import JobProgress
 from .._jobs.report.row_counts import JobReport
 from .._jobs.rows import MakeRequest, Row, open_rows
-from .._jobs.run import JobRun
+from .._jobs.run import MAX_CREDITS_FACT, JobRun
 from .._sending.options import MAX_OUTAGE, OnExhausted
 from ..errors import AccessError, ConfigurationError, SegmindError
 from ..models import FanOutReport
@@ -184,7 +184,7 @@ async def _run_sample(job: Job, client: SegmindClient, *, as_json: bool) -> Exit
     say(f"sent {len(indices)} of {whole.rows} rows; the same command without --sample sends the rest")
     assert report.fan_out is not None
     held = report.fan_out.credits_remaining
-    show_forecast(found, "unknown" if held is None else held, job.spending.floor, job.spending.max_credits)
+    show_forecast(found, "unknown" if held is None else held, job.spending.floor, _left_of_bound(job))
     return exit_for_report(report)
 
 
@@ -256,11 +256,23 @@ async def _may_start(job: Job, client: SegmindClient, costs: Moments) -> bool:
     outlook = await anyio.to_thread.run_sync(_outlook, job, costs)
     if outlook is None:
         return True
-    spending, affordable = job.spending, await _affordable(job, client)
-    bounds = [bound for bound in (affordable, spending.max_credits) if bound is not None]
+    affordable, most = await _affordable(job, client), _left_of_bound(job)
+    bounds = [bound for bound in (affordable, most) if bound is not None]
     say(outlook_text(outlook, min(bounds, default=None), job.client.model))
-    asks = not (job.confirmation.yes or job.client.emulate or spending.on_exhausted == "wait")
-    return affordable is None or not asks or may_start(outlook, affordable, spending.max_credits)
+    asks = not (job.confirmation.yes or job.client.emulate or job.spending.on_exhausted == "wait")
+    return affordable is None or not asks or may_start(outlook, affordable, most)
+
+
+def _left_of_bound(job: Job) -> Decimal | None:
+    """Return the credits that the job may still cost: `--max-credits` is a bound of all its runs."""
+    most, spent = job.spending.max_credits, Decimal(0)
+    try:
+        with JournalReader(job.journal_path) as reader:
+            spent, kept = reader.spent(), reader.fact(MAX_CREDITS_FACT)
+            most = Decimal(kept) if most is None and isinstance(kept, str) else most
+    except (JournalError, sqlite3.Error):
+        pass  # as in `_finished`
+    return None if most is None else max(Decimal(0), most - spent)
 
 
 async def _affordable(job: Job, client: SegmindClient) -> Decimal | None:
@@ -326,7 +338,7 @@ async def _print_forecast(job: Job, *, as_json: bool) -> None:
     if as_json:
         show_json({**found.as_json(), "balance": held if isinstance(held, Decimal) else None})
     else:
-        show_forecast(found, held, job.spending.floor, job.spending.max_credits)
+        show_forecast(found, held, job.spending.floor, _left_of_bound(job))
 
 
 def _rate(fan_out: FanOutReport) -> str:

@@ -160,7 +160,12 @@ class JobFlags:
     floor: Floor = Decimal(0)
     max_credits: Annotated[
         Decimal | None,
-        _option(Group.LIMITS, "Credits this job may spend.", parser=amount, metavar="CREDITS"),
+        _option(
+            Group.LIMITS,
+            "Credits this job may spend, over all its runs; kept in its journal.",
+            parser=amount,
+            metavar="CREDITS",
+        ),
     ] = None
     on_exhausted: Annotated[
         OnExhausted,

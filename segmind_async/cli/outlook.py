@@ -37,6 +37,8 @@ def outlook_text(outlook: Outlook, spendable: Decimal | None, model: str) -> str
 
 
 def _lasting(outlook: Outlook, spendable: Decimal) -> str:
+    if spendable <= 0:
+        return "no more credits may be spent: raise --max-credits, lower --floor, or top up"
     lasts = outlook.lasts_for(spendable)
     money = f"the {rough(spendable)} credits that may be spent"
     if lasts < outlook.rows:

@@ -205,11 +205,11 @@ def test_a_job_begins_whatever_it_may_cost_and_says_how_far_the_money_goes(
             "the job stops and can be continued" in got.stderr
         )
         emulator.state.top_up("0.13")
-        got = call(*words, "--floor", "0.05", "--max-credits", "0.06", **on(emulator))
+        got = call(*words, "--floor", "0.05", "--max-credits", "0.075", **on(emulator))
         assert got.exit_code == 0
         assert (
             f"{50 - sent} rows to send for about 0.0{50 - sent} credits (0.0{50 - sent} to 0.0{50 - sent}: 95 % "
-            f"confidence, by {sent} answered rows); the 0.06 credits that may be spent are enough"
+            f"confidence, by {sent} answered rows); the 0.0{75 - sent} credits that may be spent are enough"
             in got.stderr
         )
 
@@ -631,3 +631,20 @@ def test_progress_is_told_every_ten_seconds(
     assert len([line for line in told if " of 50 rows done, 3 failed, " in line]) >= 3
     assert told[-1].startswith("results in")
     assert "  3 x BadRequestError, such as: HTTP 400: Something went wrong" in told
+
+
+def test_max_credits_bounds_a_job_over_all_its_runs_and_may_be_raised(rows: Path, tmp_path: Path) -> None:
+    words = ["run", str(rows), "-o", str(tmp_path / "out"), "--max-in-flight", "1"]
+    with serving(Emulator(cost="0.001")) as emulator:
+        assert call(*words, "--max-credits", "0.01", **on(emulator)).exit_code == 3
+        sent = emulator.requests
+        assert 5 <= sent <= 10
+        again = call(*words, "--max-credits", "0.01", **on(emulator))
+        kept = call(*words, **on(emulator))
+        assert (again.exit_code, kept.exit_code) == (3, 3)
+        assert emulator.requests <= 10
+        assert "no more credits may be spent: raise --max-credits" in kept.stderr.splitlines()[0]
+        assert "at most 0 by --max-credits" in call(*words, "--dry-run", **on(emulator)).stdout
+        assert call(*words, "--max-credits", "0.1", **on(emulator)).exit_code == 0
+        assert emulator.requests == 50
+        assert set(emulator.billed().values()) == {1}

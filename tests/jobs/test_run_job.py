@@ -571,3 +571,24 @@ async def test_rows_that_call_tools_have_no_value_and_are_finished(tmp_path: Pat
             assert outcome.completion is not None
             assert (outcome.status, outcome.parsed, len(outcome.completion.tool_calls)) == ("ok", None, 1)
     assert len(transport.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("most", "sent"),
+    [
+        pytest.param(0.005, 0, id="more-was-spent"),
+        pytest.param(0.009, 0, id="used-up"),
+        pytest.param(1, 5, id="raised-by-much"),
+    ],
+)
+async def test_a_bound_counts_what_earlier_runs_have_spent(tmp_path: Path, most: float, sent: int) -> None:
+    transport = ScriptedTransport()
+    async with client(transport, limits=sa.Limits(max_in_flight=1)) as opened:
+        await outcomes(opened.run_job(rows(9), journal=tmp_path / "j"))
+        for bound in (most, None):
+            job = opened.run_job(rows(14), journal=tmp_path / "j", max_credits=bound)
+            await outcomes(job)
+            assert len(transport.requests) == 9 + sent
+            assert (job.report.fan_out is not None and job.report.fan_out.stop_reason) == (
+                None if sent == 5 else sa.StopReason.CREDITS
+            )

@@ -34,6 +34,12 @@ class JournalError(ConfigurationError):
     """The journal cannot be used; the message gives the reason and the remedy."""
 
 
+# The drafts of a row: each holds the cost of those before it.
+SPENT = (
+    "SELECT (SELECT coalesce(sum(units), 0) FROM rows) + "
+    "(SELECT coalesce(sum(most), 0) FROM (SELECT max(units) AS most FROM drafts GROUP BY key))"
+)
+
 _INSERT = f"INSERT INTO rows ({', '.join(COLUMNS)}) VALUES"  # names alone
 
 
@@ -182,10 +188,8 @@ class Journal:
         return self._writer.submit(lambda database: read_fact(database, name))
 
     def spent(self) -> Future[int]:
-        """Return the cost of all finished rows, replaced ones included, in units of 10⁻¹⁰ credit."""
-        return self._writer.submit(
-            lambda database: database.execute("SELECT coalesce(sum(units), 0) FROM rows").fetchone()[0]
-        )
+        """Return the cost of all answers, replaced ones and drafts included, in units of 10⁻¹⁰ credit."""
+        return self._writer.submit(lambda database: database.execute(SPENT).fetchone()[0])
 
     def _opened(self, settings: JobSettings) -> sqlite3.Connection:
         database: sqlite3.Connection | None = None

@@ -13,7 +13,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from ..._money.units import credits_of
-from .journal import JournalError, check_is_journal, read_fact
+from .journal import SPENT, JournalError, check_is_journal, read_fact
 from .lock import Lock
 from .record import COLUMNS, Record
 
@@ -103,6 +103,10 @@ class JournalReader:
             "coalesce(sum(status = 'ok' AND units IS NULL), 0) FROM rows"
         ).fetchone()
         return Totals(credits_of(spent), attempts, in_doubt, unpriced)
+
+    def spent(self) -> Decimal:
+        """Return the credits that all answers have cost, as `Journal.spent`."""
+        return credits_of(self._database.execute(SPENT).fetchone()[0])
 
     def costs(self) -> tuple[int, float, float]:
         """Return count, sum and sum of squares of what finished rows cost, in units; of those with a cost."""
