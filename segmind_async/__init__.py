@@ -49,7 +49,7 @@ from .errors import (
 )
 from .hooks import AttemptEnded, BalanceSeen, CallEnded, CallStarted, Change, Hooks, RetryPlanned
 from .jobs import JobOptions, JobProgress, JobReport, JobRun, JournalError
-from .messages import assistant, image, system, tool_result, user
+from .messages import assistant, document, image, system, tool_result, user
 from .models import (
     Balance,
     ChatCompletion,
@@ -131,6 +131,7 @@ __all__ = [
     "assistant",
     "count_tokens",
     "current_trace",
+    "document",
     "image",
     "system",
     "tool",

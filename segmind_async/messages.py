@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
-from ._images import formats
-from ._images.loading import SizeLimit, SourceImage
+from ._media import documents, formats
+from ._media.loading import SourceDocument, SourceImage
+from ._media.parts import data_in_url, is_data_url, is_web_url
+from ._media.resizing import SizeLimit
 from ._providers.answers import assistant_message, tool_message
 from .config import check_count
 from .errors import InvalidRequestError
@@ -22,11 +25,11 @@ def system(text: str) -> JsonObject:
 
 
 def user(*parts: str | JsonObject) -> JsonObject:
-    """Return a user message of texts, and images made by `image()`, in this order."""
+    """Return a user message of texts, and of what `image()` and `document()` return, in this order."""
     if len(parts) == 1 and isinstance(parts[0], str):
         return {"role": "user", "content": parts[0]}
     if not parts:
-        raise InvalidRequestError("user() needs at least one text or image")
+        raise InvalidRequestError("user() needs at least one text, image or document")
     content = [{"type": "text", "text": part} if isinstance(part, str) else part for part in parts]
     return {"role": "user", "content": content}
 
@@ -64,14 +67,14 @@ def image(
         if value is not None:
             check_count(name, value, at_least=1)
     limit = SizeLimit(max_side, max_pixels)
-    if isinstance(source, str) and formats.is_web_url(source):
+    if isinstance(source, str) and is_web_url(source):
         if limit:
             raise InvalidRequestError(
                 f"the image {source[:80]!r} is on the web, and cannot be made smaller here"
             )
         return formats.url_part(source)
-    if isinstance(source, str) and formats.is_data_url(source):
-        source = formats.data_in_url(source)
+    if isinstance(source, str) and is_data_url(source):
+        source = data_in_url(source, "image", "image/…")
     if isinstance(source, bytes) and not limit:
         return formats.image_part(source, "the image")
     if isinstance(source, str):
@@ -81,3 +84,34 @@ def image(
     raise InvalidRequestError(
         f"the image is a {type(source).__name__}; give a path, bytes, a Pillow image or a URL"
     )
+
+
+def document(source: str | bytes | Path, *, name: str | None = None) -> JsonObject:
+    """Return a PDF as a part for a message, from a file, bytes, a data URL, or a web URL.
+
+    The document is sent inside the request, in the form that each provider takes: at most 20 MiB. Models see
+    its text and its pages as images; providers have limits of pages of their own. `name` is what the model
+    is told the file is called; None takes that of the path or URL.
+
+    A file is read when a call needs it, as an `image()` is. Only Claude models take a web URL: the service
+    fetches it, the client never does.
+
+    Raises InvalidRequestError for a document that cannot be sent.
+    """
+    if isinstance(source, str) and is_web_url(source):
+        return documents.file_url_part(name or _last_segment(source), source)
+    if isinstance(source, str) and is_data_url(source):
+        source = data_in_url(source, "document", documents.MEDIA_TYPE)
+    if isinstance(source, bytes):
+        return documents.document_part(source, name or _UNNAMED, "the document")
+    if isinstance(source, str | Path):
+        path = Path(source)
+        return SourceDocument(path, name or path.name)
+    raise InvalidRequestError(f"the document is a {type(source).__name__}; give a path, bytes or a URL")
+
+
+_UNNAMED = "document.pdf"
+
+
+def _last_segment(url: str) -> str:
+    return urlsplit(url).path.rpartition("/")[2] or _UNNAMED

@@ -54,6 +54,7 @@ def point_at(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_programs_of_the_pages_run(program: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Pasted into a file, in real time, with the emulator in another thread: each has a loop of its own."""
     (tmp_path / "photo.jpg").write_bytes(drawn("JPEG"))
+    (tmp_path / "contract.pdf").write_bytes(b"%PDF-1.7 %%EOF")
     (tmp_path / "program.py").write_text(program, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(logging, "basicConfig", lambda: None)

@@ -21,7 +21,7 @@ ROOMS = (
     "models",
     "hooks",
     "_wire",
-    "_images",
+    "_media",
     "_structured",
     "tools",
     "_providers",
@@ -51,7 +51,9 @@ LAYERS = {name: layer for layer, name in enumerate(ROOMS)}
 # Modules that decide: given times and events, they neither wait nor do any IO. Each has full branch coverage.
 PURE_ROOMS = {"_wire", "_structured", "_providers", "_money", "_rate"}
 PURE = {
-    "_images.formats",
+    "_media.documents",
+    "_media.formats",
+    "_media.parts",
     "_sending.hold_states",
     "_sending.histogram",
     "_sending.polling",
@@ -76,7 +78,7 @@ KNOWS_AIOHTTP = {
     "gateway._handlers",
     "gateway._server",
 }
-OPTIONAL = {"_images.loading": {"PIL"}}
+OPTIONAL = {"_media.resizing": {"PIL"}}
 """What a module may import inside a function, because it comes with an extra."""
 KNOWS_TERMINAL = {"typer", "rich", "click"}
 KNOWS_MATPLOTLIB = {"cli.page.charts"}

@@ -11,7 +11,7 @@ from .brains import BrainAnswer, MeasuredAnswer, Question
 from .tools import BadRequestError, Row, ToolOffer, text_of
 
 _OWN_FIELDS = {"messages", "prompt", "instruction"}
-_BOUNDS = ("max_completion_tokens", "max_tokens")
+_BOUNDS = ("max_completion_tokens", "max_tokens", "maxOutputTokens")
 _ROLES = {"system", "developer", "user", "assistant", "tool"}
 
 
@@ -117,7 +117,9 @@ def measured(question: Question, answer: BrainAnswer, twist: faults.Fault | None
         text, calls = twist.text, ()
     if isinstance(twist, faults.Wrap):
         text = f"{twist.before}{text}{twist.after}"
-    bounds = [value for name in _BOUNDS if isinstance(value := question.parameters.get(name), int)][:1]
+    config = question.parameters.get("generationConfig")
+    given = {**question.parameters, **(config if isinstance(config, dict) else {})}
+    bounds = [value for name in _BOUNDS if isinstance(value := given.get(name), int)][:1]
     if isinstance(twist, faults.CutShort):
         bounds.append(twist.tokens)
     bound = min((value for value in bounds if value > 0), default=None)

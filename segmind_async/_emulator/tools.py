@@ -136,7 +136,7 @@ def gemini_rows(slug: str, content: Mapping[str, object]) -> list[Row]:
 
 
 def text_of(content: object) -> str:
-    """Return the text of a content, a string or parts; an image becomes `[image]`."""
+    """Return the text of a content, a string or parts; `[image]` and `[document]` stand for those."""
     if content is None or isinstance(content, str):
         return content or ""
     if not isinstance(content, list):
@@ -146,8 +146,18 @@ def text_of(content: object) -> str:
         if not isinstance(part, dict):
             raise BadRequestError("a content part must be an object")
         text = part.get("text")
-        words.append(text if isinstance(text, str) else "[image]")
+        words.append(text if isinstance(text, str) else "[document]" if _is_document(part) else "[image]")
     return " ".join(words)
+
+
+def _is_document(part: Json) -> bool:
+    """Return whether a part of any provider's form holds a PDF; raises BadRequestError for a damaged one."""
+    found = part.get("file") or part.get("source") or part.get("inlineData")
+    if part.get("type") not in {"file", "document"}:
+        return isinstance(found, dict) and found.get("mimeType") == "application/pdf"
+    if not isinstance(found, dict) or not {"file_data", "file_id", "data", "url"} & found.keys():
+        raise BadRequestError("a document needs its data")
+    return True
 
 
 def _openai_tool(number: int, one: Json) -> tuple[str, Mapping[str, object]]:

@@ -14,17 +14,19 @@ from .json_fields import arguments_text, count_in, joined_text, object_in, objec
 from .openai_messages import (
     arguments_of,
     calls_of,
+    file_of,
     function_in,
     function_name_of,
     image_url_of,
-    inline_image,
+    inline_data,
     parts_of,
     result_id_of,
     split_system,
 )
-from .provider import Answer, Finish, Provider
+from .provider import Answer, Finish, Provider, renamed
 
 _CHOICES = {"auto": "auto", "required": "any", "none": "none"}
+_NAMES = {"max_completion_tokens": "max_tokens", "stop": "stop_sequences"}
 
 
 class Anthropic(Provider):
@@ -58,6 +60,10 @@ class Anthropic(Provider):
         """Return the choice as an object with a type."""
         named = {"type": "tool", "name": choice}
         return {"tool_choice": {"type": _CHOICES[choice]} if choice in _CHOICES else named}
+
+    def parameters(self, given: JsonObject) -> JsonObject:
+        """Rename the bound on tokens and the stop sequences."""
+        return renamed(given, _NAMES)
 
     def recognises(self, raw: JsonObject) -> bool:
         """Return whether the content is a list, at the top."""
@@ -132,16 +138,20 @@ def _content_of(row: Message) -> object:
 
 
 def _written_part(part: JsonObject) -> JsonObject:
-    url = image_url_of(part)
-    if url is None:
-        return part
-    inline = inline_image(url)
+    url, file = image_url_of(part), file_of(part)
+    if url is not None:
+        return {"type": "image", "source": _source_of(url)}
+    if file is not None:
+        title = {} if file.filename is None else {"title": file.filename}
+        return {"type": "document", "source": _source_of(file.url), **title}
+    return part
+
+
+def _source_of(url: str) -> JsonObject:
+    inline = inline_data(url)
     if inline is None:
-        return {"type": "image", "source": {"type": "url", "url": url}}
-    return {
-        "type": "image",
-        "source": {"type": "base64", "media_type": inline.media_type, "data": inline.data},
-    }
+        return {"type": "url", "url": url}
+    return {"type": "base64", "media_type": inline.media_type, "data": inline.data}
 
 
 def _written_tool(description: JsonObject) -> JsonObject:

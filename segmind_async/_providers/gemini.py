@@ -18,18 +18,24 @@ from .json_fields import arguments_text, count_in, first_object, joined_text, ob
 from .openai_messages import (
     arguments_of,
     calls_of,
+    file_of,
     function_in,
     function_name_of,
     image_url_of,
-    inline_image,
+    inline_data,
     parts_of,
     result_id_of,
     split_system,
     texts_of,
 )
-from .provider import Answer, Finish, Provider
+from .provider import Answer, Finish, Provider, renamed
 
 _MODES = {"auto": "AUTO", "required": "ANY", "none": "NONE"}
+_NAMES = {
+    "max_tokens": "maxOutputTokens",
+    "max_completion_tokens": "maxOutputTokens",
+    "stop": "stopSequences",
+}
 
 
 class Gemini(Provider):
@@ -74,6 +80,16 @@ class Gemini(Provider):
         if choice not in _MODES:
             config["allowedFunctionNames"] = [choice]
         return {"toolConfig": {"functionCallingConfig": config}}
+
+    def parameters(self, given: JsonObject) -> JsonObject:
+        """Move the bound on tokens and the stop sequences into `generationConfig`."""
+        if not given.keys() & _NAMES.keys():
+            return given
+        moved = {name: value for name, value in given.items() if name in _NAMES}
+        rest = {name: value for name, value in given.items() if name not in _NAMES}
+        config = rest.get("generationConfig")
+        own = dict(config) if isinstance(config, Mapping) else {}
+        return {**rest, "generationConfig": renamed({**own, **moved}, _NAMES)}
 
     def recognises(self, raw: JsonObject) -> bool:
         """Return whether there are candidates, or a prompt that was blocked."""
@@ -155,13 +171,18 @@ def _written_parts(row: Message) -> list[JsonObject]:
 def _written_part(part: JsonObject) -> JsonObject:
     if part.get("type") == "text":
         return {"text": part.get("text", "")}
-    url = image_url_of(part)
-    if url is None:
-        return part
-    inline = inline_image(url)
+    url, file = image_url_of(part), file_of(part)
+    if url is not None:
+        return _inline_part(url, "image")
+    return part if file is None else _inline_part(file.url, "document")
+
+
+def _inline_part(url: str, noun: str) -> JsonObject:
+    inline = inline_data(url)
     if inline is None:
         raise InvalidRequestError(
-            f"the image URL {url[:80]!r}: Gemini models take only the image itself; pass its bytes to image()"
+            f"the {noun} URL {url[:80]!r}: Gemini models take only the {noun} itself; "
+            f"pass its bytes to {noun}()"
         )
     return {"inlineData": {"mimeType": inline.media_type, "data": inline.data}}
 

@@ -13,8 +13,10 @@ from typing import Any, ClassVar
 from pydantic_core import to_json
 
 from .._wire.json import UnreadableError, shortened
+from ..errors import InvalidRequestError
 from ..models import ChatCompletion, JsonDict, JsonObject, Message, ToolCall, Usage
 from .json_fields import arguments_text, count_in, first_object, joined_text, object_in, objects_in, string_in
+from .openai_messages import file_of, inline_data, parts_of
 from .provider import TOOL_CHOICES, Answer, Finish, Provider
 
 
@@ -31,7 +33,15 @@ class OpenAI(Provider):
     }
 
     def body(self, messages: Sequence[Message]) -> JsonDict:
-        """Pass the messages on."""
+        """Pass the messages on; raises InvalidRequestError for a document that is not in its message."""
+        for row in messages:
+            for part in parts_of(row) or ():
+                file = file_of(part)
+                if file is not None and inline_data(file.url) is None:
+                    raise InvalidRequestError(
+                        f"the document URL {file.url[:80]!r}: models in OpenAI's form take only the document "
+                        "itself; pass its bytes to document(), or ask a Claude model"
+                    )
         return {"messages": messages}
 
     def tool_parameters(self, tools: Sequence[JsonObject]) -> JsonDict:

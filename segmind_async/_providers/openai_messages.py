@@ -1,4 +1,4 @@
-"""Read messages in OpenAI's form: texts, images, tool calls and their results.
+"""Read messages in OpenAI's form: texts, images, documents, tool calls and their results.
 
 All conversations have this form until a provider translates them. A provider's marks that must come back
 with a tool call (Gemini's thought signature) travel in `extra_content`, where Google's OpenAI-compatible
@@ -19,12 +19,20 @@ from ..models import JsonObject, Message
 _DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+);base64,", re.ASCII)
 
 
-class InlineImage(NamedTuple):
-    """An image inside a data URL."""
+class InlineData(NamedTuple):
+    """A file inside a data URL."""
 
     media_type: str
     data: str
     """Base64."""
+
+
+class File(NamedTuple):
+    """A document in a message."""
+
+    url: str
+    """A data URL, or one on the web."""
+    filename: str | None
 
 
 def split_system(messages: Sequence[Message]) -> tuple[str, list[Message]]:
@@ -61,10 +69,20 @@ def image_url_of(part: JsonObject) -> str | None:
     return url if isinstance(url, str) else None
 
 
-def inline_image(url: str) -> InlineImage | None:
-    """Return the image that a data URL holds; None for a URL of another kind."""
+def inline_data(url: str) -> InlineData | None:
+    """Return the file that a data URL holds; None for a URL of another kind."""
     found = _DATA_URL.match(url)
-    return None if found is None else InlineImage(found.group(1), url[found.end() :])
+    return None if found is None else InlineData(found.group(1), url[found.end() :])
+
+
+def file_of(part: JsonObject) -> File | None:
+    """Return the file of a part that holds one, or names one on the web; None for any other part."""
+    file = part.get("file") if part.get("type") == "file" else None
+    if not isinstance(file, Mapping):
+        return None
+    url = file.get("file_url", file.get("file_data"))
+    filename = file.get("filename")
+    return File(url, filename if isinstance(filename, str) else None) if isinstance(url, str) else None
 
 
 def calls_of(message: Message) -> list[JsonObject]:

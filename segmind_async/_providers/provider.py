@@ -13,6 +13,7 @@ from enum import Enum, auto
 from typing import ClassVar, NamedTuple
 
 from .._structured.prompting import SchemaSupport
+from ..errors import InvalidRequestError
 from ..models import JsonDict, JsonObject, Message, ToolCall, Usage
 
 TOOL_CHOICES = ("auto", "required", "none")
@@ -74,6 +75,13 @@ class Provider(ABC):
     def tool_choice(self, choice: str) -> JsonDict:
         """Return the body parameters for *choice*: one of TOOL_CHOICES, or a tool's name."""
 
+    def parameters(self, given: JsonObject) -> JsonObject:
+        """Return the body parameters for *given*, which have OpenAI's names; others pass unchanged.
+
+        Raises InvalidRequestError for two parameters that become one.
+        """
+        return given
+
     @abstractmethod
     def recognises(self, raw: JsonObject) -> bool:
         """Return whether the body of an answer has this provider's form, judged by its structure."""
@@ -92,3 +100,25 @@ class Provider(ABC):
         None if its text and tool calls suffice.
         """
         return None
+
+
+def renamed(given: JsonObject, names: Mapping[str, str]) -> JsonDict:
+    """Return *given* with the provider's name for each of OpenAI's *names*; None leaves a renamed one out.
+
+    Stop sequences become a list, which OpenAI does not demand. Raises InvalidRequestError for two
+    parameters that become one.
+    """
+    found: JsonDict = {}
+    origin: dict[str, str] = {}
+    for name, value in given.items():
+        key = names.get(name, name)
+        if name == "stop" and key != name and isinstance(value, str):
+            value = [value]  # noqa: PLW2901  # OpenAI takes one without a list
+        if name in names and value is None:
+            continue
+        if key in origin:
+            raise InvalidRequestError(
+                f"{origin[key]} and {name} are one parameter for this model; leave one out"
+            )
+        found[key], origin[key] = value, name
+    return found

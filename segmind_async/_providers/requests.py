@@ -13,11 +13,11 @@ from collections.abc import Mapping, Sequence
 
 from pydantic_core import PydanticSerializationError, to_json
 
-from .._images.formats import ImagesNotLoadedError, LazyImage
+from .._media.parts import LazyPart, PartsNotLoadedError
 from ..errors import InvalidRequestError
 from ..models import JsonDict, JsonObject, Message, Messages
 from ..tools import Tool, as_tools, name_in
-from .openai_messages import image_url_of, parts_of, texts_of
+from .openai_messages import file_of, image_url_of, parts_of, texts_of
 from .provider import TOOL_CHOICES, Provider
 from .registry import provider_of
 
@@ -30,8 +30,8 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 def encode(model: str, messages: Messages, parameters: JsonObject) -> bytes:
     """Return the request body for *model* as UTF-8 JSON.
 
-    Raises InvalidRequestError naming the message or parameter that cannot be sent, ImagesNotLoadedError for
-    images that must be loaded first.
+    Raises InvalidRequestError naming the message or parameter that cannot be sent, PartsNotLoadedError for
+    parts that must be loaded first.
     """
     rows = _checked(messages)
     provider = provider_of(model)
@@ -40,6 +40,7 @@ def encode(model: str, messages: Messages, parameters: JsonObject) -> bytes:
         _check_parameters(parameters)
         if "tools" in parameters or "tool_choice" in parameters:
             parameters = _with_tools(provider, parameters)
+        parameters = provider.parameters(parameters)
         for name in parameters:
             if name in body:
                 raise InvalidRequestError(f"parameter {name!r} is made from the messages; leave it out")
@@ -85,18 +86,18 @@ def _checked(messages: Messages) -> Sequence[Message]:
         role = message.get("role") if plain else None
         if type(role) is not str or role not in ROLES:
             check_messages(messages)
-            return _with_loaded_images(messages)
+            return _with_loaded_parts(messages)
     return messages
 
 
-def _with_loaded_images(messages: Sequence[Message]) -> Sequence[Message]:
-    """Replace lazy images by the parts to be sent; raises ImagesNotLoadedError if one is not loaded."""
-    lazy = [part for row in messages for part in parts_of(row) or () if isinstance(part, LazyImage)]
+def _with_loaded_parts(messages: Sequence[Message]) -> Sequence[Message]:
+    """Replace lazy parts by the parts to be sent; raises PartsNotLoadedError if one is not loaded."""
+    lazy = [part for row in messages for part in parts_of(row) or () if isinstance(part, LazyPart)]
     if not lazy:
         return messages
-    if any(image.part is None for image in lazy):
+    if any(part.part is None for part in lazy):
         # All of them: those that are loaded now may have been dropped when the others are.
-        raise ImagesNotLoadedError(lazy)
+        raise PartsNotLoadedError(lazy)
     return [
         {**row, "content": [_loaded(part) for part in parts]} if (parts := parts_of(row)) else row
         for row in messages
@@ -104,7 +105,7 @@ def _with_loaded_images(messages: Sequence[Message]) -> Sequence[Message]:
 
 
 def _loaded(part: object) -> object:
-    return part.part if isinstance(part, LazyImage) else part
+    return part.part if isinstance(part, LazyPart) else part
 
 
 def _check_message(place: str, message: object) -> None:
@@ -125,14 +126,23 @@ def _check_message(place: str, message: object) -> None:
     for number, part in enumerate(content):
         if not isinstance(part, Mapping):
             raise InvalidRequestError(f"{place}.content[{number}] is a {type(part).__name__}; give a part")
-        url = None if isinstance(part, LazyImage) else image_url_of(part)
-        if url is not None and not _SENDABLE.match(url):
-            # A copy of an image() part for a file holds the file's name only: the call would be billed, the
-            # image never seen.
-            raise InvalidRequestError(
-                f"{place}.content[{number}] has the image URL {url[:60]!r}, which cannot be fetched; "
-                "give https://… or data:…, and put what image() returns into the message as it is"
-            )
+        if not isinstance(part, LazyPart):
+            _check_url(f"{place}.content[{number}]", part)
+
+
+def _check_url(place: str, part: JsonObject) -> None:
+    """Raise InvalidRequestError for a URL that nobody can fetch.
+
+    A copy of what image() or document() return for a file holds the file's name only: the call would be
+    billed, the file never seen.
+    """
+    url, file = image_url_of(part), file_of(part)
+    noun, url = ("image", url) if file is None else ("document", file.url)
+    if url is not None and not _SENDABLE.match(url):
+        raise InvalidRequestError(
+            f"{place} has the {noun} URL {url[:60]!r}, which cannot be fetched; "
+            f"give https://… or data:…, and put what {noun}() returns into the message as it is"
+        )
 
 
 def _check_parameters(parameters: JsonObject) -> None:

@@ -15,8 +15,8 @@ import backoff
 from pydantic_core import to_json
 
 from .._hooks.trace import current_trace
-from .._images.formats import ImagesNotLoadedError, LazyImage
-from .._images.loading import load_images
+from .._media.loading import load_parts
+from .._media.parts import LazyPart, PartsNotLoadedError
 from .._money.estimates import predict_cost, template_of
 from .._money.protocol import Price, Shortfall
 from .._money.units import ceil_units, credits_of, floor_units
@@ -106,14 +106,14 @@ class Call:
     ) -> None:
         """Check and encode *request*; raises InvalidRequestError before anything is sent.
 
-        Images that are not loaded yet are loaded when it runs; the body is encoded then.
+        Files that are not loaded yet are loaded when it runs; the body is encoded then.
         """
         self.model = model = check_slug(request.model) if request.model else options.model
-        self._unloaded: tuple[ChatRequest, Sequence[LazyImage]] | None = None
+        self._unloaded: tuple[ChatRequest, Sequence[LazyPart]] | None = None
         try:
             body = self._encoded(request)
-        except ImagesNotLoadedError as error:
-            self._unloaded, body = (request, error.images), b""
+        except PartsNotLoadedError as error:
+            self._unloaded, body = (request, error.parts), b""
         self._wire = WireRequest("/" + model, body)
         self._must_call = "tool_choice" in request.parameters and must_call(request.parameters)
         self._service = service
@@ -186,7 +186,7 @@ class Call:
     async def _run(self, *, reported: bool = False) -> ChatCompletion:
         """Send until there is an answer; *reported*: a hook or the log may want to know of attempts."""
         if self._unloaded is not None:
-            await self._read_images(*self._unloaded)
+            await self._load_parts(*self._unloaded)
         service, totals, progress = self._service, self.totals, self._retry_state
         service.retry_budget.called()
         while True:
@@ -231,9 +231,9 @@ class Call:
             return None
         return admission.acquire_nowait(self._ticket)
 
-    async def _read_images(self, request: ChatRequest, images: Sequence[LazyImage]) -> None:
-        """Load images that the messages only refer to, before a slot is taken."""
-        kept = await load_images(images)
+    async def _load_parts(self, request: ChatRequest, parts: Sequence[LazyPart]) -> None:
+        """Load files that the messages only refer to, before a slot is taken."""
+        kept = await load_parts(parts)
         body = self._encoded(request)
         del kept  # the body holds them now
         self._wire, self._unloaded = WireRequest(f"/{self.model}", body), None

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-from .._providers.registry import check_slug, provider_of
+from .._providers.registry import check_slug
 from .._providers.requests import check_messages
 from .._wire.json import UnreadableError, read_object
 from ..errors import InvalidRequestError
@@ -90,11 +90,6 @@ def _parameters(model: str, fields: JsonDict) -> JsonDict:
         _check_tools(rest["tools"])
     if "tool_choice" in rest:
         rest["tool_choice"] = _tool_choice(rest["tool_choice"])
-    bound = rest.get("max_completion_tokens")
-    if bound is not None and provider_of(model).name in {"anthropic", "gemini"}:
-        # Its newer name is OpenAI's alone.
-        del rest["max_completion_tokens"]
-        rest.setdefault("max_tokens", bound)
     return rest
 
 

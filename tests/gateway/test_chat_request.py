@@ -42,14 +42,6 @@ def read(**fields: Any) -> ChatCall:
         pytest.param({"stop": "."}, {"stop": "."}, id="stop"),
         pytest.param({"stop": [".", "!"]}, {"stop": [".", "!"]}, id="stops"),
         pytest.param({"max_completion_tokens": 9}, {"max_completion_tokens": 9}, id="openai-bound"),
-        pytest.param(
-            {"model": "claude-4-sonnet", "max_completion_tokens": 9}, {"max_tokens": 9}, id="claude-bound"
-        ),
-        pytest.param(
-            {"model": "gemini-3-pro", "max_completion_tokens": 9, "max_tokens": 8},
-            {"max_tokens": 8},
-            id="two-bounds",
-        ),
     ],
 )
 def test_what_is_passed_on(fields: dict[str, Any], passed_on: dict[str, Any]) -> None:

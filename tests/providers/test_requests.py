@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from segmind_async import InvalidRequestError, assistant, image, system, user
-from segmind_async._images.formats import ImagesNotLoadedError
-from segmind_async._images.loading import SourceImage
+from segmind_async._media.loading import SourceImage
+from segmind_async._media.parts import PartsNotLoadedError
 from segmind_async._providers.registry import check_slug, provider_of
 from segmind_async._providers.requests import encode
 from tests.pictures import claimed
@@ -112,9 +112,9 @@ def test_a_lazy_image_is_reported_until_it_is_loaded_and_then_sent_like_any_othe
     picture = image(path)
     assert isinstance(picture, SourceImage)
     talk = [user("hi"), user("what is it?", picture, image(PNG)), assistant("a dot")]
-    with pytest.raises(ImagesNotLoadedError) as caught:
+    with pytest.raises(PartsNotLoadedError) as caught:
         encode(model, talk, {})
-    assert caught.value.images == [picture]
+    assert caught.value.parts == [picture]
     picture.load()
     assert body(model, talk) == body(model, [talk[0], user("what is it?", image(PNG), image(PNG)), talk[2]])
 
@@ -219,3 +219,41 @@ def test_an_image_url_that_cannot_be_fetched_is_refused(model: str) -> None:
     part = {"type": "image_url", "image_url": {"url": "file:///home/me/cat.png"}}
     with pytest.raises(InvalidRequestError, match=r"messages\[0\].content\[0\] has the image URL 'file:"):
         encode(model, [{"role": "user", "content": [part]}], {})
+
+
+@pytest.mark.parametrize(
+    ("model", "given", "wanted"),
+    [
+        ("claude-4-sonnet", {"max_completion_tokens": 9}, {"max_tokens": 9}),
+        ("claude-4-sonnet", {"stop": "."}, {"stop_sequences": ["."]}),
+        ("claude-4-sonnet", {"stop": [".", "!"], "top_k": 5}, {"stop_sequences": [".", "!"], "top_k": 5}),
+        ("claude-4-sonnet", {"stop": None, "max_completion_tokens": None, "max_tokens": 3}, {"max_tokens": 3}),
+        ("gemini-2.5-flash", {"max_completion_tokens": 9}, {"generationConfig": {"maxOutputTokens": 9}}),
+        (
+            "gemini-2.5-flash",
+            {"max_tokens": 9, "stop": ".", "generationConfig": {"topK": 4}, "seed": 1},
+            {"seed": 1, "generationConfig": {"topK": 4, "maxOutputTokens": 9, "stopSequences": ["."]}},
+        ),
+        ("gemini-2.5-flash", {"generationConfig": 5, "temperature": 0}, {"generationConfig": 5, "temperature": 0}),
+        ("gpt-5.4-mini", {"max_completion_tokens": 9, "stop": "."}, {"max_completion_tokens": 9, "stop": "."}),
+    ],
+)  # fmt: skip
+def test_bounds_and_stop_sequences_have_the_providers_names(
+    model: str, given: dict[str, Any], wanted: dict[str, Any]
+) -> None:
+    got = body(model, "hi", **given)
+    del got["messages"]
+    assert got == wanted
+
+
+@pytest.mark.parametrize(
+    ("model", "given", "says"),
+    [
+        ("claude-4-sonnet", {"max_tokens": 1, "max_completion_tokens": 2}, "max_tokens and max_completion_tokens"),
+        ("claude-4-sonnet", {"stop": ".", "stop_sequences": ["."]}, "stop and stop_sequences are one parameter"),
+        ("gemini-2.5-flash", {"generationConfig": {"maxOutputTokens": 1}, "max_tokens": 2}, "leave one out"),
+    ],
+)  # fmt: skip
+def test_two_parameters_that_become_one_are_refused(model: str, given: dict[str, Any], says: str) -> None:
+    with pytest.raises(InvalidRequestError, match=says):
+        body(model, "hi", **given)

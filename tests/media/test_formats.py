@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from segmind_async import InvalidRequestError
-from segmind_async._images import formats as media
-from segmind_async._images.formats import ImageInfo, LazyImage, data_in_url, image_part, inspect_image
+from segmind_async._media import parts
+from segmind_async._media.formats import ImageInfo, image_part, inspect_image
 from tests.pictures import claimed, drawn
 
 PICTURES = {
@@ -104,7 +104,7 @@ def test_an_image_becomes_a_data_url() -> None:
     data = drawn("PNG")
     url = f"data:image/png;base64,{base64.b64encode(data).decode()}"
     assert image_part(data, "x") == {"type": "image_url", "image_url": {"url": url}}
-    assert data_in_url(url) == data
+    assert parts.data_in_url(url, "image", "image/…") == data
     assert image_part(claimed(8000, 8000), "x")
 
 
@@ -119,9 +119,9 @@ def test_an_image_becomes_a_data_url() -> None:
     ],
 )
 def test_data_urls_without_an_image_are_refused(url: str, says: str) -> None:
-    assert media.is_data_url(url)
+    assert parts.is_data_url(url)
     with pytest.raises(InvalidRequestError, match=says):
-        data_in_url(url)
+        parts.data_in_url(url, "image", "image/…")
 
 
 @pytest.mark.parametrize(
@@ -138,12 +138,12 @@ def test_data_urls_without_an_image_are_refused(url: str, says: str) -> None:
     ],
 )
 def test_urls_and_paths(text: str, web: bool, data: bool) -> None:
-    assert (media.is_web_url(text), media.is_data_url(text)) == (web, data)
+    assert (parts.is_web_url(text), parts.is_data_url(text)) == (web, data)
 
 
-def test_a_lazy_image_must_define_how_it_is_loaded() -> None:
-    image: Any = LazyImage()
+def test_a_lazy_part_must_define_how_it_is_loaded() -> None:
+    lazy: Any = parts.LazyPart()
     with pytest.raises(NotImplementedError):
-        _ = image.part
+        _ = lazy.part
     with pytest.raises(NotImplementedError):
-        image.load()
+        lazy.load()

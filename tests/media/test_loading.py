@@ -18,9 +18,9 @@ from PIL import Image
 from pydantic_core import from_json
 
 import segmind_async as sa
-from segmind_async._images import loading
-from segmind_async._images.formats import image_part
-from segmind_async._images.loading import SourceImage
+from segmind_async._media import loading
+from segmind_async._media.formats import image_part
+from segmind_async._media.loading import SourceImage
 from segmind_async.testing import ScriptedTransport, answer
 from tests.pictures import claimed, drawn, opened
 from tests.support import client

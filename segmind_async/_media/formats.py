@@ -7,25 +7,19 @@ many pixels. The error says what helps.
 from __future__ import annotations
 
 import base64
-import binascii
-import re
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import NamedTuple, NoReturn
 
 from ..errors import InvalidRequestError
 from ..models import JsonObject
-
-MAX_IMAGE_BYTES = 20 * 1024 * 1024
-"""The lowest of the providers' limits for one request (20 MB, Google and Anthropic, 2026-08)."""
+from .parts import check_size
 
 MAX_IMAGE_SIDE = 8_000
 """Pixels of the longer side. Anthropic refuses larger ones, the others scale down far below (2026-08)."""
 
-_SMALLER = "image(…, max_side=2000) makes it smaller"
-
-_WEB = re.compile(r"https?://", re.I)
-_DATA = re.compile(r"data:image/[\w.+-]+;base64,", re.I | re.ASCII)
+SMALLER = "image(…, max_side=2000) makes it smaller"
+"""The way out for a large image."""
 
 
 class ImageInfo(NamedTuple):
@@ -35,53 +29,6 @@ class ImageInfo(NamedTuple):
     width: int
     height: int
     animated: bool = False
-
-
-class LazyImage(dict[str, object]):
-    """An image part that is loaded when a call needs it; as a dictionary it only names its source."""
-
-    __slots__ = ()
-
-    @property
-    def part(self) -> JsonObject | None:
-        """The part to be sent; None while it is not loaded."""
-        raise NotImplementedError
-
-    def load(self) -> object:
-        """Load the image; may block. `part` is set at least as long as the returned object is held.
-
-        Raises InvalidRequestError for an image that cannot be sent.
-        """
-        raise NotImplementedError
-
-
-class ImagesNotLoadedError(Exception):
-    """Messages cannot be encoded before these images are loaded."""
-
-    def __init__(self, images: Sequence[LazyImage]) -> None:
-        super().__init__(images)
-        self.images = images
-
-
-def is_web_url(text: str) -> bool:
-    """Return whether *text* is a web URL, not a path."""
-    return bool(_WEB.match(text))
-
-
-def is_data_url(text: str) -> bool:
-    """Return whether *text* is a data URL, not a path."""
-    return text[:5].lower() == "data:"
-
-
-def data_in_url(url: str) -> bytes:
-    """Return the bytes in a data URL; raises InvalidRequestError unless it holds a base64 image."""
-    prefix = _DATA.match(url)
-    if prefix is None:
-        raise InvalidRequestError(f"the image URL {url[:60]!r} must begin with data:image/…;base64,")
-    try:
-        return base64.b64decode(url[prefix.end() :], validate=True)
-    except binascii.Error as error:
-        raise InvalidRequestError(f"the image URL {url[:60]!r} holds no base64: {error}") from error
 
 
 def url_part(url: str) -> JsonObject:
@@ -94,7 +41,7 @@ def image_part(data: bytes, name: str) -> JsonObject:
 
     Raises InvalidRequestError for an image that the providers do not take.
     """
-    check_size(len(data), name)
+    check_size(len(data), name, SMALLER)
     info = inspect_image(data, name)
     if info.animated:
         # OpenAI refuses them. Anthropic uses only the first frame: less than the caller pays for.
@@ -104,15 +51,9 @@ def image_part(data: bytes, name: str) -> JsonObject:
         )
     if max(info.width, info.height) > MAX_IMAGE_SIDE:
         raise InvalidRequestError(
-            f"{name} has {info.width} × {info.height} pixels, more than {MAX_IMAGE_SIDE} a side; {_SMALLER}"
+            f"{name} has {info.width} × {info.height} pixels, more than {MAX_IMAGE_SIDE} a side; {SMALLER}"
         )
     return url_part(f"data:{info.media_type};base64,{base64.b64encode(data).decode('ascii')}")
-
-
-def check_size(size: int, name: str, max_bytes: int = MAX_IMAGE_BYTES) -> None:
-    """Raise InvalidRequestError for more than *max_bytes*."""
-    if size > max_bytes:
-        raise InvalidRequestError(f"{name} has {size} bytes, more than {max_bytes}; {_SMALLER}")
 
 
 def inspect_image(data: bytes, name: str) -> ImageInfo:

@@ -1,1 +1,0 @@
-"""Images in messages: formats by their bytes, and loading them when a call needs them."""
