@@ -323,8 +323,8 @@ class SegmindClient:
         Each answer is durable in the file *journal* before its outcome is seen, and before `parse` reads
         it. The same job again, after whatever stop, hands out from there what is finished, and asks only
         for the rest. Rows are known by their `id`, else by what they ask, so their order may change. A
-        changed row is asked again; a changed model, delivery, `parse` or *settings* (whatever else must
-        stay the same, as JSON) is refused.
+        changed row is asked again. A changed model, delivery, `parse` or *settings* (whatever else must
+        stay the same, as JSON) is refused once something was paid, unless `options.keep_finished`.
 
         `options` say how rows are delivered and which are asked again; `progress` is called within the
         loop, twice a second, with how the job stands. `max_credits` bounds what the job costs over all its

@@ -299,7 +299,7 @@ async def forecast(
 
 async def _known(rows: Iterator[Row], journal: Journal | None, dedupe: bool) -> AsyncIterator[list[KnownRow]]:
     if journal is not None:
-        with closing(await FinishedRows.open(journal.path)) as finished:
+        with closing(await FinishedRows.open(journal.path, journal.kept)) as finished:
             async for batch in matched(finished, batches_of(rows), dedupe=dedupe):
                 yield batch
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -112,7 +113,9 @@ async def _write_output(run: JobRun, open_rows: OpenRows, output: Path) -> JobRe
         async for row, record in run.matched(rows):
             _count(report, row, record)
             put(row_of(row, record))
-    report.asked_again = len(run.not_kept)
+            report.kept += record is not None and (record.number or math.inf) <= run.journal.kept
+    report.never_sent = sum(not record.attempts for record in run.not_kept.values())
+    report.asked_again = len(run.not_kept) - report.never_sent
     return report
 
 

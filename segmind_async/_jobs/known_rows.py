@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from ..models import ChatRequest
 from .journal.finished import FinishedRows
 from .journal.record import Record
-from .row_keys import digest_of, name_of
+from .row_keys import digest_of, name_of, source_of
 from .rows import Row, closing_rows
 
 
@@ -43,12 +43,25 @@ async def _looked_up(
     rows = [_keyed(row) for row in batch]
     names = [name_of(row, digest, dedupe=dedupe) for row, digest in rows]
     found = await finished.look_up(names, shared=dedupe, answers=answers)
+    sources = [source_of(row) for row, _ in rows] if finished.kept else []
+    kept = await finished.look_up_kept(sources) if sources and not dedupe else []
     known = []
-    for (row, digest), (key, record, occurrence) in zip(rows, found, strict=True):
+    for place, ((row, digest), (key, record, occurrence)) in enumerate(zip(rows, found, strict=True)):
         same = record if record is not None and record.digest == digest else None
+        if same is None and sources:
+            by_source = kept[place] if kept and not row.has_id else None
+            same = _kept(record, sources[place], finished.kept) or by_source
+        replaces = same or record
         repeated = dedupe and occurrence > 1 and row.request is not None
-        known.append(KnownRow(row, key, digest, same, record.number if record else None, repeated))
+        known.append(KnownRow(row, key, digest, same, replaces.number if replaces else None, repeated))
     return known
+
+
+def _kept(record: Record | None, source: bytes, kept: int) -> Record | None:
+    """Return *record* if it stays although the settings have changed, and is of the same row of the input."""
+    if record is None or record.number is None or record.number > kept:
+        return None
+    return record if record.source == source else None
 
 
 def _keyed(row: Row) -> tuple[Row, bytes]:

@@ -16,7 +16,7 @@ from .._sending.options import JobSending
 from ..config import check_choice
 from ..errors import ConfigurationError
 from ..models import ChatCompletion
-from .journal.journal import JobSettings
+from .journal.settings import JobSettings
 from .progress_reporter import Progress
 from .results import ParsedAnswer, ReadAnswer
 from .rows import Row
@@ -44,6 +44,11 @@ class JobOptions:
     dedupe: bool = False
     """Whether equal requests are sent once. The first of their rows has the outcome, the others have none;
     `JobRun.matched` gives each of them the answer, and the first its cost and attempts."""
+
+    keep_finished: bool = False
+    """Whether finished rows stay when prompt, model or other settings have changed; the others follow the new
+    ones. A change of `max_tokens` or other parameters needs no permission, nor does any of a job of which
+    nothing was paid."""
 
     def __post_init__(self) -> None:
         check_choice("delivery", self.delivery, ("direct", "queued"))

@@ -21,6 +21,7 @@ from ..models import ChatCompletion, JsonDict, Outcome, Status
 from .journal.record import Draft, Record
 from .known_rows import KnownRow, excerpt_of
 from .report.row_counts import INVALID_ROW
+from .row_keys import source_of
 from .rows import Row
 
 FIELDS: tuple[str, ...] = (
@@ -65,6 +66,7 @@ def record_of(known: KnownRow, outcome: Outcome[Any], parsed: ParsedAnswer, trut
         label=parsed.label,
         truth=truth,
         parsed=parsed.parsed,
+        source=source_of(known.row),
         raw=None if completion is None else to_json(completion.raw),
         replaces=known.replaces,
     )
@@ -81,6 +83,7 @@ def record_of_draft(known: KnownRow, draft: Draft, parsed: str | None) -> Record
         attempts=1,
         at=time.time(),  # noqa: TID251  # as above
         parsed=parsed,
+        source=source_of(known.row),
         raw=draft.raw,
         replaces=known.replaces,
     )

@@ -18,6 +18,12 @@ def digest_of(request: ChatRequest) -> bytes:
     return hashlib.sha256(canonical).digest()[:16]
 
 
+def source_of(row: Row) -> bytes:
+    """Return a hash of the columns of a row, or of its messages if it has none: not of what is made of it."""
+    source = row.columns or (row.request.messages if row.request is not None else None)
+    return hashlib.sha256(to_json(_sorted(source), fallback=str, bytes_mode="base64")).digest()[:16]
+
+
 def _sorted(value: object) -> object:
     if isinstance(value, str):  # the most frequent, and the test for a mapping is slow
         return value

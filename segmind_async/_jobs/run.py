@@ -144,14 +144,18 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
             raise RuntimeError("a job run is entered once; make a new one")
         self._tasks = anyio.create_task_group()
         # Assigned before the first await, so that cancellation closes it.
-        self._journal = Journal(self.path, self._plan.settings, wait=False)
+        self._journal = Journal(
+            self.path, self._plan.settings, wait=False, keep_finished=self._options.keep_finished
+        )
         try:
             await wait_for(self.journal.opened)
+            if self.journal.changed:
+                await wait_for(self.journal.adopt())
             restart.resume(self._service.admission, await wait_for(self.journal.fact("state")))
             await self._load_drafts()
             self._fan_out = await self._new_fan_out()
             await self.reporter.load(self.journal)
-            self._opened_rows = await FinishedRows.open(self.path)
+            self._opened_rows = await FinishedRows.open(self.path, self.journal.kept)
         except BaseException:
             self.journal.close()
             raise
@@ -348,7 +352,9 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
             self.stop(f"the journal cannot be written: {self.journal.commit_error}", StopReason.DISK)
 
     def _is_asked_again(self, outcome: Outcome[Any]) -> bool:
-        """Return whether the next run sends the row again, because what failed was not the row."""
+        """Return whether the next run takes the row again: it was never sent, or is not what failed."""
+        if outcome.error is not None and not outcome.attempts and outcome.cost is None:
+            return True
         if isinstance(outcome.error, TransientError) and outcome.cost is None:
             return self._service.admission.breaker.fails_for_others(outcome.attempts)
         return isinstance(outcome.error, _JOB_WIDE_ERRORS)

@@ -187,6 +187,7 @@ def run_rows(
             flags.delivery.value,
             retry_failed=rows_to_retry(flags.retry_failed, flags.retry_only),
             dedupe=flags.dedupe,
+            keep_finished=flags.keep_finished,
         )
         settings: dict[str, object] = {"prompt": prompt, "system": system_prompt}
         job = _job(rows, flags, with_parameters(parameters, make), options, settings)
@@ -261,6 +262,7 @@ def classify(
             chosen.truth_in(truth_column),
             rows_to_retry(flags.retry_failed, flags.retry_only),
             flags.dedupe,
+            flags.keep_finished,
         )
         settings: dict[str, object] = {
             "labels": chosen.names,
@@ -314,7 +316,7 @@ def _job(
         flags.limit,
         flags.journal,
         {**settings, "max_tokens": flags.max_tokens, "parameters": more},
-        bulk.Confirmation(flags.dry_run, flags.sample, flags.yes),
+        bulk.Confirmation(flags.dry_run, flags.sample, flags.yes, flags.restart),
         flags.input_format,
         make_brain,
     )

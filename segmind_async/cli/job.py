@@ -23,8 +23,9 @@ from .._jobs.formats.file_format import Format
 from .._jobs.formats.output import check_output
 from .._jobs.formats.row_count import count_rows
 from .._jobs.formats.spool import spool, spool_of
-from .._jobs.journal.journal import JobSettings, Journal, JournalError
+from .._jobs.journal.journal import Journal, JournalError, OtherSettingsError
 from .._jobs.journal.reader import JournalReader
+from .._jobs.journal.settings import JobSettings
 from .._jobs.options import JobOptions, settings_of
 from .._jobs.outlook import FIRST_ROWS, Outlook, guessed, measured
 from .._jobs.progress import JobProgress
@@ -35,11 +36,12 @@ from .._sending.options import MAX_OUTAGE, OnExhausted
 from ..errors import AccessError, ConfigurationError, SegmindError
 from ..models import FanOutReport
 from .client_options import ClientOptions, open_client
-from .confirmation import balance_of, show_forecast
 from .console import say, show_json
 from .exit_codes import Exit, exit_for_report
 from .live import Live
-from .outlook import Announcer, may_start, outlook_text
+from .start.changed_settings import begin_anew, refusal_text
+from .start.forecast import balance_of, show_forecast
+from .start.outlook import Announcer, may_start, outlook_text
 from .wording import credits_text
 
 if TYPE_CHECKING:
@@ -70,6 +72,8 @@ class Confirmation:
     """Number of rows to send for an estimate of the whole; None sends all rows."""
     yes: bool = False
     """Whether to start without asking, even if the account is not expected to cover all rows."""
+    restart: bool = False
+    """Whether to begin anew, and keep the old journal beside the new one."""
 
 
 MakeBrain: TypeAlias = "Callable[[OpenRows], Brain]"
@@ -129,7 +133,10 @@ class Job:
 async def run(job: Job, *, as_json: bool) -> Exit:
     """Run or resume a job, print its summary, and return the exit code."""
     with _rereadable(job) as found:
-        return await _run(found, as_json=as_json)
+        try:
+            return await _run(found, as_json=as_json)
+        except OtherSettingsError as error:
+            raise ConfigurationError(refusal_text(job.journal_path, error)) from error
 
 
 async def _run(job: Job, *, as_json: bool) -> Exit:
@@ -137,6 +144,7 @@ async def _run(job: Job, *, as_json: bool) -> Exit:
         await _print_forecast(job, as_json=as_json)
         return Exit.OK
     _check_paths(job)
+    begin_anew(job.journal_path, job.output, job.all_settings, restart=job.confirmation.restart)
     options = job.client
     if job.make_brain is not None and options.emulate:
         options = replace(options, brain=job.make_brain(job.open_rows))
@@ -327,8 +335,9 @@ _COUNT_FOR = 0.5
 async def _forecast(job: Job) -> Forecast:
     with ExitStack() as stack:
         journal = None
-        if job.journal_path.exists():
-            journal = stack.enter_context(Journal(job.journal_path, job.all_settings))
+        if job.journal_path.exists() and not job.confirmation.restart:
+            keep = job.options.keep_finished
+            journal = stack.enter_context(Journal(job.journal_path, job.all_settings, keep_finished=keep))
         rows = stack.enter_context(job.open_rows())
         return await forecast(rows, job.terms, journal, job.options)
 
@@ -354,6 +363,8 @@ def _print_summary(report: JobReport, output: Path, journal: Path) -> None:
         f"{_rate(fan_out)}; {credits_text(fan_out.spent)} credits spent, "
         f"{credits_text(fan_out.credits_remaining)} left"
     )
+    if report.kept:
+        say(f"{report.kept} finished rows stay as earlier settings made them; the others follow the new ones")
     if report.repeated:
         say(f"{report.repeated} rows repeat the request of an earlier row and share its answer")
     for name, count in report.errors.most_common(5):
@@ -383,6 +394,7 @@ def _as_json(report: JobReport) -> dict[str, object]:
         "resumed": report.resumed,
         "repeated": report.repeated,
         "asked_again": report.asked_again,
+        "kept": report.kept,
         "fan_out": asdict(report.fan_out),
     }
 

@@ -150,6 +150,20 @@ class JobFlags:
             metavar="FILE",
         ),
     ] = None  # fmt: skip
+    keep_finished: Annotated[
+        bool,
+        _option(
+            Group.OUTPUT,
+            "Keep finished rows although prompt or model have changed; the others follow the new ones.",
+            "--keep-finished",
+        ),
+    ] = False
+    restart: Annotated[
+        bool,
+        _option(
+            Group.OUTPUT, "Begin anew; the old journal and results are kept beside the new ones.", "--restart"
+        ),
+    ] = False
     model: Model = DEFAULT_MODEL
     temperature: Temperature = None
     top_p: TopP = None

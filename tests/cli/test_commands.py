@@ -14,9 +14,10 @@ from typer.testing import CliRunner, Result
 
 import segmind_async as sa
 from segmind_async import __version__
-from segmind_async.cli import app, console, outlook
+from segmind_async.cli import app, console
 from segmind_async.cli.client_options import ClientOptions
 from segmind_async.cli.demo import demo
+from segmind_async.cli.start import outlook
 from segmind_async.emulator import Emulator, FunctionBrain, Question, faults
 from tests.support import serving
 from tests.virtual_time import VirtualTimeLoop
@@ -110,23 +111,83 @@ def test_run(rows: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "out.jsonl.part").exists()
 
 
-def test_what_the_stand_in_said_never_passes_for_a_real_answer(
-    rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_the_emulator_said_never_passes_for_a_real_answer(rows: Path, tmp_path: Path) -> None:
     output = tmp_path / "out.jsonl"
-    assert call("run", str(rows), "-o", str(output), "--emulate").exit_code == 0
-    monkeypatch.setenv("SEGMIND_API_KEY", "k")
-    got = call("run", str(rows), "-o", str(output))
-    assert got.exit_code == 2
-    assert "with emulate=True, and now emulate=False" in " ".join(got.stderr.split())
-    other = call("run", str(rows), "-o", str(output), "--emulate", "--model", "gpt-5", "--limit", "3")
-    assert other.exit_code == 2
-    assert "model='gpt-5.4-mini'" in other.stderr
-    again = call("run", str(rows), "-o", str(output), "--emulate", "--retry-failed")
+    words = ["run", str(rows), "-o", str(output)]
+    assert call(*words, "--emulate").exit_code == 0
+    again = call(*words, "--emulate", "--retry-failed")
     assert again.exit_code == 0
     assert "50 ok, 0 failed, 0 unsent (50 by earlier runs)" in again.stderr
-    elsewhere = call("run", str(rows), "-o", str(output), "--emulate", "--journal", str(tmp_path / "j"))
-    assert "by earlier runs" not in elsewhere.stderr
+    emulated = output.read_bytes()
+    with serving(Emulator(FunctionBrain(lambda question: question.prompt.upper()))) as emulator:
+        got = call(*words, **on(emulator))
+        assert (got.exit_code, emulator.requests) == (0, 50)
+    assert "the emulator has answered 50 rows; a new job begins, and their journal is " in got.stderr
+    assert lines(output)[0]["text"] == "WORD 0"
+    assert (tmp_path / "out.jsonl.1").read_bytes() == emulated
+    assert call("report", str(tmp_path / "out.jsonl.journal.1")).exit_code == 0
+    back = call(*words, "--emulate")
+    assert back.exit_code == 2
+    said = " ".join(back.stderr.split())
+    assert "emulate=False, and now emulate=True" in said
+    assert "--keep-finished" not in said
+    assert "--restart begins anew" in said
+
+
+def test_a_first_mistake_is_not_final(tmp_path: Path) -> None:
+    path, output = tmp_path / "rows.csv", tmp_path / "out.csv"
+    path.write_text("title,body\n" + "".join(f"a {n},b {n}\n" for n in range(20)))
+    words = ["run", str(path), "-o", str(output)]
+    with serving(Emulator()) as emulator:
+        emulator.script(*[faults.status(400)] * 20)
+        assert call(*words, "--prompt", "{titel} {body}", **on(emulator)).exit_code == 1
+        assert call(*words, "--prompt", "{title}", "--model", "gpt-5-nano", **on(emulator)).exit_code == 1
+        # Nothing was paid so far.
+        got = call(*words, "--prompt", "{title} {body}", **on(emulator))
+        assert got.exit_code == 0, got.stderr
+        assert emulator.requests == 40
+
+
+def test_a_job_with_paid_rows_goes_on_with_other_settings(tmp_path: Path) -> None:
+    path, output = tmp_path / "rows.csv", tmp_path / "out.jsonl"
+    # Two rows are alike, and keep their answers each.
+    path.write_text("name\nAnn\nBen\nAnn\nCid\nDan\n")
+    words = ["run", str(path), "-o", str(output), "--prompt"]
+    with serving(Emulator()) as emulator:
+        assert call(*words, "Hi {name}", "--limit", "3", **on(emulator)).exit_code == 0
+        got = call(*words, "Hi {name}", "--limit", "4", "--max-tokens", "9", **on(emulator))
+        assert (got.exit_code, emulator.requests) == (0, 4), got.stderr
+        assert "3 finished rows stay as earlier settings made them" in got.stderr
+        refused = call(*words, "Ho {name}", "--model", "gpt-5", **on(emulator))
+        assert refused.exit_code == 2
+        said = " ".join(refused.stderr.split())
+        assert "model='gpt-5.4-mini', and now model='gpt-5', prompt='Hi {name}', and now" in said
+        assert "--keep-finished keeps the 4 finished rows and sends the others with the new settings" in said
+        new = ["Ho {name}", "--model", "gpt-5", "--keep-finished"]
+        assert "to send       1 rows" in call(*words, *new, "--dry-run", **on(emulator)).stdout
+        for _ in range(2):
+            got = call(*words, *new, **on(emulator))
+            assert (got.exit_code, emulator.requests) == (0, 5), got.stderr
+            assert "4 finished rows stay as earlier settings made them" in got.stderr
+        texts = [row["text"] for row in lines(output)]
+        assert texts == [f"echo: {text}" for text in ("Hi Ann", "Hi Ben", "Hi Ann", "Hi Cid", "Ho Dan")]
+        path.write_text(path.read_text().replace("Ben", "Bob"))
+        got = call(*words, *new, **on(emulator))
+        assert (lines(output)[1]["text"], emulator.requests) == ("echo: Ho Bob", 6)
+
+
+def test_to_begin_anew_keeps_the_old_journal_and_results(rows: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out.jsonl"
+    words = ["run", str(rows), "-o", str(output), "--emulate"]
+    assert call(*words).exit_code == 0
+    before = output.read_bytes()
+    assert "to send       50 rows" in call(*words, "--restart", "--dry-run").stdout
+    for number in (1, 2):
+        got = call(*words, "--restart", "--limit", "5", "--model", "gpt-5")
+        assert got.exit_code == 0
+        assert f"begun anew; the old journal is {output.resolve()}.journal.{number}" in got.stderr
+        assert len(lines(output)) == 5
+    assert (tmp_path / "out.jsonl.1").read_bytes() == before
 
 
 def test_a_dry_run_sends_nothing_and_says_what_it_would_cost(tmp_path: Path) -> None:

@@ -22,6 +22,16 @@ from .record import COLUMNS, Record
 _CACHE = 32 * 1024
 """KiB of memory for the temporary tables; what does not fit is written to their file."""
 
+_KEPT = """
+CREATE TEMP TABLE IF NOT EXISTS kept (key TEXT PRIMARY KEY, number INTEGER NOT NULL) WITHOUT ROWID;
+DELETE FROM kept;
+"""
+# Rows of one source are alike: any order of them will do that stays the same.
+_COPY_KEPT = (
+    "INSERT INTO kept SELECT hex(source) || '#' || row_number() OVER (PARTITION BY source ORDER BY number), "
+    "number FROM rows WHERE number <= ? AND NOT replaced AND source IS NOT NULL"
+)
+
 _COPIED = COLUMNS[: COLUMNS.index("number") + 1]
 """Columns of `rows` that say whether a row is to be sent again, and count it in a report or an estimate."""
 
@@ -38,6 +48,10 @@ _COPY = (
     "WHERE number > ? AND NOT replaced ORDER BY key, number"
 )
 _FIND = f"SELECT {', '.join(_COPIED)} FROM finished WHERE key IN"  # noqa: S608  # names alone
+_FIND_KEPT = (
+    f"SELECT kept.key, {', '.join(f'rows.{name}' for name in COLUMNS)}, raw "  # noqa: S608  # names alone
+    "FROM kept JOIN rows USING (number) LEFT JOIN answers USING (number) WHERE kept.key IN"
+)
 _FIND_WITH_ANSWER = (
     f"SELECT {', '.join(f'rows.{name}' for name in COLUMNS)}, raw "  # noqa: S608  # names alone
     "FROM finished JOIN rows USING (number) LEFT JOIN answers USING (number) WHERE finished.key IN"
@@ -64,13 +78,15 @@ class FinishedRows:
     Made by `open`. Its methods work in a thread; only one of them runs at a time.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, kept: int = 0) -> None:
         # The connection writes only to its temporary tables, but a file opened read-only allows no WAL.
         uri = f"{path.resolve().as_uri()}?mode=rw"
         self._database = sqlite3.connect(
             uri, uri=True, timeout=30, isolation_level=None, check_same_thread=False
         )
         self._lock = threading.Lock()
+        self.kept: int = kept
+        """Number of the last record that stays although settings have changed since."""
         self._last = 0
         """Number of the last record that was copied."""
         self._database.executescript(_TABLES)
@@ -79,9 +95,12 @@ class FinishedRows:
         return f"FinishedRows(last={self._last})"
 
     @classmethod
-    async def open(cls, path: Path) -> FinishedRows:
-        """Open the journal *path*, which must exist, and copy its finished rows: 1.5 s of CPU a million."""
-        finished = cls(path)
+    async def open(cls, path: Path, kept: int = 0) -> FinishedRows:
+        """Open the journal *path*, which must exist, and copy its finished rows: 1.5 s of CPU a million.
+
+        Records up to the number *kept* are also looked up by their source.
+        """
+        finished = cls(path, kept)
         try:
             await finished.refresh()
         except BaseException:
@@ -113,10 +132,26 @@ class FinishedRows:
         """
         return await anyio.to_thread.run_sync(self._look_up, names, shared, answers) if names else []
 
+    async def look_up_kept(self, sources: Sequence[bytes]) -> list[Record | None]:
+        """Return the records, answers included, that the next rows of this pass keep by their sources."""
+        return await anyio.to_thread.run_sync(self._look_up_kept, sources)
+
+    def _look_up_kept(self, sources: Sequence[bytes]) -> list[Record | None]:
+        with self._lock:
+            names = [source.hex().upper() for source in sources]
+            keys = [f"{name}#{place}" for name, place in zip(names, self._count(names), strict=True)]
+            query = f"{_FIND_KEPT} ({','.join('?' * len(keys))})"
+            found = {key: Record(*row) for key, *row in self._database.execute(query, keys)}
+        return [found.get(key) for key in keys]
+
     def _refresh(self) -> None:
         with self._lock:
+            if self.kept:
+                self._database.executescript(_KEPT)
             self._database.execute("BEGIN")
             try:
+                if self.kept:
+                    self._database.execute(_COPY_KEPT, (self.kept,))
                 (last,) = self._database.execute("SELECT coalesce(max(number), 0) FROM rows").fetchone()
                 self._database.execute(_COPY, (self._last,))
             finally:

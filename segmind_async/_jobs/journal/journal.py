@@ -15,7 +15,6 @@ import sqlite3
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from pathlib import Path
-from typing import TypeAlias
 
 from ...errors import ConfigurationError
 from . import tables
@@ -23,15 +22,38 @@ from .bulk_insert import put
 from .commit_thread import WriterThread
 from .lock import Lock, is_on_network
 from .record import COLUMNS, Draft, Record
+from .settings import Changes, JobSettings, changes, may_change
 
 _SAFE_WAL = ((3, 51, 3), (3, 50, 7), (3, 44, 6))
 """SQLite releases from which WAL no longer loses commits (3.50 and 3.44: the fix was taken back to them)."""
 
-JobSettings: TypeAlias = Mapping[str, object]
-
 
 class JournalError(ConfigurationError):
     """The journal cannot be used; the message gives the reason and the remedy."""
+
+
+class OtherSettingsError(JournalError):
+    """The journal is of a job with other settings, of which rows are finished."""
+
+    def __init__(self, path: Path, changed: Changes, finished: int) -> None:
+        self.path: Path = path
+        self.changed: Changes = changed
+        """Settings by name: the value before, and the value now."""
+        self.finished: int = finished
+        """Finished rows of the journal."""
+        super().__init__(
+            f"the journal {str(path)!r} is of a job with {changed_text(changed)}. Use the same again; keep "
+            f"its {finished} finished rows and send the others with the new settings (keep_finished); or "
+            "name another journal"
+        )
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return OtherSettingsError, (self.path, self.changed, self.finished)
+
+
+def changed_text(changed: Changes) -> str:
+    """Return the changed settings as a text."""
+    return ", ".join(f"{name}={before!r}, and now {name}={now!r}" for name, (before, now) in changed.items())
 
 
 # The drafts of a row: each holds the cost of those before it.
@@ -46,8 +68,9 @@ _INSERT = f"INSERT INTO rows ({', '.join(COLUMNS)}) VALUES"  # names alone
 class Journal:
     """A job's journal, open and locked. Its methods run in a thread of its own and return futures.
 
-    Raises JournalError for a file that is locked, damaged, foreign, or of a job with other settings;
-    OSError if the disk is full. Without *wait*, all errors but that of the lock are raised by `opened`.
+    Raises JournalError for a file that is locked, damaged, foreign, or of a job with other settings that may
+    not change (with *keep_finished* more of them may); OSError if the disk is full. Without *wait*, all but
+    that of the lock are raised by `opened`.
     """
 
     def __init__(
@@ -57,12 +80,19 @@ class Journal:
         *,
         connect: Callable[[Path], sqlite3.Connection] | None = None,
         wait: bool = True,
+        keep_finished: bool = False,
     ) -> None:
         # Resolved, because the lock file stands beside it: a symbolic link is the same journal.
         path = path.resolve()
         self.path: Path = path
         self._last = 0
         """Number of the last record."""
+        self.kept: int = 0
+        """Number of the last record that stays although settings have changed since; 0: none."""
+        self.changed: Changes = {}
+        """Settings that differ from those in the file; `adopt` writes them."""
+        self._keep_finished = keep_finished
+        self._settings = settings
         self._drafted = False
         self._connect = connect or _connected
         self._lock = Lock(path.with_name(path.name + ".lock"))
@@ -70,7 +100,7 @@ class Journal:
         if owner is not None:
             raise JournalError(f"{owner} is working on this journal; wait for it, or name another one")
         reserve = path.with_name(path.name + ".reserve")
-        self._writer = WriterThread(lambda: self._opened(settings), reserve)
+        self._writer = WriterThread(self._opened, reserve)
         try:
             if wait:
                 self.opened.result()
@@ -101,6 +131,17 @@ class Journal:
     def commit_error(self) -> Exception | None:
         """Why a commit failed: no more rows should be sent. None if none has."""
         return self._writer.commit_error
+
+    def adopt(self) -> Future[None]:
+        """Write the changed settings; finished rows stay, unless nothing of the job was paid."""
+
+        def write(database: sqlite3.Connection) -> None:
+            if not self.kept:
+                tables.delete_rows(database)
+            _run(database, "INSERT OR REPLACE INTO meta VALUES ('kept', ?)", json.dumps(self.kept))
+            tables.write_settings(database, self._settings)
+
+        return self._writer.submit(write)
 
     def keep(self, record: Record, submission: str | None = None) -> asyncio.Future[None]:
         """Write one finished row; done when it is on the disk. Also deletes the queued *submission* of it."""
@@ -191,7 +232,7 @@ class Journal:
         """Return the cost of all answers, replaced ones and drafts included, in units of 10⁻¹⁰ credit."""
         return self._writer.submit(lambda database: database.execute(SPENT).fetchone()[0])
 
-    def _opened(self, settings: JobSettings) -> sqlite3.Connection:
+    def _opened(self) -> sqlite3.Connection:
         database: sqlite3.Connection | None = None
         try:
             database = self._connect(self.path)
@@ -203,10 +244,9 @@ class Journal:
             database.execute(f"PRAGMA journal_mode = {'WAL' if wal else 'TRUNCATE'}")
             database.execute("PRAGMA synchronous = FULL")
             if fresh:
-                tables.create(database, settings)
-            else:
-                _check_settings(database, self.path, settings)
+                tables.create(database, self._settings)
             self._last = database.execute("SELECT coalesce(max(number), 0) FROM rows").fetchone()[0]
+            self._compare_settings(database)
         except BaseException as error:
             if database is not None:
                 database.close()
@@ -217,6 +257,29 @@ class Journal:
                 "name another one, or delete it to begin anew"
             ) from error
         return database
+
+    def _compare_settings(self, database: sqlite3.Connection) -> None:
+        """Find changed settings and what becomes of finished rows; raises OtherSettingsError."""
+        self.changed = changes(tables.read_settings(database), self._settings)
+        kept = read_fact(database, "kept")
+        self.kept = kept if isinstance(kept, int) else 0
+        if not self.changed:
+            return
+        paid = any(database.execute(query).fetchone()[0] for query in _PAID)
+        dedupe = bool(self._settings.get("dedupe"))
+        if not may_change(self.changed, paid=paid, keep_finished=self._keep_finished, dedupe=dedupe):
+            finished = database.execute("SELECT count(*) FROM rows WHERE NOT replaced").fetchone()[0]
+            raise OtherSettingsError(self.path, self.changed, finished)
+        self.kept = self._last if paid else 0
+
+
+_PAID = (
+    "SELECT EXISTS (SELECT 1 FROM rows WHERE units > 0 OR in_doubt > 0)",
+    "SELECT EXISTS (SELECT 1 FROM answers)",
+    "SELECT EXISTS (SELECT 1 FROM drafts)",
+    "SELECT EXISTS (SELECT 1 FROM submissions)",
+)
+"""Whether anything of a job was paid, or may have been."""
 
 
 def _connected(path: Path) -> sqlite3.Connection:
@@ -260,18 +323,6 @@ def read_fact(database: sqlite3.Connection, name: str) -> object:
     """Return the fact *name*; None if it was never written."""
     found = database.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
     return None if found is None else json.loads(found[0])
-
-
-def _check_settings(database: sqlite3.Connection, path: Path, settings: JobSettings) -> None:
-    stored = database.execute("SELECT name FROM meta WHERE name LIKE 'setting %'").fetchall()
-    for name in sorted(settings.keys() | {row[0].removeprefix("setting ") for row in stored}):
-        before, value = read_fact(database, f"setting {name}"), settings.get(name)
-        # A setting that an older release did not have was off.
-        if (before or None) != (json.loads(json.dumps(value)) or None):
-            raise JournalError(
-                f"the journal {str(path)!r} is of a job with {name}={before!r}, and now {name}={value!r}: "
-                f"use the same again, or another journal"
-            )
 
 
 def _values(record: Record) -> tuple[object, ...]:

@@ -16,6 +16,7 @@ from ..._money.units import credits_of
 from .journal import SPENT, JournalError, check_is_journal, read_fact
 from .lock import Lock
 from .record import COLUMNS, Record
+from .tables import read_settings
 
 _AT_ONCE = 4096
 """Rows of one read."""
@@ -84,8 +85,7 @@ class JournalReader:
 
     def settings(self) -> dict[str, object]:
         """Return the settings that must not change when the job is resumed."""
-        found = self._database.execute("SELECT name, value FROM meta WHERE name LIKE 'setting %'").fetchall()
-        return {name.removeprefix("setting "): json.loads(value) for name, value in found}
+        return read_settings(self._database)
 
     def fact(self, name: str) -> object:
         """Return a fact about the job; None if it was never written."""

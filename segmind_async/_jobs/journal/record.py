@@ -26,6 +26,8 @@ class Record:
     label: str | None = None
     truth: str | None = None
     """The right label, where the input names one."""
+    source: bytes | None = None
+    """Hash of the row of the input, whatever is made of it: recognises it after a change of settings."""
     number: int | None = None
     """Its place in the log, given when it is written; of several records of a key the last one counts."""
     attempts: int = 0

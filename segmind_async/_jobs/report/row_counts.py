@@ -58,7 +58,8 @@ class JobReport(RowCounts):
     @property
     def given_up(self) -> int:
         """Failed rows that were sent, and are sent again only if that is asked for."""
-        return self.counts[Status.FAILED] - self.errors[INVALID_ROW] - self.asked_again
+        known = self.errors[INVALID_ROW] + self.never_sent + self.asked_again
+        return self.counts[Status.FAILED] - known
 
     resumed: int = 0
     """Rows that an earlier run finished."""
@@ -66,6 +67,10 @@ class JobReport(RowCounts):
     """Queued requests of an earlier run whose answers were fetched instead of sending them again."""
     resubmitted: int = 0
     """Those of them that the service no longer knew: they were sent again, and may be paid twice."""
+    kept: int = 0
+    """Finished rows that stay although settings have changed since."""
+    never_sent: int = 0
+    """Failed rows whose request could not be sent, such as one that exceeds the model's context."""
     asked_again: int = 0
     """Failed rows that the next run sends again: the service failed for all, or refused key or model."""
     fan_out: FanOutReport | None = None

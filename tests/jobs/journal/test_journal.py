@@ -113,18 +113,20 @@ def test_a_second_process_is_refused_and_told_who_works(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "value"), [("model", "other"), ("prompt", "p"), ("labels", ["a"])])
-def test_another_job_is_refused_with_the_setting_that_differs(
+async def test_another_job_is_refused_with_the_setting_that_differs(
     tmp_path: Path, name: str, value: object
 ) -> None:
-    Journal(tmp_path / "j", SETTINGS).close()
+    with Journal(tmp_path / "j", SETTINGS) as journal:
+        await journal.keep(record(1))
     with pytest.raises(JournalError, match=f"with {name}=.*and now {name}=") as caught:
         Journal(tmp_path / "j", {**SETTINGS, name: value})
     assert isinstance(caught.value, sa.ConfigurationError)
     Journal(tmp_path / "j", SETTINGS).close()
 
 
-def test_a_setting_that_did_not_exist_when_the_job_began_was_off(tmp_path: Path) -> None:
-    Journal(tmp_path / "j", SETTINGS).close()
+async def test_a_setting_that_did_not_exist_when_the_job_began_was_off(tmp_path: Path) -> None:
+    with Journal(tmp_path / "j", SETTINGS) as journal:
+        await journal.keep(record(1))
     Journal(tmp_path / "j", {**SETTINGS, "new": False, "newer": None}).close()
     with pytest.raises(JournalError, match="with new=None, and now new=True"):
         Journal(tmp_path / "j", {**SETTINGS, "new": True})
@@ -161,7 +163,7 @@ def test_another_version_is_refused(
     monkeypatch.setattr(tables, "VERSION", 99)
     Journal(tmp_path / "j", SETTINGS).close()
     monkeypatch.undo()
-    with pytest.raises(JournalError, match="has version 99, this release writes 4"):
+    with pytest.raises(JournalError, match="has version 99, this release writes 5"):
         use(tmp_path / "j")
 
 

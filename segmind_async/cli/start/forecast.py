@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from .._jobs.cost_estimate import Forecast
-from ..errors import SegmindError
-from .client_options import ClientOptions, has_key, open_client
-from .console import plain
-from .wording import rough
+from ..._jobs.cost_estimate import Forecast
+from ...errors import SegmindError
+from ..client_options import ClientOptions, has_key, open_client
+from ..console import plain
+from ..wording import rough
 
 
 async def balance_of(options: ClientOptions) -> Decimal | str:

@@ -11,11 +11,11 @@ import threading
 from collections.abc import Callable
 from decimal import Decimal
 
-from .._jobs.cost_estimate import Moments
-from .._jobs.outlook import Outlook, measured
-from .._jobs.progress import JobProgress
-from .console import plain, say
-from .wording import count, rough
+from ..._jobs.cost_estimate import Moments
+from ..._jobs.outlook import Outlook, measured
+from ..._jobs.progress import JobProgress
+from ..console import plain, say
+from ..wording import count, rough
 
 KNOWN_ROWS = 20
 """Answered rows after which the outlook is said again, by what they cost."""

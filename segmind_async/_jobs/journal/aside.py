@@ -1,0 +1,39 @@
+"""Puts the files of a job aside, for a new one that begins in their place."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from itertools import count
+from pathlib import Path
+
+from .journal import JournalError
+from .lock import Lock
+
+
+def put_aside(journal: Path, output: Path) -> Path:
+    """Rename *journal* and *output* to names with a number, and return the new name of the journal.
+
+    Raises JournalError if the journal is in use.
+    """
+    journal = journal.resolve()
+    lock = Lock(journal.with_name(journal.name + ".lock"))
+    owner = lock.take()
+    if owner is not None:
+        raise JournalError(f"{owner} is working on {str(journal)!r}; wait for it, or name another journal")
+    try:
+        with closing(sqlite3.connect(journal, timeout=30)) as database:
+            # What a crash has left beside the file belongs into it: under another name it would be lost.
+            database.execute("PRAGMA journal_mode = DELETE")
+        number = next(
+            n for n in count(1) if not any(_numbered(path, n).exists() for path in (journal, output))
+        )
+        if output.is_file():
+            output.replace(_numbered(output, number))
+        return journal.replace(_numbered(journal, number))
+    finally:
+        lock.release()
+
+
+def _numbered(path: Path, number: int) -> Path:
+    return path.with_name(f"{path.name}.{number}")
