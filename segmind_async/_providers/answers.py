@@ -7,7 +7,11 @@ them.
 
 from __future__ import annotations
 
+from dataclasses import replace
+from hashlib import blake2b
 from typing import Any
+
+from pydantic_core import to_json
 
 from .._wire.json import UnreadableError, read_object, shortened
 from ..models import ChatCompletion, JsonDict, ToolCall
@@ -31,15 +35,30 @@ def decode(body: bytes) -> Answer:
             answer = provider.read_answer(raw)
             if (answer.finish_reason or "").lower() == "error":
                 raise UnreadableError(f"an answer that ended with an error: {shortened(answer.text)}")
-            return answer
+            return _with_call_ids(answer) if answer.tool_calls else answer
     raise UnreadableError(f"a JSON object of no known form, with the fields {shortened(sorted(raw))}")
+
+
+def _with_call_ids(answer: Answer) -> Answer:
+    """Return *answer* with an id for each tool call that has none, or that of another one.
+
+    The id is made of the answer's content: the same whenever it is read, another in another answer.
+    """
+    calls = answer.tool_calls
+    ids = [call.id for call in calls]
+    if all(ids) and len({*ids}) == len(ids):
+        return answer
+    digest = blake2b(to_json(answer.raw), digest_size=8).hexdigest()
+    named = tuple(replace(call, id=f"call_{digest}_{index}") for index, call in enumerate(calls))
+    return answer._replace(tool_calls=named)
 
 
 def assistant_message(completion: ChatCompletion[Any]) -> JsonDict:
     """Return an answer as the next message of its conversation, with the parts that must come back."""
     provider = recognised(completion.raw)
     parts = None if provider is None else provider.parts_to_return(completion.raw)
-    message: JsonDict = {"role": "assistant", "content": parts or completion.text}
+    text = completion.text or refusal_of(completion.raw) or ""
+    message: JsonDict = {"role": "assistant", "content": parts or text}
     if completion.tool_calls:
         message["content"] = message["content"] or None
         message["tool_calls"] = [write_call(call) for call in completion.tool_calls]

@@ -12,6 +12,7 @@ from .._wire.json import UnreadableError
 from ..models import JsonDict, JsonObject, Message, ToolCall, Usage
 from .json_fields import arguments_text, count_in, joined_text, object_in, objects_in, string_in
 from .openai_messages import (
+    answer_text,
     arguments_of,
     calls_of,
     file_of,
@@ -19,6 +20,7 @@ from .openai_messages import (
     function_name_of,
     image_url_of,
     inline_data,
+    is_blank,
     parts_of,
     result_id_of,
     split_system,
@@ -26,6 +28,7 @@ from .openai_messages import (
 from .provider import Answer, Finish, Provider, renamed
 
 _CHOICES = {"auto": "auto", "required": "any", "none": "none"}
+_THINKING = ("thinking", "redacted_thinking")
 _NAMES = {"max_completion_tokens": "max_tokens", "stop": "stop_sequences"}
 
 
@@ -95,41 +98,57 @@ class Anthropic(Provider):
 
 
 def _turns(rows: Iterable[Message]) -> list[JsonDict]:
-    """Translate messages; all tool results between two turns of the model go into one message."""
+    """Translate messages; all tool results between two turns of the model go into one message.
+
+    A turn of the model without text or calls is left out: Claude refuses empty content and takes two turns
+    of the user in a row. Fields of OpenAI's messages other than these are not sent.
+    """
     turns: list[JsonDict] = []
     results: list[JsonDict] | None = None
     for row in rows:
-        content = _content_of(row)
         if row["role"] == "tool":
             if results is None:
                 results = []
                 turns.append({"role": "user", "content": results})
+            content = _content_of(row)
             results.append({"type": "tool_result", "tool_use_id": result_id_of(row), "content": content})
             continue
-        results = None
-        if calls := calls_of(row):
-            turns.append({"role": row["role"], "content": _with_calls(content, calls)})
+        if row["role"] != "assistant":
+            turns.append({"role": row["role"], "content": _content_of(row)})
+        elif content := _answer_content(row):
+            turns.append({"role": "assistant", "content": content})
         else:
-            turns.append({**row, "content": content})
+            continue
+        results = None
     return turns
 
 
-def _with_calls(content: object, calls: list[JsonObject]) -> list[object]:
-    before: list[object] = [{"type": "text", "text": content}] if isinstance(content, str) and content else []
-    if isinstance(content, list):
-        before = content
-    return [
-        *before,
-        *(
-            {
-                "type": "tool_use",
-                "id": call.get("id"),
-                "name": function_name_of(call),
-                "input": arguments_of(call),
-            }
-            for call in calls
-        ),
+def _answer_content(row: Message) -> object:
+    """Return the content of a turn of the model; empty if nothing may be sent."""
+    calls, text = calls_of(row), answer_text(row)
+    parts = parts_of(row)
+    if parts is None and not calls:
+        # Blanks at the end are refused where the model is to go on with a text.
+        return text.rstrip()
+    given = [{"type": "text", "text": text}] if parts is None else map(_written_part, parts)
+    kept = [part for part in given if not is_blank(part) and not _is_unsigned(part)]
+    if not calls and all(part.get("type") in _THINKING for part in kept):
+        return []  # it ended while it was thinking
+    uses = [
+        {
+            "type": "tool_use",
+            "id": call.get("id"),
+            "name": function_name_of(call),
+            "input": arguments_of(call),
+        }
+        for call in calls
     ]
+    return [*kept, *uses]
+
+
+def _is_unsigned(part: JsonObject) -> bool:
+    """Return whether a part is thinking that cannot be sent back."""
+    return part.get("type") == "thinking" and not part.get("signature")
 
 
 def _content_of(row: Message) -> object:
@@ -138,6 +157,8 @@ def _content_of(row: Message) -> object:
 
 
 def _written_part(part: JsonObject) -> JsonObject:
+    if part.get("type") == "refusal":
+        return {"type": "text", "text": part.get("refusal")}
     url, file = image_url_of(part), file_of(part)
     if url is not None:
         return {"type": "image", "source": _source_of(url)}

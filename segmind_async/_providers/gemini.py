@@ -7,6 +7,7 @@ Source: Google's Gemini API reference, `generateContent`; the outer object is in
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
 from typing import ClassVar
 
 from .._structured.prompting import SchemaSupport
@@ -16,6 +17,7 @@ from ..models import JsonDict, JsonObject, Message, ToolCall, Usage
 from .gemini_schema import gemini_schema
 from .json_fields import arguments_text, count_in, first_object, joined_text, object_in, objects_in, string_in
 from .openai_messages import (
+    answer_text,
     arguments_of,
     calls_of,
     file_of,
@@ -23,6 +25,7 @@ from .openai_messages import (
     function_name_of,
     image_url_of,
     inline_data,
+    is_blank,
     parts_of,
     result_id_of,
     split_system,
@@ -30,6 +33,7 @@ from .openai_messages import (
 )
 from .provider import Answer, Finish, Provider, renamed
 
+_ANSWER_PARTS = ("text", "refusal", "image_url", "file")
 _MODES = {"auto": "AUTO", "required": "ANY", "none": "NONE"}
 _NAMES = {
     "max_tokens": "maxOutputTokens",
@@ -46,6 +50,8 @@ class Gemini(Provider):
     # Gemini 2.5 refuses a response schema beside function declarations (Google's documentation of function
     # calling, 2026-08).
     schema_support_beside_tools = SchemaSupport.PROMPT
+    foreign_signature: ClassVar[str | None] = None
+    """What stands for the signature of a call that another model made; None: none is needed."""
     finish_words: ClassVar[Mapping[str, Finish]] = {
         "stop": Finish.WHOLE,
         "max_tokens": Finish.TRUNCATED,
@@ -59,7 +65,7 @@ class Gemini(Provider):
     def body(self, messages: Sequence[Message]) -> JsonDict:
         """Put contents and system prompts into the object that `messages` is."""
         system, rest = split_system(messages)
-        inner: JsonDict = {"contents": _turns(rest)}
+        inner: JsonDict = {"contents": _turns(rest, self.foreign_signature)}
         if system:
             inner["system_instruction"] = {"parts": {"text": system}}
         return {"messages": inner}
@@ -120,6 +126,17 @@ class Gemini(Provider):
         )
 
 
+class Gemini3(Gemini):
+    """Gemini from 3 on: refuses a turn whose first call has no thought signature.
+
+    Source: Google's documentation of thought signatures, with its value for calls of other models (2026-08).
+    """
+
+    name = "gemini-3"
+    slug_prefixes = ("gemini-3",)
+    foreign_signature = "skip_thought_signature_validator"
+
+
 def _read_call(part: JsonDict) -> ToolCall:
     call = object_in(part["functionCall"])
     return ToolCall(
@@ -131,36 +148,66 @@ def _read_call(part: JsonDict) -> ToolCall:
     )
 
 
-def _turns(rows: Iterable[Message]) -> list[JsonDict]:
-    """Translate messages; results are matched to calls by name, in order, so ids are looked up."""
-    turns: list[JsonDict] = []
-    results: list[JsonDict] | None = None
-    names: dict[str, str] = {}
-    for row in rows:
-        if row["role"] == "tool":
-            if results is None:
-                results = []
-                turns.append({"role": "user", "parts": results})
-            key = result_id_of(row)
-            response = {"result": "".join(texts_of(row))}
-            results.append({"functionResponse": {"name": names.get(key, key), "response": response}})
+def _turns(rows: Iterable[Message], foreign_signature: str | None) -> list[JsonDict]:
+    """Translate messages; all tool results between two turns of the model go into one.
+
+    A turn of the model without text or calls is left out, and two in a row become one: a call must follow a
+    turn of the user or results.
+    """
+    turns: list[tuple[str, list[JsonObject]]] = []
+    calls: Sequence[JsonObject] = ()
+    for are_results, group in groupby(rows, key=lambda row: row["role"] == "tool"):
+        if are_results:
+            turns.append(("user", _written_results(group, calls)))
             continue
-        results = None
-        calls = calls_of(row)
-        names.update({str(call.get("id")): function_name_of(call) for call in calls})
-        before = _written_parts(row) if row.get("content") or not calls else []
-        role = "model" if row["role"] == "assistant" else "user"
-        turns.append({"role": role, "parts": [*before, *map(_written_call, calls)]})
-    return turns
+        for row in group:
+            if row["role"] != "assistant":
+                turns.append(("user", _written_parts(row)))
+            elif parts := _answer_parts(row, foreign_signature):
+                calls = calls_of(row)
+                before = turns.pop()[1] if turns and turns[-1][0] == "model" else []
+                turns.append(("model", [*before, *parts]))
+    return [{"role": role, "parts": parts} for role, parts in turns]
+
+
+def _written_results(rows: Iterable[Message], calls: Sequence[JsonObject]) -> list[JsonObject]:
+    """Return the results of *calls* in their order, since Gemini matches them by name and order."""
+    names = {str(call.get("id")): _written_name(call) for call in calls}
+    places = {key: place for place, key in enumerate(names)}
+    results = [(result_id_of(row), {"result": "".join(texts_of(row))}) for row in rows]
+    results.sort(key=lambda result: places.get(result[0], len(places)))
+    return [
+        {"functionResponse": {"name": names.get(key, key), "response": response}} for key, response in results
+    ]
+
+
+def _answer_parts(row: Message, foreign_signature: str | None) -> list[JsonObject]:
+    """Return the parts of a turn of the model: its text without others' thinking, and its calls."""
+    parts = parts_of(row)
+    if parts is None:
+        given: list[JsonObject] = [{"text": answer_text(row)}]
+    else:
+        # Parts in Gemini's own form have no type.
+        given = [_written_part(part) for part in parts if part.get("type", "text") in _ANSWER_PARTS]
+    calls = [_written_call(call) for call in calls_of(row)]
+    if calls and foreign_signature is not None:
+        calls[0].setdefault("thoughtSignature", foreign_signature)
+    return [*(part for part in given if not is_blank(part)), *calls]
 
 
 def _written_call(call: JsonObject) -> JsonDict:
-    part: JsonDict = {"functionCall": {"name": function_name_of(call), "args": arguments_of(call)}}
+    part: JsonDict = {"functionCall": {"name": _written_name(call), "args": arguments_of(call)}}
     extra = call.get("extra_content")
     google = extra.get("google") if isinstance(extra, Mapping) else None
     if isinstance(google, Mapping) and "thought_signature" in google:
         part["thoughtSignature"] = google["thought_signature"]
     return part
+
+
+def _written_name(call: JsonObject) -> str:
+    """Return the name of a call's function, which may not begin with a digit or a dash."""
+    name = function_name_of(call)
+    return name if name[:1].isalpha() or name.startswith("_") else f"_{name[:63]}"
 
 
 def _written_parts(row: Message) -> list[JsonObject]:
@@ -169,8 +216,8 @@ def _written_parts(row: Message) -> list[JsonObject]:
 
 
 def _written_part(part: JsonObject) -> JsonObject:
-    if part.get("type") == "text":
-        return {"text": part.get("text", "")}
+    if part.get("type") in {"text", "refusal"}:
+        return {"text": part.get(str(part["type"]), "")}
     url, file = image_url_of(part), file_of(part)
     if url is not None:
         return _inline_part(url, "image")

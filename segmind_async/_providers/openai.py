@@ -16,7 +16,7 @@ from .._wire.json import UnreadableError, shortened
 from ..errors import InvalidRequestError
 from ..models import ChatCompletion, JsonDict, JsonObject, Message, ToolCall, Usage
 from .json_fields import arguments_text, count_in, first_object, joined_text, object_in, objects_in, string_in
-from .openai_messages import file_of, inline_data, parts_of
+from .openai_messages import calls_of, file_of, inline_data, parts_of, texts_of
 from .provider import TOOL_CHOICES, Answer, Finish, Provider
 
 
@@ -33,16 +33,8 @@ class OpenAI(Provider):
     }
 
     def body(self, messages: Sequence[Message]) -> JsonDict:
-        """Pass the messages on; raises InvalidRequestError for a document that is not in its message."""
-        for row in messages:
-            for part in parts_of(row) or ():
-                file = file_of(part)
-                if file is not None and inline_data(file.url) is None:
-                    raise InvalidRequestError(
-                        f"the document URL {file.url[:80]!r}: models in OpenAI's form take only the document "
-                        "itself; pass its bytes to document(), or ask a Claude model"
-                    )
-        return {"messages": messages}
+        """Pass the messages on, without what only other providers' models can read."""
+        return {"messages": [_written_row(row) for row in messages]}
 
     def tool_parameters(self, tools: Sequence[JsonObject]) -> JsonDict:
         """Pass the descriptions on."""
@@ -88,6 +80,33 @@ class OpenAI(Provider):
         choices = raw.get("choices")
         first = choices[0] if isinstance(choices, list) and choices else None
         return string_in(object_in(object_in(first).get("message")).get("refusal")) or None
+
+
+def _written_row(row: Message) -> Message:
+    if row["role"] == "assistant":
+        return _written_answer(row)
+    for part in parts_of(row) or ():
+        file = file_of(part)
+        if file is not None and inline_data(file.url) is None:
+            raise InvalidRequestError(
+                f"the document URL {file.url[:80]!r}: models in OpenAI's form take only the document "
+                "itself; pass its bytes to document(), or ask a Claude model"
+            )
+    return row
+
+
+def _written_answer(row: Message) -> Message:
+    """Drop parts that are neither text nor refusal (Claude's thinking), and marks on calls (Gemini's)."""
+    written = dict(row)
+    parts = parts_of(row)
+    if parts is not None and any(part.get("type") not in {"text", "refusal"} for part in parts):
+        text = "".join(texts_of({"content": [part for part in parts if part.get("type") == "text"]}))
+        written["content"] = text or (None if calls_of(row) else "")
+    if calls := calls_of(row):
+        written["tool_calls"] = [
+            {name: value for name, value in call.items() if name != "extra_content"} for call in calls
+        ]
+    return row if written == row else written
 
 
 def _text_of(content: object) -> str:

@@ -16,6 +16,13 @@ from pydantic_core import from_json
 from ..errors import InvalidRequestError
 from ..models import JsonObject, Message
 
+_CALL_ID = re.compile(r"[A-Za-z0-9_-]{1,40}", re.ASCII)
+"""Ids that each provider takes: Claude these characters, OpenAI at most 40 (API references, 2026-08)."""
+
+_NOT_IN_NAME = re.compile(r"[^A-Za-z0-9_-]", re.ASCII)
+_LONGEST_NAME = 64
+"""Of a function (OpenAI's, Anthropic's and Google's API references, 2026-08)."""
+
 _DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+);base64,", re.ASCII)
 
 
@@ -45,6 +52,19 @@ def split_system(messages: Sequence[Message]) -> tuple[str, list[Message]]:
     if not rest:
         raise InvalidRequestError("messages holds only system prompts; add one from the user")
     return "\n\n".join(text for row in system for text in texts_of(row)), rest
+
+
+def answer_text(message: Message) -> str:
+    """Return the text of an assistant's message, that of a refusal included."""
+    refusal = message.get("refusal")
+    return "".join(texts_of(message)) or (refusal if isinstance(refusal, str) else "")
+
+
+def is_blank(part: JsonObject) -> bool:
+    """Return whether a part is a text of nothing but white space."""
+    return (
+        part.get("type", "text") == "text" and isinstance(text := part.get("text"), str) and not text.strip()
+    )
 
 
 def texts_of(message: Message) -> list[str]:
@@ -83,6 +103,48 @@ def file_of(part: JsonObject) -> File | None:
     url = file.get("file_url", file.get("file_data"))
     filename = file.get("filename")
     return File(url, filename if isinstance(filename, str) else None) if isinstance(url, str) else None
+
+
+def with_valid_calls(messages: Sequence[Message]) -> Sequence[Message]:
+    """Return *messages* with ids of tool calls that are unique in the conversation, and names of functions.
+
+    Each provider refuses a part of what others, or models behind them, use: one id for two calls, the same
+    ids in each turn, other characters, names that no function can have. Results follow their calls. Messages
+    that need no change are the same objects.
+    """
+    if not any("tool_calls" in row for row in messages):
+        return messages
+    given = {call.get("id") for row in messages for call in calls_of(row)}
+    used: set[object] = set()
+    waiting: dict[object, list[str]] = {}
+    found: list[Message] = []
+    for index, row in enumerate(messages):
+        if calls := calls_of(row):
+            waiting = {}
+            valid = [_valid_call(call, f"call_{index}_{n}", used, given) for n, call in enumerate(calls)]
+            for old, new in zip(calls, valid, strict=True):
+                waiting.setdefault(old.get("id"), []).append(str(new["id"]))
+            row = row if valid == calls else {**row, "tool_calls": valid}  # noqa: PLW2901
+        elif row["role"] == "tool" and (ids := waiting.get(row.get("tool_call_id"))):
+            key = ids.pop(0)
+            row = row if key == row["tool_call_id"] else {**row, "tool_call_id": key}  # noqa: PLW2901
+        found.append(row)
+    return found
+
+
+def _valid_call(call: JsonObject, free: str, used: set[object], given: set[object]) -> JsonObject:
+    """Return *call*, with a new id if its own is in *used* or not valid; adds its id to *used*."""
+    key = call.get("id")
+    if not isinstance(key, str) or key in used or not _CALL_ID.fullmatch(key):
+        key = free
+        while key in used or key in given:
+            key += "_"
+    used.add(key)
+    function, name = _function_of(call), _function_of(call).get("name")
+    valid = _NOT_IN_NAME.sub("_", name)[:_LONGEST_NAME] or "_" if isinstance(name, str) else name
+    if key == call.get("id") and valid == name:
+        return call
+    return {**call, "id": key, "function": {**function, "name": valid}}
 
 
 def calls_of(message: Message) -> list[JsonObject]:

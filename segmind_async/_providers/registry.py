@@ -11,7 +11,7 @@ from ..errors import InvalidRequestError
 from ..models import JsonObject
 from .anthropic import Anthropic
 from .deepseek import DeepSeek
-from .gemini import Gemini
+from .gemini import Gemini, Gemini3
 from .openai import OpenAI
 from .provider import Provider
 
@@ -20,6 +20,7 @@ _DEFAULT = OpenAI()
 # One line each, the most frequent answer form first.
 PROVIDERS: list[Provider] = [
     _DEFAULT,
+    Gemini3(),
     Gemini(),
     Anthropic(),
     DeepSeek(),

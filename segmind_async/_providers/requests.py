@@ -17,7 +17,7 @@ from .._media.parts import LazyPart, PartsNotLoadedError
 from ..errors import InvalidRequestError
 from ..models import JsonDict, JsonObject, Message, Messages
 from ..tools import Tool, as_tools, name_in
-from .openai_messages import file_of, image_url_of, parts_of, texts_of
+from .openai_messages import file_of, image_url_of, parts_of, texts_of, with_valid_calls
 from .provider import TOOL_CHOICES, Provider
 from .registry import provider_of
 
@@ -35,7 +35,7 @@ def encode(model: str, messages: Messages, parameters: JsonObject) -> bytes:
     """
     rows = _checked(messages)
     provider = provider_of(model)
-    body = provider.body(rows)
+    body = provider.body(with_valid_calls(rows))
     if parameters:
         _check_parameters(parameters)
         if "tools" in parameters or "tool_choice" in parameters:
@@ -117,7 +117,7 @@ def _check_message(place: str, message: object) -> None:
     if not isinstance(role, str) or role not in ROLES:
         raise InvalidRequestError(f"{place} has role={role!r}; use one of {', '.join(sorted(ROLES))}")
     content = message.get("content")
-    if isinstance(content, str) or (content is None and "tool_calls" in message):
+    if isinstance(content, str) or (content is None and message.keys() & {"tool_calls", "refusal"}):
         return
     if not isinstance(content, Sequence) or isinstance(content, bytes | bytearray) or not content:
         raise InvalidRequestError(

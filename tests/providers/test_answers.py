@@ -78,11 +78,28 @@ def test_tool_calls(answer: Any) -> None:
     assert got.text == ""
 
 
-def test_tool_calls_of_gemini_have_no_id() -> None:
-    parts = [{"functionCall": {"name": "f", "args": {"a": 1}}}, {"text": "x"}]
-    assert read({"candidates": [{"content": {"parts": parts}}]}).tool_calls == (
-        ToolCall(None, "f", '{"a":1}'),
-    )
+def test_tool_calls_of_gemini_get_ids_that_are_the_same_whenever_they_are_read() -> None:
+    call = {"functionCall": {"name": "f", "args": {"a": 1}}}
+    raw = {"candidates": [{"content": {"parts": [call, {"text": "x"}, call]}}]}
+    calls = read(raw).tool_calls
+    assert [(one.name, one.arguments) for one in calls] == [("f", '{"a":1}')] * 2
+    assert len({one.id for one in calls}) == 2
+    assert read(raw).tool_calls == calls
+    other = read({**raw, "responseId": "2"}).tool_calls
+    assert not {one.id for one in other} & {one.id for one in calls}
+
+
+@pytest.mark.parametrize("ids", [[None, "a"], ["", "a"], ["a", "a"]])
+def test_calls_without_an_id_of_their_own_get_one(ids: list[Any]) -> None:
+    calls = [{"id": one, "function": {"name": "f", "arguments": "{}"}} for one in ids]
+    found = [one.id for one in read(openai({"tool_calls": calls})).tool_calls]
+    assert len({*found}) == 2
+    assert all(found)
+
+
+def test_ids_of_the_provider_stay() -> None:
+    calls = [{"id": one, "function": {"name": "f", "arguments": "{}"}} for one in "ab"]
+    assert [one.id for one in read(openai({"tool_calls": calls})).tool_calls] == ["a", "b"]
 
 
 @pytest.mark.parametrize(

@@ -59,13 +59,14 @@ def test_an_answer_of_gemini_with_a_signed_call() -> None:
     assert got["usage"]["total_tokens"] == 9
     [choice] = got["choices"]
     assert choice["finish_reason"] == "tool_calls"
+    [call] = choice["message"]["tool_calls"]
     assert choice["message"] == {
         "role": "assistant",
         "content": None,
         "refusal": None,
         "tool_calls": [
             {
-                "id": "add",
+                "id": call["id"],
                 "type": "function",
                 "function": {"name": "add", "arguments": '{"a":1}'},
                 "extra_content": {"google": {"thought_signature": "s"}},
