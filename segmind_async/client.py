@@ -46,7 +46,16 @@ from ._wire.redaction import Redactor
 from .config import Limits, RetryPolicy, Timeouts
 from .errors import ClientClosedError, ConfigurationError, InvalidRequestError
 from .hooks import Hooks
-from .models import DEFAULT_MODEL, Balance, ChatCompletion, ChatRequest, Outcome, Request, Statistics
+from .models import (
+    DEFAULT_MODEL,
+    Balance,
+    ChatCompletion,
+    ChatRequest,
+    JsonObject,
+    Outcome,
+    Request,
+    Statistics,
+)
 from .tools import Functions, Tools, runnable
 
 if TYPE_CHECKING:
@@ -195,6 +204,17 @@ class SegmindClient:
         self,
         messages: Request,
         *,
+        parse: JsonObject,
+        max_reasks: int = ...,
+        model: str | None = ...,
+        timeout: float | None = ...,
+        **parameters: object,
+    ) -> ChatCompletion[Any]: ...
+    @overload
+    async def chat(
+        self,
+        messages: Request,
+        *,
         parse: None = None,
         max_reasks: int = ...,
         model: str | None = ...,
@@ -217,8 +237,9 @@ class SegmindClient:
         to the provider as they are: `temperature=0`, `max_tokens=50`. `timeout` limits the whole call, the
         wait for a slot included, in seconds; None: the client's `Timeouts`.
 
-        `parse` is the type the answer must have (a model, dataclass, TypedDict, enum, Literal, union, list
-        …, or a `TypeAdapter`); its value comes in `parsed`. An answer that does not match is sent back
+        `parse` is the type the answer must have (a model, dataclass, TypedDict, enum, Literal, union, list,
+        dict …, a `TypeAdapter`, or a JSON schema as a dict); its value comes in `parsed`, for a JSON schema
+        as plain JSON. An answer that does not match is sent back
         with the problem, at most `max_reasks` times; each answer is paid, and `cost` is their sum. With
         `tools`, an answer that calls some comes with `parsed` None: return their results and ask again, or
         use `agent`.
@@ -244,6 +265,10 @@ class SegmindClient:
     def fan_out(
         self, requests: Rows, *, parse: TypeAdapter[T], **settings: Unpack[FanOutSettings]
     ) -> FanOut[T]: ...
+    @overload
+    def fan_out(
+        self, requests: Rows, *, parse: JsonObject, **settings: Unpack[FanOutSettings]
+    ) -> FanOut[Any]: ...
     @overload
     def fan_out(
         self, requests: Rows, *, parse: None = None, **settings: Unpack[FanOutSettings]
@@ -305,6 +330,8 @@ class SegmindClient:
     def run_job(self, rows: JobRows, *, parse: TypeForm[T], **job: Unpack[JobArguments]) -> JobRun[T]: ...
     @overload
     def run_job(self, rows: JobRows, *, parse: TypeAdapter[T], **job: Unpack[JobArguments]) -> JobRun[T]: ...
+    @overload
+    def run_job(self, rows: JobRows, *, parse: JsonObject, **job: Unpack[JobArguments]) -> JobRun[Any]: ...
     @overload
     def run_job(self, rows: JobRows, *, parse: None = None, **job: Unpack[JobArguments]) -> JobRun: ...
     def run_job(
@@ -371,6 +398,10 @@ class SegmindClient:
     async def chat_many(
         self, requests: Rows, *, parse: TypeAdapter[T], **settings: Unpack[ManySettings]
     ) -> list[Outcome[T]]: ...
+    @overload
+    async def chat_many(
+        self, requests: Rows, *, parse: JsonObject, **settings: Unpack[ManySettings]
+    ) -> list[Outcome[Any]]: ...
     @overload
     async def chat_many(
         self, requests: Rows, *, parse: None = None, **settings: Unpack[ManySettings]
@@ -457,6 +488,22 @@ class SegmindClient:
         max_parallel: int = ...,
         **parameters: object,
     ) -> Agent[T]: ...
+    @overload
+    def agent(
+        self,
+        *,
+        parse: JsonObject,
+        tools: Functions = ...,
+        system: str | None = ...,
+        model: str | None = ...,
+        max_turns: int = ...,
+        budget: Decimal | float | None = ...,
+        timeout: float | None = ...,
+        tools_via: ToolsVia = ...,
+        max_result_chars: int = ...,
+        max_parallel: int = ...,
+        **parameters: object,
+    ) -> Agent[Any]: ...
     @overload
     def agent(
         self,

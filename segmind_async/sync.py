@@ -43,6 +43,7 @@ from .models import (
     Balance,
     ChatCompletion,
     FanOutReport,
+    JsonObject,
     Outcome,
     Request,
     Statistics,
@@ -189,6 +190,17 @@ class SegmindClient:
         self,
         messages: Request,
         *,
+        parse: JsonObject,
+        max_reasks: int = ...,
+        model: str | None = ...,
+        timeout: float | None = ...,
+        **parameters: object,
+    ) -> ChatCompletion[Any]: ...
+    @overload
+    def chat(
+        self,
+        messages: Request,
+        *,
         parse: None = None,
         max_reasks: int = ...,
         model: str | None = ...,
@@ -209,6 +221,10 @@ class SegmindClient:
     ) -> FanOut[R]: ...
     @overload
     def fan_out(
+        self, requests: Rows, *, parse: JsonObject, **settings: Unpack[FanOutSettings]
+    ) -> FanOut[Any]: ...
+    @overload
+    def fan_out(
         self, requests: Rows, *, parse: None = None, **settings: Unpack[FanOutSettings]
     ) -> FanOut: ...
     def fan_out(
@@ -222,6 +238,8 @@ class SegmindClient:
     def run_job(self, rows: JobRows, *, parse: TypeForm[R], **job: Unpack[JobArguments]) -> JobRun[R]: ...
     @overload
     def run_job(self, rows: JobRows, *, parse: TypeAdapter[R], **job: Unpack[JobArguments]) -> JobRun[R]: ...
+    @overload
+    def run_job(self, rows: JobRows, *, parse: JsonObject, **job: Unpack[JobArguments]) -> JobRun[Any]: ...
     @overload
     def run_job(self, rows: JobRows, *, parse: None = None, **job: Unpack[JobArguments]) -> JobRun: ...
     def run_job(self, rows: JobRows, *, parse: Any = None, **job: Unpack[JobArguments]) -> JobRun[Any]:
@@ -240,6 +258,10 @@ class SegmindClient:
     def chat_many(
         self, requests: Rows, *, parse: TypeAdapter[R], **settings: Unpack[ManySettings]
     ) -> list[Outcome[R]]: ...
+    @overload
+    def chat_many(
+        self, requests: Rows, *, parse: JsonObject, **settings: Unpack[ManySettings]
+    ) -> list[Outcome[Any]]: ...
     @overload
     def chat_many(
         self, requests: Rows, *, parse: None = None, **settings: Unpack[ManySettings]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -213,7 +214,7 @@ def _field(name: str, parameter: inspect.Parameter, description: str | None) -> 
     default = parameter.default
     if default is parameter.empty:
         return annotation, Field(alias=parameter.name)
-    if isinstance(default, str | int | float | None):
+    if isinstance(default, str | int | None) or (isinstance(default, float) and math.isfinite(default)):
         return annotation, Field(default, alias=parameter.name)
     # Not a JSON value, so it is left out of the schema; the function applies it itself.
     return annotation, Field(default_factory=lambda: default, alias=parameter.name)

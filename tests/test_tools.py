@@ -282,3 +282,12 @@ def test_a_default_that_is_not_json_is_left_to_the_function() -> None:
     made = tool(one)
     assert "default" not in str(made.parameters["properties"]["a"])  # type: ignore[index]  # a mapping
     assert made.arguments("{}") == {}
+
+
+def test_a_default_that_json_cannot_say_is_the_functions_own() -> None:
+    def wait(seconds: float = float("inf")) -> str:
+        return str(seconds)
+
+    made = tool(wait)
+    assert "default" not in str(made.parameters)
+    assert made.arguments("{}") == {}

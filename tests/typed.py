@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum
-from typing import Literal, assert_type
+from typing import Any, Literal, assert_type
 
 from pydantic import BaseModel, TypeAdapter
 from typing_extensions import TypedDict
@@ -44,6 +44,9 @@ async def chat(client: SegmindClient) -> None:
     assert_type((await client.chat("x", parse=Place | None)).parsed, Place | None)
     assert_type((await client.chat("x", parse=Literal["a", "b"])).parsed, Literal["a", "b"])
     assert_type((await client.chat("x", parse=TypeAdapter(list[int]))).parsed, list[int])
+    assert_type(await client.chat("x", parse={"type": "integer"}), ChatCompletion[Any])
+    assert_type(await client.chat_many(["x"], parse={"type": "integer"}), list[Outcome[Any]])
+    assert_type(client.agent(parse={"type": "integer"}), Agent[Any])
 
 
 def weather(city: str) -> str:

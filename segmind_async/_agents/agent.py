@@ -287,8 +287,10 @@ class _Run:
             try:
                 async with slots:
                     self.current_runs[place] = await self._run_tool(call)
-            except (SystemExit, KeyboardInterrupt) as error:
-                # Raised from a task, they would arrive in an exception group, which nobody catches.
+            except (anyio.get_cancelled_exc_class(), GeneratorExit):
+                raise
+            except BaseException as error:  # noqa: BLE001  # such as SystemExit and KeyboardInterrupt
+                # Raised from a task, it would arrive in an exception group, which nobody catches.
                 fatal.append(error)
                 tasks.cancel_scope.cancel()
 

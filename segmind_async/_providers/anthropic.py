@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar
 
+from .._structured.rules import SchemaRules
 from .._wire.json import UnreadableError
 from ..models import JsonDict, JsonObject, Message, ToolCall, Usage
 from .json_fields import arguments_text, count_in, joined_text, object_in, objects_in, string_in
@@ -37,6 +38,19 @@ class Anthropic(Provider):
 
     name = "anthropic"
     slug_prefixes = ("claude-",)
+    schema_rules = SchemaRules(
+        # Anthropic's documentation of structured outputs, "JSON Schema limitations" and "Schema complexity
+        # limits" (2026-11): no bounds of numbers or lengths, no recursion.
+        keywords=frozenset({"const", "format", "minItems", "pattern"}),
+        formats=frozenset(
+            {
+                "date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid",
+            }
+        ),
+        min_items=frozenset({0, 1}),
+        recursive=False,
+        most_unions=16,
+    )  # fmt: skip
     finish_words: ClassVar[Mapping[str, Finish]] = {
         "end_turn": Finish.WHOLE,
         "stop_sequence": Finish.WHOLE,

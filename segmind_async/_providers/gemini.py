@@ -11,6 +11,7 @@ from itertools import groupby
 from typing import ClassVar
 
 from .._structured.prompting import SchemaSupport
+from .._structured.rules import SchemaRules
 from .._wire.json import UnreadableError, shortened
 from ..errors import InvalidRequestError
 from ..models import JsonDict, JsonObject, Message, ToolCall, Usage
@@ -47,6 +48,14 @@ class Gemini(Provider):
 
     name = "gemini"
     slug_prefixes = ("gemini-",)
+    schema_rules = SchemaRules(
+        # Google's reference of `GenerationConfig.responseJsonSchema`, and the formats of its guide to
+        # structured output (2026-11): enums of strings and numbers, recursion only in optional properties.
+        keywords=frozenset({"format", "maximum", "maxItems", "minimum", "minItems"}),
+        formats=frozenset({"date-time", "date", "time"}),
+        enum_types=(str, int, float),
+        recursive=False,
+    )
     # Gemini 2.5 refuses a response schema beside function declarations (Google's documentation of function
     # calling, 2026-08).
     schema_support_beside_tools = SchemaSupport.PROMPT

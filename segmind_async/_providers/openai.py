@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 from pydantic_core import to_json
 
+from .._structured.rules import SchemaRules
 from .._wire.json import UnreadableError, shortened
 from ..errors import InvalidRequestError
 from ..models import ChatCompletion, JsonDict, JsonObject, Message, ToolCall, Usage
@@ -24,6 +25,21 @@ class OpenAI(Provider):
     """Messages, tools and answers as the whole package has them: little to translate."""
 
     name = "openai"
+    schema_rules = SchemaRules(
+        # OpenAI's guide to structured outputs, "Supported schemas" (2026-11). `allOf`, `not`, conditions and
+        # dependencies are not taken by anybody's strict schemas.
+        keywords=frozenset(
+            {
+                "const", "exclusiveMaximum", "exclusiveMinimum", "format", "maxItems", "maximum", "minItems",
+                "minimum", "multipleOf", "pattern",
+            }
+        ),
+        formats=frozenset(
+            {
+                "date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid",
+            }
+        ),
+    )  # fmt: skip
     finish_words: ClassVar[Mapping[str, Finish]] = {
         "stop": Finish.WHOLE,
         "tool_calls": Finish.WHOLE,

@@ -13,6 +13,7 @@ from enum import Enum, auto
 from typing import ClassVar, NamedTuple
 
 from .._structured.prompting import SchemaSupport
+from .._structured.rules import SchemaRules
 from ..errors import InvalidRequestError
 from ..models import JsonDict, JsonObject, Message, ToolCall, Usage
 
@@ -53,6 +54,8 @@ class Provider(ABC):
     """The `response_format` its models take for structured output."""
     schema_support_beside_tools: ClassVar[SchemaSupport | None] = None
     """The same for requests with `tools`; None: no difference."""
+    schema_rules: ClassVar[SchemaRules] = SchemaRules()
+    """The JSON schemas its models take in it; without it the structure alone."""
     finish_words: ClassVar[Mapping[str, Finish]]
     """Its finish reasons, in lower case. A reason that no provider lists counts as `Finish.WHOLE`."""
 

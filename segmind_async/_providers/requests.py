@@ -46,9 +46,13 @@ def encode(model: str, messages: Messages, parameters: JsonObject) -> bytes:
                 raise InvalidRequestError(f"parameter {name!r} is made from the messages; leave it out")
         body.update(parameters)
     try:
-        return to_json(body)
+        encoded = to_json(body)
     except (PydanticSerializationError, UnicodeEncodeError) as error:
         raise InvalidRequestError(_why_not_json(rows, parameters, error)) from error
+    if b"NaN" in encoded or b"Infinity" in encoded:
+        # As words of a text, or as numbers that JSON does not have.
+        _check_finite(body)
+    return encoded
 
 
 def must_call(parameters: JsonObject) -> bool:
@@ -148,9 +152,20 @@ def _check_url(place: str, part: JsonObject) -> None:
 def _check_parameters(parameters: JsonObject) -> None:
     if parameters.get("stream"):
         raise InvalidRequestError("stream=True: the service does not stream; leave it out")
-    for name, value in parameters.items():
-        if isinstance(value, float) and not math.isfinite(value):
-            raise InvalidRequestError(f"{name}={value!r} is not a JSON number")
+
+
+def _check_finite(value: object, place: str = "") -> None:
+    """Raise InvalidRequestError naming the place of a number that is none in JSON."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise InvalidRequestError(
+            f"{place}={value!r} is not a JSON number; give a finite one, or leave it out"
+        )
+    if isinstance(value, Mapping):
+        for name, part in value.items():
+            _check_finite(part, f"{place}.{name}" if place else str(name))
+    elif isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray):
+        for index, part in enumerate(value):
+            _check_finite(part, f"{place}[{index}]")
 
 
 def _why_not_json(messages: Sequence[Message], parameters: JsonObject, error: Exception) -> str:

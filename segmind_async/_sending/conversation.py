@@ -110,7 +110,7 @@ class Conversation(Generic[T]):
         support = provider.schema_support
         if offers_tools(request):
             support = provider.schema_support_beside_tools or support
-        self._request = request_with_shape(request, expected.shape, support)
+        self._request = request_with_shape(request, expected.shape, support, provider.schema_rules)
         self._totals = CallTotals() if totals is None else totals
         self._answers: list[str] = []
         self._began_at: float | None = None

@@ -186,7 +186,9 @@ class FanOut(AsyncIterator[Outcome[T_co]], Generic[T_co]):
                     started_next = True
                     self._start_worker()
                 await self._process(*row)
-        except Exception as error:  # noqa: BLE001  # the user's iterator, or a bug: the consumer receives it
+        except (anyio.get_cancelled_exc_class(), GeneratorExit):
+            raise
+        except BaseException as error:  # noqa: BLE001  # code of the user, or a bug: the consumer receives it
             self._error = self._error or error
             self.stop(f"{type(error).__name__}: {error}", StopReason.ERROR)
         finally:

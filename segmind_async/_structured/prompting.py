@@ -14,6 +14,7 @@ from typing import Any
 from pydantic_core import to_json
 
 from ..models import ChatRequest, Message, Messages, ToolCall
+from .rules import SchemaRules
 from .shape import Shape
 
 _FORMAT = "response_format"
@@ -29,15 +30,20 @@ class SchemaSupport(Enum):
     """None: the schema must stand in the messages."""
 
 
-def request_with_shape(request: ChatRequest, shape: Shape[Any], support: SchemaSupport) -> ChatRequest:
+def request_with_shape(
+    request: ChatRequest, shape: Shape[Any], support: SchemaSupport, rules: SchemaRules
+) -> ChatRequest:
     """Return *request* with *shape* asked for in the way the model supports.
+
+    A schema that *rules* do not allow in any form stands in the messages instead.
 
     A `response_format` among the request's own parameters wins (None: none is sent), and the schema is put
     into the messages: for models that take no schema.
     """
     given = request.parameters
-    if _FORMAT not in given and support is SchemaSupport.JSON_SCHEMA:
-        return ChatRequest.of(request.messages, request.model, {**given, _FORMAT: shape.response_format})
+    if _FORMAT not in given and support is SchemaSupport.JSON_SCHEMA and not rules.refusal(shape.schema):
+        asked = {**given, _FORMAT: shape.response_format(rules)}
+        return ChatRequest.of(request.messages, request.model, asked)
     if _FORMAT in given:
         given = {name: value for name, value in given.items() if name != _FORMAT or value is not None}
     elif support is SchemaSupport.JSON_OBJECT:

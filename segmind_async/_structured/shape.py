@@ -6,18 +6,21 @@ How a provider is asked for it is in `prompting`; the reaction to an invalid ans
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from functools import lru_cache
 from typing import Any, Generic, TypeVar, cast
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
 from pydantic_core import ErrorDetails as Problem
-from pydantic_core import from_json, to_json
+from pydantic_core import SchemaError, from_json, to_json
 
 from ..errors import InvalidRequestError
-from ..models import JsonObject
+from ..models import JsonDict, JsonObject
+from .json_schema import adapter_of, normalised
 from .json_text import only_value
+from .restore import DuplicateKeyError, is_rewritten, restored
+from .rules import SchemaRules
 from .strict_schema import Schema, strict
 
 T = TypeVar("T")
@@ -45,23 +48,28 @@ class Shape(Generic[T]):
     one (`wraps`). `name` is valid for all providers. Neither may be changed.
     """
 
-    __slots__ = ("adapter", "name", "response_format", "schema", "wraps")
+    __slots__ = ("_described", "_taken", "adapter", "name", "schema", "wraps")
 
     def __init__(self, adapter: TypeAdapter[T], described: Schema) -> None:
         self.adapter: TypeAdapter[T] = adapter
         title = described.get("title")
         named = _INVALID_IN_NAMES.sub("_", title)[:_MAX_NAME_LENGTH] if isinstance(title, str) else ""
         self.name: str = named.strip("_") or _DEFAULT_NAME
+        self._described = described if is_rewritten(described) else None
         made = strict(described)
         self.wraps: bool = made.get("type") != "object"
-        self.schema: JsonObject = _wrapped(made) if self.wraps else made
-        self.response_format: JsonObject = {
-            "type": "json_schema",
-            "json_schema": {"name": self.name, "strict": True, "schema": self.schema},
-        }
+        self.schema: JsonDict = _wrapped(made) if self.wraps else made
+        self._taken: dict[SchemaRules, JsonDict] = {}
 
     def __repr__(self) -> str:
         return f"Shape({self.name!r})"
+
+    def response_format(self, rules: SchemaRules) -> JsonObject:
+        """Return the parameter `response_format` with the schema in the form that a provider takes."""
+        taken = self._taken.get(rules)
+        if taken is None:
+            taken = self._taken[rules] = rules.taken(self.schema)
+        return {"type": "json_schema", "json_schema": {"name": self.name, "strict": True, "schema": taken}}
 
     def read(self, text: str) -> T:
         """Parse and validate a model's text.
@@ -89,25 +97,33 @@ class Shape(Generic[T]):
         return self.adapter.dump_json(value).decode()
 
     def _validated(self, text: str) -> T:
-        return self.adapter.validate_json(self._unwrapped(text) if self.wraps else text)
+        return self.adapter.validate_json(self._own_form(text) if self.wraps or self._described else text)
 
-    def _unwrapped(self, text: str) -> str | bytes:
-        """Unwrap the answer; one that the model did not wrap is accepted too."""
+    def _own_form(self, text: str) -> str | bytes:
+        """Return the answer in the type's own form; one that the model did not wrap is accepted too."""
         try:
             value = from_json(text, allow_inf_nan=False)
         except ValueError:
             return text  # validation reports the problem
-        if isinstance(value, dict) and value.keys() == {_WRAPPER}:
-            return to_json(value[_WRAPPER])
-        return text
+        if self.wraps and isinstance(value, dict) and value.keys() == {_WRAPPER}:
+            value = value[_WRAPPER]
+        elif self._described is None:
+            return text
+        try:
+            return to_json(value if self._described is None else restored(value, self._described))
+        except DuplicateKeyError as error:
+            raise ShapeMismatchError(str(error)) from error
 
 
 def shape_of(answer_type: object) -> Shape[Any]:
     """Return the shape of a type, or of a `TypeAdapter`; cached.
 
     Takes any type that pydantic can validate: a model, dataclass, TypedDict, enum, Literal, union, list,
-    plain type. Raises InvalidRequestError naming the place for a type that providers do not support.
+    dict, plain type; and a JSON schema as a dict, whose values are plain JSON. Raises InvalidRequestError
+    naming the place for a type that providers do not support.
     """
+    if isinstance(answer_type, Mapping):
+        return _shape_of_schema(to_json(normalised(answer_type)))
     try:
         hash(answer_type)
     except TypeError:
@@ -129,7 +145,18 @@ def _build(answer_type: object) -> Shape[Any]:
     except (PydanticUserError, PydanticUndefinedAnnotation) as error:
         reason = error.message.partition("\n")[0]
         raise InvalidRequestError(f"the type {answer_type!r} has no JSON schema: {reason}") from error
+    except (SchemaError, TypeError) as error:
+        # A pattern that the engine does not take; annotations that contradict each other.
+        reason = str(error).strip().splitlines()[-1].strip()
+        raise InvalidRequestError(f"the type {answer_type!r} cannot be validated: {reason}") from error
     return Shape(adapter, described)
+
+
+@lru_cache(maxsize=256)
+def _shape_of_schema(text: bytes) -> Shape[Any]:
+    schema = from_json(text)
+    strict(schema)  # names the place of what it refuses
+    return Shape(adapter_of(schema), schema)
 
 
 def _wrapped(schema: Schema) -> Schema:

@@ -463,10 +463,10 @@ async def test_through_a_schema_an_answer_that_never_fits_is_an_error() -> None:
             await client.agent(tools=[add], tools_via="schema").run("go")
 
 
-async def test_through_a_schema_defaults_that_no_schema_can_say_cost_nothing_to_find() -> None:
-    def odd(a: dict[str, int]) -> None: ...
+async def test_through_a_schema_types_that_no_schema_can_say_cost_nothing_to_find() -> None:
+    def odd(a: dict[str, Any]) -> None: ...
 
-    odd.__annotations__["a"] = dict[str, int]
+    odd.__annotations__["a"] = dict[str, Any]
     async with emulated("x") as emulator, sa.SegmindClient(emulator.key, emulator.url) as client:
         with pytest.raises(sa.InvalidRequestError, match="dict"):
             await client.agent(tools=[odd], tools_via="schema").run("go")
@@ -548,7 +548,11 @@ async def test_a_run_continues_however_a_tool_fails() -> None:
     assert got.ended == "answered"
 
 
-@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt])
+class Ended(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt, Ended])
 def test_a_tool_that_ends_the_program_ends_it(kind: type[BaseException]) -> None:
     async def leave() -> None:
         raise kind

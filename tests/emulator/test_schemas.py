@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, Field, TypeAdapter
 
 import segmind_async as sa
+from segmind_async._providers.openai import OpenAI
 from segmind_async._structured.shape import shape_of
 from segmind_async.emulator import (
     EchoBrain,
@@ -40,9 +41,13 @@ def wanted(schema: Any, name: str = "it", strict: bool = True) -> Any:
     return {"type": "json_schema", "json_schema": {"name": name, "strict": strict, "schema": schema}}
 
 
+def asked_for(kind: Any) -> Any:
+    return shape_of(kind).response_format(OpenAI.schema_rules)
+
+
 @given(kinds)
 def test_what_the_client_asks_for_is_taken(drawn: Drawn) -> None:
-    check_format(dict(shape_of(drawn.kind).response_format))
+    check_format(asked_for(drawn.kind))
 
 
 @given(kinds, st.integers(0, 99))
@@ -69,7 +74,7 @@ def test_what_is_filled_in_is_read_by_the_client(drawn: Drawn, seed: int) -> Non
 )
 def test_bounds_are_kept_and_trees_have_an_end(kind: Any) -> None:
     shape = shape_of(kind)
-    check_format(dict(shape.response_format))
+    check_format(asked_for(kind))
     filler = Filler(shape.schema, "seed")
     for _ in range(50):
         shape.read(json.dumps(filler.value()))

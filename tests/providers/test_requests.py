@@ -198,6 +198,8 @@ def test_a_conversation_of_system_prompts_alone_is_refused(model: str) -> None:
     [
         ({"stream": True}, "does not stream"),
         ({"temperature": float("nan")}, "temperature=nan is not a JSON number"),
+        ({"logit_bias": {"50256": float("inf")}}, "logit_bias.50256=inf is not a JSON number"),
+        ({"stop": ["a", {"b": float("-inf")}]}, r"stop\[1\].b=-inf is not"),
         ({"temperature": float("inf")}, "temperature=inf"),
         ({"messages": []}, "parameter 'messages' is made from the messages"),
         ({"stop": object()}, "parameter 'stop' of type object cannot be written as JSON"),

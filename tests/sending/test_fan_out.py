@@ -595,3 +595,22 @@ async def test_rows_that_can_be_read_either_way_are_waited_for() -> None:
 
     async with client() as c:
         assert [o.status.value for o in await c.chat_many(Either())] == ["ok"] * 3
+
+
+class Ended(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt, Ended])
+def test_what_ends_the_program_comes_as_it_is_and_not_in_a_group(kind: type[BaseException]) -> None:
+    def rows() -> Iterator[str]:
+        yield "a"
+        raise kind
+
+    async def main() -> None:
+        async with client() as c, c.fan_out(rows()) as outcomes:
+            with pytest.raises(kind):
+                async for _ in outcomes:
+                    pass
+
+    anyio.run(main)
