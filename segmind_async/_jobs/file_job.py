@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import math
 import signal
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, suppress
+from collections.abc import AsyncIterator, Callable, Container, Iterator
+from contextlib import AbstractContextManager, aclosing, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
 import anyio
 
-from ..models import Status, StopReason
+from ..models import JsonDict, Status, StopReason
+from .formats.layout import InputColumns, Layout, layout
 from .formats.output import open_output
+from .journal.commit_thread import wait_for
 from .journal.record import Record
 from .report.row_counts import INVALID_ROW, JobReport
 from .results import row_of
@@ -30,28 +32,57 @@ CountRows: TypeAlias = Callable[[threading.Event], int | None]
 """Counts the rows of a file in a thread, for the progress; returns None when the event is set."""
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The rows of an input that a job takes, if these are not all of them."""
+
+    indices: Container[int]
+    last: int
+    """The largest of them."""
+    open_all: OpenRows
+    """Opens the whole input: the output has its other finished rows too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """The file that a job writes, and what stands in it."""
+
+    path: Path
+    prefix: str | None = None
+    """Stands before the names of results; None: only before those that the input has too."""
+    uniform: bool = False
+    """Whether all rows of the input have the same columns: those of a table."""
+
+
+OUTPUTS_FACT = "outputs"
+"""Name of the journal's fact with the files that this job has written."""
+
+
 async def run_file(
     make_run: Callable[[Iterator[Row]], JobRun],
     open_rows: OpenRows,
-    output: Path,
+    output: Path | Output,
     count_rows: CountRows | None = None,
+    part: Part | None = None,
 ) -> JobReport:
     """Run a job over all rows of a file, and write one row for each to *output*.
 
-    The file is parsed twice: while sending, and to write the output in its order.
+    The file is parsed twice: while sending, and to write the output in its order. With a *part* of the rows,
+    the output has the rows of that part, and those of the others that earlier runs have finished.
 
     The first Ctrl-C stops the sending and lets calls in flight end; the second cancels them. *output* is
     written when the job has ended, for any reason but a crash of the process.
 
     Raises OSError or sqlite3.Error if a file cannot be written; the journal keeps what it has.
     """
+    target = output if isinstance(output, Output) else Output(output)
     with open_rows() as rows:
         run = make_run(rows)
         run.skip_finished = True  # `matched` reads them for the output
         async with run:
             await _consume_with_signals(run, count_rows)
             await run.end()
-            report = await _write_output(run, open_rows, output)
+            report = await _OutputWriter(run, target, part).write(part.open_all if part else open_rows)
     report.fan_out = run.report.fan_out
     return report
 
@@ -105,18 +136,76 @@ async def _expect_rows(run: JobRun, count_rows: CountRows) -> None:
         run.reporter.expect(rows)
 
 
-async def _write_output(run: JobRun, open_rows: OpenRows, output: Path) -> JobReport:
-    """Write one row of output for each row of the input, in its order, and count them."""
-    report = JobReport(resumed=run.report.resumed, recovered=run.report.recovered)
-    report.resubmitted, report.repeated = run.report.resubmitted, run.report.repeated
-    with open_rows() as rows, open_output(output) as put:
-        async for row, record in run.matched(rows):
-            _count(report, row, record)
-            put(row_of(row, record))
-            report.kept += record is not None and (record.number or math.inf) <= run.journal.kept
-    report.never_sent = sum(not record.attempts for record in run.not_kept.values())
-    report.asked_again = len(run.not_kept) - report.never_sent
-    return report
+class _OutputWriter:
+    """Writes one row of output for each row of the input, in its order, and counts them."""
+
+    def __init__(self, run: JobRun, output: Output, part: Part | None) -> None:
+        self._run = run
+        self._output = output
+        self._part = part
+        self._finished = 0
+        """Records of the journal that are still to be met."""
+
+    async def write(self, open_rows: OpenRows) -> JobReport:
+        """Write the rows of *open_rows*, and return their report."""
+        run = self._run
+        report = JobReport(resumed=run.report.resumed, recovered=run.report.recovered)
+        report.resubmitted, report.repeated = run.report.resubmitted, run.report.repeated
+        await self._note_output()
+        self._finished = await wait_for(run.journal.finished())
+        shape = await anyio.to_thread.run_sync(self._layout, open_rows)
+        with open_rows() as rows, open_output(self._output.path, shape.columns) as put:
+            async with aclosing(run.matched(rows)) as matched:
+                await self._put_rows(matched, report, lambda row, result: put(shape.row(row.columns, result)))
+        report.never_sent = sum(not record.attempts for record in run.not_kept.values())
+        report.asked_again = len(run.not_kept) - report.never_sent
+        return report
+
+    async def _put_rows(
+        self,
+        matched: AsyncIterator[tuple[Row, Record | None]],
+        report: JobReport,
+        put: Callable[[Row, JsonDict], None],
+    ) -> None:
+        async for row, record in matched:
+            if self._is_past_end(row):
+                return
+            if self._is_written(report, row, record):
+                put(row, row_of(row, record))
+
+    async def _note_output(self) -> None:
+        """Note in the journal which file it explains, before that is written."""
+        journal, path = self._run.journal, str(self._output.path.resolve())
+        known = await wait_for(journal.fact(OUTPUTS_FACT))
+        outputs = known if isinstance(known, list) else []
+        if path not in outputs:
+            await wait_for(journal.set_fact(OUTPUTS_FACT, [*outputs, path]))
+
+    def _layout(self, open_rows: OpenRows) -> Layout:
+        """Return the columns of the output; reads the rows that it will have, or the first one of a table."""
+        inputs = InputColumns()
+        with open_rows() as rows:
+            for row in rows:
+                inputs.add(row.columns)
+                if (self._output.uniform and row.columns) or self._is_past_end(row):
+                    break
+        return layout(inputs.columns, self._output.prefix)
+
+    def _is_past_end(self, row: Row) -> bool:
+        """Return whether no row from *row* on belongs to the part or is finished."""
+        return self._part is not None and row.index > self._part.last and self._finished <= 0
+
+    def _is_written(self, report: JobReport, row: Row, record: Record | None) -> bool:
+        """Return whether the output has a row, and count it."""
+        if record is not None and record.number is not None:
+            self._finished -= 1
+            report.kept += record.number <= self._run.journal.kept
+        if self._part is not None and row.index not in self._part.indices:
+            if record is None:
+                return False
+            report.resumed += 1
+        _count(report, row, record)
+        return True
 
 
 def _count(report: JobReport, row: Row, record: Record | None) -> None:

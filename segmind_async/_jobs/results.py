@@ -25,7 +25,8 @@ from .row_keys import source_of
 from .rows import Row
 
 FIELDS: tuple[str, ...] = (
-    "id", "index", "status", "text", "label", "parsed", "error", "attempts", "cost", "usage", "elapsed",
+    "id", "index", "status", "text", "label", "truth", "parsed", "tool_calls", "error", "attempts", "cost",
+    "usage", "elapsed",
 )  # fmt: skip
 """Fields of a row of the output."""
 
@@ -165,6 +166,7 @@ def _fill(result: JsonDict, record: Record) -> None:
     result.update(
         status=record.status,
         label=record.label,
+        truth=record.truth,
         error=None if record.error_type is None else f"{record.error_type}: {record.message}",
         attempts=record.attempts,
         cost=None if record.units is None else credits_of(record.units),
@@ -173,5 +175,10 @@ def _fill(result: JsonDict, record: Record) -> None:
     if answer is not None:
         usage = answer.usage
         result["text"] = answer.text
+        if answer.tool_calls:
+            calls = [
+                {"id": one.id, "name": one.name, "arguments": one.arguments} for one in answer.tool_calls
+            ]
+            result["tool_calls"] = calls
         result["usage"] = {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}
         result["elapsed"] = None if record.seconds is None else round(record.seconds, 6)

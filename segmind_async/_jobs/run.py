@@ -7,7 +7,7 @@ of rows that an earlier run finished come from the journal.
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable
 from contextlib import aclosing
 from dataclasses import replace
 from decimal import Decimal
@@ -205,7 +205,7 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
         self._fan_out.stop(message, reason)
         self._report_progress()
 
-    async def matched(self, rows: Iterable[Row]) -> AsyncIterator[tuple[Row, Record | None]]:
+    async def matched(self, rows: Iterable[Row]) -> AsyncGenerator[tuple[Row, Record | None], None]:
         """Yield all rows of the input, read again, with their records; only after `end`.
 
         A record is None for a row that was not sent, or is invalid.
@@ -216,11 +216,12 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
         await self._finished_rows.refresh()
         batches = batches_of(rows)
         found = matched(self._finished_rows, batches, dedupe=self._options.dedupe, answers=True)
-        async for known in (known async for batch in found for known in batch):
-            record = known.record or self.not_kept.get(known.key)
-            if record is not None and known.repeated:
-                record = replace(record, units=0, attempts=0)
-            yield known.row, record
+        async with aclosing(found):
+            async for known in (known async for batch in found for known in batch):
+                record = known.record or self.not_kept.get(known.key)
+                if record is not None and known.repeated:
+                    record = replace(record, units=0, attempts=0, number=None)
+                yield known.row, record
 
     async def _new_fan_out(self) -> FanOut[T_co]:
         """Return the fan-out, bounded by what earlier runs have left of the job's credits."""

@@ -319,6 +319,8 @@ def _job(
         bulk.Confirmation(flags.dry_run, flags.sample, flags.yes, flags.restart),
         flags.input_format,
         make_brain,
+        flags.prefix,
+        flags.overwrite,
     )
 
 

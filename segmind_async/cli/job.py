@@ -18,8 +18,8 @@ import anyio.to_thread
 
 from .._jobs.classify import Labels
 from .._jobs.cost_estimate import Forecast, Moments, Terms, choose_rows, forecast, rows_at
-from .._jobs.file_job import CountRows, OpenRows, run_file
-from .._jobs.formats.file_format import Format
+from .._jobs.file_job import OUTPUTS_FACT, CountRows, OpenRows, Output, Part, run_file
+from .._jobs.formats.file_format import Format, format_of
 from .._jobs.formats.output import check_output
 from .._jobs.formats.row_count import count_rows
 from .._jobs.formats.spool import spool, spool_of
@@ -98,10 +98,29 @@ class Job:
     """Format of the input; None takes it from the file's name."""
     make_brain: MakeBrain | None = None
     """Makes the brain of the emulator; used with `emulate` only."""
+    prefix: str | None = None
+    """Stands before the names of result columns."""
+    overwrite: bool = False
+    """Whether an output that is not of this job is replaced."""
 
     def open_rows(self) -> AbstractContextManager[Iterator[Row]]:
         """Open the input."""
         return open_rows(self.input, self.make, self.limit, self.form)
+
+    def open_all_rows(self) -> AbstractContextManager[Iterator[Row]]:
+        """Open the input without a limit."""
+        return open_rows(self.input, self.make, None, self.form)
+
+    @property
+    def part(self) -> Part | None:
+        """The rows that the limit leaves; None: all."""
+        return None if self.limit is None else Part(range(self.limit), self.limit - 1, self.open_all_rows)
+
+    @property
+    def target(self) -> Output:
+        """The output and its columns."""
+        form = self.form or format_of(self.input)
+        return Output(self.output, self.prefix, uniform=form is not Format.JSONL)
 
     def count_rows(self, stop: threading.Event) -> int | None:
         """Count the rows of the input, without parsing them; None if *stop* is set before the end."""
@@ -143,8 +162,8 @@ async def _run(job: Job, *, as_json: bool) -> Exit:
     if job.confirmation.dry_run:
         await _print_forecast(job, as_json=as_json)
         return Exit.OK
-    _check_paths(job)
     begin_anew(job.journal_path, job.output, job.all_settings, restart=job.confirmation.restart)
+    _check_paths(job)
     options = job.client
     if job.make_brain is not None and options.emulate:
         options = replace(options, brain=job.make_brain(job.open_rows))
@@ -164,7 +183,7 @@ async def _run_all(job: Job, client: SegmindClient, *, as_json: bool) -> Exit:
     if not await _may_start(job, client, costs):
         say("not started, nothing was sent")
         return Exit.USAGE
-    report = await _send_rows(job, client, job.open_rows, job.count_rows, costs)
+    report = await _send_rows(job, client, costs)
     if as_json:
         show_json(_as_json(report))
     else:
@@ -178,12 +197,7 @@ async def _run_sample(job: Job, client: SegmindClient, *, as_json: bool) -> Exit
     whole = await _forecast(job)
     indices = choose_rows(job.confirmation.sample, whole.rows)
 
-    @contextmanager
-    def some_rows() -> Iterator[Iterator[Row]]:
-        with job.open_rows() as rows:
-            yield rows_at(rows, indices)
-
-    report = await _send_rows(job, client, some_rows, lambda _: len(indices), Moments())
+    report = await _send_rows(job, client, Moments(), indices)
     found = await _forecast(job)
     if as_json:
         show_json({**_as_json(report), "forecast": found.as_json()})
@@ -197,10 +211,14 @@ async def _run_sample(job: Job, client: SegmindClient, *, as_json: bool) -> Exit
 
 
 async def _send_rows(
-    job: Job, client: SegmindClient, open_rows: OpenRows, count_rows: CountRows, costs: Moments
+    job: Job, client: SegmindClient, costs: Moments, sample: list[int] | None = None
 ) -> JobReport:
-    """Send the rows, add their *costs*, and show the progress meanwhile."""
+    """Send the rows, or those of a *sample*, add their *costs*, and show the progress meanwhile."""
     spending = job.spending
+    take: tuple[OpenRows, CountRows, Part | None] = (job.open_rows, job.count_rows, job.part)
+    if sample is not None:
+        chosen = Part(frozenset(sample), max(sample, default=-1), job.open_all_rows)
+        take = (lambda: _rows_at(job, sample), lambda _: len(sample), chosen)
     with Live() as live:
 
         def tell(text: str) -> None:
@@ -229,7 +247,14 @@ async def _send_rows(
             live.samples, run.costs = run.samples, costs
             return run
 
-        return await run_file(make_run, open_rows, job.output, count_rows)
+        open_rows, count_rows, part = take
+        return await run_file(make_run, open_rows, job.target, count_rows, part)
+
+
+@contextmanager
+def _rows_at(job: Job, indices: list[int]) -> Iterator[Iterator[Row]]:
+    with job.open_rows() as rows:
+        yield rows_at(rows, indices)
 
 
 @contextmanager
@@ -252,11 +277,26 @@ def _rereadable(job: Job) -> Iterator[Job]:
 
 
 def _check_paths(job: Job) -> None:
-    """Refuse an output or journal that would overwrite the input."""
+    """Refuse an output or journal that would overwrite the input, or an output that is not of this job."""
     check_output(job.output)
-    for name, journal_path in (("output", job.output), ("journal", job.journal_path)):
-        if journal_path.resolve() == job.input.resolve():
-            raise ConfigurationError(f"{name}={str(journal_path)!r} is the input; name another file")
+    for name, path in (("output", job.output), ("journal", job.journal_path)):
+        if path.resolve() == job.input.resolve():
+            raise ConfigurationError(f"{name}={str(path)!r} is the input; name another file")
+    if job.output.exists() and not (job.overwrite or _is_ours(job.output, job.journal_path)):
+        raise ConfigurationError(
+            f"output={str(job.output)!r} is there already, and no journal of this job explains it; name "
+            "another file with -o, or give --overwrite"
+        )
+
+
+def _is_ours(output: Path, journal: Path) -> bool:
+    """Return whether the job of *journal* has written *output*."""
+    try:
+        with JournalReader(journal) as reader:
+            outputs = reader.fact(OUTPUTS_FACT)
+    except (JournalError, sqlite3.Error):
+        return False
+    return isinstance(outputs, list) and str(output.resolve()) in outputs
 
 
 async def _may_start(job: Job, client: SegmindClient, costs: Moments) -> bool:

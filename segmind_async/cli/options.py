@@ -150,6 +150,18 @@ class JobFlags:
             metavar="FILE",
         ),
     ] = None  # fmt: skip
+    prefix: Annotated[
+        str | None,
+        _option(
+            Group.OUTPUT,
+            "Stands before the names of result columns; default: result_, only where the input has the same "
+            "name.",
+            metavar="TEXT",
+        ),
+    ] = None
+    overwrite: Annotated[
+        bool, _option(Group.OUTPUT, "Replace an output that is not of this job.", "--overwrite")
+    ] = False
     keep_finished: Annotated[
         bool,
         _option(

@@ -97,11 +97,14 @@ def test_run(rows: Path, tmp_path: Path) -> None:
     assert found[3]["text"] == "echo: word 3"
     assert list(found[0]) == [
         "id",
+        "prompt",
         "index",
         "status",
         "text",
         "label",
+        "truth",
         "parsed",
+        "tool_calls",
         "error",
         "attempts",
         "cost",
@@ -223,7 +226,7 @@ def test_equal_requests_are_asked_once_if_that_is_wanted(tmp_path: Path) -> None
         got = call(*words, **on(emulator))
         assert (got.exit_code, emulator.requests) == (0, 2)
         assert "8 rows repeat the request of an earlier row and share its answer" in got.stderr
-    assert [row["text"] for row in lines(output)] == ["echo: a", "echo: b"] * 5
+    assert [row["result_text"] for row in lines(output)] == ["echo: a", "echo: b"] * 5
 
 
 def on(emulator: Emulator) -> dict[str, Any]:
@@ -359,7 +362,7 @@ def test_rows_may_be_piped_in(tmp_path: Path) -> None:
     for _ in range(2):
         got = call(*words, input=gzip.compress(b"text\na\nb\n"))
         assert got.exit_code == 0, got.stderr
-        assert [row["text"] for row in lines(output)] == ["echo: a", "echo: b"]
+        assert [row["result_text"] for row in lines(output)] == ["echo: a", "echo: b"]
         assert not (tmp_path / "out.jsonl.journal.input").exists()
     assert "(2 by earlier runs)" in got.stderr
     without = call("run", "-", "-o", str(output), input="x")
@@ -419,7 +422,7 @@ def test_the_name_of_the_output_says_its_form(rows: Path, tmp_path: Path, name: 
     # What was written is read: it has a text for every row.
     again = call("run", str(output), "-o", str(tmp_path / "again"), "--prompt", "{text}", "--emulate")
     assert again.exit_code == 0
-    assert lines(tmp_path / "again")[3]["text"] == "echo: echo: word 3"
+    assert lines(tmp_path / "again")[3]["result_text"] == "echo: echo: word 3"
 
 
 def test_what_is_read_is_not_written_over(rows: Path, tmp_path: Path) -> None:
@@ -509,7 +512,7 @@ def test_what_is_no_label_is_a_failed_row_whose_text_is_kept(tmp_path: Path) -> 
             got = call(*words, "--retry-failed=NotALabel", **on(emulator))
             assert got.exit_code == 1
             (row,) = lines(output)
-            assert (row["status"], row["label"], row["text"]) == ("failed", None, text)
+            assert (row["status"], row["label"], row["result_text"]) == ("failed", None, text)
             assert row["error"].startswith("NotALabel: ")
             texts.pop(0)
 
@@ -709,3 +712,67 @@ def test_max_credits_bounds_a_job_over_all_its_runs_and_may_be_raised(rows: Path
         assert call(*words, "--max-credits", "0.1", **on(emulator)).exit_code == 0
         assert emulator.requests == 50
         assert set(emulator.billed().values()) == {1}
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl", "parquet"])
+def test_the_output_has_the_columns_of_the_input_beside_the_results(tmp_path: Path, form: str) -> None:
+    path, output = tmp_path / "mails.csv", tmp_path / f"out.{form}"
+    path.write_text("nr,text,label\n1,cheap pills,spam\n2,at noon,ham\n3,buy\n")
+    words = [
+        "classify",
+        str(path),
+        "-o",
+        str(output),
+        "--labels",
+        "spam,ham",
+        "--truth-column",
+        "label",
+        "--emulate",
+    ]
+    assert call(*words).exit_code == 0
+    back = tmp_path / "back.jsonl"
+    assert (
+        call("run", str(output), "-o", str(back), "--prompt", "{nr}", "--prefix", "r_", "--emulate").exit_code
+        == 0
+    )
+    found = lines(back)
+    assert [(row["nr"], row["text"], row["label"]) for row in found] == [
+        ("1", "cheap pills", "spam"),
+        ("2", "at noon", "ham"),
+        ("3", "buy", "" if form == "csv" else None),
+    ]
+    assert {row["result_label"] for row in found} <= {"spam", "ham"}
+    assert [row["truth"] for row in found] == ["spam", "ham", "" if form == "csv" else None]
+    assert found[0]["r_text"] == "echo: 1"
+
+
+def test_an_output_that_is_not_of_this_job_is_not_replaced(rows: Path, tmp_path: Path) -> None:
+    output = tmp_path / "notes.txt"
+    output.write_text("mine")
+    words = ["run", str(rows), "-o", str(output), "--emulate"]
+    got = call(*words)
+    assert got.exit_code == 2
+    assert "no journal of this job explains it" in got.stderr
+    assert output.read_text() == "mine"
+    assert call(*words, "--overwrite").exit_code == 0
+    assert len(lines(output)) == 50
+    assert call(*words).exit_code == 0
+    other = call(*words, "--journal", str(tmp_path / "other"))
+    assert other.exit_code == 2
+    assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize("more", [["--limit", "7"], ["--sample", "7"]])
+def test_fewer_rows_leave_the_finished_ones_in_the_output(
+    rows: Path, tmp_path: Path, more: list[str]
+) -> None:
+    output = tmp_path / "out.jsonl"
+    words = ["run", str(rows), "-o", str(output), "--emulate"]
+    assert call(*words, *more).exit_code == 0
+    assert len(lines(output)) == 7
+    assert call(*words, "--limit", "30").exit_code == 0
+    before = lines(output)
+    assert 30 <= len(before) <= 37
+    got = call(*words, *more)
+    assert (got.exit_code, lines(output)) == (0, before)
+    assert f"{len(before)} ok, 0 failed, 0 unsent ({len(before)} by earlier runs)" in got.stderr

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import TypeAlias
 
+from pydantic_core import to_json
+
 from ...errors import ConfigurationError
 
 
@@ -19,6 +21,8 @@ class ColumnType(StrEnum):
     AMOUNT = "amount"
     """Credits, exact."""
     FLAG = "flag"
+    ANY = "any"
+    """Values of several types, as rows of an input have them: texts as they are, others as JSON."""
     JSON = "json"
     """Any JSON value, of another shape in each row."""
 
@@ -33,3 +37,8 @@ def checked_names(names: list[str], table: str) -> list[str]:
     if twice is not None:
         raise ConfigurationError(f"{table} has two columns named {twice!r}; rename one of them")
     return names
+
+
+def as_json(value: object) -> bytes:
+    """Return a value of a row as JSON, whatever it is: bytes in base64, NaN as null, other types as text."""
+    return to_json(value, bytes_mode="base64", inf_nan_mode="null", fallback=str)

@@ -17,6 +17,7 @@ from pydantic_core import to_json
 from ...errors import ConfigurationError
 from ...models import JsonObject, Outcome
 from .columns import ColumnType
+from .layout import CLASH_PREFIX
 
 Frame = TypeVar("Frame")
 
@@ -119,11 +120,15 @@ def _plain(value: Any) -> object:
 def _flat(result: Outcome | JsonObject) -> tuple[int, list[object]]:
     """Return where a result belongs, and its values in the order of COLUMNS."""
     row = _of_outcome(result) if isinstance(result, Outcome) else result
-    usage = row.get("usage")
+
+    def value(name: str) -> object:
+        # Of a row of an output that has a column of that name from its input.
+        return row.get(f"{CLASH_PREFIX}_{name}", row.get(name))
+
+    usage, index = value("usage"), value("index")
     tokens = usage if isinstance(usage, Mapping) else {}
-    index = row.get("index")
     assert isinstance(index, int)
-    return index, [tokens.get(name) if name.endswith("_tokens") else row.get(name) for name in COLUMNS]
+    return index, [tokens.get(name) if name.endswith("_tokens") else value(name) for name in COLUMNS]
 
 
 def _of_outcome(outcome: Outcome) -> JsonObject:

@@ -11,10 +11,8 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, TypeAlias, cast
 
-from pydantic_core import to_json
-
 from ...errors import ConfigurationError
-from .columns import Columns, ColumnType
+from .columns import Columns, ColumnType, as_json
 from .file_format import Format, format_of
 from .parquet import arrow, parquet_writer
 
@@ -27,14 +25,16 @@ RESULT_COLUMNS: Columns = {
     "status": ColumnType.TEXT,
     "text": ColumnType.TEXT,
     "label": ColumnType.TEXT,
+    "truth": ColumnType.TEXT,
     "parsed": ColumnType.JSON,
+    "tool_calls": ColumnType.JSON,
     "error": ColumnType.TEXT,
     "attempts": ColumnType.COUNT,
     "cost": ColumnType.AMOUNT,
     "usage": {"input_tokens": ColumnType.COUNT, "output_tokens": ColumnType.COUNT},
     "elapsed": ColumnType.NUMBER,
 }
-"""Columns of the output of a job."""
+"""Columns of the results of a job; in its output those of the input stand before them."""
 
 
 def check_output(path: Path) -> None:
@@ -94,7 +94,7 @@ def _sync_folder(folder: Path) -> None:
 @contextmanager
 def _jsonl_writer(file: IO[bytes], columns: Columns) -> Iterator[Put]:
     def put(row: Mapping[str, object]) -> None:
-        file.write(to_json({name: row.get(name) for name in columns}) + b"\n")
+        file.write(as_json({name: row.get(name) for name in columns}) + b"\n")
 
     yield put
 
@@ -119,8 +119,10 @@ def _csv_writer(file: IO[bytes], columns: Columns) -> Iterator[Put]:
 
 
 def _cell(column_type: ColumnType | Mapping[str, ColumnType], value: object) -> object:
-    nested = column_type is ColumnType.JSON or not isinstance(column_type, ColumnType)
-    return to_json(value).decode() if nested and value is not None else value
+    if column_type is ColumnType.ANY and isinstance(value, str):
+        return value
+    as_text = column_type in (ColumnType.JSON, ColumnType.ANY) or not isinstance(column_type, ColumnType)
+    return as_json(value).decode() if as_text and value is not None else value
 
 
 _WRITERS: Mapping[Format, Callable[[IO[bytes], Columns], AbstractContextManager[Put]]] = {

@@ -13,10 +13,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import IO, Any
 
-from pydantic_core import to_json
-
 from ...errors import ConfigurationError
-from .columns import Columns, ColumnType, checked_names
+from .columns import Columns, ColumnType, as_json, checked_names
 from .text import Found
 
 _AT_ONCE = 64
@@ -171,6 +169,7 @@ def _type(pa: ModuleType, column_type: ColumnType | Mapping[str, ColumnType]) ->
         ColumnType.NUMBER: pa.float64(),
         ColumnType.AMOUNT: pa.decimal128(38, _PLACES),
         ColumnType.FLAG: pa.bool_(),
+        ColumnType.ANY: pa.string(),
         ColumnType.JSON: pa.string(),
     }[column_type]
 
@@ -180,6 +179,6 @@ def _value(column_type: ColumnType | Mapping[str, ColumnType], value: object) ->
         return value
     if column_type is ColumnType.AMOUNT:
         return Decimal(str(value)).quantize(Decimal(1).scaleb(-_PLACES), context=_EXACT)
-    if column_type is ColumnType.JSON:
-        return to_json(value).decode()
+    if column_type is ColumnType.JSON or (column_type is ColumnType.ANY and not isinstance(value, str)):
+        return as_json(value).decode()
     return str(value) if column_type is ColumnType.TEXT else value

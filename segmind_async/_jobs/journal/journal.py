@@ -56,6 +56,8 @@ def changed_text(changed: Changes) -> str:
     return ", ".join(f"{name}={before!r}, and now {name}={now!r}" for name, (before, now) in changed.items())
 
 
+FINISHED = "SELECT count(*) FROM rows WHERE NOT replaced"
+
 # The drafts of a row: each holds the cost of those before it.
 SPENT = (
     "SELECT (SELECT coalesce(sum(units), 0) FROM rows) + "
@@ -228,6 +230,10 @@ class Journal:
         """Return a fact about the job; None if it was never written."""
         return self._writer.submit(lambda database: read_fact(database, name))
 
+    def finished(self) -> Future[int]:
+        """Return the number of finished rows."""
+        return self._writer.submit(lambda database: database.execute(FINISHED).fetchone()[0])
+
     def spent(self) -> Future[int]:
         """Return the cost of all answers, replaced ones and drafts included, in units of 10⁻¹⁰ credit."""
         return self._writer.submit(lambda database: database.execute(SPENT).fetchone()[0])
@@ -268,7 +274,7 @@ class Journal:
         paid = any(database.execute(query).fetchone()[0] for query in _PAID)
         dedupe = bool(self._settings.get("dedupe"))
         if not may_change(self.changed, paid=paid, keep_finished=self._keep_finished, dedupe=dedupe):
-            finished = database.execute("SELECT count(*) FROM rows WHERE NOT replaced").fetchone()[0]
+            finished = database.execute(FINISHED).fetchone()[0]
             raise OtherSettingsError(self.path, self.changed, finished)
         self.kept = self._last if paid else 0
 
