@@ -8,17 +8,19 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 
 _BODY = (
     b'{"id":"chatcmpl-1","object":"chat.completion","created":1793491200,"model":"gpt-5.4-mini","choices":[{"index":0,'
     b'"message":{"role":"assistant","content":"' + b"word " * 160 + b'","refusal":null},"logprobs":null,'
     b'"finish_reason":"stop"}],"usage":{"prompt_tokens":120,"completion_tokens":160,"total_tokens":280}}'
 )
-_ANSWER = (
+_HEAD = (
     b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
-    b"x-remaining-credits: 1000000.5\r\nx-cost: 0.0001\r\nx-request-id: req-1\r\nContent-Length: %d\r\n\r\n"
+    b"x-remaining-credits: 1000000.5\r\nx-cost: 0.0001\r\nContent-Length: %d\r\nx-request-id: req-"
     % len(_BODY)
-) + _BODY
+)
+_NUMBERS = count(1)
 
 
 class _Service(asyncio.Protocol):
@@ -47,7 +49,9 @@ class _Service(asyncio.Protocol):
 
     def _answer(self) -> None:
         if not self._transport.is_closing():
-            self._transport.write(_ANSWER)  # type: ignore[attr-defined]  # a write transport, as it is of a socket
+            # Each answer has an id of its own: two with the same are one answer sent twice.
+            head = _HEAD + str(next(_NUMBERS)).encode()
+            self._transport.write(head + b"\r\n\r\n" + _BODY)  # type: ignore[attr-defined]  # a write transport, as it is of a socket
 
 
 async def _serve(latency: float) -> None:

@@ -71,6 +71,7 @@ PURE = {
 }
 IMPURE = {"asyncio", "anyio", "aiohttp", "time", "random", "secrets", "os", "socket", "threading"}
 KNOWS_AIOHTTP = {
+    "_transport.connections",
     "_transport.sessions",
     "_transport.aiohttp",
     "_emulator.server",

@@ -12,7 +12,9 @@ import aiohttp
 
 from .._wire.failures import Billing, Failure, FailureKind, unreadable
 from ..config import Timeouts
+from ..errors import MAX_BODY
 from .base import WireRequest, WireResponse
+from .connections import Copies, Response, SurplusError
 from .deadlines import Deadline, Deadlines
 from .sessions import SessionPool
 
@@ -65,6 +67,7 @@ class AiohttpTransport:
         self._queued_url = base_url.removesuffix("/v1") + "/v2"
         self._sessions = sessions
         self._deadlines = Deadlines()
+        self._copies = Copies()
         self._attempt = math.inf if timeouts.attempt is None else timeouts.attempt
         self._idle = timeouts.idle
         self._max_bytes = max_bytes
@@ -135,11 +138,29 @@ class AiohttpTransport:
 
     def _answer(self, response: aiohttp.ClientResponse, body: bytes) -> WireResponse | Failure:
         headers = Headers(response.headers)
+        surplus = self._surplus(response, body)
+        if surplus is not None:
+            return Failure(
+                FailureKind.UNREADABLE, surplus, Billing.IN_DOUBT, body=body[:MAX_BODY], headers=headers
+            )
         if len(body) > self._max_bytes and response.status == 200:
             return unreadable(
                 f"the body is longer than {self._max_bytes} bytes", headers, body, FailureKind.TOO_LARGE
             )
         return WireResponse(response.status, headers, body)
+
+    def _surplus(self, response: aiohttp.ClientResponse, body: bytes) -> str | None:
+        """Return why it may answer another request, after closing its connection; else None."""
+        if not isinstance(response, Response):
+            return None
+        if response.is_early and response.status == 200:
+            reason = "an answer came before the request was sent whole"
+        elif self._copies.is_one(response, body):
+            reason = "the connection repeated the answer to the request before"
+        else:
+            return None
+        response.end_connection()
+        return reason
 
 
 def _failure(error: aiohttp.ClientError | OSError) -> Failure:
@@ -176,6 +197,12 @@ _MEANINGS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], FailureKin
         FailureKind.UNREACHABLE,
         Billing.NOT_SENT,
         "no connection",
+    ),
+    (
+        SurplusError,
+        FailureKind.DISCONNECTED,
+        Billing.NOT_SENT,
+        "the connection was not used",
     ),
     (TimeoutError, FailureKind.TIMED_OUT, Billing.IN_DOUBT, "no answer in time"),
     (aiohttp.ClientResponseError, FailureKind.UNREADABLE, Billing.IN_DOUBT, "the answer is no HTTP"),

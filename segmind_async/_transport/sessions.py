@@ -9,10 +9,7 @@ from weakref import WeakKeyDictionary
 import aiohttp
 
 from ..errors import ClientClosedError
-
-KEEPALIVE = 12.0
-"""Seconds an idle connection is kept. Load balancers commonly close theirs after 15 to 60; a POST on a
-connection that the server is closing fails in doubt, so the client closes first."""
+from .connections import Connector, Request, Response
 
 
 class SessionPool:
@@ -78,8 +75,9 @@ class SessionPool:
 
 def _make_session(headers: Mapping[str, str]) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
-        # No limit below the slots: waiting for a connection would count as time on the wire.
-        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE),
+        connector=Connector(),
+        request_class=Request,
+        response_class=Response,
         cookie_jar=aiohttp.DummyCookieJar(),
         headers=headers,
     )

@@ -1,0 +1,161 @@
+"""Bytes that no request has asked for: the connection that carries them ends, and no call reads them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import anyio
+import pytest
+
+import segmind_async as sa
+from segmind_async._transport import connections
+from segmind_async._transport.aiohttp import AiohttpTransport
+from segmind_async._transport.sessions import SessionPool
+from segmind_async.transport import Billing, Failure, FailureKind, WireRequest
+from tests.transport.hostile import Behaviour, Connection, HostileServer, answer
+
+if TYPE_CHECKING:
+    from aiohttp.client_proto import ResponseHandler
+
+CALLS = 300
+
+
+def question(body: bytes) -> str:
+    return str(json.loads(body)["messages"][0]["content"])
+
+
+def twice(pause: float, *, ids: bool, answer_after: float = 0.0) -> Behaviour:
+    """Every answer is sent again, *pause* seconds later."""
+    copies: set[asyncio.Task[None]] = set()
+
+    async def behave(connection: Connection) -> None:
+        async def later(copy: bytes) -> None:
+            await asyncio.sleep(pause)
+            await connection.send(copy)
+
+        while (body := await connection.request()) is not None:
+            text = question(body)
+            data = answer(text, **({"X_Request_Id": f"id of {text}"} if ids else {}))
+            await asyncio.sleep(answer_after)
+            if pause < 0:
+                await connection.send(data + data)
+                continue
+            await connection.send(data)
+            copies.add(asyncio.ensure_future(later(data)))
+
+    return behave
+
+
+async def outcomes(behaviour: Behaviour, *, workers: int, between: float) -> Counter[str]:
+    """Ask *CALLS* different questions, and count whose answer came: the own one, another's, none."""
+    counts: Counter[str] = Counter()
+    numbers = iter(range(CALLS))
+
+    async with (
+        HostileServer(behaviour) as server,
+        sa.SegmindClient("k", server.url, retry=sa.RetryPolicy(retries=0)) as client,
+    ):
+
+        async def work() -> None:
+            for number in numbers:
+                try:
+                    reply = await client.chat(f"question {number}")
+                except sa.SegmindError as error:
+                    counts[type(error).__name__] += 1
+                else:
+                    counts["own" if reply.text == f"question {number}" else "wrong"] += 1
+                await anyio.sleep(between)
+
+        async with anyio.create_task_group() as tasks:
+            for _ in range(workers):
+                tasks.start_soon(work)
+    return counts
+
+
+@pytest.mark.parametrize(
+    ("pause", "between"),
+    [
+        pytest.param(-1, 0.0, id="with the answer, and the next call at once"),
+        pytest.param(-1, 1.0, id="with the answer, and the next call later"),
+        pytest.param(0.5, 1.0, id="on an idle connection"),
+    ],
+)
+@pytest.mark.parametrize("workers", [1, 8])
+async def test_a_copy_that_comes_before_the_next_request_is_never_its_answer(
+    pause: float, between: float, workers: int
+) -> None:
+    counts = await outcomes(twice(pause, ids=False), workers=workers, between=between)
+    assert counts == {"own": CALLS}
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.001, 0.3], ids=str)
+@pytest.mark.parametrize("workers", [1, 8])
+async def test_a_copy_that_comes_after_the_next_request_is_known_by_its_request_id(
+    pause: float, workers: int
+) -> None:
+    counts = await outcomes(twice(pause, ids=True, answer_after=0.5), workers=workers, between=0.0)
+    assert counts["wrong"] == 0
+    assert counts["own"] >= CALLS / 3
+    assert set(counts) <= {"own", "wrong", "InvalidResponseError", "APIConnectionError"}
+
+
+@pytest.mark.parametrize("late_for", [1, 2], ids=["when taken", "when written"])
+async def test_bytes_that_arrive_just_before_the_request_is_written_end_the_connection(
+    monkeypatch: pytest.MonkeyPatch, late_for: int
+) -> None:
+    served: list[Connection] = []
+    looks = 0
+
+    async def behave(connection: Connection) -> None:
+        served.append(connection)
+        while (body := await connection.request()) is not None:
+            await connection.send(answer(question(body)))
+
+    is_quiet = connections._is_quiet
+
+    def look(protocol: ResponseHandler) -> bool:
+        nonlocal looks
+        looks += 1
+        quiet = is_quiet(protocol) if looks != late_for - 1 else True
+        if looks == late_for - 1:
+            served[0].send_now(answer("stale"))
+        return quiet
+
+    async with (
+        HostileServer(behave) as server,
+        sa.SegmindClient("k", server.url, retry=sa.RetryPolicy(retries=1)) as client,
+    ):
+        await client.chat("first")
+        monkeypatch.setattr(connections, "_is_quiet", look)
+        if late_for == 1:
+            served[0].send_now(answer("stale"))
+        reply = await client.chat("second")
+        assert (reply.text, reply.attempts, reply.in_doubt) == ("second", late_for, 0)
+        assert server.connections == 2
+
+
+async def test_an_answer_before_the_whole_request_is_in_doubt_and_not_read() -> None:
+    async def behave(connection: Connection) -> None:
+        await connection.some()
+        await connection.send(answer("not to this"))
+        await connection.until_closed()
+
+    async with HostileServer(behave) as server:
+        transport = AiohttpTransport(server.url, SessionPool({}), sa.Timeouts(), 2**20)
+        got = await transport.send(WireRequest("/m", b"x" * 20_000_000), 60)
+        assert isinstance(got, Failure)
+        assert (got.kind, got.billing) == (FailureKind.UNREADABLE, Billing.IN_DOUBT)
+        await transport.aclose()
+
+
+async def test_a_server_whose_answers_all_have_one_id_costs_one_repeat() -> None:
+    async def behave(connection: Connection) -> None:
+        while await connection.request() is not None:
+            await connection.send(answer("always", X_Request_Id="one"))
+
+    async with HostileServer(behave) as server, sa.SegmindClient("k", server.url) as client:
+        attempts = [(await client.chat("hello")).attempts for _ in range(5)]
+    assert attempts == [1, 2, 1, 1, 1]
