@@ -53,8 +53,9 @@ def image(
 
     The image is sent inside the request with the type of its first bytes, whatever its name: PNG, JPEG, GIF
     or WebP of at most 20 MiB and 8 000 pixels a side. Providers take no animations, so those are refused.
-    With `max_side` or `max_pixels` a larger image is made smaller, and an animation reduced to its first
-    frame; that needs the extra `[images]`. `max_side=2000` is more than models use.
+    With `max_side` or `max_pixels` a larger image is made smaller, an animation reduced to its first frame,
+    and another format that Pillow reads (TIFF, AVIF, BMP …) converted; that needs the extra `[images]`.
+    `max_side=2000` is more than models use.
 
     A file is read when a call needs it, off the event loop, and once for all calls that use it at a time;
     errors are raised by that call, and fail that row of a fan-out. A resumed job recognises a file by its

@@ -31,6 +31,46 @@ class ImageInfo(NamedTuple):
     animated: bool = False
 
 
+class ForeignFormat(NamedTuple):
+    """A format of pictures that no provider takes."""
+
+    noun: str
+    way_out: str
+    convertible: bool = True
+    """Whether Pillow may be able to read it."""
+
+
+_CONVERTS = "image(…, max_side=2000) converts it"
+_TIFF = ForeignFormat("a TIFF image", _CONVERTS)
+_SVG = ForeignFormat("an SVG drawing", "render it to PNG, with rsvg-convert or cairosvg", convertible=False)
+_SVG_WITHIN = 1024
+"""Bytes before the element; an XML declaration, comments and a document type may come first."""
+
+_FOREIGN = (
+    (b"II*\0", _TIFF),
+    (b"MM\0*", _TIFF),
+    (b"II+\0", _TIFF),
+    (b"MM\0+", _TIFF),
+    (b"BM", ForeignFormat("a BMP image", _CONVERTS)),
+    (b"\0\0\1\0", ForeignFormat("an ICO image", _CONVERTS)),
+    (b"\0\0\0\x0cjP  ", ForeignFormat("a JPEG 2000 image", _CONVERTS)),
+    (b"\0\0\0\x0cJXL ", ForeignFormat("a JPEG XL image", "convert it to PNG or JPEG")),
+    (b"\xff\x0a", ForeignFormat("a JPEG XL image", "convert it to PNG or JPEG")),
+    (b"%PDF-", ForeignFormat("a PDF", "pass it to document()", convertible=False)),
+)
+_BRANDS = (
+    ((b"avif", b"avis"), ForeignFormat("an AVIF image", _CONVERTS)),
+    (
+        (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"),
+        ForeignFormat(
+            "a HEIC image",
+            "convert it to JPEG, or call pillow_heif.register_heif_opener() first: then "
+            "image(…, max_side=2000) converts it",
+        ),
+    ),
+)
+
+
 def url_part(url: str) -> JsonObject:
     """Return an image part that holds a URL, in OpenAI's form."""
     return {"type": "image_url", "image_url": {"url": url}}
@@ -72,8 +112,21 @@ def inspect_image(data: bytes, name: str) -> ImageInfo:
         if info is None or not info.width or not info.height:
             raise InvalidRequestError(f"{name} begins like a {format_name} image and is not one")
         return info
+    foreign = foreign_format(data)
+    if foreign is not None:
+        raise InvalidRequestError(f"{name} is {foreign.noun}, which no provider takes; {foreign.way_out}")
     start = f"begins with {data[:8].hex(' ')}" if data else "is empty"
     raise InvalidRequestError(f"{name} {start}: not a PNG, JPEG, GIF or WebP image")
+
+
+def foreign_format(data: bytes) -> ForeignFormat | None:
+    """Return the format of a picture that no provider takes, by its bytes; None for any other data."""
+    for magic, foreign in _FOREIGN:
+        if data.startswith(magic):
+            return foreign
+    if data[4:8] == b"ftyp":  # ISO base media: the brand says which
+        return next((foreign for brands, foreign in _BRANDS if data[8:12] in brands), None)
+    return _SVG if b"<svg" in data[:_SVG_WITHIN] else None
 
 
 # The readers below return None for data in another format, and index past the end of truncated data.
@@ -83,11 +136,13 @@ def _png(data: bytes) -> ImageInfo | None:
     if data[12:16] not in (b"IHDR", b""):
         return None
     width, height = struct.unpack_from(">II", data, 16)
-    at, chunk_type = 8, b""
+    at, chunk_type, animated = 8, b"", False
     while chunk_type != b"IEND":
         length, chunk_type = struct.unpack_from(">I4s", data, at)
+        if chunk_type == b"acTL":  # the number of frames follows (PNG, third edition, section 11.3.6.1)
+            animated = struct.unpack_from(">I", data, at + 8)[0] > 1
         at += 12 + length
-    return ImageInfo("image/png", width, height) if at <= len(data) else _truncated()
+    return ImageInfo("image/png", width, height, animated) if at <= len(data) else _truncated()
 
 
 # Frame headers: the "start of frame" markers; three numbers of their range mean something else.

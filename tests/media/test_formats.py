@@ -18,7 +18,7 @@ from tests.pictures import claimed, drawn
 PICTURES = {
     "png": (drawn("PNG"), ImageInfo("image/png", 40, 30)),
     "png-grey": (drawn("PNG", mode="L"), ImageInfo("image/png", 40, 30)),
-    "png-animated": (drawn("PNG", frames=3), ImageInfo("image/png", 40, 30)),
+    "png-animated": (drawn("PNG", frames=3), ImageInfo("image/png", 40, 30, animated=True)),
     "jpeg": (drawn("JPEG"), ImageInfo("image/jpeg", 40, 30)),
     "jpeg-progressive": (drawn("JPEG", progressive=True), ImageInfo("image/jpeg", 40, 30)),
     "jpeg-with-exif": (drawn("JPEG", exif=b"Exif\0\0" + b"\xff\xd9" * 40), ImageInfo("image/jpeg", 40, 30)),
@@ -70,7 +70,8 @@ def test_damaged_data_raises_nothing_but_invalid_request(data: bytes, draws: st.
     ("data", "says"),
     [
         pytest.param(b"", "x is empty: not a PNG", id="empty"),
-        pytest.param(b"BM12", "x begins with 42 4d 31 32: not a PNG, JPEG, GIF or WebP image", id="bmp"),
+        pytest.param(b"text", "x begins with 74 65 78 74: not a PNG, JPEG, GIF or WebP image", id="text"),
+        pytest.param(b"BM12", "x is a BMP image, which no provider takes; image", id="bmp"),
         pytest.param(b"RIFF\4\0\0\0WAVE", "x begins like a WebP image and is not one", id="a-sound"),
         pytest.param(b"RIFF\4\0\0\0WEBPODD ", "x begins like a WebP image and is not one", id="unknown-webp"),
         pytest.param(b"\x89PNG\r\n\x1a\n" + bytes(40), "x begins like a PNG image and is not one", id="png-header-only"),

@@ -401,3 +401,101 @@ async def test_a_job_recognises_images_after_a_restart(tmp_path: Path) -> None:
         async with client(transport) as c, c.run_job(rows(), journal=tmp_path / "journal") as job:
             assert [outcome.status async for outcome in job] == ["ok"] * 3
         assert len([request for request in transport.requests if request.body]) == requests
+
+
+RAMP = [0.0, 0.25, 0.5, 0.75, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("mode", "low", "high"),
+    [
+        pytest.param("I;16", 0, 65_535, id="16-bits"),
+        pytest.param("I;16B", 0, 65_535, id="16-bits-big-endian"),
+        pytest.param("I", 0, 65_535, id="32-bits-of-16"),
+        pytest.param("I", 0, 255, id="32-bits-of-8"),
+        pytest.param("I", -1000, 1_000_000, id="32-bits"),
+        pytest.param("F", 0, 1, id="floats-to-1"),
+        pytest.param("F", 0, 255, id="floats-to-255"),
+        pytest.param("F", -0.5, 0.5, id="floats-below-0"),
+    ],
+)
+def test_images_of_more_than_8_bits_keep_their_tones(mode: str, low: float, high: float) -> None:
+    picture = Image.new("I" if mode.startswith("I") else mode, (100, 20))
+    for column in range(5):
+        value = low + (high - low) * RAMP[column]
+        picture.paste(value if mode == "F" else int(value), (20 * column, 0, 20 * column + 20, 20))
+    got = opened(shown(sa.image(picture.convert(mode), max_side=50))).convert("L")
+    tones = [got.getpixel((10 * column + 5, 5)) for column in range(5)]
+    assert tones == pytest.approx([255 * tone for tone in RAMP], abs=1.5)
+
+
+def test_an_image_of_16_bits_in_a_file_keeps_its_tones(tmp_path: Path) -> None:
+    Image.new("I;16", (20, 10), 65_535 // 4).save(tmp_path / "scan.png")
+    got = opened(shown(sa.image(tmp_path / "scan.png", max_side=10)))
+    assert got.getpixel((0, 0)) == pytest.approx(64, abs=1)
+
+
+@pytest.mark.parametrize("value", [7.0, 70_000.0, -3.0])
+def test_an_image_of_one_tone_is_made_smaller(value: float) -> None:
+    assert opened(shown(sa.image(Image.new("F", (20, 10), value), max_side=10))).size == (10, 5)
+
+
+def test_an_image_of_no_numbers_is_refused() -> None:
+    with pytest.raises(sa.InvalidRequestError, match="holds values that are no finite numbers"):
+        shown(sa.image(Image.new("F", (20, 10), float("inf")), max_side=10))
+
+
+def test_the_first_frame_of_an_animated_png_is_sent_if_it_may_be_made_smaller() -> None:
+    with pytest.raises(sa.InvalidRequestError, match="is animated, which the providers do not take"):
+        sa.image(drawn("PNG", frames=3))
+    got = opened(shown(sa.image(drawn("PNG", frames=3), max_side=2000)))
+    assert (got.format, getattr(got, "n_frames", 1), got.size) == ("PNG", 1, (40, 30))
+
+
+@pytest.mark.parametrize(
+    ("form", "noun", "becomes"),
+    [
+        ("TIFF", "a TIFF image", "PNG"),
+        ("BMP", "a BMP image", "PNG"),
+        ("ICO", "an ICO image", "PNG"),
+        ("JPEG2000", "a JPEG 2000 image", "PNG"),
+        ("AVIF", "an AVIF image", "JPEG"),
+    ],
+)
+def test_formats_that_no_provider_takes_are_named_and_converted(form: str, noun: str, becomes: str) -> None:
+    options: dict[str, Any] = {"sizes": [(40, 30)]} if form == "ICO" else {}
+    data = drawn(form, **options)
+    with pytest.raises(sa.InvalidRequestError, match=rf"the image is {noun}, .*max_side=2000\) converts it"):
+        sa.image(data)
+    got = opened(shown(sa.image(data, max_side=2000)))
+    assert (got.format, got.size) == (becomes, (40, 30))
+
+
+def test_a_transparent_image_stays_so() -> None:
+    got = opened(shown(sa.image(drawn("AVIF", mode="RGBA"), max_side=2000)))
+    assert (got.format, got.mode) == ("PNG", "RGBA")
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        pytest.param(b"\0\0\0\x18ftypheic\0\0\0\0", "is a HEIC image, .*register_heif_opener", id="heic"),
+        pytest.param(b"\0\0\0\x18ftypmp42\0\0\0\0", "begins with .*not a PNG", id="film"),
+        pytest.param(b"\xff\x0a\0\0", "is a JPEG XL image, .*convert it to PNG", id="jxl"),
+        pytest.param(b"<?xml version='1.0'?>\n<svg xmlns='x'/>", "is an SVG drawing, .*render it", id="svg"),
+        pytest.param(b"%PDF-1.7", r"is a PDF, .*pass it to document\(\)", id="pdf"),
+        pytest.param(b"BM and no picture", "is a BMP image|cannot be decoded", id="no-bmp"),
+    ],
+)
+@pytest.mark.parametrize("smaller", [{}, {"max_side": 2000}])
+def test_formats_that_cannot_be_read_are_named_with_the_way_out(
+    data: bytes, says: str, smaller: dict[str, int]
+) -> None:
+    with pytest.raises(sa.InvalidRequestError, match=f"the image {says}"):
+        shown(sa.image(data, **smaller))
+
+
+def test_an_image_of_a_foreign_format_may_be_too_large_to_be_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("segmind_async._media.resizing.MAX_DECODED_PIXELS", 1000)
+    with pytest.raises(sa.InvalidRequestError, match="has 1200 pixels, and at most 1000 are decoded"):
+        shown(sa.image(drawn("TIFF"), max_side=10))
