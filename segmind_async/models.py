@@ -245,8 +245,12 @@ class Statistics:
     """Why the pace last changed."""
     closed_for: float = 0.0
     """Seconds for which sending is still stopped after a 429; 0 if it is not."""
+    rate_limited: int = 0
+    """429 answers so far, to calls and to reads of the balance."""
     balance: Decimal | None = None
     """Credits on the account as last known, less what has been spent since; None if unknown."""
+    floor: Decimal = Decimal(0)
+    """Credits that this client leaves on the account."""
     held: Decimal = Decimal(0)
     """Credits reserved for attempts in flight or in doubt."""
     spent: Decimal = Decimal(0)

@@ -20,6 +20,7 @@ ROOMS = (
     "config",
     "models",
     "hooks",
+    "telemetry",
     "_wire",
     "_media",
     "_structured",
@@ -67,6 +68,7 @@ PURE = {
     "gateway._model_list",
     "gateway._errors",
     "gateway._event_stream",
+    "telemetry._prometheus",
     "tools",
 }
 IMPURE = {"asyncio", "anyio", "aiohttp", "time", "random", "secrets", "os", "socket", "threading"}

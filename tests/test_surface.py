@@ -39,6 +39,7 @@ def test_all_that_is_named_is_there_and_nothing_more_is_promised() -> None:
         "emulator",
         "gateway",
         "sync",
+        "telemetry",
         "testing",
         "tokens",
         "jobs",

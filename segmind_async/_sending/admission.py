@@ -192,6 +192,7 @@ class Admission:
         )
         self._waiting_for: WaitingFor | None = None
         """What the first scope that got no lease last time is waiting for."""
+        self.rate_limited = 0
         self.queue: Queue[_Waiter] = Queue()
         self.root: Scope[_Waiter] = Scope[_Waiter](None, ledger.root, None, "interactive")
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -341,6 +342,7 @@ class Admission:
         if failure is None:
             self.throttle.answered(tag, now, succeeded=True)
         elif failure.kind is FailureKind.RATE_LIMITED:
+            self.rate_limited += 1
             self.throttle.refused(tag, now, failure.retry_after, self._ledger.in_flight)
         elif failure.status is None:
             self.throttle.abandoned(tag, now)
@@ -373,7 +375,9 @@ class Admission:
             requests_per_minute=self.throttle.pacer.rate,
             pace_reason=self.throttle.pacer.reason,
             closed_for=max(0.0, self.throttle.gate.closed_until - now),
+            rate_limited=self.rate_limited,
             balance=None if money.balance is None else credits_of(money.balance),
+            floor=credits_of(self.root.budget.floor),
             held=credits_of(money.held + money.in_doubt),
             spent=credits_of(money.spent),
             estimate=credits_of(model.typical()),
