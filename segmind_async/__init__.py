@@ -47,7 +47,19 @@ from .errors import (
     ToolsNotSupportedError,
     TransientError,
 )
-from .hooks import AttemptEnded, BalanceSeen, CallEnded, CallStarted, Change, Hooks, RetryPlanned
+from .hooks import (
+    AgentEnded,
+    AgentStarted,
+    AttemptEnded,
+    BalanceSeen,
+    CallEnded,
+    CallStarted,
+    Change,
+    Hooks,
+    RetryPlanned,
+    ToolEnded,
+    ToolStarted,
+)
 from .jobs import JobOptions, JobProgress, JobReport, JobRun, JournalError
 from .messages import assistant, document, image, system, tool_result, user
 from .models import (
@@ -70,8 +82,10 @@ __all__ = [
     "APITimeoutError",
     "AccessError",
     "Agent",
+    "AgentEnded",
     "AgentLimitError",
     "AgentResult",
+    "AgentStarted",
     "AgentStep",
     "AttemptEnded",
     "AuthenticationError",
@@ -123,7 +137,9 @@ __all__ = [
     "TokenCount",
     "Tool",
     "ToolCall",
+    "ToolEnded",
     "ToolRun",
+    "ToolStarted",
     "ToolsNotSupportedError",
     "TransientError",
     "Usage",

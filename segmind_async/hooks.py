@@ -7,11 +7,11 @@ numbers the calls of a client from 1 and is the same in all events of one call.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Literal
+from typing import Any, Literal
 
-from .models import Usage
+from .models import ChatCompletion, ChatRequest, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,10 @@ class CallStarted:
     model: str
     trace: str
     call_id: int
+    run_id: int | None = None
+    """Number of the agent's run that it belongs to; None outside of any, and in the tools of one."""
+    request: ChatRequest | None = field(default=None, repr=False, compare=False)
+    """The request, with its texts: never in the log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,8 @@ class CallEnded:
     request_id: str | None
     trace: str
     call_id: int
+    completion: ChatCompletion[Any] | None = field(default=None, repr=False, compare=False)
+    """The answer, with its text: never in the log. None without one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +107,63 @@ class BalanceSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class AgentStarted:
+    """A run of an agent begins."""
+
+    run_id: int
+    """Numbers the runs of a client from 1; the same in all events of one run."""
+    model: str | None
+    """None: the client's default."""
+    trace: str
+
+
+@dataclass(frozen=True, slots=True)
+class AgentEnded:
+    """A run of an agent has ended: with a result, an error, or because it was cancelled or left."""
+
+    run_id: int
+    error_type: str | None
+    """Name of the class of the error it ended with, such as `AgentLimitError`; None without one."""
+    turns: int
+    """Answers of the model."""
+    cost: Decimal | None
+    """Credits of its calls; None if the service did not name any."""
+    seconds: float
+    trace: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolStarted:
+    """An agent is about to run a tool."""
+
+    tool_id: int
+    """Numbers the runs of tools of a client from 1."""
+    run_id: int | None
+    """Number of the agent's run."""
+    name: str
+    call_id: str | None
+    """Id of the tool call, as the model gave it."""
+    trace: str
+    arguments: str = field(default="", repr=False, compare=False)
+    """JSON text: never in the log."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolEnded:
+    """A tool of an agent has ended, or was cancelled."""
+
+    tool_id: int
+    run_id: int | None
+    name: str
+    error_type: str | None
+    """`tool_error` if the model was told of an error, `CancelledError`; None: it worked."""
+    seconds: float
+    trace: str
+    result: str | None = field(default=None, repr=False, compare=False)
+    """Text for the model: never in the log. None if it was cancelled."""
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
     """A limit, the pace, an estimate or the state of the service has changed.
 
@@ -137,6 +200,18 @@ class Hooks:
 
     def balance_seen(self, event: BalanceSeen) -> None:
         """Called with each balance, whether it came with an answer or on request."""
+
+    def agent_started(self, event: AgentStarted) -> None:
+        """Called when a run of an agent begins."""
+
+    def agent_ended(self, event: AgentEnded) -> None:
+        """Called when a run of an agent has ended, with a result or not."""
+
+    def tool_started(self, event: ToolStarted) -> None:
+        """Called in the task of a tool, before it runs."""
+
+    def tool_ended(self, event: ToolEnded) -> None:
+        """Called in the same task when the tool has ended."""
 
     def changed(self, event: Change) -> None:
         """Called when something that limits the sending has changed, with the reason."""

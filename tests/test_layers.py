@@ -85,6 +85,7 @@ OPTIONAL = {"_media.resizing": {"PIL"}}
 """What a module may import inside a function, because it comes with an extra."""
 KNOWS_TERMINAL = {"typer", "rich", "click"}
 KNOWS_MATPLOTLIB = {"cli.page.charts"}
+KNOWS_OPENTELEMETRY = {"telemetry.otel"}
 
 MOST_BODY_LINES = 50
 MOST_DEPTH = 3
@@ -160,6 +161,8 @@ def test_each_room_knows_only_its_own_libraries(name: str) -> None:
         assert not outside & KNOWS_TERMINAL
     if name not in KNOWS_MATPLOTLIB:
         assert "matplotlib" not in outside
+    if name not in KNOWS_OPENTELEMETRY:
+        assert "opentelemetry" not in outside
 
 
 def test_every_pure_module_that_is_listed_exists() -> None:

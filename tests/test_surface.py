@@ -52,7 +52,7 @@ def test_all_that_is_named_is_there_and_nothing_more_is_promised() -> None:
 def test_importing_takes_none_of_the_extras() -> None:
     script = (
         "import sys, segmind_async\n"
-        "print([m for m in ('typer', 'rich', 'pydantic_settings', 'uvloop', 'bpe_openai', 'segmind_async.emulator') if m in sys.modules])"
+        "print([m for m in ('typer', 'rich', 'pydantic_settings', 'uvloop', 'bpe_openai', 'opentelemetry', 'segmind_async.emulator') if m in sys.modules])"
     )
     assert subprocess.check_output([sys.executable, "-c", script], text=True).strip() == "[]"
 

@@ -10,7 +10,8 @@ import functools
 import inspect
 import logging
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Generic, Literal, TypeAlias
@@ -19,6 +20,7 @@ import anyio
 import anyio.lowlevel
 import anyio.to_thread
 
+from .._hooks.agent_run import CURRENT_RUN
 from .._hooks.log import LOG
 from .._hooks.trace import current_trace
 from .._money.budget import Budget
@@ -37,6 +39,7 @@ from ..errors import (
     ErrorDetails,
     SegmindError,
 )
+from ..hooks import AgentEnded, AgentStarted, ToolEnded, ToolStarted
 from ..models import ChatCompletion, JsonObject, Message, Messages, ToolCall
 from ..tools import Tool, is_async
 from .schema_tools import ViaSchema
@@ -143,8 +146,9 @@ class Agent(Generic[T_co]):
         Each error holds the texts of all answers of the run (`answers`) and their cost (`details.cost`).
         """
         run = self._new_run(task)
-        while (step := await run.step()).result is None:
-            pass
+        with run.reported():
+            while (step := await run.step()).result is None:
+                pass
         return step.result
 
     async def steps(self, task: Messages) -> AsyncIterator[AgentStep[T_co]]:
@@ -153,11 +157,12 @@ class Agent(Generic[T_co]):
         The last step has the `result`. Nothing runs between two steps, so the loop may be left at any.
         """
         run = self._new_run(task)
-        while True:
-            step = await run.step()
-            yield step
-            if step.result is not None:
-                return
+        with run.reported():
+            while True:
+                step = await run.step()
+                yield step
+                if step.result is not None:
+                    return
 
     def _new_run(self, task: Messages) -> _Run:
         options, carrier = self._options, self._carrier
@@ -183,6 +188,8 @@ class _Run:
     messages: list[Message]
     deadline: float
     """When the run ends, seconds of the loop's time; inf without a timeout."""
+    id: int = 0
+    """Its number in the events of hooks."""
     cost_known: bool | None = None
     """Whether the service named the cost of any answer; None before the first answer."""
     turns: int = 0
@@ -199,8 +206,37 @@ class _Run:
         unknown = self.cost_known is False or (self.cost_known is None and not spent)
         return None if unknown else credits_of(spent)
 
+    @contextmanager
+    def reported(self) -> Iterator[None]:
+        """Report the start and the end of the run to the hooks."""
+        hooks, began = self.service.hooks, anyio.current_time()
+        self.id = hooks.new_run_id()
+        if not hooks.wants_agents():
+            yield
+            return
+        hooks.agent_started(AgentStarted(self.id, self.options.model, current_trace()))
+        error_type: str | None = None
+        try:
+            yield
+        except GeneratorExit:  # the caller has left the loop over its steps
+            raise
+        except BaseException as error:
+            error_type = type(error).__name__
+            raise
+        finally:
+            seconds = anyio.current_time() - began
+            event = AgentEnded(self.id, error_type, self.turns, self.cost, seconds, current_trace())
+            hooks.agent_ended(event)
+
     async def step(self) -> AgentStep[Any]:
         """Take the next step; raises AgentLimitError at a limit of this run."""
+        token = CURRENT_RUN.set(self.id)
+        try:
+            return await self._step_within_limits()
+        finally:
+            CURRENT_RUN.reset(token)
+
+    async def _step_within_limits(self) -> AgentStep[Any]:
         try:
             if self.time_left > 0:
                 return await self._step()
@@ -306,13 +342,32 @@ class _Run:
 
     async def _run_tool(self, call: ToolCall) -> ToolRun:
         began = anyio.current_time()
-        text, failed = await self._tool_text(call)
+        text, failed = await self._reported_tool_text(call)
         seconds = anyio.current_time() - began
         if LOG.isEnabledFor(logging.DEBUG):
             fields = {"tool": call.name, "turn": self.turns, "seconds": seconds, "failed": failed}
             LOG.debug("tool", extra={**fields, "trace": current_trace()})
         shown = truncated(text, self.options.max_result_chars)
         return ToolRun(self.turns, call.name, call.arguments, shown, failed, seconds)
+
+    async def _reported_tool_text(self, call: ToolCall) -> tuple[str, bool]:
+        """Run one tool, and report its start and its end to the hooks, in this task."""
+        hooks, redacted = self.service.hooks, self.service.redactor.text
+        # Calls that the tool makes are its own, and not of this run. The task ends with the tool.
+        CURRENT_RUN.set(None)
+        if not hooks.wants_agents():
+            return await self._tool_text(call)
+        number, path, began = hooks.new_tool_id(), current_trace(), anyio.current_time()
+        hooks.tool_started(ToolStarted(number, self.id, call.name, call.id, path, redacted(call.arguments)))
+        text: str | None = None
+        error_type: str | None = "CancelledError"
+        try:
+            text, failed = await self._tool_text(call)
+            error_type = "tool_error" if failed else None
+        finally:
+            seconds = anyio.current_time() - began
+            hooks.tool_ended(ToolEnded(number, self.id, call.name, error_type, seconds, path, text))
+        return text, failed
 
     async def _tool_text(self, call: ToolCall) -> tuple[str, bool]:
         """Run one tool; return the text for the model, and whether it is an error."""

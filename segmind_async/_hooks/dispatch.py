@@ -12,7 +12,19 @@ from itertools import count
 from typing import Any, TypeVar
 
 from ..errors import ConfigurationError
-from ..hooks import AttemptEnded, BalanceSeen, CallEnded, CallStarted, Change, Hooks, RetryPlanned
+from ..hooks import (
+    AgentEnded,
+    AgentStarted,
+    AttemptEnded,
+    BalanceSeen,
+    CallEnded,
+    CallStarted,
+    Change,
+    Hooks,
+    RetryPlanned,
+    ToolEnded,
+    ToolStarted,
+)
 from .log import LOG, LogHooks
 
 T = TypeVar("T")
@@ -34,7 +46,16 @@ class HookDispatcher:
         self._retry_planned = _overridden(chosen, "retry_planned")
         self._balance_seen = _overridden(chosen, "balance_seen")
         self._changed = _overridden(chosen, "changed")
+        self._agent_started = _overridden(chosen, "agent_started")
+        self._agent_ended = _overridden(chosen, "agent_ended")
+        self._tool_started = _overridden(chosen, "tool_started")
+        self._tool_ended = _overridden(chosen, "tool_ended")
+        self._hears_agents = bool(
+            self._agent_started or self._agent_ended or self._tool_started or self._tool_ended
+        )
         self._call_ids = count(1)
+        self._run_ids = count(1)
+        self._tool_ids = count(1)
         self._hears_calls = bool(self._call_started or self._call_ended)
         self._hears_attempts = bool(self._attempt_ended or self._balance_seen)
 
@@ -44,6 +65,14 @@ class HookDispatcher:
     def new_call_id(self) -> int:
         """Return the number of the next call that is reported, from 1."""
         return next(self._call_ids)
+
+    def new_run_id(self) -> int:
+        """Return the number of the next run of an agent, from 1."""
+        return next(self._run_ids)
+
+    def new_tool_id(self) -> int:
+        """Return the number of the next run of a tool, from 1."""
+        return next(self._tool_ids)
 
     def wants_calls_or_attempts(self) -> bool:
         """Return whether the start or end of a call, or the end of an attempt, is received."""
@@ -60,6 +89,10 @@ class HookDispatcher:
     def wants_balances(self) -> bool:
         """Return whether a balance is received."""
         return bool(self._balance_seen) or LOG.isEnabledFor(logging.DEBUG)
+
+    def wants_agents(self) -> bool:
+        """Return whether the start or end of an agent's run or of a tool is received."""
+        return self._hears_agents
 
     def wants_changes(self) -> bool:
         """Return whether a change is received; the same for the life of a client."""
@@ -88,6 +121,22 @@ class HookDispatcher:
         """Report a balance."""
         self._log.balance_seen(event)
         _call(self._balance_seen, event)
+
+    def agent_started(self, event: AgentStarted) -> None:
+        """Report that a run of an agent begins."""
+        _call(self._agent_started, event)
+
+    def agent_ended(self, event: AgentEnded) -> None:
+        """Report that a run of an agent has ended."""
+        _call(self._agent_ended, event)
+
+    def tool_started(self, event: ToolStarted) -> None:
+        """Report that a tool is about to run."""
+        _call(self._tool_started, event)
+
+    def tool_ended(self, event: ToolEnded) -> None:
+        """Report that a tool has ended."""
+        _call(self._tool_ended, event)
 
     def changed(self, event: Change) -> None:
         """Report a change."""

@@ -37,4 +37,8 @@ class LogHooks(Hooks):
 
 def _log(level: int, name: str, event: Any) -> None:
     if LOG.isEnabledFor(level):
-        LOG.log(level, name, extra={field.name: getattr(event, field.name) for field in fields(event)})
+        LOG.log(
+            level,
+            name,
+            extra={field.name: getattr(event, field.name) for field in fields(event) if field.repr},
+        )

@@ -14,6 +14,7 @@ import anyio
 import backoff
 from pydantic_core import to_json
 
+from .._hooks.agent_run import CURRENT_RUN
 from .._hooks.trace import current_trace
 from .._media.loading import load_parts
 from .._media.parts import LazyPart, PartsNotLoadedError
@@ -91,6 +92,7 @@ class Call:
         "_credit_refusals",
         "_must_call",
         "_options",
+        "_request",
         "_retry_state",
         "_service",
         "_started_at",
@@ -117,6 +119,7 @@ class Call:
         self._wire = WireRequest("/" + model, body)
         self._must_call = "tool_choice" in request.parameters and must_call(request.parameters)
         self._service = service
+        self._request = request if service.hooks.wants_calls_or_attempts() else None
         self._options = options
         self._ticket = Ticket(
             options.scope,
@@ -145,7 +148,9 @@ class Call:
         """Run, and report the start and the end to the hooks."""
         # The totals may go on from earlier calls for the same row.
         began_at, earlier = self._service.admission.now(), replace(self.totals)
-        self._service.hooks.call_started(CallStarted(self.model, current_trace(), self._id()))
+        self._service.hooks.call_started(
+            CallStarted(self.model, current_trace(), self._id(), CURRENT_RUN.get(), self._request)
+        )
         try:
             completion = await self._run(reported=True)
         except BaseException as error:
@@ -174,6 +179,7 @@ class Call:
                 request_id=None if request_id is None else self._service.redactor.text(request_id),
                 trace=current_trace(),
                 call_id=self._id(),
+                completion=completion,
             )
         )
 

@@ -4,9 +4,32 @@ from __future__ import annotations
 
 from typing import TypeAlias, TypeVar
 
-from ..hooks import AttemptEnded, BalanceSeen, CallEnded, CallStarted, Change, Hooks, RetryPlanned
+from ..hooks import (
+    AgentEnded,
+    AgentStarted,
+    AttemptEnded,
+    BalanceSeen,
+    CallEnded,
+    CallStarted,
+    Change,
+    Hooks,
+    RetryPlanned,
+    ToolEnded,
+    ToolStarted,
+)
 
-Event: TypeAlias = CallStarted | CallEnded | AttemptEnded | RetryPlanned | BalanceSeen | Change
+Event: TypeAlias = (
+    CallStarted
+    | CallEnded
+    | AttemptEnded
+    | RetryPlanned
+    | BalanceSeen
+    | Change
+    | AgentStarted
+    | AgentEnded
+    | ToolStarted
+    | ToolEnded
+)
 
 E = TypeVar("E", bound=Event)
 
@@ -45,5 +68,21 @@ class RecordingHooks(Hooks):
         self.events.append(event)
 
     def changed(self, event: Change) -> None:
+        """Keep it."""
+        self.events.append(event)
+
+    def agent_started(self, event: AgentStarted) -> None:
+        """Keep it."""
+        self.events.append(event)
+
+    def agent_ended(self, event: AgentEnded) -> None:
+        """Keep it."""
+        self.events.append(event)
+
+    def tool_started(self, event: ToolStarted) -> None:
+        """Keep it."""
+        self.events.append(event)
+
+    def tool_ended(self, event: ToolEnded) -> None:
         """Keep it."""
         self.events.append(event)

@@ -10,6 +10,7 @@ from typing import Any
 import anyio
 import anyio.to_thread
 import pytest
+from pydantic_core import to_json
 
 import segmind_async as sa
 from segmind_async.testing import RecordingHooks, Reply, ScriptedTransport, answer
@@ -285,3 +286,62 @@ def test_the_library_is_silent_by_itself(capfd: pytest.CaptureFixture[str]) -> N
     thread.start()
     thread.join()
     assert capfd.readouterr() == ("", "")
+
+
+async def test_the_log_has_no_texts_although_the_events_have(caplog: pytest.LogCaptureFixture) -> None:
+    hooks = RecordingHooks()
+    with caplog.at_level(logging.DEBUG, "segmind_async"):
+        async with sa.SegmindClient(KEY, transport=ScriptedTransport(), hooks=[hooks]) as client:
+            await client.chat("a secret question")
+    [started], [ended] = hooks.of(sa.CallStarted), hooks.of(sa.CallEnded)
+    assert started.request == sa.ChatRequest("a secret question")
+    assert ended.completion is not None
+    assert ended.completion.text == "echo: a secret question"
+    for text in (repr(started), repr(ended), *(str(vars(record)) for record in caplog.records)):
+        assert "secret" not in text
+    assert any(record.getMessage() == "call" for record in caplog.records)
+
+
+async def test_agents_and_tools_are_reported() -> None:
+    hooks = RecordingHooks()
+
+    def look(city: str) -> str:
+        """Look."""
+        return f"{city} is dark"
+
+    function = {"name": "look", "arguments": '{"city": "Oslo"}'}
+    called = {"content": None, "tool_calls": [{"id": "c1", "type": "function", "function": function}]}
+    reply = WireResponse(200, {}, to_json({"choices": [{"message": called, "finish_reason": "tool_calls"}]}))
+    transport = ScriptedTransport([reply, answer("Done.")])
+    async with sa.SegmindClient(KEY, transport=transport, hooks=[hooks]) as client:
+        await client.agent(tools=[look]).run("Look at Oslo.")
+    names = [type(event).__name__ for event in hooks.events]
+    assert [name for name in names if name.startswith(("Agent", "Call", "Tool"))] == [
+        *("AgentStarted", "CallStarted", "CallEnded", "ToolStarted", "ToolEnded"),
+        *("CallStarted", "CallEnded", "AgentEnded"),
+    ]
+    [tool], [ended], [run] = hooks.of(sa.ToolStarted), hooks.of(sa.ToolEnded), hooks.of(sa.AgentEnded)
+    assert (tool.tool_id, tool.run_id, tool.name, tool.call_id) == (1, 1, "look", "c1")
+    assert tool.arguments == '{"city": "Oslo"}'
+    assert (ended.tool_id, ended.error_type, ended.result) == (1, None, "Oslo is dark")
+    assert (run.run_id, run.error_type, run.turns) == (1, None, 2)
+    assert [event.run_id for event in hooks.of(sa.CallStarted)] == [1, 1]
+
+
+async def test_a_cancelled_tool_is_reported() -> None:
+    hooks = RecordingHooks()
+
+    async def look() -> str:
+        """Look."""
+        await anyio.sleep(100)
+        return "never"
+
+    function = {"name": "look", "arguments": "{}"}
+    called = {"content": None, "tool_calls": [{"id": "c1", "type": "function", "function": function}]}
+    reply = WireResponse(200, {}, to_json({"choices": [{"message": called, "finish_reason": "tool_calls"}]}))
+    async with sa.SegmindClient(KEY, transport=ScriptedTransport([reply]), hooks=[hooks]) as client:
+        with anyio.move_on_after(5):
+            await client.agent(tools=[look]).run("Look.")
+    [ended], [run] = hooks.of(sa.ToolEnded), hooks.of(sa.AgentEnded)
+    assert (ended.error_type, ended.result, ended.seconds) == ("CancelledError", None, 5)
+    assert run.error_type == "CancelledError"
