@@ -192,7 +192,7 @@ class Admission:
         )
         self._waiting_for: WaitingFor | None = None
         """What the first scope that got no lease last time is waiting for."""
-        self.rate_limited = 0
+        self.rate_limited: int = 0
         self.queue: Queue[_Waiter] = Queue()
         self.root: Scope[_Waiter] = Scope[_Waiter](None, ledger.root, None, "interactive")
         self._loop: asyncio.AbstractEventLoop | None = None

@@ -22,6 +22,7 @@ import segmind_async as sa
 from segmind_async.telemetry import METRICS
 from segmind_async.telemetry.otel import OpenTelemetryHooks
 from segmind_async.testing import Reply, ScriptedTransport, answer
+from segmind_async.transport import WireResponse
 from tests.support import KEY, status
 
 
@@ -63,7 +64,7 @@ def call(name: str, arguments: dict[str, Any], key: str = "c1") -> Reply:
         "tool_calls": [{"id": key, "type": "function", "function": function}],
     }
     body = {"choices": [{"message": message, "finish_reason": "tool_calls"}], "usage": {}}
-    return sa.transport.WireResponse(200, {"x-cost": "0.001"}, json.dumps(body).encode())
+    return WireResponse(200, {"x-cost": "0.001"}, json.dumps(body).encode())
 
 
 async def test_a_call_is_a_span_of_the_conventions() -> None:
