@@ -359,15 +359,15 @@ class _Run:
             return await self._tool_text(call)
         number, path, began = hooks.new_tool_id(), current_trace(), anyio.current_time()
         hooks.tool_started(ToolStarted(number, self.id, call.name, call.id, path, redacted(call.arguments)))
-        text: str | None = None
+        result: str | None = None
         error_type: str | None = "CancelledError"
         try:
             text, failed = await self._tool_text(call)
-            error_type = "tool_error" if failed else None
+            result, error_type = text, "tool_error" if failed else None
+            return text, failed
         finally:
             seconds = anyio.current_time() - began
-            hooks.tool_ended(ToolEnded(number, self.id, call.name, error_type, seconds, path, text))
-        return text, failed
+            hooks.tool_ended(ToolEnded(number, self.id, call.name, error_type, seconds, path, result))
 
     async def _tool_text(self, call: ToolCall) -> tuple[str, bool]:
         """Run one tool; return the text for the model, and whether it is an error."""
