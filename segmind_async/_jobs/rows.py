@@ -36,7 +36,7 @@ from .formats.csv import open_csv
 from .formats.file_format import Format, format_of
 from .formats.jsonl import open_jsonl
 from .formats.parquet import open_parquet
-from .formats.text import Found
+from .formats.text import AS_FOUND, Found, TextOptions
 
 Columns: TypeAlias = Mapping[str, object]
 
@@ -79,12 +79,7 @@ def own_request(columns: Columns) -> ChatRequest:
 
 def template(prompt: str) -> MakeRequest:
     """Fill `{column}`s of *prompt* from each row; raises ConfigurationError for a flawed template."""
-    try:
-        fields = [name for _, name, _, _ in Formatter().parse(prompt) if name is not None]
-    except ValueError as error:
-        raise ConfigurationError(
-            f"prompt={prompt!r}: {error}; write {{{{ and }}}} for plain braces"
-        ) from error
+    fields = fields_of(prompt)
     for name in fields:
         if not name or not name.replace("_", "").replace("-", "").replace(" ", "").isalnum():
             raise ConfigurationError(f"prompt={prompt!r} names {name!r}, which is no plain column name")
@@ -93,6 +88,16 @@ def template(prompt: str) -> MakeRequest:
         return ChatRequest(prompt.format_map({name: _shown(name, columns) for name in fields}))
 
     return fill
+
+
+def fields_of(prompt: str) -> list[str]:
+    """Return the columns that a template names; raises ConfigurationError for a flawed one."""
+    try:
+        return [name for _, name, _, _ in Formatter().parse(prompt) if name is not None]
+    except ValueError as error:
+        raise ConfigurationError(
+            f"prompt={prompt!r}: {error}; write {{{{ and }}}} for plain braces"
+        ) from error
 
 
 def _shown(name: str, columns: Columns) -> object:
@@ -142,15 +147,19 @@ def with_instruction(
 
 @contextmanager
 def open_rows(
-    path: Path, make: MakeRequest, limit: int | None = None, form: Format | None = None
+    path: Path,
+    make: MakeRequest,
+    limit: int | None = None,
+    form: Format | None = None,
+    text: TextOptions = AS_FOUND,
 ) -> Iterator[Iterator[Row]]:
-    """Open a file of rows: JSON lines, CSV or Parquet, by its name unless *form* says which.
+    """Open a file of rows: JSON (lines or one array), CSV or Parquet, by its name unless *form* says which.
 
     Lines may be compressed with gzip. At most *limit* rows are read. Raises ConfigurationError for a file
     that has no rows at all: no header, two columns of one name, no Parquet.
     """
     form = form or format_of(path)
-    with _OPENERS[form](path) as found:
+    with _OPENERS[form](path, text) as found:
         yield _rows(found, make, limit, "row" if form is Format.PARQUET else "line")
 
 
@@ -162,7 +171,7 @@ def open_mappings(
     yield _rows(enumerate(mappings, 1), make, limit, "row")
 
 
-_OPENERS: Mapping[Format, Callable[[Path], AbstractContextManager[Found]]] = {
+_OPENERS: Mapping[Format, Callable[[Path, TextOptions], AbstractContextManager[Found]]] = {
     Format.JSONL: open_jsonl,
     Format.CSV: open_csv,
     Format.PARQUET: open_parquet,

@@ -13,6 +13,7 @@ import anyio
 import typer
 
 from .._jobs.classify import Examples, Labels, fingerprint, label_mode_for, read_examples
+from .._jobs.formats.text import TextOptions
 from .._jobs.options import JobOptions
 from .._jobs.rows import MakeRequest, column, own_request, template, with_instruction, with_parameters
 from .._version import __version__
@@ -44,6 +45,7 @@ from .options import (
     with_job_flags,
 )
 from .retry_failed import JobCommand, rows_to_retry
+from .start.input_check import NO_COLUMNS_NEEDED, ColumnsNeeded
 
 app: typer.Typer = typer.Typer(
     name="segmind-async",
@@ -190,7 +192,8 @@ def run_rows(
             keep_finished=flags.keep_finished,
         )
         settings: dict[str, object] = {"prompt": prompt, "system": system_prompt}
-        job = _job(rows, flags, with_parameters(parameters, make), options, settings)
+        needs = NO_COLUMNS_NEEDED if prompt is None else ColumnsNeeded.of_prompt(prompt)
+        job = _job(rows, flags, with_parameters(parameters, make), options, settings, needs)
         return await bulk.run(job, as_json=flags.as_json)
 
     run_to_exit(main)
@@ -276,6 +279,7 @@ def classify(
             with_parameters({**chosen.parameters, **parameters}, make),
             options,
             settings,
+            ColumnsNeeded({"--text-column": text_column, "--truth-column": truth_column}),
             lambda opened: bulk.labelling_brain(opened, chosen, text_column, truth_column),
         )
         return await bulk.run(job, as_json=flags.as_json)
@@ -293,6 +297,7 @@ def _job(
     make: MakeRequest,
     options: JobOptions,
     settings: dict[str, object],
+    needs: ColumnsNeeded,
     make_brain: bulk.MakeBrain | None = None,
 ) -> bulk.Job:
     """Return the job of `run` or `classify`."""
@@ -321,7 +326,14 @@ def _job(
         make_brain,
         flags.prefix,
         flags.overwrite,
+        TextOptions(flags.encoding, _character(flags.delimiter)),
+        needs,
     )
+
+
+def _character(text: str | None) -> str | None:
+    """Return the character that a text stands for: a tab may be written as in most languages."""
+    return "\t" if text in {"\\t", "tab"} else text
 
 
 @app.command(

@@ -19,10 +19,11 @@ import anyio.to_thread
 from .._jobs.classify import Labels
 from .._jobs.cost_estimate import Forecast, Moments, Terms, choose_rows, forecast, rows_at
 from .._jobs.file_job import OUTPUTS_FACT, CountRows, OpenRows, Output, Part, run_file
-from .._jobs.formats.file_format import Format, format_of
+from .._jobs.formats.file_format import Format, check_input_name, format_of
 from .._jobs.formats.output import check_output
 from .._jobs.formats.row_count import count_rows
 from .._jobs.formats.spool import spool, spool_of
+from .._jobs.formats.text import AS_FOUND, TextOptions
 from .._jobs.journal.journal import Journal, JournalError, OtherSettingsError
 from .._jobs.journal.reader import JournalReader
 from .._jobs.journal.settings import JobSettings
@@ -41,6 +42,7 @@ from .exit_codes import Exit, exit_for_report
 from .live import Live
 from .start.changed_settings import begin_anew, refusal_text
 from .start.forecast import balance_of, show_forecast
+from .start.input_check import NO_COLUMNS_NEEDED, ColumnsNeeded, check_encoding, check_rows
 from .start.outlook import Announcer, may_start, outlook_text
 from .wording import credits_text
 
@@ -102,14 +104,18 @@ class Job:
     """Stands before the names of result columns."""
     overwrite: bool = False
     """Whether an output that is not of this job is replaced."""
+    text: TextOptions = AS_FOUND
+    """Encoding and delimiter of the input."""
+    needs: ColumnsNeeded = NO_COLUMNS_NEEDED
+    """Columns that the input must have."""
 
     def open_rows(self) -> AbstractContextManager[Iterator[Row]]:
         """Open the input."""
-        return open_rows(self.input, self.make, self.limit, self.form)
+        return open_rows(self.input, self.make, self.limit, self.form, self.text)
 
     def open_all_rows(self) -> AbstractContextManager[Iterator[Row]]:
         """Open the input without a limit."""
-        return open_rows(self.input, self.make, None, self.form)
+        return open_rows(self.input, self.make, None, self.form, self.text)
 
     @property
     def part(self) -> Part | None:
@@ -162,6 +168,7 @@ async def _run(job: Job, *, as_json: bool) -> Exit:
     if job.confirmation.dry_run:
         await _print_forecast(job, as_json=as_json)
         return Exit.OK
+    await anyio.to_thread.run_sync(_check_input, job)
     begin_anew(job.journal_path, job.output, job.all_settings, restart=job.confirmation.restart)
     _check_paths(job)
     options = job.client
@@ -287,6 +294,17 @@ def _check_paths(job: Job) -> None:
             f"output={str(job.output)!r} is there already, and no journal of this job explains it; name "
             "another file with -o, or give --overwrite"
         )
+
+
+def _check_input(job: Job) -> None:
+    """Refuse an input that would waste what is paid for it."""
+    if job.form is None:
+        check_input_name(job.input)
+    form = job.form or format_of(job.input)
+    if form is not Format.PARQUET:
+        check_encoding(job.input, job.text)
+    with job.open_rows() as rows:
+        check_rows(job.input, rows, job.needs, job.prefix, uniform=form is not Format.JSONL)
 
 
 def _is_ours(output: Path, journal: Path) -> bool:

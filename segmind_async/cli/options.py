@@ -113,7 +113,7 @@ Input = Annotated[
     Path,
     typer.Argument(
         metavar="INPUT",
-        help="File of rows: JSON lines, CSV or Parquet, also .gz. - reads standard input.",
+        help="File of rows: JSON lines or array, CSV, TSV or Parquet, also .gz. - reads standard input.",
         callback=_existing,
         dir_okay=False,
         rich_help_panel=Group.INPUT.value,
@@ -140,6 +140,20 @@ class JobFlags:
     input_format: Annotated[
         Format | None, _option(Group.INPUT, "Format of the rows, if the file's name does not tell it.")
     ] = None
+    encoding: Annotated[
+        str | None,
+        _option(
+            Group.INPUT, "Encoding of a text file, such as cp1252; default: UTF-8, or UTF-16 with its mark.",
+            metavar="NAME",
+        ),
+    ] = None  # fmt: skip
+    delimiter: Annotated[
+        str | None,
+        _option(
+            Group.INPUT, "Delimiter of CSV; default: comma, semicolon or tab, as in the header.",
+            metavar="CHARACTER",
+        ),
+    ] = None  # fmt: skip
     limit: Annotated[
         int | None, _option(Group.INPUT, "Maximum number of rows to read.", min=1, metavar="N")
     ] = None

@@ -17,7 +17,7 @@ from segmind_async import __version__
 from segmind_async.cli import app, console
 from segmind_async.cli.client_options import ClientOptions
 from segmind_async.cli.demo import demo
-from segmind_async.cli.start import outlook
+from segmind_async.cli.start import input_check, outlook
 from segmind_async.emulator import Emulator, FunctionBrain, Question, faults
 from tests.support import serving
 from tests.virtual_time import VirtualTimeLoop
@@ -142,13 +142,17 @@ def test_a_first_mistake_is_not_final(tmp_path: Path) -> None:
     path.write_text("title,body\n" + "".join(f"a {n},b {n}\n" for n in range(20)))
     words = ["run", str(path), "-o", str(output)]
     with serving(Emulator()) as emulator:
-        emulator.script(*[faults.status(400)] * 20)
-        assert call(*words, "--prompt", "{titel} {body}", **on(emulator)).exit_code == 1
+        emulator.script(*[faults.status(400)] * 40)
+        wrong = call(*words, "--prompt", "{titel} {body}", **on(emulator))
+        assert (wrong.exit_code, emulator.requests) == (2, 0)
+        assert "--prompt names the column 'titel'" in wrong.stderr
+        assert "has 'title', 'body'" in wrong.stderr
+        assert call(*words, "--prompt", "{body}", **on(emulator)).exit_code == 1
         assert call(*words, "--prompt", "{title}", "--model", "gpt-5-nano", **on(emulator)).exit_code == 1
         # Nothing was paid so far.
         got = call(*words, "--prompt", "{title} {body}", **on(emulator))
         assert got.exit_code == 0, got.stderr
-        assert emulator.requests == 40
+        assert emulator.requests == 60
 
 
 def test_a_job_with_paid_rows_goes_on_with_other_settings(tmp_path: Path) -> None:
@@ -776,3 +780,91 @@ def test_fewer_rows_leave_the_finished_ones_in_the_output(
     got = call(*words, *more)
     assert (got.exit_code, lines(output)) == (0, before)
     assert f"{len(before)} ok, 0 failed, 0 unsent ({len(before)} by earlier runs)" in got.stderr
+
+
+LATIN = "text;label\nsch\xf6n, ja;a\n".encode("latin-1")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words", "says"),
+    [
+        pytest.param(
+            "a.csv", LATIN, ["--prompt", "{text}"], "line 2: after 'sch' byte 0xf6 is no UTF-8", id="latin-1"
+        ),
+        pytest.param("a.csv", LATIN, ["--prompt", "{text}"], "such as --encoding cp1252", id="the-way-out"),
+        pytest.param("a.csv", b"text\na\n", ["--prompt", "hi"], "the prompt names no column", id="no-column"),
+        pytest.param(
+            "a.csv", b"text\na\n", [], "none of its 1 rows can be sent; line 2: neither", id="no-prompt"
+        ),
+        pytest.param("a.csv", b"text\n", ["--prompt", "{text}"], "has no rows", id="only-a-header"),
+        pytest.param("a.jsonl", b"", [], "has no rows", id="empty"),
+        pytest.param("a.jsonl", b"[1, 2", [], "begins as a JSON array and is none", id="half-an-array"),
+        pytest.param("a.xlsx", b"PK", ["--prompt", "{text}"], "a spreadsheet: save it as CSV", id="xlsx"),
+        pytest.param("a.txt", b"hello\n", [], "plain text, which has no columns", id="txt"),
+        pytest.param(
+            "a.csv", b"text\na\n", ["--prompt", "{text}", "--encoding", "x9"], "encoding='x9'", id="encoding"
+        ),
+        pytest.param(
+            "a.csv", b"t\na\n", ["--prompt", "{t}", "--delimiter", "ab"], "delimiter='ab'", id="delimiter"
+        ),
+        pytest.param(
+            "a.csv", b"t,r_text\na,b\n", ["--prompt", "{t}", "--prefix", "r_"], "'r_text'", id="prefix"
+        ),
+    ],
+)
+def test_an_input_that_would_be_paid_for_in_vain_is_refused(
+    tmp_path: Path, name: str, content: bytes, words: list[str], says: str
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    with serving(Emulator()) as emulator:
+        got = call("run", str(path), "-o", str(tmp_path / "out.jsonl"), *words, **on(emulator))
+        assert (got.exit_code, emulator.requests) == (2, 0)
+    assert says in " ".join(got.stderr.split())
+    assert [each.name for each in tmp_path.iterdir()] == [name]
+
+
+def test_a_truth_column_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("text,label\na,b\n")
+    words = ["classify", str(path), "-o", str(tmp_path / "out"), "--labels", "a,b", "--emulate"]
+    got = call(*words, "--truth-column", "truth")
+    assert got.exit_code == 2
+    assert "--truth-column names the column 'truth'" in got.stderr
+    assert call(*words, "--text-column", "body").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        pytest.param("a.csv", LATIN, ["--encoding", "cp1252"], id="cp1252-with-semicolons"),
+        pytest.param("a.csv", LATIN, ["--encoding", "latin-1", "--delimiter", ";"], id="delimiter"),
+        pytest.param("a.tsv", "text\tlabel\nsch\xf6n, ja\ta\n".encode(), [], id="tsv"),
+        pytest.param("a.tsv.gz", gzip.compress("text\tlabel\nsch\xf6n, ja\ta\n".encode()), [], id="tsv-gz"),
+        pytest.param("a.csv", "text\tlabel\nsch\xf6n, ja\ta\n".encode(), ["--delimiter", "\\t"], id="tab"),
+        pytest.param("a.json", '[\n {"text": "sch\xf6n, ja"}\n]'.encode(), [], id="array"),
+        pytest.param("a.json", '[{"text": "sch\xf6n, ja"}]'.encode("utf-16"), [], id="array-utf-16"),
+        pytest.param("a.txt", '{"text": "sch\xf6n, ja"}'.encode(), ["--input-format", "jsonl"], id="named"),
+    ],
+)
+def test_files_as_they_are_found_are_read(
+    tmp_path: Path, name: str, content: bytes, words: list[str]
+) -> None:
+    path, output = tmp_path / name, tmp_path / "out.jsonl"
+    path.write_bytes(content)
+    got = call("run", str(path), "-o", str(output), "--prompt", "{text}", "--emulate", *words)
+    assert got.exit_code == 0, got.stderr
+    assert "1 rows to send" in got.stderr or "1 row to send" in got.stderr
+    assert [row["result_text"] for row in lines(output)] == ["echo: sch\xf6n, ja"]
+
+
+def test_a_wrong_byte_far_behind_spoils_its_own_row_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(input_check, "_READ_FOR", -1.0)
+    path, output = tmp_path / "a.csv", tmp_path / "out.jsonl"
+    path.write_bytes(b'text\na\n"b\n\xe9\nx"\nc\n')
+    got = call("run", str(path), "-o", str(output), "--prompt", "{text}", "--emulate")
+    assert got.exit_code == 1
+    assert [row["status"] for row in lines(output)] == ["ok", "failed", "ok"]
+    assert "byte 0xe9 is no UTF-8" in lines(output)[1]["error"]

@@ -55,9 +55,12 @@ def test_a_row_that_cannot_be_used_is_one_row(tmp_path: Path, line: bytes, probl
     assert problem in str(got[1].problem)
 
 
-def test_a_byte_that_is_no_utf8_spoils_one_character(tmp_path: Path) -> None:
-    got = read(tmp_path / "a.jsonl", b'{"prompt": "sch\xf6n"}\n')
-    assert got[0].request == sa.ChatRequest("sch\ufffdn")
+def test_a_byte_that_is_no_utf8_spoils_one_row(tmp_path: Path) -> None:
+    got = read(tmp_path / "a.jsonl", b'{"prompt": "sch\xf6n"}\n{"prompt": "n\xef\xbf\xbdl"}\n')
+    assert got[0].request is None
+    assert "byte 0xf6 is no UTF-8" in str(got[0].problem)
+    # A replacement character of the text's own.
+    assert got[1].request == sa.ChatRequest("n\ufffdl")
 
 
 def test_a_line_without_end_is_one_bad_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

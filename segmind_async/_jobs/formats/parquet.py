@@ -15,7 +15,7 @@ from typing import IO, Any
 
 from ...errors import ConfigurationError
 from .columns import Columns, ColumnType, as_json, checked_names
-from .text import Found
+from .text import AS_FOUND, Found, TextOptions
 
 _AT_ONCE = 64
 """Rows that are read together. A row may be as large as the longest prompt."""
@@ -40,7 +40,7 @@ def arrow() -> ModuleType:
 
 
 @contextmanager
-def open_parquet(path: Path) -> Iterator[Found]:
+def open_parquet(path: Path, _: TextOptions = AS_FOUND) -> Iterator[Found]:
     """Read rows with their number, from 1. Memory holds a batch of them, whatever the file.
 
     Raises ConfigurationError for a file that is no Parquet, or that names a column twice.

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from .file_format import Format, format_of
+from .jsonl import is_array, read_array
 from .parquet import parquet_rows
 
 _CHUNK = 1024 * 1024
@@ -21,6 +22,8 @@ def count_rows(path: Path, form: Format | None, stop: threading.Event) -> int | 
     form = form or format_of(path)
     if form is Format.PARQUET:
         return parquet_rows(path)
+    if form is Format.JSONL and is_array(path):
+        return len(read_array(path))
     lines, last, quoted = 0, b"\n", False
     for chunk in _chunks(path):
         if stop.is_set():

@@ -5,13 +5,18 @@ A line that cannot be read is an error of its own; the lines after it are still 
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import io
+import re
 import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TypeAlias
+
+from ...errors import ConfigurationError
 
 MAX_LINE = 64 * 1024 * 1024
 """Characters of one line. 400 000 tokens are about 2 MB, an image up to 27 MB."""
@@ -22,29 +27,66 @@ Found: TypeAlias = Iterator[tuple[int, "dict[str, object] | str"]]
 _GZIP_MARK = b"\x1f\x8b"
 _UTF16_MARKS = frozenset({b"\xff\xfe", b"\xfe\xff"})
 
-_DAMAGE = (EOFError, zlib.error, gzip.BadGzipFile)
+DAMAGE = (EOFError, zlib.error, gzip.BadGzipFile)
 """Errors of a packed file that was truncated or altered."""
 
 
-@contextmanager
-def open_text(path: Path) -> Iterator[IO[str]]:
-    """Open a text file by its first bytes: gzip or plain, UTF-16 with a byte order mark, else UTF-8.
+@dataclass(frozen=True, slots=True)
+class TextOptions:
+    """How a text file is read; what is None is found out from its first bytes."""
 
-    A byte that is not UTF-8 is read as U+FFFD, so that it affects its own row only.
+    encoding: str | None = None
+    """None: UTF-16 with a byte order mark, else UTF-8."""
+    delimiter: str | None = None
+    """Of CSV; None: the most frequent of comma, semicolon and tab in the header."""
+
+    def __post_init__(self) -> None:
+        if self.encoding is not None:
+            try:
+                codecs.lookup(self.encoding)
+            except LookupError:
+                raise ConfigurationError(
+                    f"encoding={self.encoding!r} is not known; write for instance cp1252, latin-1 or utf-8"
+                ) from None
+        if self.delimiter is not None and (len(self.delimiter) != 1 or self.delimiter in '"\r\n'):
+            raise ConfigurationError(f"delimiter={self.delimiter!r} is no single character, such as ;")
+
+
+AS_FOUND = TextOptions()
+
+_ESCAPED = re.compile("[\udc80-\udcff]")
+"""A byte that is no UTF-8, as Python reads it with `surrogateescape`."""
+
+
+@contextmanager
+def open_text(path: Path, options: TextOptions = AS_FOUND) -> Iterator[IO[str]]:  # frozen
+    """Open a text file, packed with gzip or plain.
+
+    A byte that is not of the encoding stays as a surrogate, or as U+FFFD where another encoding than UTF-8
+    is named; `Lines` tells in which row.
     """
     with ExitStack() as stack:
         binary: io.BufferedReader | gzip.GzipFile = stack.enter_context(path.open("rb"))
         if _start_of(binary) == _GZIP_MARK:
             binary = stack.enter_context(gzip.GzipFile(fileobj=binary))
-        encoding = "utf-16" if _start_of(binary) in _UTF16_MARKS else "utf-8-sig"
-        text = io.TextIOWrapper(binary, encoding=encoding, errors="replace", newline="")
+        encoding = options.encoding
+        if encoding is None:
+            encoding = "utf-16" if _start_of(binary) in _UTF16_MARKS else "utf-8-sig"
+        elif _is_utf8(encoding):
+            encoding = "utf-8-sig"
+        errors = "surrogateescape" if _is_utf8(encoding) else "replace"
+        text = io.TextIOWrapper(binary, encoding=encoding, errors=errors, newline="")
         yield stack.enter_context(text)
+
+
+def _is_utf8(encoding: str) -> bool:
+    return codecs.lookup(encoding).name in {"utf-8", "utf-8-sig"}
 
 
 def _start_of(file: io.BufferedReader | gzip.GzipFile) -> bytes:
     try:
         return file.peek(2)[:2]
-    except _DAMAGE:
+    except DAMAGE:
         return b""  # reported with the first row
 
 
@@ -58,9 +100,13 @@ class Lines:
     def __init__(self, file: IO[str]) -> None:
         self.count = 0
         self.taken = 0
-        """Characters of the current row; its reader sets it to 0 when a row begins."""
+        """Characters of the current row."""
+        self.problem: str | None = None
+        """What in the current row is not of the encoding; None: nothing."""
         self._file = file
         self._damaged = False
+        encoding = str(getattr(file, "encoding", "utf-8"))
+        self._encoding = "UTF-8" if _is_utf8(encoding) else encoding
 
     def __iter__(self) -> Lines:
         return self
@@ -80,13 +126,33 @@ class Lines:
         if self.taken > MAX_LINE:
             self._damaged = True
             raise BadLineError(f"a quote is open for {MAX_LINE} characters; where it ends cannot be told")
+        self._check_encoding(text)
         # NUL is no part of a text, and many programs that read the output end there.
         return text.replace("\0", "\ufffd")
+
+    def begin_row(self) -> None:
+        """Note that a row begins."""
+        self.taken, self.problem = 0, None
+
+    def _check_encoding(self, text: str) -> None:
+        if text.isascii() or self.problem is not None:
+            return
+        if self._encoding != "UTF-8":
+            if "\ufffd" in text:
+                self._note_problem(text, text.index("\ufffd"), "what follows is")
+        elif (found := _ESCAPED.search(text)) is not None:
+            self._note_problem(text, found.start(), f"byte 0x{ord(found.group()) - 0xDC00:02x} is")
+
+    def _note_problem(self, text: str, place: int, what: str) -> None:
+        before = text[max(0, place - 12) : place]
+        self.problem = (
+            f"after {before!r} {what} no {self._encoding}; name the encoding, such as --encoding cp1252"
+        )
 
     def _read(self) -> str:
         try:
             return self._file.readline(MAX_LINE)
-        except _DAMAGE as error:
+        except DAMAGE as error:
             self._damaged = True
             self.count += 1
             raise BadLineError(f"the packed file is damaged from here on ({error})") from error

@@ -56,7 +56,11 @@ def test_a_name_says_the_form(name: str, form: Format) -> None:
         pytest.param(b"\xef\xbb\xbftext\r\na\r\nb\r\n", ["a", "b"], id="byte-order-mark-and-crlf"),
         pytest.param("text\nnaïve\n".encode("utf-16"), ["naïve"], id="utf-16-as-spreadsheets-write-it"),
         pytest.param("text\nx\n".encode("utf-16-be"), "none", id="utf-16-without-a-mark-is-not-guessed"),
-        pytest.param("text\nsch\xf6n\n".encode("latin-1"), ["sch\ufffdn"], id="latin-1"),
+        pytest.param(
+            "text\nsch\xf6n\n".encode("latin-1"),
+            ["line 2: after 'sch' byte 0xf6 is no UTF-8; name the encoding, such as --encoding cp1252"],
+            id="latin-1",
+        ),
         pytest.param(b"text\na\0b\n", ["a\ufffdb"], id="nul"),
         pytest.param(b"text\ra\rb\r", ["a", "b"], id="old-line-ends"),
         pytest.param(b"\n\ntext\n\na\n\n", ["a"], id="blank-lines"),
