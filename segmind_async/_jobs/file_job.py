@@ -12,13 +12,14 @@ from typing import TypeAlias
 
 import anyio
 
-from ..models import JsonDict, Status, StopReason
+from ..models import Status, StopReason
+from .formats.file_format import OutputFormat
 from .formats.layout import InputColumns, Layout, layout
-from .formats.output import open_output
+from .formats.output import BATCH_COLUMNS, open_output
 from .journal.commit_thread import wait_for
 from .journal.record import Record
 from .report.row_counts import INVALID_ROW, JobReport
-from .results import row_of
+from .results import batch_row_of, row_of
 from .rows import Row
 from .run import JobRun
 
@@ -52,6 +53,10 @@ class Output:
     """Stands before the names of results; None: only before those that the input has too."""
     uniform: bool = False
     """Whether all rows of the input have the same columns: those of a table."""
+    form: OutputFormat | None = None
+    """None: what the name of the file says."""
+    passed_on: bool = False
+    """Whether the file is only passed on, and not to be known by later runs."""
 
 
 OUTPUTS_FACT = "outputs"
@@ -153,10 +158,13 @@ class _OutputWriter:
         report.resubmitted, report.repeated = run.report.resubmitted, run.report.repeated
         await self._note_output()
         self._finished = await wait_for(run.journal.finished())
-        shape = await anyio.to_thread.run_sync(self._layout, open_rows)
-        with open_rows() as rows, open_output(self._output.path, shape.columns) as put:
+        columns, make = BATCH_COLUMNS, batch_row_of
+        if self._output.form is not OutputFormat.OPENAI_BATCH:
+            shape = await anyio.to_thread.run_sync(self._layout, open_rows)
+            columns, make = shape.columns, lambda row, record: shape.row(row.columns, row_of(row, record))
+        with open_rows() as rows, open_output(self._output.path, columns, self._output.form) as put:
             async with aclosing(run.matched(rows)) as matched:
-                await self._put_rows(matched, report, lambda row, result: put(shape.row(row.columns, result)))
+                await self._put_rows(matched, report, lambda row, record: put(make(row, record)))
         report.never_sent = sum(not record.attempts for record in run.not_kept.values())
         report.asked_again = len(run.not_kept) - report.never_sent
         return report
@@ -165,16 +173,18 @@ class _OutputWriter:
         self,
         matched: AsyncIterator[tuple[Row, Record | None]],
         report: JobReport,
-        put: Callable[[Row, JsonDict], None],
+        put: Callable[[Row, Record | None], None],
     ) -> None:
         async for row, record in matched:
             if self._is_past_end(row):
                 return
             if self._is_written(report, row, record):
-                put(row, row_of(row, record))
+                put(row, record)
 
     async def _note_output(self) -> None:
         """Note in the journal which file it explains, before that is written."""
+        if self._output.passed_on:
+            return
         journal, path = self._run.journal, str(self._output.path.resolve())
         known = await wait_for(journal.fact(OUTPUTS_FACT))
         outputs = known if isinstance(known, list) else []

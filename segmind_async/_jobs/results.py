@@ -182,3 +182,40 @@ def _fill(result: JsonDict, record: Record) -> None:
             result["tool_calls"] = calls
         result["usage"] = {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}
         result["elapsed"] = None if record.seconds is None else round(record.seconds, 6)
+
+
+def batch_row_of(row: Row, record: Record | None) -> JsonDict:
+    """Return a line of the output of OpenAI's Batch API."""
+    line: JsonDict = {"id": f"batch_req_{row.index}", "custom_id": row.id, "response": None, "error": None}
+    if row.request is None:
+        line["error"] = {"code": INVALID_ROW, "message": row.problem}
+    elif record is None:
+        line["error"] = {"code": str(Status.UNSENT), "message": "not sent yet"}
+    elif record.error_type is not None:
+        line["error"] = {"code": record.error_type, "message": record.message}
+    if record is not None and record.raw is not None:
+        answer = decode(record.raw)
+        body = answer.raw if "choices" in answer.raw else _openai_body(row, answer)
+        line["response"] = {"status_code": 200, "request_id": str(body.get("id") or ""), "body": body}
+    return line
+
+
+def _openai_body(row: Row, answer: Answer) -> JsonDict:
+    """Return the answer of another provider in OpenAI's form."""
+    usage = answer.usage
+    message: JsonDict = {"role": "assistant", "content": answer.text}
+    if answer.tool_calls:
+        message["tool_calls"] = [
+            {"id": one.id, "type": "function", "function": {"name": one.name, "arguments": one.arguments}}
+            for one in answer.tool_calls
+        ]
+    return {
+        "object": "chat.completion",
+        "model": None if row.request is None else row.request.model,
+        "choices": [{"index": 0, "message": message, "finish_reason": answer.finish_reason}],
+        "usage": {
+            "prompt_tokens": usage.input_tokens,
+            "completion_tokens": usage.output_tokens,
+            "total_tokens": usage.total_tokens,
+        },
+    }

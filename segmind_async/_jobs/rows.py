@@ -37,6 +37,7 @@ from .formats.file_format import Format, format_of
 from .formats.jsonl import open_jsonl
 from .formats.parquet import open_parquet
 from .formats.text import AS_FOUND, Found, TextOptions
+from .own_request import own_id
 
 Columns: TypeAlias = Mapping[str, object]
 
@@ -63,18 +64,6 @@ class Row:
 
 MakeRequest: TypeAlias = Callable[[Columns], ChatRequest]
 """Makes a request of a row's columns; raises ValueError naming the missing column."""
-
-
-def own_request(columns: Columns) -> ChatRequest:
-    """Take a row's own `messages`, or its `prompt`."""
-    messages, prompt = columns.get("messages"), columns.get("prompt")
-    if isinstance(messages, list):
-        return ChatRequest(messages)
-    if isinstance(prompt, str):
-        return ChatRequest(prompt)
-    raise ValueError(
-        f"neither 'prompt' nor 'messages' among the columns {_names(columns)}; name columns with --prompt"
-    )
 
 
 def template(prompt: str) -> MakeRequest:
@@ -190,7 +179,7 @@ def _rows(
                 index, line, str(index), has_id=False, columns={}, request=None, problem=problem, unit=unit
             )
             continue
-        given = columns.get("id")
+        given = own_id(columns)
         has_id = given is not None and given != ""
         name = str(given) if has_id else str(index)
         try:
@@ -221,11 +210,11 @@ def with_max_tokens(max_tokens: int | None, make: MakeRequest) -> MakeRequest:
 
 
 def with_parameters(parameters: JsonObject, make: MakeRequest) -> MakeRequest:
-    """Add *parameters* to the requests of *make*."""
+    """Add *parameters* to the requests of *make*; those of a row itself win."""
 
     def extended(columns: Columns) -> ChatRequest:
         request = make(columns)
-        return ChatRequest.of(request.messages, request.model, {**request.parameters, **parameters})
+        return ChatRequest.of(request.messages, request.model, {**parameters, **request.parameters})
 
     return extended if parameters else make
 

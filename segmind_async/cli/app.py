@@ -15,7 +15,8 @@ import typer
 from .._jobs.classify import Examples, Labels, fingerprint, label_mode_for, read_examples
 from .._jobs.formats.text import TextOptions
 from .._jobs.options import JobOptions
-from .._jobs.rows import MakeRequest, column, own_request, template, with_instruction, with_parameters
+from .._jobs.own_request import own_request
+from .._jobs.rows import MakeRequest, column, template, with_instruction, with_parameters
 from .._version import __version__
 from ..messages import system, user
 from ..models import DEFAULT_MODEL, JsonDict
@@ -328,6 +329,7 @@ def _job(
         flags.overwrite,
         TextOptions(flags.encoding, _character(flags.delimiter)),
         needs,
+        flags.output_format,
     )
 
 
@@ -349,8 +351,7 @@ def run_report(
         Path,
         typer.Argument(
             metavar="JOURNAL",
-            help="A job's journal.",
-            exists=True,
+            help="A job's journal, or its output.",
             dir_okay=False,
             rich_help_panel=Group.INPUT.value,
         ),

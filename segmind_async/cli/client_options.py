@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..client import SegmindClient
 from ..config import Limits, Timeouts
+from ..errors import ConfigurationError
 from ..models import DEFAULT_MODEL
 
 if TYPE_CHECKING:
@@ -54,6 +55,10 @@ async def open_client(options: ClientOptions) -> AsyncIterator[SegmindClient]:
 
     settings = Settings()
     key = settings.api_key.get_secret_value() if settings.api_key else None
+    if key is None:
+        raise ConfigurationError(
+            "no API key: set SEGMIND_API_KEY, or write it into a file .env; --emulate needs none"
+        )
     async with SegmindClient(key, settings.base_url, options.model, limits, options.timeouts) as client:
         yield client
 

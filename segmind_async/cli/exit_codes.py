@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import sys
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from enum import IntEnum
 from importlib.util import find_spec
 from typing import NoReturn
@@ -83,10 +86,23 @@ def exit_for_error(error: SegmindError) -> Exit:
     return Exit.SOME_FAILED
 
 
+def _drop_output() -> None:
+    """Let what is still to be printed go nowhere: the interpreter flushes it when it ends."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    with suppress(OSError, ValueError):  # a stdout that is no file
+        os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+
+
 def run_to_exit(main: Callable[[], Awaitable[Exit]]) -> NoReturn:
     """Run a command and exit with its code; an error becomes one line on stderr. Uses uvloop if installed."""
     try:
         code = anyio.run(main, backend_options={"use_uvloop": find_spec("uvloop") is not None})
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read the output, such as head, has seen enough.
+        code = Exit.OK
+        _drop_output()
     except KeyboardInterrupt:
         code = Exit.INTERRUPTED
         say("interrupted")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 import sys
 import threading
@@ -19,7 +20,7 @@ import anyio.to_thread
 from .._jobs.classify import Labels
 from .._jobs.cost_estimate import Forecast, Moments, Terms, choose_rows, forecast, rows_at
 from .._jobs.file_job import OUTPUTS_FACT, CountRows, OpenRows, Output, Part, run_file
-from .._jobs.formats.file_format import Format, check_input_name, format_of
+from .._jobs.formats.file_format import Format, OutputFormat, check_input_name, format_of
 from .._jobs.formats.output import check_output
 from .._jobs.formats.row_count import count_rows
 from .._jobs.formats.spool import spool, spool_of
@@ -108,6 +109,10 @@ class Job:
     """Encoding and delimiter of the input."""
     needs: ColumnsNeeded = NO_COLUMNS_NEEDED
     """Columns that the input must have."""
+    output_format: OutputFormat | None = None
+    """None: what the name of the output says."""
+    passed_on: bool = False
+    """Whether the output is passed on to standard output."""
 
     def open_rows(self) -> AbstractContextManager[Iterator[Row]]:
         """Open the input."""
@@ -126,7 +131,7 @@ class Job:
     def target(self) -> Output:
         """The output and its columns."""
         form = self.form or format_of(self.input)
-        return Output(self.output, self.prefix, uniform=form is not Format.JSONL)
+        return Output(self.output, self.prefix, form is not Format.JSONL, self.output_format, self.passed_on)
 
     def count_rows(self, stop: threading.Event) -> int | None:
         """Count the rows of the input, without parsing them; None if *stop* is set before the end."""
@@ -157,11 +162,37 @@ class Job:
 
 async def run(job: Job, *, as_json: bool) -> Exit:
     """Run or resume a job, print its summary, and return the exit code."""
-    with _rereadable(job) as found:
+    if str(job.output) == "-":
+        _check_stdout(job, as_json=as_json)
+    with _rereadable(job) as read, _to_stdout(read) as found:
         try:
             return await _run(found, as_json=as_json)
         except OtherSettingsError as error:
             raise ConfigurationError(refusal_text(job.journal_path, error)) from error
+
+
+def _check_stdout(job: Job, *, as_json: bool) -> None:
+    """Refuse results on standard output beside those of `--json`, or of rows without a file and a journal."""
+    if as_json:
+        raise ConfigurationError("output='-': --json writes to standard output too; name a file with -o")
+    if job.journal is None and not job.input.is_file():
+        raise ConfigurationError("output='-': name the journal of rows that are piped in with --journal")
+
+
+@contextmanager
+def _to_stdout(job: Job) -> Iterator[Job]:
+    """Provide a file for an output `-`, and copy it to standard output when the job has ended."""
+    if str(job.output) != "-":
+        yield job
+        return
+    journal = job.journal or job.input.with_name(job.input.name + ".journal")
+    with TemporaryDirectory() as folder:
+        output = Path(folder) / "results"
+        yield replace(job, output=output, journal=journal, passed_on=True)
+        if output.exists():
+            with output.open("rb") as file:
+                shutil.copyfileobj(file, sys.stdout.buffer)
+            sys.stdout.flush()
 
 
 async def _run(job: Job, *, as_json: bool) -> Exit:
@@ -169,6 +200,7 @@ async def _run(job: Job, *, as_json: bool) -> Exit:
         await _print_forecast(job, as_json=as_json)
         return Exit.OK
     await anyio.to_thread.run_sync(_check_input, job)
+    _make_folders(job)
     begin_anew(job.journal_path, job.output, job.all_settings, restart=job.confirmation.restart)
     _check_paths(job)
     options = job.client
@@ -194,7 +226,7 @@ async def _run_all(job: Job, client: SegmindClient, *, as_json: bool) -> Exit:
     if as_json:
         show_json(_as_json(report))
     else:
-        _print_summary(report, job.output, job.journal_path)
+        _print_summary(report, job)
     return exit_for_report(report)
 
 
@@ -209,7 +241,7 @@ async def _run_sample(job: Job, client: SegmindClient, *, as_json: bool) -> Exit
     if as_json:
         show_json({**_as_json(report), "forecast": found.as_json()})
         return exit_for_report(report)
-    _print_summary(report, job.output, job.journal_path)
+    _print_summary(report, job)
     say(f"sent {len(indices)} of {whole.rows} rows; the same command without --sample sends the rest")
     assert report.fan_out is not None
     held = report.fan_out.credits_remaining
@@ -285,7 +317,7 @@ def _rereadable(job: Job) -> Iterator[Job]:
 
 def _check_paths(job: Job) -> None:
     """Refuse an output or journal that would overwrite the input, or an output that is not of this job."""
-    check_output(job.output)
+    check_output(job.output, job.output_format)
     for name, path in (("output", job.output), ("journal", job.journal_path)):
         if path.resolve() == job.input.resolve():
             raise ConfigurationError(f"{name}={str(path)!r} is the input; name another file")
@@ -305,6 +337,14 @@ def _check_input(job: Job) -> None:
         check_encoding(job.input, job.text)
     with job.open_rows() as rows:
         check_rows(job.input, rows, job.needs, job.prefix, uniform=form is not Format.JSONL)
+
+
+def _make_folders(job: Job) -> None:
+    """Make the folders of the output and the journal, and say so."""
+    for folder in dict.fromkeys((job.output.parent, job.journal_path.parent)):
+        if not folder.exists():
+            folder.mkdir(parents=True)
+            say(f"made the folder {folder}")
 
 
 def _is_ours(output: Path, journal: Path) -> bool:
@@ -412,8 +452,8 @@ def _rate(fan_out: FanOutReport) -> str:
     return f"{fan_out.ok / fan_out.elapsed if fan_out.elapsed else 0.0:.1f} a second"
 
 
-def _print_summary(report: JobReport, output: Path, journal: Path) -> None:
-    fan_out, counts = report.fan_out, report.counts
+def _print_summary(report: JobReport, job: Job) -> None:
+    fan_out, counts, journal = report.fan_out, report.counts, job.journal_path
     assert fan_out is not None
     earlier = f" ({report.resumed} by earlier runs)" if report.resumed else ""
     say(
@@ -440,7 +480,8 @@ def _print_summary(report: JobReport, output: Path, journal: Path) -> None:
     if fan_out.stop_reason is not None:
         say(f"stopped early: {fan_out.stop_message}")
         say(f"the same command resumes the job; its journal is {journal}")
-    say(f"results in {output}; for details: segmind-async report {journal}")
+    where = "on standard output" if job.passed_on else f"in {job.output}"
+    say(f"results {where}; for details: segmind-async report {journal}")
 
 
 def _as_json(report: JobReport) -> dict[str, object]:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from .._jobs.formats.file_format import Format
+from .._jobs.formats.file_format import Format, OutputFormat
 from .._sending.options import MAX_OUTAGE
 from ..models import DEFAULT_MODEL
 from .help import Group
@@ -123,7 +123,8 @@ Output = Annotated[
     Path,
     _option(
         Group.OUTPUT,
-        "File for the results; its name says whether .csv, .parquet or JSON lines, also .gz.",
+        "File for the results; its name says whether .csv, .parquet or JSON lines, also .gz. - writes to "
+        "standard output.",
         "--output",
         "-o",
         metavar="FILE",
@@ -156,6 +157,10 @@ class JobFlags:
     ] = None  # fmt: skip
     limit: Annotated[
         int | None, _option(Group.INPUT, "Maximum number of rows to read.", min=1, metavar="N")
+    ] = None
+    output_format: Annotated[
+        OutputFormat | None,
+        _option(Group.OUTPUT, "Format of the results, if the name does not tell it."),
     ] = None
     journal: Annotated[
         Path | None,

@@ -37,9 +37,15 @@ _PIPED = 200
 """Columns if stdout is not a terminal: lines may then be long."""
 
 
+def journal_of(path: Path) -> Path:
+    """Return the journal that *path* names: itself, or that of an output."""
+    beside = path.with_name(path.name + ".journal")
+    return beside if beside.is_file() and not path.name.endswith(".journal") else path
+
+
 def run(journal: Path, html: Path | None, *, as_json: bool) -> Exit:
     """Print or write the report of a journal; raises JournalError if the file is not one."""
-    found = read_report(journal)
+    found = read_report(journal_of(journal))
     if html is not None:
         try:
             from .page.html import write_page  # noqa: PLC0415  # matplotlib takes half a second

@@ -14,6 +14,8 @@ from typer.testing import CliRunner, Result
 
 import segmind_async as sa
 from segmind_async import __version__
+from segmind_async._jobs.own_request import own_request
+from segmind_async._jobs.rows import open_rows
 from segmind_async.cli import app, console
 from segmind_async.cli.client_options import ClientOptions
 from segmind_async.cli.demo import demo
@@ -73,7 +75,9 @@ def test_balance() -> None:
 def test_without_a_key() -> None:
     got = call("chat", "hello")
     assert got.exit_code == 2
-    assert "set SEGMIND_API_KEY" in got.stderr
+    assert got.stderr.count("SEGMIND_API_KEY") == 1
+    assert "set SEGMIND_API_KEY, or write it into a file .env" in " ".join(got.stderr.split())
+    assert "api_key" not in got.stderr
     assert "Traceback" not in got.output
 
 
@@ -591,9 +595,36 @@ def test_misuse_is_exit_code_2_or_4_and_one_line(
 
 
 def test_a_place_that_cannot_be_written_is_exit_code_5(rows: Path, tmp_path: Path) -> None:
-    got = call("run", str(rows), "-o", str(tmp_path / "no such folder" / "out"), "--emulate")
+    (tmp_path / "file").write_text("no folder")
+    got = call("run", str(rows), "-o", str(tmp_path / "file" / "out"), "--emulate")
     assert got.exit_code == 5
-    assert "No such file" in got.stderr
+    assert "Not a directory" in got.stderr or "File exists" in got.stderr
+
+
+def test_a_clean_end_leaves_results_and_journal_in_a_folder_that_is_made(rows: Path, tmp_path: Path) -> None:
+    output = tmp_path / "results" / "today" / "out.jsonl"
+    got = call("run", str(rows), "-o", str(output), "--emulate")
+    assert got.exit_code == 0
+    assert f"made the folder {output.parent}" in got.stderr
+    assert sorted(each.name for each in output.parent.iterdir()) == ["out.jsonl", "out.jsonl.journal"]
+    for path in (output, output.with_name("out.jsonl.journal")):
+        told = json.loads(call("report", str(path), "--json").stdout)
+        assert told["counts"]["ok"] == 50
+    assert sorted(each.name for each in output.parent.iterdir()) == ["out.jsonl", "out.jsonl.journal"]
+    assert "name a file that ends in .journal" in " ".join(call("report", "nothing").stderr.split())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes")
+def test_a_reader_that_leaves_ends_the_command_quietly(rows: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out.jsonl"
+    assert call("run", str(rows), "-o", str(output), "--emulate").exit_code == 0
+    command = [sys.executable, "-m", "segmind_async", "report", str(output), "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
 
 
 def test_a_wrong_model_is_exit_code_4(rows: Path, tmp_path: Path) -> None:
@@ -667,7 +698,7 @@ def test_progress_is_told_every_ten_seconds(
     """A slow service: lines appear while it runs."""
     import anyio
 
-    from segmind_async._jobs.rows import own_request
+    from segmind_async._jobs.own_request import own_request
     from segmind_async.cli import job as bulk
     from segmind_async.jobs import JobOptions
 
@@ -868,3 +899,97 @@ def test_a_wrong_byte_far_behind_spoils_its_own_row_only(
     assert got.exit_code == 1
     assert [row["status"] for row in lines(output)] == ["ok", "failed", "ok"]
     assert "byte 0xe9 is no UTF-8" in lines(output)[1]["error"]
+
+
+def batch_line(name: str, **body: Any) -> dict[str, Any]:
+    given = {"model": "gpt-5.4-nano", "messages": [{"role": "user", "content": f"hi {name}"}], **body}
+    return {"custom_id": name, "method": "POST", "url": "/v1/chat/completions", "body": given}
+
+
+def write_lines(path: Path, rows: list[dict[str, Any]]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def test_a_file_for_openais_batch_api_runs_unchanged(tmp_path: Path) -> None:
+    rows = [batch_line("a", max_tokens=5, temperature=0, stream=False), batch_line("b", n=2)]
+    rows.append({**batch_line("c"), "url": "/v1/embeddings"})
+    rows.append(batch_line("d", model="claude-4-sonnet"))
+    path, output = write_lines(tmp_path / "batch.jsonl", rows), tmp_path / "out.jsonl"
+    words = ["run", str(path), "-o", str(output), "--output-format", "openai-batch"]
+    asked: list[Question] = []
+
+    def answer(question: Question) -> str:
+        asked.append(question)
+        return "hello"
+
+    with serving(Emulator(FunctionBrain(answer))) as emulator:
+        assert call(*words, **on(emulator)).exit_code == 1
+    assert sorted(question.slug for question in asked) == ["claude-4-sonnet", "gpt-5.4-nano"]
+    first, second, third, fourth = lines(output)
+    assert [first["custom_id"], first["error"]] == ["a", None]
+    assert first["response"]["status_code"] == 200
+    assert first["response"]["body"]["choices"][0]["message"]["content"] == "hello"
+    assert second["response"] is None
+    assert "n=2: a row has one answer" in second["error"]["message"]
+    assert "/v1/embeddings cannot be sent" in third["error"]["message"]
+    assert fourth["response"]["body"]["choices"][0]["message"]["content"] == "hello"
+    assert fourth["response"]["body"]["usage"]["total_tokens"] > 0
+
+
+def test_what_a_row_names_itself_is_obeyed_or_refused(tmp_path: Path) -> None:
+    rows: list[dict[str, Any]] = [
+        {"prompt": "a", "model": "gpt-5.4-nano", "temperature": 0.5, "max_tokens": 7, "note": "data"},
+        {"prompt": "b"},
+        {"prompt": "c", "temperature": "hot"},
+        {"prompt": "d", "stream": True},
+        {"prompt": "e", "model": 5},
+    ]
+    path, output = write_lines(tmp_path / "in.jsonl", rows), tmp_path / "out.jsonl"
+    asked: dict[str, Any] = {}
+
+    def answer(question: Question) -> str:
+        asked[question.slug] = dict(question.parameters)
+        return "x"
+
+    with serving(Emulator(FunctionBrain(answer))) as emulator:
+        got = call("run", str(path), "-o", str(output), "--max-tokens", "9", **on(emulator))
+        assert got.exit_code == 1
+    assert {name: (asked[name].get("temperature"), asked[name].get("max_tokens")) for name in asked} == {
+        "gpt-5.4-mini": (None, 9),
+        "gpt-5.4-nano": (0.5, 7),
+    }
+    errors = [row["error"] for row in lines(output)]
+    assert errors[:2] == [None, None]
+    assert "temperature='hot' is no JSON value" in errors[2]
+    assert "stream=true" in errors[3]
+    assert "model=5 is no name of a model" in errors[4]
+    table = tmp_path / "in.csv"
+    table.write_text("prompt,temperature,max_tokens,tool_choice,model\na,0.25,,none,gpt-5\n")
+    with open_rows(table, own_request) as read:
+        (row,) = read
+    assert row.request is not None
+    assert (row.request.model, row.request.parameters) == (
+        "gpt-5",
+        {"temperature": 0.25, "tool_choice": "none"},
+    )
+
+
+def test_results_may_go_to_standard_output(rows: Path, tmp_path: Path) -> None:
+    words = ["run", str(rows), "-o", "-", "--emulate"]
+    for _ in range(2):
+        got = call(*words)
+        assert got.exit_code == 0, got.stderr
+        assert [json.loads(line)["text"] for line in got.stdout.splitlines()] == [
+            f"echo: word {n}" for n in range(50)
+        ]
+        assert "results on standard output" in got.stderr
+    assert "(50 by earlier runs)" in got.stderr
+    assert (tmp_path / "rows.jsonl.journal").exists()
+    table = call(*words, "--output-format", "csv", "--limit", "2")
+    assert table.stdout.splitlines()[0].startswith("id,prompt,index,status,text")
+    assert call(*words, "--json").exit_code == 2
+    piped = ["run", "-", "-o", "-", "--input-format", "jsonl", "--emulate"]
+    assert "with --journal" in call(*piped, input=rows.read_text()).stderr
+    got = call(*piped, "--journal", str(tmp_path / "j"), input=rows.read_text())
+    assert len(got.stdout.splitlines()) == 50

@@ -27,8 +27,9 @@ from segmind_async._jobs.cost_estimate import (
 from segmind_async._jobs.journal.journal import Journal
 from segmind_async._jobs.journal.record import Record
 from segmind_async._jobs.known_rows import KnownRow
+from segmind_async._jobs.own_request import own_request
 from segmind_async._jobs.row_keys import digest_of
-from segmind_async._jobs.rows import Row, open_mappings, own_request, with_max_tokens
+from segmind_async._jobs.rows import Row, open_mappings, with_max_tokens
 from segmind_async.jobs import JobOptions
 
 MEAN = Decimal("0.000543")

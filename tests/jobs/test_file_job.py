@@ -21,8 +21,9 @@ from segmind_async._jobs.file_job import run_file
 from segmind_async._jobs.formats.row_count import count_rows
 from segmind_async._jobs.journal.journal import Journal
 from segmind_async._jobs.journal.reader import JournalReader
+from segmind_async._jobs.own_request import own_request
 from segmind_async._jobs.progress_reporter import Progress
-from segmind_async._jobs.rows import open_rows, own_request
+from segmind_async._jobs.rows import open_rows
 from segmind_async._rate.pacer import PacerState
 from segmind_async._sending.admission import Admission
 from segmind_async.emulator import Emulator

@@ -11,6 +11,7 @@ import pytest
 import segmind_async as sa
 from segmind_async._jobs.classify import Labels
 from segmind_async._jobs.formats import text as lines
+from segmind_async._jobs.own_request import own_request
 from segmind_async._jobs.rows import (
     BatchSize,
     Row,
@@ -18,7 +19,6 @@ from segmind_async._jobs.rows import (
     column,
     open_mappings,
     open_rows,
-    own_request,
     template,
     with_instruction,
 )

@@ -17,6 +17,16 @@ class Format(StrEnum):
     PARQUET = "parquet"
 
 
+class OutputFormat(StrEnum):
+    """A file format for results."""
+
+    JSONL = "jsonl"
+    CSV = "csv"
+    PARQUET = "parquet"
+    OPENAI_BATCH = "openai-batch"
+    """The lines of an output file of OpenAI's Batch API."""
+
+
 def format_of(path: Path) -> Format:
     """Return the format that a file name stands for, with or without `.gz`; JSON lines for unknown names."""
     name = path.name.lower().removesuffix(".gz")

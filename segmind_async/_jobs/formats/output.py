@@ -13,7 +13,7 @@ from typing import IO, TypeAlias, cast
 
 from ...errors import ConfigurationError
 from .columns import Columns, ColumnType, as_json
-from .file_format import Format, format_of
+from .file_format import Format, OutputFormat, format_of
 from .parquet import arrow, parquet_writer
 
 Put: TypeAlias = Callable[[Mapping[str, object]], None]
@@ -37,7 +37,23 @@ RESULT_COLUMNS: Columns = {
 """Columns of the results of a job; in its output those of the input stand before them."""
 
 
-def check_output(path: Path) -> None:
+BATCH_COLUMNS: Columns = {
+    "id": ColumnType.TEXT,
+    "custom_id": ColumnType.TEXT,
+    "response": ColumnType.JSON,
+    "error": ColumnType.JSON,
+}
+"""Columns of a line of OpenAI's Batch API."""
+
+
+def written_format(path: Path, form: OutputFormat | None) -> Format:
+    """Return the format of the file for results of *form*; None: what the name of *path* says."""
+    if form is None:
+        return format_of(path)
+    return Format.JSONL if form is OutputFormat.OPENAI_BATCH else Format(form.value)
+
+
+def check_output(path: Path, form: OutputFormat | None = None) -> None:
     """Raise ConfigurationError for an output that cannot be written, before anything is paid for.
 
     Also if a library that its format needs is not installed.
@@ -45,20 +61,22 @@ def check_output(path: Path) -> None:
     if path.exists() and not path.is_file():
         # A device or a pipe would be replaced by a file.
         raise ConfigurationError(f"output={str(path)!r} is no plain file; name another one")
-    if format_of(path) is Format.PARQUET:
+    if written_format(path, form) is Format.PARQUET:
         if path.name.lower().endswith(".gz"):
             raise ConfigurationError(f"output={str(path)!r}: Parquet is packed already; leave out .gz")
         arrow()
 
 
 @contextmanager
-def open_output(path: Path, columns: Columns = RESULT_COLUMNS) -> Iterator[Put]:
-    """Write rows as JSON lines (also .gz), CSV (also .gz) or Parquet, as the name of *path* says.
+def open_output(
+    path: Path, columns: Columns = RESULT_COLUMNS, form: OutputFormat | None = None
+) -> Iterator[Put]:
+    """Write rows as JSON lines (also .gz), CSV (also .gz) or Parquet: *form*, or as the name of *path* says.
 
     *path* appears when the block has ended, on the disk and complete; if it ends with an error, whatever
     stood there before stays. Memory holds one row, with Parquet one row group.
     """
-    check_output(path)
+    check_output(path, form)
     part = path.with_name(path.name + ".part")
     try:
         with ExitStack() as stack:
@@ -68,7 +86,7 @@ def open_output(path: Path, columns: Columns = RESULT_COLUMNS) -> Iterator[Put]:
                 # Without a time inside, the same rows are the same bytes.
                 packed = stack.enter_context(gzip.GzipFile("", "wb", 6, file, mtime=0))
                 file = cast("IO[bytes]", packed)
-            yield stack.enter_context(_WRITERS[format_of(path)](file, columns))
+            yield stack.enter_context(_WRITERS[written_format(path, form)](file, columns))
         part.replace(path)
     except BaseException:
         part.unlink(missing_ok=True)

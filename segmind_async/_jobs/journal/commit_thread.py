@@ -19,7 +19,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
@@ -147,7 +147,7 @@ class WriterThread:
             self._completed += sum(asked.awaited for asked in group)
             self._due = time.monotonic() + COMMIT_INTERVAL
         with suppress(sqlite3.Error):
-            database.close()
+            _close(database)
         self._reserve.give_back()
 
     def _group(self) -> list[_Request]:
@@ -274,3 +274,11 @@ class _Reserve:
 def wait_for(future: Future[T]) -> asyncio.Future[T]:
     """Return a future of the running loop for one of the thread."""
     return asyncio.wrap_future(future)
+
+
+def _close(database: sqlite3.Connection) -> None:
+    """Close the database, and leave no empty file of its own journal beside it."""
+    with closing(database), suppress(sqlite3.Error):
+        # In WAL mode SQLite deletes its files itself; to change that mode would wait for readers.
+        if database.execute("PRAGMA journal_mode").fetchone()[0] == "truncate":
+            database.execute("PRAGMA journal_mode = DELETE")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -39,14 +40,19 @@ class Lock:
 
     def take(self) -> str | None:
         """Take the lock; if somebody else holds it, return who."""
-        file = self._path.open("a+", encoding="utf-8")
-        try:
-            _lock_file(file.fileno())
-        except OSError:
-            file.seek(0)
-            owner = file.read().strip() or "another process"
+        while True:
+            file = self._path.open("a+", encoding="utf-8")
+            try:
+                _lock_file(file.fileno())
+            except OSError:
+                file.seek(0)
+                owner = file.read().strip() or "another process"
+                file.close()
+                return owner
+            if _is_same(self._path, file.fileno()):
+                break
+            # Its holder deleted it in between: another one may have locked a new file of that name.
             file.close()
-            return owner
         file.truncate(0)
         file.write(f"process {os.getpid()}")
         file.flush()
@@ -54,11 +60,21 @@ class Lock:
         return None
 
     def release(self) -> None:
-        """Let go. The file stays: to delete it would race with the next one who locks it. Idempotent."""
+        """Let go, and delete the file while it is still locked. Idempotent."""
         if self._file is not None:
             self._file.truncate(0)
+            with suppress(OSError):  # where an open file cannot be deleted it stays, empty
+                self._path.unlink()
             self._file.close()
             self._file = None
+
+
+def _is_same(path: Path, descriptor: int) -> bool:
+    """Return whether *path* names the open file."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
 
 
 def is_on_network(path: Path) -> bool:

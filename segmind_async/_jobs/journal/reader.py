@@ -48,7 +48,9 @@ class JournalReader:
 
     def __init__(self, path: Path) -> None:
         if not path.is_file():
-            raise JournalError(f"there is no journal {str(path)!r}; name the file that ends in .journal")
+            raise JournalError(
+                f"the journal {str(path)!r} does not exist; name a file that ends in .journal, or its output"
+            )
         self.path = path = path.resolve()
         # Open for writing, because a commit that a crash left unfinished is rolled back first.
         self._database = sqlite3.connect(f"{path.resolve().as_uri()}?mode=rw", uri=True, timeout=30)

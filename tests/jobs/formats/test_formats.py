@@ -21,7 +21,8 @@ import pytest
 import segmind_async as sa
 from segmind_async._jobs.formats import text as lines
 from segmind_async._jobs.formats.file_format import Format, format_of
-from segmind_async._jobs.rows import Row, open_rows, own_request, template
+from segmind_async._jobs.own_request import own_request
+from segmind_async._jobs.rows import Row, open_rows, template
 
 
 def read(path: Path, content: bytes, prompt: str = "{text}", **options: Any) -> list[Row]:
@@ -270,7 +271,7 @@ def test_without_pyarrow_the_error_says_what_to_install(tmp_path: Path) -> None:
     script = (
         "import sys; sys.modules['pyarrow'] = None\n"
         "from pathlib import Path\n"
-        "from segmind_async._jobs.rows import open_rows, own_request\n"
+        "from segmind_async._jobs.own_request import own_request\nfrom segmind_async._jobs.rows import open_rows\n"
         f"with open_rows(Path({str(tmp_path / 'a.parquet')!r}), own_request): pass"
     )
     got = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -383,3 +383,26 @@ async def test_a_disk_that_takes_nothing_at_all_is_told_and_nobody_waits_for_eve
             assert isinstance(journal.commit_error, sqlite3.OperationalError)
     with pytest.raises(ValueError, match="closed"):
         journal.keep(record(3))
+
+
+def test_of_many_who_lock_and_let_go_one_holds_it_at_a_time(tmp_path: Path) -> None:
+    path, held, most = tmp_path / "j.lock", 0, 0
+
+    def work() -> int:
+        nonlocal held, most
+        taken = 0
+        for _ in range(300):
+            one = lock.Lock(path)
+            if one.take() is None:
+                held += 1
+                most = max(most, held)
+                taken += 1
+                held -= 1
+                one.release()
+        return taken
+
+    with ThreadPoolExecutor(8) as pool:
+        taken = sum(future.result() for future in [pool.submit(work) for _ in range(8)])
+    assert taken
+    assert most == 1
+    assert not path.exists()
