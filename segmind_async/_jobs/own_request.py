@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pydantic_core import from_json
 
 from ..models import ChatRequest, JsonDict, JsonObject
+from .formats.text import Found
 
 PARAMETERS = frozenset(
     {
@@ -45,12 +46,13 @@ def own_request(columns: Mapping[str, object]) -> ChatRequest:
     )
 
 
-def own_id(columns: Mapping[str, object]) -> object:
-    """Return the id that a row names; None if it names none."""
-    given = columns.get("id")
-    return (
-        columns.get("custom_id") if given in (None, "") and isinstance(columns.get("body"), dict) else given
-    )
+def with_ids(found: Found) -> Found:
+    """Give rows for OpenAI's Batch API their `custom_id` as id."""
+    for line, columns in found:
+        if not isinstance(columns, str) and isinstance(columns.get("body"), dict) and "custom_id" in columns:
+            yield line, {"id": columns["custom_id"], **columns}
+        else:
+            yield line, columns
 
 
 def _batch_request(columns: Mapping[str, object], body: JsonObject) -> ChatRequest:

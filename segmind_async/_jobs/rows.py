@@ -37,7 +37,7 @@ from .formats.file_format import Format, format_of
 from .formats.jsonl import open_jsonl
 from .formats.parquet import open_parquet
 from .formats.text import AS_FOUND, Found, TextOptions
-from .own_request import own_id
+from .own_request import own_request, with_ids
 
 Columns: TypeAlias = Mapping[str, object]
 
@@ -137,7 +137,7 @@ def with_instruction(
 @contextmanager
 def open_rows(
     path: Path,
-    make: MakeRequest,
+    make: MakeRequest = own_request,
     limit: int | None = None,
     form: Format | None = None,
     text: TextOptions = AS_FOUND,
@@ -149,7 +149,7 @@ def open_rows(
     """
     form = form or format_of(path)
     with _OPENERS[form](path, text) as found:
-        yield _rows(found, make, limit, "row" if form is Format.PARQUET else "line")
+        yield _rows(with_ids(found), make, limit, "row" if form is Format.PARQUET else "line")
 
 
 @contextmanager
@@ -179,7 +179,7 @@ def _rows(
                 index, line, str(index), has_id=False, columns={}, request=None, problem=problem, unit=unit
             )
             continue
-        given = own_id(columns)
+        given = columns.get("id")
         has_id = given is not None and given != ""
         name = str(given) if has_id else str(index)
         try:

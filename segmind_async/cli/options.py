@@ -235,7 +235,7 @@ class JobFlags:
     max_outage: Annotated[
         float,
         _option(
-            Group.LIMITS, "Stop when the service has failed for so long; 0: at once.", min=0,
+            Group.LIMITS, "Stop when the service has failed so long; 0: rows fail without waiting.", min=0,
             metavar="SECONDS",
         ),
     ] = MAX_OUTAGE  # fmt: skip

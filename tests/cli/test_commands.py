@@ -611,7 +611,7 @@ def test_a_clean_end_leaves_results_and_journal_in_a_folder_that_is_made(rows: P
         told = json.loads(call("report", str(path), "--json").stdout)
         assert told["counts"]["ok"] == 50
     assert sorted(each.name for each in output.parent.iterdir()) == ["out.jsonl", "out.jsonl.journal"]
-    assert "name a file that ends in .journal" in " ".join(call("report", "nothing").stderr.split())
+    assert "name one that ends in .journal" in " ".join(call("report", "nothing").stderr.split())
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pipes")

@@ -49,7 +49,8 @@ class JournalReader:
     def __init__(self, path: Path) -> None:
         if not path.is_file():
             raise JournalError(
-                f"the journal {str(path)!r} does not exist; name a file that ends in .journal, or its output"
+                f"there is no journal {str(path)!r}: it does not exist; name one that ends in .journal, "
+                "or an output beside one"
             )
         self.path = path = path.resolve()
         # Open for writing, because a commit that a crash left unfinished is rolled back first.
