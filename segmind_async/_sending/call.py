@@ -294,7 +294,7 @@ class Call:
         balance = response_headers.balance_in(got.headers)
         reading = None if balance is None else floor_units(balance)
         answer = self._read(got)
-        cost = response_headers.cost_in(got.headers) if got.status == 200 else None
+        cost = response_headers.cost_in(got.headers) if 200 <= got.status < 300 else None
         if isinstance(answer, Failure):
             if cost is None:
                 lease.failed(answer, reading)

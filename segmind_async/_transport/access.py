@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from urllib.parse import urlsplit
+from ipaddress import ip_address
+from urllib.parse import SplitResult, urlsplit
 
 from .._version import __version__
 from ..errors import ConfigurationError
@@ -11,6 +13,7 @@ from ..errors import ConfigurationError
 DEFAULT_BASE_URL = "https://api.segmind.com/v1"
 
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+_HOST = re.compile(rb"[A-Za-z0-9._-]+")
 
 
 def headers(key: str) -> Mapping[str, str]:
@@ -36,13 +39,35 @@ def checked_key(key: str | None) -> str:
 
 def checked_url(url: str, allow_http: bool) -> str:
     """Return *url* without trailing slashes; raises ConfigurationError if it is invalid or unsafe."""
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
-        raise ConfigurationError(f"base_url={url!r} must look like {DEFAULT_BASE_URL}")
+    try:
+        if not url.isprintable() or " " in url:
+            raise ValueError("it contains blanks or non-printable characters")
+        parts = urlsplit(url)
+        host = _checked_host(parts)
+    except ValueError as error:
+        raise ConfigurationError(f"base_url={url!r} must look like {DEFAULT_BASE_URL}: {error}") from error
     if parts.username is not None:
         raise ConfigurationError("base_url must not hold a user name or password")
-    if parts.scheme == "http" and parts.hostname not in _LOOPBACK and not allow_http:
+    if parts.scheme == "http" and host not in _LOOPBACK and not allow_http:
         raise ConfigurationError(
             f"base_url={url!r} would send the key in plain text; use https, or pass allow_http=True"
         )
     return url.rstrip("/")
+
+
+def _checked_host(parts: SplitResult) -> str:
+    """Return the host of a URL; raises ValueError if host, port or any other part is invalid."""
+    host = parts.hostname
+    if parts.scheme not in {"http", "https"}:
+        raise ValueError("it must begin with https://")
+    if parts.query or parts.fragment:
+        raise ValueError("it must have neither a query nor a fragment")
+    if not host:
+        raise ValueError("it has no host")
+    if parts.port == 0:
+        raise ValueError("the port must be 1 to 65535")
+    if ":" in host:
+        ip_address(host.partition("%")[0])
+    elif not _HOST.fullmatch(host.encode("idna")):  # a UnicodeError is a ValueError
+        raise ValueError("its host has characters that no host name has")
+    return host

@@ -99,6 +99,8 @@ class AiohttpTransport:
         content = response.content
         if content.is_eof() and content.exception() is None:
             # Most bodies arrive together with their headers, and the connection is already released.
+            if not response.closed:
+                response.close()  # a 101: aiohttp leaves its connection to who asked for the other protocol
             return self._answer(response, content.read_nowait(-1))
         return await self._read(response, deadline)
 
@@ -113,7 +115,7 @@ class AiohttpTransport:
             with deadline:
                 await self._read_into(chunks, response)
         except (aiohttp.ClientError, OSError) as error:
-            if response.status == 200:
+            if _may_be_billed(response):
                 return _failure(error)
             # The status alone shows that nothing was billed; the partial body is used for the message.
         finally:
@@ -125,8 +127,8 @@ class AiohttpTransport:
         return self._answer(response, b"".join(chunks))
 
     async def _read_into(self, chunks: list[bytes], response: aiohttp.ClientResponse) -> None:
-        """Append chunks of the body, and stop as soon as it is longer than allowed."""
-        content, left = response.content, self._max_bytes
+        """Append chunks of the body, and stop as soon as it is longer than allowed or, of a refusal, kept."""
+        content, left = response.content, self._max_bytes if _may_be_billed(response) else MAX_BODY
         while left >= 0 and not content.at_eof():
             if content.is_eof():
                 chunk = content.read_nowait(-1)
@@ -143,17 +145,18 @@ class AiohttpTransport:
             return Failure(
                 FailureKind.UNREADABLE, surplus, Billing.IN_DOUBT, body=body[:MAX_BODY], headers=headers
             )
-        if len(body) > self._max_bytes and response.status == 200:
-            return unreadable(
-                f"the body is longer than {self._max_bytes} bytes", headers, body, FailureKind.TOO_LARGE
-            )
+        if not _may_be_billed(response):
+            return WireResponse(response.status, headers, body[:MAX_BODY])
+        if len(body) > self._max_bytes:
+            reason = f"the body is longer than {self._max_bytes} bytes"
+            return unreadable(reason, headers, body, FailureKind.TOO_LARGE, response.status)
         return WireResponse(response.status, headers, body)
 
     def _surplus(self, response: aiohttp.ClientResponse, body: bytes) -> str | None:
         """Return why it may answer another request, after closing its connection; else None."""
         if not isinstance(response, Response):
             return None
-        if response.is_early and response.status == 200:
+        if response.is_early and _may_be_billed(response):
             reason = "an answer came before the request was sent whole"
         elif self._copies.is_one(response, body):
             reason = "the connection repeated the answer to the request before"
@@ -161,6 +164,10 @@ class AiohttpTransport:
             return None
         response.end_connection()
         return reason
+
+
+def _may_be_billed(response: aiohttp.ClientResponse) -> bool:
+    return 200 <= response.status < 300
 
 
 def _failure(error: aiohttp.ClientError | OSError) -> Failure:

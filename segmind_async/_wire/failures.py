@@ -53,7 +53,7 @@ class Billing(Enum):
     NOT_SENT = auto()
     """Not billed: the request did not go out."""
     REFUSED = auto()
-    """Not billed: the status was not 200."""
+    """Not billed: the status was none of success."""
     IN_DOUBT = auto()
     """The body went out and no readable answer came back: the call may have run and been billed."""
 
@@ -155,7 +155,14 @@ class Failure:
 
 
 def refusal(status: int, headers: Mapping[str, str], body: bytes, retry_after: float | None) -> Failure:
-    """Return the failure for a status other than 200. *headers* have lower-case names."""
+    """Return the failure for a status other than 200. *headers* have lower-case names.
+
+    Another status of success is no answer of the service either, but one of a proxy that may have lost it:
+    it may have been billed.
+    """
+    body = body[:MAX_BODY]
+    if 200 <= status < 300:
+        return unreadable("this is no answer of the service", headers, body, status=status)
     text = error_text(body)
     kind = _kind_of(status, text)
     out_of_credits = kind is FailureKind.OUT_OF_CREDITS
@@ -164,7 +171,7 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes, retry_after: f
         message=f"HTTP {status}: {text}" if text else f"HTTP {status}",
         billing=Billing.REFUSED,
         status=status,
-        body=body[:MAX_BODY],
+        body=body,
         headers=headers,
         request_id=headers.get("x-request-id"),
         retry_after=retry_after,
@@ -174,14 +181,21 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes, retry_after: f
 
 
 def unreadable(
-    reason: str, headers: Mapping[str, str], body: bytes, kind: FailureKind = FailureKind.UNREADABLE
+    reason: str,
+    headers: Mapping[str, str],
+    body: bytes,
+    kind: FailureKind = FailureKind.UNREADABLE,
+    status: int = 200,
 ) -> Failure:
-    """Return the failure for a 200 whose body is not an answer. The call may have been billed."""
+    """Return the failure for a status of success whose body is not an answer.
+
+    The call may have been billed.
+    """
     return Failure(
         kind=kind,
-        message=f"HTTP 200, but {reason}",
+        message=f"HTTP {status}, but {reason}",
         billing=Billing.IN_DOUBT,
-        status=200,
+        status=status,
         body=body[:MAX_BODY],
         headers=headers,
         request_id=headers.get("x-request-id"),
@@ -218,8 +232,9 @@ def _without_markup(text: str) -> str:
     """Reduce an HTML page, as a proxy sends it, to its title or its text."""
     if "<" not in text:
         return text
-    title = re.search(r"<title[^>]*>(.*?)</title>", text, re.I | re.S)
-    return title.group(1) if title else re.sub(r"<[^>]*>", " ", text)
+    # No pattern goes past a "<": each character is looked at once or twice, whatever the page is.
+    title = re.search(r"<title[^<>]*>([^<]*)</title>", text, re.I)
+    return title.group(1) if title else re.sub(r"<[^<>]*>", " ", text)
 
 
 def _one_line(text: str) -> str:

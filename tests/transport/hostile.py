@@ -39,13 +39,23 @@ class Connection:
         """Read what has arrived, at least one byte unless the client has closed the connection."""
         return await self._reader.read(65536)
 
-    async def send(self, data: bytes) -> None:
-        """Send *data* at once."""
+    async def send(self, data: bytes) -> bool:
+        """Send *data* at once; return False if the client has closed the connection."""
         try:
             self._writer.write(data)
             await self._writer.drain()
         except ConnectionError:
-            return  # the client has had enough
+            return False
+        return not self._writer.is_closing()
+
+    async def pause(self, seconds: float) -> None:
+        """Send nothing for a while."""
+        await asyncio.sleep(seconds)
+
+    async def turns(self) -> None:
+        """Let the client read what was sent."""
+        for _ in range(5):
+            await asyncio.sleep(0)
 
     def send_now(self, data: bytes) -> None:
         """Send a little without a turn of the loop."""
@@ -55,7 +65,7 @@ class Connection:
         """Send *data* in pieces of *size*, *pause* seconds apart."""
         for start in range(0, len(data), size):
             await self.send(data[start : start + size])
-            await asyncio.sleep(pause)
+            await self.pause(pause)
 
     def end_writing(self) -> None:
         """Close this side only."""

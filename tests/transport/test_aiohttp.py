@@ -216,6 +216,38 @@ async def test_a_refusal_whose_body_breaks_is_still_a_refusal() -> None:
     assert caught.value.details.in_doubt == 0
 
 
+async def test_of_a_refusal_only_what_an_error_keeps_is_read() -> None:
+    sent = 0
+
+    async def flood(request: web.Request) -> web.StreamResponse:
+        nonlocal sent
+        response = web.StreamResponse(status=503)
+        await response.prepare(request)
+        for _ in range(32):
+            await response.write(b"x" * MIB)
+            sent += MIB
+        return response
+
+    async with serving(flood) as url, sa.SegmindClient("k", url, retry=ONCE) as client:
+        with pytest.raises(sa.ServerError) as caught:
+            await client.chat("hello")
+    assert len(caught.value.body) == sa.errors.MAX_BODY
+    assert sent < 32 * MIB
+
+
+async def test_the_named_cost_of_a_changed_answer_is_counted() -> None:
+    changed = web.json_response({"choices": []}, status=203, headers={"x-cost": "0.5"})
+
+    async def change(_request: web.Request) -> web.Response:
+        return changed
+
+    async with serving(change) as url, sa.SegmindClient("k", url, retry=ONCE) as client:
+        with pytest.raises(sa.InvalidResponseError) as caught:
+            await client.chat("hello")
+        assert str(caught.value.details.cost) == "0.5"
+        assert client.statistics().held == 0
+
+
 @asynccontextmanager
 async def serving(handler: Any) -> AsyncIterator[str]:
     app = web.Application(client_max_size=2**30)

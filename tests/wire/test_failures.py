@@ -55,7 +55,6 @@ def refused(status: int, text: str = "", **more: Any) -> Failure:
         (520, sa.ServerError, Resend.YES),
         (524, sa.ServerError, Resend.YES),
         (529, sa.ServerError, Resend.YES),
-        (204, sa.InvalidResponseError, Resend.NEVER),
     ],
 )
 def test_statuses(status: int, error: type[sa.SegmindError], resend: Resend) -> None:
@@ -64,6 +63,21 @@ def test_statuses(status: int, error: type[sa.SegmindError], resend: Resend) -> 
     assert failure.billing is Billing.REFUSED
     assert type(failure.error(sa.ErrorDetails(status=status))) is error
     assert failure.message
+
+
+@pytest.mark.parametrize("status", [201, 202, 203, 204, 206, 299])
+def test_another_status_of_success_may_have_been_billed(status: int) -> None:
+    failure = refused(status)
+    assert (failure.billing, failure.resend, failure.status) == (Billing.IN_DOUBT, Resend.YES, status)
+    assert failure.message.startswith(f"HTTP {status}, but")
+    assert type(failure.error(sa.ErrorDetails(status=status))) is sa.InvalidResponseError
+
+
+def test_an_error_body_is_read_up_to_what_an_error_keeps() -> None:
+    long = b'{"error": "' + b"x" * 10_000_000 + b'"}'
+    failure = refusal(503, {}, long, None)
+    assert len(failure.body) == sa.errors.MAX_BODY
+    assert len(failure.message) < 600
 
 
 @pytest.mark.parametrize(

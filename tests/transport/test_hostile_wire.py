@@ -1,0 +1,88 @@
+"""Every transport against the table of what may come over a connection."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import anyio
+import pytest
+
+import segmind_async as sa
+from segmind_async._transport.aiohttp import AiohttpTransport
+from segmind_async._transport.sessions import SessionPool
+from segmind_async.transport import Transport
+from tests.transport.hostile import Connection, HostileServer
+from tests.transport.hostile_wire import CASES, GOOD, PAGE, Case, serve, slowly, table
+
+MOST_BYTES = 32 * 1024 * 1024
+MakeTransport = Callable[[str, sa.Timeouts], Transport]
+
+
+def over_aiohttp(url: str, timeouts: sa.Timeouts) -> Transport:
+    return AiohttpTransport(url, SessionPool({}), timeouts, MOST_BYTES)
+
+
+@pytest.fixture(params=[pytest.param(over_aiohttp, id="aiohttp")])
+def transport(request: pytest.FixtureRequest) -> MakeTransport:
+    """How to make the transport under test; a new transport is one more parameter here."""
+    make: MakeTransport = request.param
+    return make
+
+
+async def ask(client: sa.SegmindClient) -> str:
+    """Return how one call ends, in the words of the table."""
+    try:
+        reply = await client.chat("hello")
+    except sa.SegmindError as error:
+        billed = "may be billed" if error.details.in_doubt else "not billed"
+        return f"{type(error).__name__}, {billed}"
+    return "ok" if reply.text == "good" else f"wrong: {reply.text}"
+
+
+def client_of(make: MakeTransport, url: str, **timeouts: float) -> sa.SegmindClient:
+    return sa.SegmindClient(
+        "k", url, transport=make(url, sa.Timeouts(**timeouts)), retry=sa.RetryPolicy(retries=0)
+    )
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.group}: {case.name}")
+async def test_every_answer_ends_in_its_outcome_and_the_next_call_works(
+    transport: MakeTransport, case: Case
+) -> None:
+    async def behave(connection: Connection) -> None:
+        if connection.number == 0:
+            await case.behave(connection)
+            return
+        await serve(connection)
+
+    async with HostileServer(behave) as server, client_of(transport, server.url) as client:
+        assert await ask(client) in {case.outcome, case.or_else}
+        assert client.statistics().in_flight == 0
+        await anyio.sleep(1)  # of virtual time, in which what is on its way arrives
+        # The first connection is used again only if it was left in good order.
+        assert await ask(client) == "ok"
+
+
+@pytest.mark.parametrize("at", range(1, len(GOOD)))
+async def test_a_good_answer_may_be_split_anywhere(transport: MakeTransport, at: int) -> None:
+    async with (
+        HostileServer(slowly(GOOD, at, 0.01)) as server,
+        client_of(transport, server.url) as client,
+    ):
+        assert await ask(client) == "ok"
+
+
+async def test_a_kept_connection_that_closes_at_the_instant_of_sending_is_replaced_or_in_doubt(
+    transport: MakeTransport,
+) -> None:
+    async def behave(connection: Connection) -> None:
+        if await connection.request() is not None:
+            await connection.send(GOOD)
+
+    async with HostileServer(behave) as server, client_of(transport, server.url) as client:
+        outcomes = {await ask(client) for _ in range(100)}
+    assert outcomes <= {"ok", "APIConnectionError, may be billed"}
+
+
+def test_the_page_shows_the_table() -> None:
+    assert PAGE.read_text(encoding="utf-8") == table()
