@@ -198,8 +198,10 @@ class CostModel:
 
     def _take(self, cost: int, y: float, t: float, predicted: bool) -> None:
         calls = self._calls
-        if calls and cost > _ABSURD * self.first_guess:
-            cost = min(cost, int(_ABSURD * max(call[0] for call in calls)) + 1)
+        if cost > _ABSURD * self.first_guess:
+            # Also the first: where it is believed, no second could ever correct it.
+            known = max((call[0] for call in calls), default=self.first_guess)
+            cost = min(cost, int(_ABSURD * known) + 1)
         x = math.log(cost if cost > 1 else 1)
         calls.append((cost, x, y, t, predicted))
         self._ever += 1

@@ -327,7 +327,7 @@ class Call:
             model=self.model,
             cost=self.totals.cost,
             credits_remaining=balance,
-            request_id=response.headers.get(response_headers.REQUEST_ID),
+            request_id=response_headers.request_id_in(response.headers),
             attempts=self.totals.attempts,
             in_doubt=self._retry_state.in_doubt,
             elapsed=self._elapsed(now),
@@ -381,7 +381,7 @@ class Call:
         headers = {} if got is None else got.headers
         balance = response_headers.balance_in(headers)
         failed = got if isinstance(got, Failure) else None
-        request_id = headers.get(response_headers.REQUEST_ID)
+        request_id = response_headers.request_id_in(headers)
         hooks = self._service.hooks
         hooks.attempt_ended(
             AttemptEnded(

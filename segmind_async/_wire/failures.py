@@ -15,7 +15,7 @@ from enum import Enum, auto
 from .. import errors
 from ..errors import MAX_BODY, ErrorDetails, SegmindError
 from .json import UnreadableError, read_object
-from .response_headers import credits_in
+from .response_headers import credits_in, request_id_in
 
 
 class FailureKind(Enum):
@@ -173,7 +173,7 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes, retry_after: f
         status=status,
         body=body,
         headers=headers,
-        request_id=headers.get("x-request-id"),
+        request_id=request_id_in(headers),
         retry_after=retry_after,
         balance=_amount(_BALANCE, text) if out_of_credits else None,
         needed=_amount(_NEEDED, text) if out_of_credits else None,
@@ -198,7 +198,7 @@ def unreadable(
         status=status,
         body=body[:MAX_BODY],
         headers=headers,
-        request_id=headers.get("x-request-id"),
+        request_id=request_id_in(headers),
     )
 
 

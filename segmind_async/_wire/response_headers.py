@@ -35,6 +35,9 @@ MAX_RESET_AHEAD = 15 * 60.0
 MAX_RETRY_AFTER = 7 * 24 * 3600.0
 """Seconds. A longer wait is an error of the server."""
 
+MAX_REQUEST_ID = 200
+"""Characters. The service's ids have fewer than 40."""
+
 # The years 2001 to 2286 in seconds; the same numbers × 1000 are milliseconds.
 _EPOCH_SECONDS = (1e9, 1e10)
 
@@ -48,6 +51,15 @@ def cost_in(headers: Mapping[str, str]) -> Decimal | None:
     """Return the credits the call cost as the headers give them; None if they do not, or not readably."""
     cost = credits_in(headers.get(COST))
     return cost if cost is None or cost < MAX_COST else None
+
+
+def request_id_in(headers: Mapping[str, str]) -> str | None:
+    """Return the id of a request, as text that can be stored and shown; None without one.
+
+    What was no UTF-8 becomes question marks, and a long id is shortened.
+    """
+    value = headers.get(REQUEST_ID)
+    return None if value is None else value[:MAX_REQUEST_ID].encode("utf-8", "replace").decode()
 
 
 def credits_in(value: object) -> Decimal | None:

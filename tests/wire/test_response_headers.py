@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from segmind_async._wire import response_headers
-from segmind_async._wire.response_headers import credits_in, seconds_to_wait
+from segmind_async._wire.response_headers import MAX_REQUEST_ID, credits_in, request_id_in, seconds_to_wait
 
 # 2026-11-01T00:00:00Z
 NOW = 1793491200.0
@@ -117,3 +117,17 @@ def test_an_absurd_cost_is_unknown_and_a_high_balance_is_not() -> None:
     assert response_headers.cost_in({"x-cost": "12.5"}) == Decimal("12.5")
     assert response_headers.balance_in({"x-remaining-credits": "1000000"}) == 1_000_000
     assert response_headers.balance_in({}) is None
+
+
+@pytest.mark.parametrize(
+    ("received", "read"),
+    [
+        (None, None),
+        ("req-1", "req-1"),
+        ("a\udcff\udcfe", "a??"),
+        ("x" * 8000, "x" * MAX_REQUEST_ID),
+    ],
+    ids=["none", "plain", "no UTF-8", "long"],
+)
+def test_a_request_id_can_be_stored_and_shown(received: str | None, read: str | None) -> None:
+    assert request_id_in({} if received is None else {"x-request-id": received}) == read
