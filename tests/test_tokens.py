@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import io
 import logging
+import threading
 import tracemalloc
 from typing import Any
 
 import anyio
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 import segmind_async as sa
@@ -179,3 +182,30 @@ async def test_an_answer_that_takes_long_needs_longer_timeouts() -> None:
         began = anyio.current_time()
         await c.chat("128 000 tokens, please")
         assert anyio.current_time() - began == 1500
+
+
+@given(st.text(alphabet="aZé 1\n.'s漢", max_size=300), st.integers(1, 40))
+def test_counting_in_pieces_counts_the_same(text: str, size: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        whole = sa.count_tokens(text)
+        patch.setattr(tokens, "_PIECE", size)
+        assert sa.count_tokens(text) == whole
+
+
+async def test_a_long_prompt_is_counted_in_a_thread_and_a_short_one_not_at_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    counted_in: list[int] = []
+    check = tokens.check_context_window
+
+    def look(model: str, messages: Any, size: int) -> None:
+        counted_in.append(threading.get_ident())
+        check(model, messages, size)
+
+    monkeypatch.setattr("segmind_async._sending.call.check_context_window", look)
+    async with client() as opened:
+        await opened.chat("short")
+        assert not counted_in
+        await opened.chat("word " * 100_000)
+    assert len(counted_in) == 1
+    assert counted_in[0] != threading.get_ident()

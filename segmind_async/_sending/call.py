@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 import anyio
+import anyio.to_thread
 import backoff
 from pydantic_core import to_json
 
@@ -41,8 +42,8 @@ from ..errors import (
     ToolsNotSupportedError,
 )
 from ..hooks import AttemptEnded, BalanceSeen, CallEnded, CallStarted, RetryPlanned
-from ..models import ChatCompletion, ChatRequest
-from ..tokens import check_context_window
+from ..models import ChatCompletion, ChatRequest, Messages
+from ..tokens import check_context_window, may_exceed_window
 from .admission import CallScope, Closed, Lease, Ticket
 from .hold_states import State
 from .retry import GiveUp, Retry, RetryState, decide
@@ -97,6 +98,7 @@ class Call:
         "_service",
         "_started_at",
         "_ticket",
+        "_uncounted",
         "_unloaded",
         "_wire",
         "model",
@@ -111,6 +113,7 @@ class Call:
         Files that are not loaded yet are loaded when it runs; the body is encoded then.
         """
         self.model = model = check_slug(request.model) if request.model else options.model
+        self._uncounted: Messages | None = None
         self._unloaded: tuple[ChatRequest, Sequence[LazyPart]] | None = None
         try:
             body = self._encoded(request)
@@ -193,6 +196,8 @@ class Call:
         """Send until there is an answer; *reported*: a hook or the log may want to know of attempts."""
         if self._unloaded is not None:
             await self._load_parts(*self._unloaded)
+        if self._uncounted is not None:
+            await self._count(self._uncounted)
         service, totals, progress = self._service, self.totals, self._retry_state
         service.retry_budget.called()
         while True:
@@ -246,8 +251,15 @@ class Call:
 
     def _encoded(self, request: ChatRequest) -> bytes:
         body = encode(self.model, request.messages, request.parameters)
-        check_context_window(self.model, request.messages, len(body))
+        self._uncounted = request.messages if may_exceed_window(self.model, len(body)) else None
         return body
+
+    async def _count(self, messages: Messages) -> None:
+        """Refuse a prompt that is too long; in a thread, for the count and the vocabulary take long."""
+        await anyio.to_thread.run_sync(
+            check_context_window, self.model, messages, len(self._wire.body or b"")
+        )
+        self._uncounted = None
 
     async def _acquire(self) -> Lease:
         """Wait for a lease; the wait for the first one is limited by `timeouts.queue`."""
