@@ -26,7 +26,7 @@ from ._sending.admission import Admission, CallScope
 from ._sending.call import Call, CallOptions
 from ._sending.call_queue import Priority
 from ._sending.conversation import Conversation, expected, run_within
-from ._sending.fan_out import FanOut
+from ._sending.fan_out import FanOut, all_outcomes
 from ._sending.options import (
     MAX_OUTAGE,
     FanOutOptions,
@@ -37,7 +37,7 @@ from ._sending.options import (
     ScopeLimits,
 )
 from ._sending.service import Service, read_balance
-from ._sending.source import Rows
+from ._sending.source import Rows, size_of
 from ._transport.access import DEFAULT_BASE_URL, checked_key, checked_url, headers
 from ._transport.aiohttp import AiohttpTransport
 from ._transport.base import Transport
@@ -388,7 +388,7 @@ class SegmindClient:
         plan = JobPlan.of(Path(journal), self._options.model, settings or {}, chosen, wanted, progress)
         if limits.max_credits is not None:
             plan = replace(plan, max_credits=to_decimal(limits.max_credits))
-        return JobRun(self._service, make_fan_out, as_rows(rows), plan)
+        return JobRun(self._service, make_fan_out, as_rows(rows), replace(plan, rows=size_of(rows)))
 
     @overload
     async def chat_many(
@@ -409,13 +409,15 @@ class SegmindClient:
     async def chat_many(
         self, requests: Rows, *, parse: Any = None, **settings: Unpack[ManySettings]
     ) -> list[Outcome[Any]]:
-        """Send all of *requests* and return their outcomes, one for each row that was read, in order.
+        """Send all of *requests* and return their outcomes in order, one for each.
+
+        Those that were not sent, since the credits ran out or the fan-out stopped, are `unsent`. Of an
+        iterator there are outcomes of the rows that were read.
 
         For as many as fit in memory; `fan_out` streams the same, and documents the settings `floor`,
         `max_in_flight`, `on_exhausted` and `max_reasks`.
         """
-        async with self.fan_out(requests, parse=parse, ordered=True, **settings) as outcomes:
-            return [outcome async for outcome in outcomes]
+        return await all_outcomes(self.fan_out(requests, parse=parse, ordered=True, **settings), requests)
 
     async def balance(self) -> Balance:
         """Read the balance of the account from the service. Free of charge; also corrects the ledger."""

@@ -175,7 +175,8 @@ class Outcome(Generic[T_co]):
     """Result of one row of a fan-out. `index` counts rows from 0 in the order they were read."""
 
     index: int
-    id: str | None
+    id: str
+    """The `id` of the request; its position as text if it has none."""
     status: Status
     completion: ChatCompletion[T_co] | None = None
     error: SegmindError | None = None
@@ -201,6 +202,8 @@ class FanOutReport:
     failed: int = 0
     unsent: int = 0
     cancelled: int = 0
+    total: int | None = None
+    """Rows of the input; None until it has been read to its end, unless it has a length."""
     spent: Decimal = Decimal(0)
     """Credits the calls of this fan-out cost, as named by the service."""
     unpriced: int = 0

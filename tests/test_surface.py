@@ -101,7 +101,7 @@ def test_a_setting_that_cannot_work_is_refused_by_name_and_value(make: Any, says
         sa.ChatRequest([sa.user("hi")], model="gpt-5", id="7", temperature=0),
         sa.Usage(1, 2, 3),
         sa.ChatCompletion("hi", parsed=sa.Usage(1)),
-        sa.Outcome(0, None, sa.Status.OK, sa.ChatCompletion("hi", parsed=5)),
+        sa.Outcome(0, "0", sa.Status.OK, sa.ChatCompletion("hi", parsed=5)),
     ],
 )
 def test_settings_and_requests_survive_pickle_and_copy(value: Any) -> None:

@@ -246,7 +246,11 @@ class _Run:
             self._add_paid(error)
             if error.budget_id != self.budget.id:
                 raise  # a budget around this run: its owner handles it
-            raise self._limit("budget", f"its budget is used up: {error}", error.answers) from error
+            why = f"its budget is used up: {error}"
+            if not self.answers and not error.spent:
+                needed = f"its first call may need {error.needed} credits"
+                why = f"{needed}, more than budget={error.max_credits}; nothing was sent"
+            raise self._limit("budget", why, error.answers) from error
         except SegmindError as error:
             self._add_paid(error)
             if not isinstance(error, APITimeoutError) or self.time_left > _ROUNDING:

@@ -79,6 +79,8 @@ class JobPlan:
     """Shape of every answer; None: any."""
     max_credits: Decimal | None = None
     """Credits that all runs together may cost; None: as an earlier run has bounded it."""
+    rows: int | None = None
+    """Rows of the input, if it has a length."""
     progress: Progress | None = None
     """Called on the event loop, twice a second, with the progress of the job."""
 

@@ -36,7 +36,7 @@ class ProgressReporter:
 
     def __init__(self, service: Service, model: str, progress: Progress | None) -> None:
         self.total: int | None = None
-        """Rows of the input, set when it has been read to its end."""
+        """Rows of the input: from the start if it has a length, else when it has been read to its end."""
         self.slow: float | None = None
         """The 99th percentile of the latency at the last report, in seconds; None before any answer."""
         self._service = service

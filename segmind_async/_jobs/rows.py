@@ -29,6 +29,7 @@ from typing import TypeAlias
 
 from pydantic_core import to_json
 
+from .._sending.source import check_rows
 from ..errors import ConfigurationError
 from ..messages import assistant, system, user
 from ..models import ChatRequest, JsonObject, Message, Request
@@ -179,14 +180,19 @@ def _rows(
                 index, line, str(index), has_id=False, columns={}, request=None, problem=problem, unit=unit
             )
             continue
-        given = columns.get("id")
-        has_id = given is not None and given != ""
-        name = str(given) if has_id else str(index)
-        try:
-            yield Row(index, line, _text(name), has_id, columns, _sendable(make(columns)), None, unit)
-        except ValueError as error:
-            name = ascii(name)[1:-1] if has_id else name
-            yield Row(index, line, name, has_id, columns, None, f"{unit} {line}: {error}", unit)
+        yield _row_of(index, line, columns, make, unit)
+
+
+def _row_of(index: int, line: int, columns: Columns, make: MakeRequest, unit: str) -> Row:
+    """Return a row of columns; one of which no request can be made says why."""
+    given = columns.get("id")
+    has_id = given is not None and given != ""
+    name = str(given) if has_id else str(index)
+    try:
+        return Row(index, line, _text(name), has_id, columns, _sendable(make(columns)), None, unit)
+    except ValueError as error:
+        name = ascii(name)[1:-1] if has_id else name
+        return Row(index, line, name, has_id, columns, None, f"{unit} {line}: {error}", unit)
 
 
 def _sendable(request: ChatRequest) -> ChatRequest:
@@ -223,18 +229,25 @@ def _names(columns: Columns) -> str:
     return ", ".join(repr(name) for name in columns) or "none"
 
 
-JobRows: TypeAlias = Iterable[Request | Row] | AsyncIterable[Request | Row]
-"""Strings, lists of messages, `ChatRequest`s, or rows of a file as `open_rows` reads them."""
+JobRow: TypeAlias = Request | Columns | Row
+"""A string, a list of messages, a `ChatRequest`, a mapping as a line of a file holds it (`prompt` or
+`messages`, and `id`), or a row of a file as `open_rows` reads it."""
+
+JobRows: TypeAlias = Iterable[JobRow] | AsyncIterable[JobRow]
 
 
 def as_rows(given: JobRows) -> Iterator[Row] | AsyncIterator[Row]:
-    """Return the rows of an iterable, numbered, with the ids that requests have."""
+    """Return the rows of an iterable, numbered, with the ids that requests have.
+
+    Raises InvalidRequestError for what are no rows.
+    """
+    check_rows(given)
     if isinstance(given, AsyncIterable):
         return _numbered(given)
     return (_row(index, each) for index, each in enumerate(given))
 
 
-async def _numbered(given: AsyncIterable[Request | Row]) -> AsyncIterator[Row]:
+async def _numbered(given: AsyncIterable[JobRow]) -> AsyncIterator[Row]:
     index = 0
     async with closing_rows(given):
         async for each in given:
@@ -242,9 +255,11 @@ async def _numbered(given: AsyncIterable[Request | Row]) -> AsyncIterator[Row]:
             index += 1
 
 
-def _row(index: int, given: Request | Row) -> Row:
+def _row(index: int, given: JobRow) -> Row:
     if isinstance(given, Row):
         return given
+    if isinstance(given, Mapping):
+        return _row_of(index, index + 1, given, own_request, "row")
     request = given if isinstance(given, ChatRequest) else ChatRequest(given)
     named = request.id is not None
     return Row(index, index + 1, request.id if request.id is not None else str(index), named, {}, request)

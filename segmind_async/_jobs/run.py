@@ -155,6 +155,7 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
             await self._load_drafts()
             self._fan_out = await self._new_fan_out()
             await self.reporter.load(self.journal)
+            self.reporter.total = self._plan.rows
             self._opened_rows = await FinishedRows.open(self.path, self.journal.kept)
         except BaseException:
             self.journal.close()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+import reprlib
 from collections.abc import Mapping, Sequence
 
 from pydantic_core import PydanticSerializationError, to_json
@@ -70,10 +71,11 @@ def check_messages(messages: object) -> None:
 
 
 def _check_sequence(messages: object) -> Sequence[object]:
+    way = "give a string, or a list of messages such as [user('…')]"
+    if isinstance(messages, Mapping) and "role" in messages:
+        way = "put the message into a list"
     if not isinstance(messages, Sequence) or isinstance(messages, bytes | bytearray):
-        raise InvalidRequestError(
-            f"messages is a {type(messages).__name__}; give a string or a list of messages"
-        )
+        raise InvalidRequestError(f"messages={reprlib.repr(messages)} is a {type(messages).__name__}; {way}")
     return messages
 
 
@@ -115,7 +117,8 @@ def _loaded(part: object) -> object:
 def _check_message(place: str, message: object) -> None:
     if not isinstance(message, Mapping):
         raise InvalidRequestError(
-            f"{place} is a {type(message).__name__}; give {{'role': …, 'content': …}}, or use user()"
+            f"{place}={reprlib.repr(message)} is a {type(message).__name__}; give "
+            "{'role': …, 'content': …}, or use user()"
         )
     role = message.get("role")
     if not isinstance(role, str) or role not in ROLES:
@@ -152,6 +155,24 @@ def _check_url(place: str, part: JsonObject) -> None:
 def _check_parameters(parameters: JsonObject) -> None:
     if parameters.get("stream"):
         raise InvalidRequestError("stream=True: the service does not stream; leave it out")
+    count = parameters.get("n")
+    if count not in (None, 1):
+        raise InvalidRequestError(
+            f"n={count!r}: of several answers one would be read, and all be paid; send as many calls, as "
+            "with chat_many([…] * n)"
+        )
+    for name in ("response_model", "response_format"):
+        value = parameters.get(name)
+        if (name == "response_model" and name in parameters) or _is_type(value):
+            shown = value.__name__ if isinstance(value, type) else value
+            raise InvalidRequestError(
+                f"{name}={shown}: pass the type as parse={shown}; its value comes in `parsed`"
+            )
+
+
+def _is_type(value: object) -> bool:
+    """Return whether a `response_format` is a type, and not the JSON that a provider takes."""
+    return value is not None and not isinstance(value, Mapping | str)
 
 
 def _check_finite(value: object, place: str = "") -> None:

@@ -10,10 +10,10 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections import Counter, deque
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator, Collection
 from dataclasses import replace
 from decimal import Decimal
-from itertools import count
+from itertools import count, islice
 from types import TracebackType
 from typing import Any, Generic
 
@@ -146,12 +146,13 @@ class FanOut(AsyncIterator[Outcome[T_co]], Generic[T_co]):
         """Counts, costs and times of the rows so far; may be read at any time."""
         balance = self._service.admission.balance
         until = anyio.current_time() if self._ended_at is None else self._ended_at
-        return self._sums.report(
+        report = self._sums.report(
             None if balance is None else credits_of(balance),
             until - self._started_at,
             self._stop_reason,
             self._stop_message,
         )
+        return replace(report, total=self._source.total)
 
     def stop(self, message: str = "stopped by the caller", reason: StopReason = StopReason.STOPPED) -> None:
         """Read no more rows and send none of those that wait; calls in flight end and are delivered.
@@ -365,6 +366,27 @@ class FanOut(AsyncIterator[Outcome[T_co]], Generic[T_co]):
                 return
             lowest = min(lowest, balance)
         raise error
+
+
+async def all_outcomes(fan_out: FanOut[Any], rows: Rows) -> list[Outcome[Any]]:
+    """Return the outcomes of an ordered fan-out over *rows*: of a collection, one for each, sent or not.
+
+    An error at its end holds the answers that were paid, and their cost.
+    """
+    outcomes: list[Outcome[Any]] = []
+    try:
+        async with fan_out:
+            async for outcome in fan_out:
+                outcomes.append(outcome)  # kept if the iteration raises
+    except SegmindError as error:
+        error.add_paid(tuple(done.text for done in outcomes if done.text is not None), fan_out.report.spent)
+        raise
+    if isinstance(rows, Collection):
+        reason = fan_out.report.stop_message or "its fan-out has stopped"
+        for position, row in enumerate(islice(rows, len(outcomes), None), len(outcomes)):
+            name = row.id if isinstance(row, ChatRequest) and row.id is not None else str(position)
+            outcomes.append(Outcome(position, name, Status.UNSENT, None, NotSentError(reason)))
+    return outcomes
 
 
 class _ReportTotals:

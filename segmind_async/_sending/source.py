@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import reprlib
 from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
@@ -11,10 +12,13 @@ from collections.abc import (
     Callable,
     Iterable,
     Iterator,
+    Mapping,
+    Sized,
 )
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from ..errors import InvalidRequestError
 from ..models import ChatRequest, Outcome, Request
 from .conversation import Answered
 
@@ -31,7 +35,7 @@ class PendingRow:
 
     index: int
     """`Outcome.index`."""
-    id: str | None
+    id: str
     """`Outcome.id`."""
     request: ChatRequest
     keep: Keep | None = None
@@ -51,10 +55,33 @@ Pulled: TypeAlias = tuple[int, PendingRow | FinishedRow]
 """A row and its position among those that were read, from 0."""
 
 
+def check_rows(rows: object) -> None:
+    """Check that *rows* are rows; raises InvalidRequestError for one text, one conversation, or no iterable.
+
+    A text is an iterable of letters, and a dict of its keys: each would be sent, and paid.
+    """
+    if isinstance(rows, AsyncIterable):
+        return
+    if isinstance(rows, str | bytes | bytearray | Mapping | ChatRequest) or not isinstance(rows, Iterable):
+        raise InvalidRequestError(
+            f"the rows are a {type(rows).__name__}, {reprlib.repr(rows)}; give a list of strings, "
+            "conversations or ChatRequests, also for a single one"
+        )
+
+
+def size_of(rows: object) -> int | None:
+    """Return how many rows there are; None for what has no length."""
+    return len(rows) if isinstance(rows, Sized) else None
+
+
 class Source:
     """Reads rows from any iterable, one at a time, and never two at once."""
 
     def __init__(self, rows: Rows | AsyncIterable[PendingRow | FinishedRow]) -> None:
+        """Raise InvalidRequestError for what are no rows."""
+        check_rows(rows)
+        self.total = size_of(rows)
+        """Rows in all: from the start if the input has a length, else when it has been read to its end."""
         if isinstance(rows, AsyncIterable):
             self._rows: AsyncIterator[Any] | Iterator[Request] = aiter(rows)
         else:
@@ -71,7 +98,7 @@ class Source:
         if not self._done:
             for row in self._rows:
                 return self._pulled(row)
-            self._done = True
+            self._end()
         return None
 
     async def pull(self) -> Pulled | None:
@@ -84,6 +111,7 @@ class Source:
             try:
                 row = await anext(self._rows)
             except StopAsyncIteration:
+                self._end()
                 return None
             self._done = False
         return self._pulled(row)
@@ -94,7 +122,11 @@ class Source:
         if isinstance(row, PendingRow | FinishedRow):
             return position, row
         request = row if isinstance(row, ChatRequest) else ChatRequest(row)
-        return position, PendingRow(position, request.id, request)
+        name = str(position) if request.id is None else request.id
+        return position, PendingRow(position, name, request)
+
+    def _end(self) -> None:
+        self._done, self.total = True, self._count
 
     async def aclose(self) -> None:
         """Close an async generator, so that its cleanup runs now instead of at garbage collection."""

@@ -592,3 +592,26 @@ async def test_a_bound_counts_what_earlier_runs_have_spent(tmp_path: Path, most:
             assert (job.report.fan_out is not None and job.report.fan_out.stop_reason) == (
                 None if sent == 5 else sa.StopReason.CREDITS
             )
+
+
+async def test_mappings_are_rows_as_lines_of_a_file_are(tmp_path: Path) -> None:
+    given: list[Any] = [
+        {"prompt": "a", "id": "x"},
+        {"messages": [{"role": "user", "content": "b"}]},
+        {"question": "c"},
+        "d",
+    ]
+    async with client() as opened:
+        got = await outcomes(opened.run_job(given, journal=tmp_path / "j"))
+    assert [(outcome.id, outcome.text) for outcome in got] == [
+        ("x", "echo: a"), ("1", "echo: b"), ("2", None), ("3", "echo: d"),
+    ]  # fmt: skip
+    assert "neither 'prompt' nor 'messages' among the columns 'question'" in str(got[2].error)
+
+
+async def test_the_progress_knows_the_total_of_a_sized_input_at_once(tmp_path: Path) -> None:
+    seen: list[sa.JobProgress] = []
+    async with client(ScriptedTransport(latency=1.0), limits=sa.Limits(1)) as opened:
+        run = opened.run_job(rows(5), journal=tmp_path / "j", progress=seen.append)
+        await outcomes(run)
+    assert {progress.total for progress in seen} == {5}

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
 from segmind_async import InvalidRequestError, assistant, image, system, user
 from segmind_async._media.loading import SourceImage
@@ -164,11 +165,12 @@ def test_400_000_tokens_pass() -> None:
     ("messages", "says"),
     [
         pytest.param([], "messages is empty", id="empty"),
-        pytest.param(None, "messages is a NoneType", id="none"),
-        pytest.param(7, "messages is a int", id="number"),
-        pytest.param({"role": "user"}, "messages is a dict", id="one message without a list"),
-        pytest.param(b"hi", "messages is a bytes", id="bytes"),
-        pytest.param(["hi"], r"messages\[0\] is a str", id="list of strings"),
+        pytest.param(None, "messages=None is a NoneType; give a string, or a list", id="none"),
+        pytest.param(7, "messages=7 is a int; give a string, or a list", id="number"),
+        pytest.param({"role": "user"}, "is a dict; put the message into a list", id="one message without a list"),
+        pytest.param({"prompt": "x"}, "messages={'prompt': 'x'} is a dict; give a string", id="a row"),
+        pytest.param(b"hi", "messages=b'hi' is a bytes", id="bytes"),
+        pytest.param(["hi"], r"messages\[0\]='hi' is a str; .* use user", id="list of strings"),
         pytest.param([{"content": "x"}], r"messages\[0\] has role=None", id="no role"),
         pytest.param([{"role": "bot", "content": "x"}], "role='bot'; use one of assistant", id="odd role"),
         pytest.param([{"role": [], "content": "x"}], r"role=\[\]", id="role is a list"),
@@ -193,10 +195,18 @@ def test_a_conversation_of_system_prompts_alone_is_refused(model: str) -> None:
         encode(model, [system("be brief")], {})
 
 
+class Shown(BaseModel):
+    n: int
+
+
 @pytest.mark.parametrize(
     ("parameters", "says"),
     [
         ({"stream": True}, "does not stream"),
+        ({"n": 2}, r"n=2: of several answers one would be read, .* chat_many"),
+        ({"response_model": Shown}, "response_model=Shown: pass the type as parse=Shown"),
+        ({"response_model": list[int]}, r"response_model=list\[int\]: pass the type as parse="),
+        ({"response_format": Shown}, "response_format=Shown: pass the type as parse=Shown"),
         ({"temperature": float("nan")}, "temperature=nan is not a JSON number"),
         ({"logit_bias": {"50256": float("inf")}}, "logit_bias.50256=inf is not a JSON number"),
         ({"stop": ["a", {"b": float("-inf")}]}, r"stop\[1\].b=-inf is not"),
@@ -212,7 +222,7 @@ def test_parameters_that_cannot_be_sent(parameters: dict[str, Any], says: str) -
 
 
 def test_parameters_pass_as_they_are() -> None:
-    got = body("gpt-5.4-mini", "hi", stream=False, response_format={"type": "json_object"}, seed=1)
+    got = body("gpt-5.4-mini", "hi", stream=False, n=1, response_format={"type": "json_object"}, seed=1)
     assert (got["stream"], got["response_format"], got["seed"]) == (False, {"type": "json_object"}, 1)
 
 
@@ -259,3 +269,22 @@ def test_bounds_and_stop_sequences_have_the_providers_names(
 def test_two_parameters_that_become_one_are_refused(model: str, given: dict[str, Any], says: str) -> None:
     with pytest.raises(InvalidRequestError, match=says):
         body(model, "hi", **given)
+
+
+@pytest.mark.parametrize("model", ["gpt-5.4-mini", "claude-4-sonnet", "gemini-2.5-flash", "deepseek-chat"])
+def test_messages_as_written_for_openai_are_taken_for_every_provider(model: str) -> None:
+    url = f"data:image/png;base64,{INLINE}"
+    rows = [
+        {"role": "developer", "content": "be brief"},
+        {
+            "role": "user",
+            "content": [
+                {"type": "text", "text": "what is it?"},
+                {"type": "image_url", "image_url": {"url": url, "detail": "low"}},
+            ],
+        },
+    ]
+    text = json.dumps(body(model, rows))
+    for part in ("be brief", "what is it?", INLINE):
+        assert part in text
+    assert ("image_url" in text) == (model in {"gpt-5.4-mini", "deepseek-chat"})

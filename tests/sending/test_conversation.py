@@ -103,11 +103,11 @@ async def test_messages_that_cannot_be_sent_are_refused_as_ever() -> None:
     wrong: Any = 7
     async with client() as c:
         for model in ("gpt-5.4-mini", "deepseek-chat"):
-            with pytest.raises(sa.InvalidRequestError, match="messages is a int"):
+            with pytest.raises(sa.InvalidRequestError, match="messages=7 is a int"):
                 await c.chat(wrong, parse=Place, model=model)
         with pytest.raises(sa.InvalidRequestError, match="messages is empty"):
             await c.chat([], parse=Place, model="deepseek-chat")
-        with pytest.raises(sa.InvalidRequestError, match=r"messages\[0\] is a str"):
+        with pytest.raises(sa.InvalidRequestError, match=r"messages\[0\]='.' is a str"):
             await c.chat(["?"], parse=Place, model="deepseek-chat")  # type: ignore[list-item]
 
 

@@ -10,6 +10,8 @@ import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from decimal import Decimal
+from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -614,3 +616,78 @@ def test_what_ends_the_program_comes_as_it_is_and_not_in_a_group(kind: type[Base
                     pass
 
     anyio.run(main)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    ["one string", b"bytes", {"prompt": "x"}, sa.ChatRequest("x"), 5, None],
+    ids=lambda rows: type(rows).__name__,
+)
+async def test_what_are_no_rows_is_refused_before_anything_is_sent(rows: Any, tmp_path: Path) -> None:
+    transport = ScriptedTransport()
+    async with client(transport) as c:
+        with pytest.raises(
+            sa.InvalidRequestError, match=f"the rows are a {type(rows).__name__}, .*; give a list"
+        ):
+            c.fan_out(rows)
+        with pytest.raises(sa.InvalidRequestError, match="the rows are a"):
+            await c.chat_many(rows)
+        with pytest.raises(sa.InvalidRequestError, match="the rows are a"):
+            c.run_job(rows, journal=tmp_path / "j")
+    assert not transport.requests
+
+
+def affordable(count: int) -> ScriptedTransport:
+    """Answers of half a credit each, for an account that can pay *count* of them."""
+    left = count
+
+    def reply(request: WireRequest) -> Reply:
+        nonlocal left
+        if request.body is not None:
+            left -= 1
+        if request.body is None:
+            return WireResponse(200, {}, b'{"credits": %.1f, "free-credits": 0}' % (left / 2))
+        return answer("fine", cost="0.5", balance=str(left / 2))
+
+    return ScriptedTransport(otherwise=reply)
+
+
+@pytest.mark.parametrize("kind", [list, tuple, dict.fromkeys], ids=["list", "tuple", "dict-keys"])
+async def test_there_is_one_outcome_for_each_request_also_without_credits(kind: Any) -> None:
+    asked = [f"row {n}" for n in range(9)]
+    rows = kind(asked)
+    rows = rows.keys() if isinstance(rows, dict) else rows
+    async with client(affordable(3), limits=sa.Limits(1, first_cost=0.5)) as c:
+        outcomes = await c.chat_many(rows)
+    assert [(outcome.index, outcome.id) for outcome in outcomes] == [(n, str(n)) for n in range(9)]
+    assert [str(outcome.status) for outcome in outcomes] == ["ok"] * 3 + ["unsent"] * 6
+    assert all(outcome.error is not None and "credits" in str(outcome.error) for outcome in outcomes[3:])
+
+
+async def test_outcomes_that_were_not_sent_have_the_ids_of_their_requests() -> None:
+    rows = [sa.ChatRequest("x", id=f"r{n}") for n in range(4)]
+    async with client(affordable(1), limits=sa.Limits(1, first_cost=0.5)) as c:
+        outcomes = await c.chat_many(rows)
+        assert [outcome.id for outcome in outcomes] == ["r0", "r1", "r2", "r3"]
+        assert len(await c.chat_many(iter(rows))) < 4, "of an iterator only the rows that were read"
+
+
+async def test_without_credits_the_error_holds_the_answers_that_were_paid() -> None:
+    async with client(affordable(2), limits=sa.Limits(1, first_cost=0.5)) as c:
+        with pytest.raises(sa.InsufficientCreditsError) as caught:
+            await c.chat_many(["x"] * 5, on_exhausted="raise")
+    assert (caught.value.answers, caught.value.details.cost) == (("fine", "fine"), Decimal(1))
+
+
+async def test_the_total_is_known_at_once_where_the_input_has_a_length() -> None:
+    async def slowly() -> AsyncIterator[str]:
+        yield "a"
+        yield "b"
+
+    async with client() as c:
+        for rows, first in ((["a", "b"], 2), (iter("ab"), None), (slowly(), None)):
+            async with c.fan_out(rows) as outcomes:
+                assert outcomes.report.total == first
+                ids = [outcome.id async for outcome in outcomes]
+                assert outcomes.report.total == 2
+            assert sorted(ids) == ["0", "1"]

@@ -12,7 +12,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any, TypeVar
 
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
 from ...errors import ConfigurationError
 from ...models import JsonObject, Outcome
@@ -34,7 +34,7 @@ COLUMNS: Mapping[str, ColumnType] = {
     "output_tokens": ColumnType.COUNT,
     "elapsed": ColumnType.NUMBER,
 }
-"""Columns that `frame_of` adds; JSON is text."""
+"""Columns that `frame_of` adds; JSON is text, and a text as it is."""
 
 
 def rows_of(frame: object) -> Iterator[dict[str, object]]:
@@ -49,7 +49,7 @@ def rows_of(frame: object) -> Iterator[dict[str, object]]:
     return map(_row, taken.iter_rows(named=True, buffer_size=512), missing.iter_rows(buffer_size=512))
 
 
-def frame_of(results: Iterable[Outcome | JsonObject], like: Frame, prefix: str = "result_") -> Frame:
+def frame_of(results: Iterable[Outcome[Any] | JsonObject], like: Frame, prefix: str = "result_") -> Frame:
     """Return *like* with a column for each of COLUMNS, their names under *prefix*.
 
     *results* are outcomes or rows of an output, in any order: each stands where its index says. Rows
@@ -117,7 +117,7 @@ def _plain(value: Any) -> object:
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
-def _flat(result: Outcome | JsonObject) -> tuple[int, list[object]]:
+def _flat(result: Outcome[Any] | JsonObject) -> tuple[int, list[object]]:
     """Return where a result belongs, and its values in the order of COLUMNS."""
     row = _of_outcome(result) if isinstance(result, Outcome) else result
 
@@ -131,7 +131,7 @@ def _flat(result: Outcome | JsonObject) -> tuple[int, list[object]]:
     return index, [tokens.get(name) if name.endswith("_tokens") else value(name) for name in COLUMNS]
 
 
-def _of_outcome(outcome: Outcome) -> JsonObject:
+def _of_outcome(outcome: Outcome[Any]) -> JsonObject:
     completion, error = outcome.completion, outcome.error
     row: dict[str, object] = {
         "index": outcome.index,
@@ -145,6 +145,7 @@ def _of_outcome(outcome: Outcome) -> JsonObject:
         usage = completion.usage
         row["usage"] = {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}
         row["elapsed"] = completion.elapsed
+        row["parsed"] = completion.parsed
     return row
 
 
@@ -154,7 +155,9 @@ def _cell(column_type: ColumnType, value: object) -> object:
     if column_type is ColumnType.AMOUNT:
         return Decimal(str(value))
     if column_type is ColumnType.JSON:
-        return to_json(value).decode()
+        # A text (of a `Literal`, say) is what people filter by: without quotes.
+        made = to_json(value).decode()
+        return from_json(made) if made.startswith('"') else made
     return str(value) if column_type is ColumnType.TEXT else value
 
 

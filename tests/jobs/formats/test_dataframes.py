@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 import polars as pl
@@ -17,7 +17,7 @@ import pytest
 import segmind_async as sa
 from segmind_async._jobs.formats.dataframes import COLUMNS, frame_of, rows_of
 from segmind_async._jobs.rows import open_mappings, template
-from segmind_async.testing import ScriptedTransport
+from segmind_async.testing import ScriptedTransport, answer
 from tests.support import KEY
 
 Make = Callable[[dict[str, Any]], Any]
@@ -74,7 +74,7 @@ async def test_results_stand_beside_the_rows_they_are_of(make: Make) -> None:
     async with sa.SegmindClient(KEY, transport=transport) as client:
         asked = [f"{row['text']} {row['label']}" for row in rows_of(frame)]
         outcomes = await client.chat_many(asked[:3])
-    outcomes[1] = sa.Outcome(1, None, sa.Status.FAILED, None, sa.BadRequestError("HTTP 400: no"), 1)
+    outcomes[1] = sa.Outcome(1, str(1), sa.Status.FAILED, None, sa.BadRequestError("HTTP 400: no"), 1)
     random.Random(2).shuffle(outcomes)
     joined = frame_of(outcomes, like=frame)
     assert type(joined) is type(frame)
@@ -138,3 +138,12 @@ def test_without_narwhals_the_error_says_what_to_install() -> None:
     assert (
         "ConfigurationError: data frames need narwhals: pip install 'segmind-async[dataframe]'" in got.stderr
     )
+
+
+@pytest.mark.parametrize("make", KINDS)
+async def test_values_of_a_type_stand_in_the_frame(make: Make) -> None:
+    frame = make({"text": ["a", "b"]})
+    replies = [answer('{"value": "ham"}'), answer('{"value": "spam"}')]
+    async with sa.SegmindClient(KEY, transport=ScriptedTransport(replies), limits=sa.Limits(1)) as client:
+        outcomes = await client.chat_many(["a", "b"], parse=Literal["spam", "ham"])
+    assert columns_of(frame_of(outcomes, like=frame))["result_parsed"] == ["ham", "spam"]
