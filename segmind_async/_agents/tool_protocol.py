@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from pydantic_core import to_json
 
 from .._providers.answers import assistant_message, tool_message
+from .._providers.requests import check_sequence
 from .._structured.shape import shape_of
 from ..errors import InvalidRequestError
 from ..models import ChatCompletion, JsonDict, JsonObject, Message, Messages, ToolCall
@@ -95,10 +96,12 @@ class Native:
 
 
 def opening_messages(system: str | None, task: Messages) -> list[Message]:
-    """Return a conversation's first messages; raises InvalidRequestError for two system prompts.
+    """Return a conversation's first messages; a continued one begins with the agent's own prompt already.
 
-    A continued conversation begins with the agent's own, which is not repeated.
+    Raises InvalidRequestError for two system prompts, and for a task that is no conversation.
     """
+    if not isinstance(task, str):
+        check_sequence(task)
     rows: list[Message] = [{"role": "user", "content": task}] if isinstance(task, str) else list(task)
     if system is None:
         return rows

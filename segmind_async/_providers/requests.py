@@ -66,11 +66,12 @@ def check_messages(messages: object) -> None:
     """Check that *messages* is a conversation; raises InvalidRequestError naming the first mistake."""
     if isinstance(messages, str):
         return
-    for index, message in enumerate(_check_sequence(messages)):
+    for index, message in enumerate(check_sequence(messages)):
         _check_message(f"messages[{index}]", message)
 
 
-def _check_sequence(messages: object) -> Sequence[object]:
+def check_sequence(messages: object) -> Sequence[object]:
+    """Return *messages* if it is a list of them; raises InvalidRequestError for anything else."""
     way = "give a string, or a list of messages such as [user('…')]"
     if isinstance(messages, Mapping) and "role" in messages:
         way = "put the message into a list"
@@ -83,7 +84,7 @@ def _checked(messages: Messages) -> Sequence[Message]:
     if isinstance(messages, str):
         return ({"role": "user", "content": messages},)
     if type(messages) is not list:
-        _check_sequence(messages)
+        check_sequence(messages)
     if not messages:
         raise InvalidRequestError("messages is empty; give at least one message")
     for message in messages:

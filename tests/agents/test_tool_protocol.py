@@ -119,3 +119,16 @@ def test_an_agent_without_tools_sends_none() -> None:
 def test_the_probe_can_be_sent_to_every_family(model: str) -> None:
     parameters = {name: value for name, value in PROBE.items() if name != "messages"}
     assert b'"ready"' in encode(model, "x", parameters)
+
+
+@pytest.mark.parametrize(
+    ("task", "says"),
+    [
+        ({"role": "user", "content": "hi"}, "put the message into a list"),
+        (b"hi", "is a bytes"),
+        (5, "messages=5"),
+    ],
+)
+def test_a_task_that_is_no_conversation_is_refused(task: Any, says: str) -> None:
+    with pytest.raises(InvalidRequestError, match=says):
+        opening_messages(None, task)

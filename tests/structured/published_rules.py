@@ -14,8 +14,8 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-OBJECTS = {"type", "description", "properties", "required", "additionalProperties", "$defs"}
-COMMON = {"type", "description", "enum", "anyOf", "$ref", "$defs"}
+OBJECTS = {"properties", "required", "additionalProperties"}
+COMMON = {"type", "title", "description", "enum", "anyOf", "$ref", "$defs"}
 TYPES = {"string", "number", "boolean", "integer", "object", "array", "null"}
 
 
@@ -41,7 +41,10 @@ def openai(schema: Any) -> list[str]:
         "object": OBJECTS,
     }
     formats = {"date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"}
-    problems = checked(schema, allowed, formats, {"const"})
+    problems = checked(schema, allowed, formats, {"const"}) + open_objects(schema)
+    for place, node in nodes(schema):
+        if node.get("type") == "object" and node.get("required", []) != list(node.get("properties", {})):
+            problems.append(f"{place}: must require all its properties")
     if schema.get("type") != "object" or "anyOf" in schema:
         problems.append("root: must be an object and no anyOf")
     for place, node in nodes(schema):
@@ -53,7 +56,7 @@ def openai(schema: Any) -> list[str]:
 def anthropic(schema: Any) -> list[str]:
     allowed = {"string": {"pattern", "format"}, "array": {"items", "minItems"}, "object": OBJECTS}
     formats = {"date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid"}
-    problems = checked(schema, allowed, formats, {"const"})
+    problems = checked(schema, allowed, formats, {"const", "default", "allOf"}) + open_objects(schema)
     unions = 0
     for place, node in nodes(schema):
         unions += "anyOf" in node or isinstance(node.get("type"), list)
@@ -81,8 +84,7 @@ def gemini(schema: Any) -> list[str]:
             for value in node.get("enum", ())
         ):
             problems.append(f"{place}: an enum of strings and numbers")
-    # Cyclic references only within properties that are not required; a strict schema requires all.
-    return problems + recursion(schema)
+    return problems + recursion(schema, optional=True)
 
 
 RULES: dict[str, Callable[[Any], list[str]]] = {
@@ -112,23 +114,32 @@ def checked(schema: Any, allowed: dict[str, set[str]], formats: set[str], more: 
             problems.append(f"{place}: no type")
         if "format" in node and node["format"] not in formats:
             problems.append(f"{place}: format {node['format']!r} is not taken")
-        if kind == "object":
-            names = list(node.get("properties", {}))
-            if node.get("additionalProperties") is not False or node.get("required") != names:
-                problems.append(f"{place}: must require all its properties and allow no others")
         if kind == "array" and "items" not in node:
             problems.append(f"{place}: no items")
     return problems
 
 
-def recursion(schema: Any) -> list[str]:
+def open_objects(schema: Any) -> list[str]:
+    return [
+        f"{place}: must allow no other properties"
+        for place, node in nodes(schema)
+        if node.get("type") == "object" and node.get("additionalProperties") is not False
+    ]
+
+
+def recursion(schema: Any, *, optional: bool = False) -> list[str]:
+    """References that lead back to themselves; with *optional* those through optional properties are fine."""
     definitions = schema.get("$defs", {})
 
     def visit(node: Any, inside: tuple[str, ...]) -> bool:
-        for _, part in nodes({name: value for name, value in node.items() if name != "$defs"}):
-            name = str(part.get("$ref", "")).removeprefix("#/$defs/")
-            if name in inside or (name in definitions and visit(definitions[name], (*inside, name))):
-                return True
-        return False
+        name = str(node.get("$ref", "")).removeprefix("#/$defs/")
+        if name in inside:
+            return True
+        if name in definitions:
+            return visit(definitions[name], (*inside, name))
+        required = node.get("required", ())
+        parts = [part for key, part in node.get("properties", {}).items() if key in required or not optional]
+        parts += [node["items"]] if "items" in node else []
+        return any(visit(part, inside) for part in (*parts, *node.get("anyOf", ())))
 
     return ["root: it contains itself"] if visit(schema, ()) else []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from segmind_async import ChatRequest
 from segmind_async._providers.registry import provider_of
 from segmind_async._structured.prompting import request_with_shape
 from segmind_async._structured.shape import Shape, shape_of
+from tests.structured.compare import PAGE, ours, verdict
 from tests.structured.ordinary_types import TYPES
 from tests.structured.published_rules import RULES, nodes
 
@@ -99,6 +101,13 @@ def test_no_constraint_is_lost_and_no_title_is_paid(kind: Any, value: Any, model
         assert node.get("default") is None or "default: " in text
         assert "format" not in node or node["format"] in text
     assert not [place for place, node in nodes(schema) if "title" in node]
+
+
+def test_the_table_in_the_docs_has_this_librarys_figures() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    for model in RULES:
+        found = Counter(verdict(ours, kind, model) for _, kind, _ in TYPES)
+        assert f"| {model} | segmind-async | {found['ok']} | 0 | {found['loose']} | 0 |" in page
 
 
 def in_form(value: Any, node: Any, root: Any) -> Any:
