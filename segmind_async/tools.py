@@ -18,8 +18,10 @@ from pydantic import BaseModel, ConfigDict, Field, PydanticUserError, Validation
 from pydantic.errors import PydanticInvalidForJsonSchema
 from pydantic.fields import FieldInfo
 from pydantic.json_schema import GenerateJsonSchema
+from pydantic_core import from_json, to_json
 
 from ._structured.docstrings import parameters_of, summary_of
+from ._structured.restore import DuplicateKeyError, is_rewritten, restored
 from .errors import InvalidRequestError
 from .models import JsonObject
 
@@ -51,11 +53,24 @@ class Tool:
 
     def arguments(self, text: str) -> dict[str, object]:
         """Parse and validate a call's JSON text; raises BadArgumentsError."""
+        text = "{}" if text.strip() in _NO_ARGUMENTS else text
         try:
-            given = self.model.model_validate_json("{}" if text.strip() in _NO_ARGUMENTS else text)
+            given = self.model.model_validate_json(self._own_form(text))
         except ValidationError as error:
             raise BadArgumentsError(_problems_in(error)) from error
+        except DuplicateKeyError as error:
+            raise BadArgumentsError(str(error)) from error
         return self.given_arguments(given)
+
+    def _own_form(self, text: str) -> str | bytes:
+        """Return arguments with dicts and tuples in their own form, which not every provider takes."""
+        if not is_rewritten(self.parameters):
+            return text
+        try:
+            value = from_json(text)
+        except ValueError:
+            return text  # validation reports the problem
+        return to_json(restored(value, dict(self.parameters)))
 
     def given_arguments(self, given: BaseModel) -> dict[str, object]:
         """Return the arguments that *given* sets; the function's own defaults apply to the others."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from .._structured.strict_schema import as_object, as_pairs, is_map
 from ..errors import InvalidRequestError
 from ..models import JsonDict, JsonObject
 
@@ -47,6 +48,7 @@ def _translated(schema: JsonObject, definitions: JsonObject, inside: tuple[str, 
         beside = {key: value for key, value in schema.items() if key != "$ref"}
         merged = {**target, **beside} if isinstance(target, Mapping) else beside
         return _translated(merged, definitions, (*inside, name))
+    schema = _with_properties(schema)
     found: JsonDict = {key: value for key, value in schema.items() if key in _KEPT}
     found.update(_values(schema))
     for key in ("anyOf", "oneOf", "allOf"):
@@ -62,6 +64,16 @@ def _translated(schema: JsonObject, definitions: JsonObject, inside: tuple[str, 
             name: _translated(one, definitions, inside) for name, one in properties.items()
         }
     return found
+
+
+def _with_properties(schema: JsonObject) -> JsonObject:
+    """Return dicts as lists of pairs and tuples as objects: without properties or items both are refused.
+
+    `Tool.arguments` turns them back.
+    """
+    if is_map(schema) and isinstance(schema.get("additionalProperties"), Mapping):
+        return as_pairs(dict(schema), ())
+    return as_object(dict(schema), ()) if "prefixItems" in schema else schema
 
 
 def _values(schema: JsonObject) -> JsonDict:

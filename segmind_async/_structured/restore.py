@@ -7,6 +7,7 @@ too.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 from ..models import JsonDict
@@ -31,7 +32,7 @@ def is_rewritten(schema: object) -> bool:
     """Return whether any part of a type's schema is asked for in another form."""
     if isinstance(schema, list):
         return any(map(is_rewritten, schema))
-    if not isinstance(schema, dict):
+    if not isinstance(schema, Mapping):
         return False
     return is_map(schema) or "prefixItems" in schema or any(map(is_rewritten, schema.values()))
 

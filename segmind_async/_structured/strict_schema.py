@@ -19,7 +19,7 @@ from typing import TypeAlias
 from pydantic_core import to_json
 
 from ..errors import InvalidRequestError
-from ..models import JsonDict
+from ..models import JsonDict, JsonObject
 
 Schema: TypeAlias = JsonDict
 
@@ -63,7 +63,7 @@ def item_name(index: int) -> str:
     return f"item_{index + 1}"
 
 
-def is_map(node: Schema) -> bool:
+def is_map(node: JsonObject) -> bool:
     """Return whether a schema describes an object of any keys whose values have a type."""
     if node.get("type") != "object" or node.get("properties"):
         return False
@@ -116,9 +116,9 @@ class _Strict:
         if "allOf" in made:
             return self._merged(made, path, inside)
         if is_map(made):
-            made = _pairs(made, path)
+            made = as_pairs(made, path)
         elif "prefixItems" in made:
-            made = _numbered(made, path)
+            made = as_object(made, path)
         self._close(made, path, inside)
         return made
 
@@ -204,7 +204,7 @@ def _plain(made: Schema) -> Schema:
     return made
 
 
-def _pairs(node: Schema, path: tuple[str, ...]) -> Schema:
+def as_pairs(node: Schema, path: tuple[str, ...]) -> Schema:
     """Return a list of pairs for an object of any keys."""
     key: Schema = {"type": "string"}
     names, patterns = node.get("propertyNames"), node.get("patternProperties")
@@ -227,7 +227,7 @@ def _pairs(node: Schema, path: tuple[str, ...]) -> Schema:
     return {**kept, "type": "array", "items": pair}
 
 
-def _numbered(node: Schema, path: tuple[str, ...]) -> Schema:
+def as_object(node: Schema, path: tuple[str, ...]) -> Schema:
     """Return an object of numbered properties for a tuple."""
     if isinstance(node.get("items"), dict):
         raise _refusal(path, "a tuple with further items is not supported", "use a list, or a model")

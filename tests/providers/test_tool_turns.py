@@ -22,6 +22,7 @@ from segmind_async import (
 from segmind_async._providers.answers import decode
 from segmind_async._providers.finish import ignored_tools
 from segmind_async._providers.requests import encode, must_call
+from segmind_async.tools import BadArgumentsError
 
 GPT, CLAUDE, GEMINI = "gpt-5.4-mini", "claude-4-sonnet", "gemini-2.5-flash"
 
@@ -374,3 +375,26 @@ def test_which_answers_show_that_no_tool_reached_the_model(
 
 def test_a_tool_made_once_is_described_as_its_function() -> None:
     assert body(GPT, tools=[tool(add)]) == body(GPT, tools=[add])
+
+
+def counted(words: dict[str, int], span: tuple[int, str] = (0, "")) -> str:
+    """Count words."""
+    return f"{words} {span}"
+
+
+def test_dicts_and_tuples_are_described_to_gemini_with_properties_and_read_in_either_form() -> None:
+    made = tool(counted)
+    body = json.loads(encode("gemini-2.5-flash", "?", {"tools": [made]}))
+    parts = body["tools"][0]["functionDeclarations"][0]["parameters"]["properties"]
+    pair = parts["words"]["items"]
+    assert (parts["words"]["type"], sorted(pair["properties"])) == ("array", ["key", "value"])
+    assert sorted(parts["span"]["properties"]) == ["item_1", "item_2"]
+    expected = {"words": {"a": 1}, "span": (2, "b")}
+    in_form = {"words": [{"key": "a", "value": 1}], "span": {"item_1": 2, "item_2": "b"}}
+    assert made.arguments(json.dumps(in_form)) == expected
+    assert made.arguments('{"words": {"a": 1}, "span": [2, "b"]}') == expected
+    assert made.arguments('{"words": []}') == {"words": {}}
+    twice = {"words": [{"key": "a", "value": 1}, {"key": "a", "value": 2}]}
+    for text, says in ((json.dumps(twice), "the key 'a' is there twice"), ('{"words": ', "Invalid JSON")):
+        with pytest.raises(BadArgumentsError, match=says):
+            made.arguments(text)
