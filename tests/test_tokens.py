@@ -50,9 +50,9 @@ def test_without_the_extra_every_count_is_an_estimate() -> None:
 @pytest.mark.parametrize(
     ("messages", "model", "reason"),
     [
-        (None, "gpt-5.4-mini", "messages is a NoneType; give a string or a list"),
-        (b"hello", "gpt-5.4-mini", "messages is a bytes"),
-        ([5], "gpt-5.4-mini", r"messages\[0\] is a int"),
+        (None, "gpt-5.4-mini", "messages=None is a NoneType; give a string, or a list"),
+        (b"hello", "gpt-5.4-mini", "messages=b'hello' is a bytes"),
+        ([5], "gpt-5.4-mini", r"messages\[0\]=5 is a int"),
         ([{"role": "user", "content": 5}], "gpt-5.4-mini", r"messages\[0\] has content of type int"),
         ("hello", 5, "model=5"),
     ],

@@ -35,6 +35,18 @@ _NUMBER_BOUNDS = {
 }
 _ROOT = "root"
 
+_OF_SCHEMAS = {
+    "$defs": dict, "allOf": list, "anyOf": list, "definitions": dict, "oneOf": list,
+    "patternProperties": dict, "prefixItems": list, "properties": dict,
+}  # fmt: skip
+"""Keywords whose values hold schemas."""
+_OF_A_SCHEMA = {"additionalProperties": (dict, bool), "items": (dict, bool), "propertyNames": (dict, bool)}
+_VALUES: Mapping[str, Any] = {
+    **_OF_SCHEMAS, **_OF_A_SCHEMA, "$ref": str, "description": str, "enum": list, "format": str,
+    "pattern": str, "required": list, "title": str, "type": (str, list),
+}  # fmt: skip
+"""Types of the values of keywords."""
+
 
 def normalised(given: JsonObject) -> Schema:
     """Return a schema with its definitions in `$defs`; OpenAI's `response_format` around it is taken off.
@@ -45,10 +57,12 @@ def normalised(given: JsonObject) -> Schema:
         schema = from_json(to_json(given), allow_inf_nan=False)
     except ValueError as error:
         raise InvalidRequestError(f"parse is a dict that is no JSON schema: {error}") from error
+    assert isinstance(schema, dict)
     named = schema.get(_WRAPPING) if schema.get("type") == _WRAPPING else schema
     inner = named.get("schema") if isinstance(named, dict) else None
     if isinstance(inner, dict) and isinstance(named, dict) and "name" in named:
         schema = {"title": named["name"], **inner}
+    _check_form(schema, "the root")
     definitions = {**schema.pop("definitions", {}), **schema.pop("$defs", {})}
     if _mentions_root(schema) or _mentions_root(definitions):
         title = schema.get("title")
@@ -57,6 +71,24 @@ def normalised(given: JsonObject) -> Schema:
     pointed = _pointed({**schema, **({"$defs": definitions} if definitions else {})})
     assert isinstance(pointed, dict)
     return pointed
+
+
+def _check_form(node: object, place: str) -> None:
+    """Check that keywords have values of their types; raises InvalidRequestError naming the place."""
+    if not isinstance(node, dict):
+        return  # True and False are schemas, which `strict` refuses
+    for word, value in node.items():
+        kinds = _VALUES.get(word, object)
+        if not isinstance(value, kinds):
+            raise InvalidRequestError(
+                f"the schema at {place}: {word!r} is {value!r:.60}, which no JSON schema has there"
+            )
+        if word in _OF_SCHEMAS:
+            parts = value.items() if isinstance(value, dict) else enumerate(value)
+            for name, part in parts:
+                _check_form(part, f"{place}.{name}")
+        elif word in _OF_A_SCHEMA:
+            _check_form(value, f"{place}.{word}")
 
 
 def adapter_of(schema: Schema) -> TypeAdapter[Any]:

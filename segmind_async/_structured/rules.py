@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from .strict_schema import Schema, definitions_of, mapped, nodes_of, with_words
+from .strict_schema import Schema, definitions_of, mapped, nodes_of, reached_from_itself, with_words
 
 _STRUCTURE = frozenset(
     {
@@ -106,15 +106,7 @@ def _const_as_enum(node: Schema) -> Schema:
 def _contains_itself(schema: Schema) -> bool:
     """Return whether a definition can be reached from itself."""
     targets = {name: set(_references(part)) for name, part in definitions_of(schema).items()}
-    for name, near in targets.items():
-        seen: set[str] = set()
-        waiting = near
-        while waiting:
-            seen |= waiting
-            waiting = {far for one in waiting for far in targets.get(one, ())} - seen
-        if name in seen:
-            return True
-    return False
+    return reached_from_itself(targets) is not None
 
 
 def _references(node: object) -> Iterator[str]:

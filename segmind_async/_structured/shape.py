@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar, cast
 from pydantic import TypeAdapter, ValidationError
 from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
 from pydantic_core import ErrorDetails as Problem
-from pydantic_core import SchemaError, from_json, to_json
+from pydantic_core import from_json, to_json
 
 from ..errors import InvalidRequestError
 from ..models import JsonDict, JsonObject
@@ -145,9 +145,9 @@ def _build(answer_type: object) -> Shape[Any]:
     except (PydanticUserError, PydanticUndefinedAnnotation) as error:
         reason = error.message.partition("\n")[0]
         raise InvalidRequestError(f"the type {answer_type!r} has no JSON schema: {reason}") from error
-    except (SchemaError, TypeError) as error:
-        # A pattern that the engine does not take; annotations that contradict each other.
-        reason = str(error).strip().splitlines()[-1].strip()
+    except Exception as error:
+        # A pattern that the engine does not take, annotations that contradict each other, code of the user.
+        reason = (str(error).strip() or type(error).__name__).splitlines()[-1].strip()
         raise InvalidRequestError(f"the type {answer_type!r} cannot be validated: {reason}") from error
     return Shape(adapter, described)
 

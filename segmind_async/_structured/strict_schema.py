@@ -53,6 +53,7 @@ def strict(schema: Schema) -> Schema:
 
     Raises InvalidRequestError with the place, the unsupported construct, and an alternative.
     """
+    _check_references(schema)
     made = _Strict(schema).node(schema, (), ())
     _check_limits(made)
     return made
@@ -160,7 +161,10 @@ class _Strict:
     def _merged(self, made: Schema, path: tuple[str, ...], inside: tuple[str, ...]) -> Schema:
         """Return one schema for all members of `allOf`, which strict schemas do not have."""
         whole = {name: value for name, value in made.items() if name != "allOf"}
-        for member in _listed(made["allOf"]):
+        members = _listed(made["allOf"])
+        if len(members) == 1 and isinstance(members[0], dict) and "$ref" not in whole:
+            return self.node({**members[0], **whole}, path, inside)
+        for member in members:
             if not isinstance(member, dict):
                 raise _refusal(path, f"{member!r} is not a schema", "give it a type")
             ref = member.get("$ref")
@@ -169,6 +173,7 @@ class _Strict:
             target = self._definition(ref, path) if isinstance(ref, str) else {}
             rest = {name: value for name, value in member.items() if name != "$ref"}
             whole = _both(whole, {**target, **rest}, path)
+            inside = (*inside, ref) if isinstance(ref, str) else inside
         return self.node(whole, path, inside)
 
 
@@ -251,6 +256,37 @@ def _check_keywords(node: Schema, path: tuple[str, ...]) -> None:
         raise _refusal(path, "an object of anything is not supported", "name its properties")
     if node.get("type") == "array" and "items" not in node and "prefixItems" not in node:
         raise _refusal(path, "a list of anything is not supported", "name the type of its items")
+
+
+def _check_references(root: Schema) -> None:
+    """Refuse definitions that stand for themselves: following them would not end."""
+    name = reached_from_itself({name: set(_meant(node)) for name, node in definitions_of(root).items()})
+    if name is not None:
+        raise _refusal((name,), "a definition that stands for itself is not supported", "say what it is")
+
+
+def _meant(node: object) -> Iterator[str]:
+    """Yield the definitions that a node may stand for, as a whole."""
+    if not isinstance(node, dict):
+        return
+    if "$ref" in node:
+        yield str(node["$ref"]).removeprefix("#/$defs/")
+    for keyword in ("anyOf", "oneOf", "allOf"):
+        for member in _listed(node.get(keyword)):
+            yield from _meant(member)
+
+
+def reached_from_itself(targets: Mapping[str, set[str]]) -> str | None:
+    """Return a name from which a way of references leads back to it; None if there is none."""
+    for name, near in targets.items():
+        seen: set[str] = set()
+        waiting = near
+        while waiting:
+            seen |= waiting
+            waiting = {far for one in waiting for far in targets.get(one, ())} - seen
+        if name in seen:
+            return name
+    return None
 
 
 def _refusal(path: tuple[str, ...], problem: str, instead: str) -> InvalidRequestError:

@@ -86,7 +86,7 @@ def test_streaming_is_asked_for_by_two_fields(fields: dict[str, Any], stream: bo
         ({"model": None}, "model", "None"),
         ({"model": "../secrets"}, "model", "is not a slug"),
         ({"messages": []}, "messages", "at least one"),
-        ({"messages": ["hello"]}, "messages", "messages[0] is a str"),
+        ({"messages": ["hello"]}, "messages", "messages[0]='hello' is a str"),
         ({"messages": [{"role": "boss", "content": "x"}]}, "messages", "role='boss'"),
         ({"messages": [{"role": "user", "content": 5}]}, "messages", "content of type int"),
         ({"messages": [{"role": "user", "content": [7]}]}, "messages", "content[0] is a int"),

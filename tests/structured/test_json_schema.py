@@ -135,7 +135,37 @@ def test_the_schema_of_any_ordinary_type_reads_what_the_type_reads(kind: Any, va
         pytest.param(
             {"type": "integer", "minimum": "a lot"}, "cannot be validated|no JSON schema", id="odd-bound"
         ),
-        pytest.param({"enum": 5}, "no JSON schema|is not", id="odd-enum"),
+        pytest.param({"enum": 5}, "the root: 'enum' is 5, which no JSON schema has there", id="odd-enum"),
+        pytest.param({"type": "object", "properties": 5}, "'properties' is 5", id="odd-properties"),
+        pytest.param({"type": "string", "$defs": 5}, "'.defs' is 5", id="odd-definitions"),
+        pytest.param({"type": "array", "prefixItems": 5}, "'prefixItems' is 5", id="odd-tuple"),
+        pytest.param(
+            {"type": "array", "items": {"type": "string", "format": ["x"]}},
+            r"root.items: 'format' is \['x'\]",
+            id="odd-format",
+        ),
+        pytest.param(
+            {"$defs": {"A": {"$ref": "#/$defs/A"}}, "$ref": "#/$defs/A"},
+            "at A: a definition that stands for itself",
+            id="itself-alone",
+        ),
+        pytest.param(
+            {
+                "$defs": {
+                    "A": {"$ref": "#/$defs/B"},
+                    "B": {"anyOf": [{"type": "null"}, {"$ref": "#/$defs/A"}]},
+                },
+                "type": "array",
+                "items": {"$ref": "#/$defs/A"},
+            },
+            "stands for itself",
+            id="each-other",
+        ),
+        pytest.param(
+            {"$defs": {"A": {"allOf": [{"$ref": "#/$defs/A"}]}}, "$ref": "#/$defs/A"},
+            "stands for itself",
+            id="all-of-itself",
+        ),
     ],
 )
 def test_what_is_no_schema_is_refused_before_anything_is_sent(schema: dict[str, Any], says: str) -> None:

@@ -57,6 +57,12 @@ class Row:
     n: int
 
 
+class Odd:
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        raise RuntimeError("on purpose")
+
+
 class Loose(TypedDict, total=False):
     n: int
 
@@ -163,6 +169,8 @@ def test_every_value_comes_back_from_its_json(pair: tuple[Drawn, Any]) -> None:
         pytest.param(5, "the type 5 has no JSON schema", id="no-type"),
         pytest.param(type(lambda: 1), "has no JSON schema", id="function"),
         pytest.param(Annotated[str, Field(pattern="(?=a)")], "cannot be validated: .*look-around", id="look-around"),
+        pytest.param("", "cannot be validated", id="no-name"),
+        pytest.param(Odd, "cannot be validated: on purpose", id="code-of-the-user"),
         pytest.param("Nowhere", "has no JSON schema: .* not fully defined", id="unresolved"),
     ],
 )  # fmt: skip
@@ -269,8 +277,28 @@ def test_a_union_of_models_with_dicts_is_told_apart_by_its_tag() -> None:
         ),
         pytest.param(
             {"$defs": {"A": {"allOf": [{"$ref": "#/$defs/A"}]}}, "$ref": "#/$defs/A", "description": "d"},
-            "contains itself",
+            "stands for itself",
             id="all-of-itself",
+        ),
+        pytest.param(
+            {
+                "$defs": {
+                    "A": {
+                        "type": "object",
+                        "properties": {
+                            "a": {
+                                "allOf": [
+                                    {"$ref": "#/$defs/A"},
+                                    {"type": "object", "properties": {"b": {"type": "string"}}},
+                                ]
+                            }
+                        },
+                    }
+                },
+                "allOf": [{"$ref": "#/$defs/A"}, {"description": "d"}],
+            },
+            "contains itself",
+            id="all-of-around-itself",
         ),
         pytest.param({"enum": [{"a": 1}]}, "objects and lists in 'enum'", id="objects-in-an-enum"),
         pytest.param(
@@ -463,3 +491,10 @@ def test_infinite_bounds_bound_nothing() -> None:
         "type": "number",
         "minimum": 0,
     }
+
+
+def test_a_described_reference_to_itself_as_older_schemas_write_it_is_kept() -> None:
+    node = {"type": "object", "properties": {"next": {"allOf": [{"$ref": "#/$defs/N"}], "description": "d"}}}
+    made: Any = strict({"$defs": {"N": node}, "$ref": "#/$defs/N"})
+    assert made["properties"]["next"] == {"description": "d", "anyOf": [{"$ref": "#/$defs/N"}]}
+    assert made["$defs"]["N"]["properties"] == made["properties"]
