@@ -19,7 +19,7 @@ from ._jobs.run import JobRun, ToSend
 from ._money.estimates import Estimates
 from ._money.ledger import Ledger
 from ._money.protocol import LedgerProtocol
-from ._money.units import ceil_units, to_decimal
+from ._money.units import ceil_units, credits_of, to_decimal
 from ._providers.registry import check_slug
 from ._rate.throttle import Throttle
 from ._sending.admission import Admission, CallScope
@@ -151,7 +151,9 @@ class SegmindClient:
 
     def statistics(self) -> Statistics:
         """Return a snapshot of attempts in flight, waiting calls, and limits with their reasons."""
-        return self._service.admission.statistics(self._service.estimates.of(self._options.model))
+        found = self._service.admission.statistics(self._service.estimates.of(self._options.model))
+        left = self._options.scope.budget.left
+        return found if left is None else replace(found, budget_left=credits_of(left))
 
     @overload
     async def chat(

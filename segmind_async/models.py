@@ -266,6 +266,8 @@ class Statistics:
     """What the first waiting call is waiting for; None if no call waits."""
     outage: float | None = None
     """Seconds for which the service has failed for all; None if it works."""
+    budget_left: Decimal | None = None
+    """Credits left in this client's own budget, calls in doubt subtracted; None if it has no limit."""
 
 
 WaitingFor: TypeAlias = Literal["slot", "pace", "gate", "credits", "budget"]

@@ -437,6 +437,16 @@ def run_gateway(
             rich_help_panel=Group.SERVER.value,
         ),
     ] = None,
+    budgets: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="TOML file of budgets by token; what they have spent is kept beside it.",
+            exists=True,
+            dir_okay=False,
+            rich_help_panel=Group.SERVER.value,
+        ),
+    ] = None,
     floor: Floor = Decimal(0),
     max_in_flight: MaxInFlight = 64,
     rpm: Rpm = None,
@@ -444,11 +454,17 @@ def run_gateway(
     emulate: Emulate = False,
 ) -> None:
     """Serve OpenAI's form of the API for every program here: one key, one ledger, one pace."""
-    from ..gateway import GatewayOptions  # noqa: PLC0415  # imports a server, which --help does not need
+    from ..gateway import GatewayOptions, read_rules  # noqa: PLC0415  # imports a server, which --help does not need
     from .serve import serve  # noqa: PLC0415  # as above
 
     async def main() -> Exit:
-        options = GatewayOptions(host, port, tuple(token or ()))
+        options = GatewayOptions(
+            host,
+            port,
+            tuple(token or ()),
+            () if budgets is None else read_rules(budgets.read_text(encoding="utf-8")),
+            None if budgets is None else budgets.with_name(f"{budgets.name}.db"),
+        )
         client = ClientOptions(
             max_in_flight=max_in_flight,
             requests_per_minute=rpm,

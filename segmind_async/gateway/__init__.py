@@ -8,7 +8,8 @@ async with SegmindClient() as client, Gateway(client) as gateway:
 
 from __future__ import annotations
 
+from ._budget_rules import BudgetRule, read_rules
 from ._options import GatewayOptions
 from ._server import Gateway
 
-__all__ = ["Gateway", "GatewayOptions"]
+__all__ = ["BudgetRule", "Gateway", "GatewayOptions", "read_rules"]

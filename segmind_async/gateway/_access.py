@@ -1,29 +1,46 @@
-"""Who may call: the token of a request, and the host it was meant for. Pure."""
+"""Who may call: the token of a request, the budget it stands for, and the host it was meant for. Pure."""
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Collection, Mapping
 from hashlib import blake2b
 from hmac import compare_digest
 from urllib.parse import urlsplit
 
+from .._sending.call_queue import Priority
+from ..errors import ConfigurationError
 from ._errors import GatewayError
-from ._options import is_loopback
+
+MIN_TOKEN = 8
+"""Characters of the shortest token: a shorter one can be guessed."""
 
 
 class Tokens:
-    """The tokens that open a gateway, as digests. Comparing takes the same time whatever is compared."""
+    """The tokens that open a gateway, as digests. Comparing takes the same time whatever is compared.
 
-    def __init__(self, tokens: Collection[str]) -> None:
-        self._digests = [_digest(token) for token in tokens]
+    *budgets* are tokens that stand for a budget, with its name.
+    """
 
-    def check(self, headers: Mapping[str, str]) -> None:
-        """Raise a 401 if no token of these headers is one of them; without any, all are let in."""
+    def __init__(self, tokens: Collection[str], budgets: Mapping[str, str] | None = None) -> None:
+        self._names: list[str | None] = [*([None] * len(tokens)), *(budgets or {}).values()]
+        self._digests = [_digest(token) for token in (*tokens, *(budgets or {}))]
+
+    def check(self, headers: Mapping[str, str]) -> str | None:
+        """Return the budget that the token of these headers stands for; None for a token of the gateway.
+
+        Raises a 401 if it is none of them; without any tokens, all are let in.
+        """
         if not self._digests:
-            return
+            return None
         given = _digest(_token_in(headers))
         # All of them, in any case: how long it takes tells nothing.
-        if sum(compare_digest(given, known) for known in self._digests) == 0:
+        found = [
+            name
+            for known, name in zip(self._digests, self._names, strict=True)
+            if compare_digest(given, known)
+        ]
+        if not found:
             raise GatewayError(
                 401,
                 "the token of this gateway is missing or wrong: send it as 'Authorization: Bearer TOKEN' "
@@ -31,6 +48,7 @@ class Tokens:
                 code="invalid_api_key",
                 headers={"WWW-Authenticate": "Bearer"},
             )
+        return found[0]
 
     def check_host(self, host: str) -> None:
         """Raise a 403 for a host that is not this machine, if no token protects the gateway.
@@ -53,6 +71,32 @@ class Tokens:
             )
 
 
+def chosen_budget(own: str | None, headers: Mapping[str, str]) -> str | None:
+    """Return the budget a request counts in: that of its token, else the one it names; None for none.
+
+    Raises a 403 for a token of a budget that names another one.
+    """
+    named = headers.get("x-segmind-budget")
+    if named and own is not None and named != own:
+        message = f"this token stands for budget {own!r}, and no other"
+        raise GatewayError(403, message, "permission_error", "budget_not_allowed")
+    return own or named or None
+
+
+def chosen_priority(headers: Mapping[str, str]) -> Priority | None:
+    """Return the priority that a request names, None if it names none; raises a 400 for another word."""
+    named = headers.get("x-segmind-priority")
+    if not named:
+        return None
+    if named not in _PRIORITIES:
+        message = f"x-segmind-priority is {named[:40]!r}; use interactive or bulk"
+        raise GatewayError(400, message, param="x-segmind-priority")
+    return _PRIORITIES[named]
+
+
+_PRIORITIES: Mapping[str, Priority] = {"interactive": "interactive", "bulk": "bulk"}
+
+
 def _token_in(headers: Mapping[str, str]) -> str:
     scheme, _, token = headers.get("Authorization", "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "")
@@ -60,3 +104,22 @@ def _token_in(headers: Mapping[str, str]) -> str:
 
 def _digest(token: str) -> bytes:
     return blake2b(token.encode("utf-8", "surrogateescape")).digest()
+
+
+def checked_token(token: str) -> str:
+    """Return *token*; raises ConfigurationError, without quoting it, if it is short or cannot be sent."""
+    if len(token) < MIN_TOKEN or not token.isascii() or not token.isprintable() or " " in token:
+        raise ConfigurationError(
+            f"a token must have at least {MIN_TOKEN} printable ASCII characters, and no blanks"
+        )
+    return token
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether *host*, a name or an address, is reached from this machine only."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False

@@ -87,6 +87,14 @@ def gateway_error_of(error: SegmindError) -> GatewayError:
     )
 
 
+def budget_error(error: errors.BudgetExceededError, name: str, *, daily: bool) -> GatewayError:
+    """Return what the caller is told when a budget is used up: which, and when it is filled again."""
+    found = gateway_error_of(error)
+    until = "; it is filled again at midnight UTC" if daily else ""
+    found.message = f"budget {name!r}: {error.message}{until}"
+    return found
+
+
 _PARAMS: Mapping[type[SegmindError], str] = {
     errors.NotFoundError: "model",
     errors.ModelRetiredError: "model",

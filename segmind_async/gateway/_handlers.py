@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
+from typing import NamedTuple
 from uuid import uuid4
 
 import anyio
@@ -14,15 +15,19 @@ from pydantic_core import to_json
 
 from .._hooks.trace import trace
 from .._providers.answers import as_openai
+from .._sending.call_queue import Priority
 from .._version import __version__
 from ..client import SegmindClient
-from ..errors import SegmindError
+from ..errors import BudgetExceededError, SegmindError
 from ..models import ChatCompletion, ChatRequest, JsonDict
-from ._access import Tokens
-from ._amounts import answer_headers, cost_headers, credits_of
+from ._access import Tokens, chosen_budget, chosen_priority
+from ._amounts import answer_headers, cost_headers, credits_of, plain
+from ._budget_rules import BudgetRule
+from ._budgets import Budgets
 from ._chat_request import ChatCall, read_chat
-from ._errors import GatewayError, envelope, gateway_error_of, headers_of
+from ._errors import GatewayError, budget_error, envelope, gateway_error_of, headers_of
 from ._event_stream import HEADERS, HEARTBEAT, chat_events, error_event
+from ._load import Load
 from ._model_list import model_list, one_model
 from ._options import GatewayOptions
 
@@ -30,16 +35,29 @@ _log = logging.getLogger("segmind_async.gateway")
 
 _REQUEST_ID = web.RequestKey("request_id", str)
 
+_BUDGET = web.RequestKey("budget", object)
+"""The name of the budget that the request's token stands for, or None."""
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class CallScope(NamedTuple):
+    """What a call counts in, as its caller has chosen."""
+
+    budget: BudgetRule | None
+    priority: Priority | None
 
 
 class Handlers:
     """The routes of one gateway, over one client."""
 
-    def __init__(self, client: SegmindClient, options: GatewayOptions) -> None:
+    def __init__(self, client: SegmindClient, options: GatewayOptions, budgets: Budgets) -> None:
         self._client = client
         self._options = options
-        self._tokens = Tokens(options.tokens)
+        rules = options.budgets
+        self._tokens = Tokens(options.tokens, {one.token: one.name for one in rules if one.token is not None})
+        self._budgets = budgets
+        self._load = Load(options.max_calls, options.max_bytes)
 
     def app(self) -> web.Application:
         """Return the application."""
@@ -58,7 +76,7 @@ class Handlers:
         try:
             if request.path != "/healthz":
                 self._tokens.check_host(request.host)
-                self._tokens.check(request.headers)
+                request[_BUDGET] = self._tokens.check(request.headers)
             return await handler(request)
         except web.HTTPException as error:
             return _refused(request, _http_problem(request, error))
@@ -79,13 +97,29 @@ class Handlers:
         return _json(credits_of(balance, self._client.statistics()))
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
-        call = read_chat(await self._body(request))
-        if call.stream:
-            return await self._streamed(request, call)
-        completion = await self._completed(call)
-        return _json(_openai(completion), answer_headers(completion, request[_REQUEST_ID]))
+        scope = self._scope_of(request)
+        body = await self._body(request)
+        with self._load.taken(None if scope.budget is None else scope.budget.name, len(body)):
+            call = read_chat(body)
+            if call.stream:
+                return await self._streamed(request, call, scope)
+            completion = await self._completed(call, scope)
+            return _json(_openai(completion), self._headers(request, completion, scope))
 
-    async def _streamed(self, request: web.Request, call: ChatCall) -> web.StreamResponse:
+    def _scope_of(self, request: web.Request) -> CallScope:
+        """Return the budget a call counts in and its priority, by its token and its headers."""
+        own = request[_BUDGET]
+        name = chosen_budget(own if isinstance(own, str) else None, request.headers)
+        return CallScope(None if name is None else self._budgets.rule(name), chosen_priority(request.headers))
+
+    def _headers(self, request: web.Request, completion: ChatCompletion, scope: CallScope) -> dict[str, str]:
+        headers = answer_headers(completion, request[_REQUEST_ID])
+        left = self._budgets.left(scope.budget)
+        if left is not None:
+            headers["x-segmind-budget-left"] = plain(left)
+        return headers
+
+    async def _streamed(self, request: web.Request, call: ChatCall, scope: CallScope) -> web.StreamResponse:
         """Answer with an event stream: heartbeats while the answer is awaited, then all of it.
 
         Until the first heartbeat is due nothing is sent, so that an early error has its status.
@@ -96,7 +130,7 @@ class Handlers:
 
         async def complete() -> None:
             try:
-                ended.append(await self._completed(call))
+                ended.append(await self._completed(call, scope))
             except Exception as error:  # noqa: BLE001  # as in `_answering`
                 ended.append(_error_of(request, error))
             done.set()
@@ -112,7 +146,7 @@ class Handlers:
                 return _refused(request, got)
             await response.write(error_event(got))
         elif got is not None:
-            response = response or await _begun(request, answer_headers(got, request[_REQUEST_ID]))
+            response = response or await _begun(request, self._headers(request, got, scope))
             await response.write(chat_events(_openai(got), with_usage=call.with_usage))
         assert response is not None
         return response
@@ -130,9 +164,18 @@ class Handlers:
             except ConnectionResetError:
                 return response
 
-    async def _completed(self, call: ChatCall) -> ChatCompletion:
+    async def _completed(self, call: ChatCall, scope: CallScope) -> ChatCompletion:
+        request = ChatRequest.of(call.messages, call.model, call.parameters)
         with trace(call.trace) if call.trace else nullcontext():
-            return await self._client.chat(ChatRequest.of(call.messages, call.model, call.parameters))
+            async with self._budgets.booked(scope.budget, call.model) as client:
+                chosen = client if scope.priority is None else client.budget(priority=scope.priority)
+                try:
+                    return await chosen.chat(request)
+                except BudgetExceededError as error:
+                    # Only a budget of the gateway has a limit here.
+                    assert scope.budget is not None
+                    daily = scope.budget.credits_per_day is not None
+                    raise budget_error(error, scope.budget.name, daily=daily) from error
 
     async def _body(self, request: web.Request) -> bytes:
         """Read the body of a request; raises GatewayError if it is no JSON, too long or too slow."""

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import ipaddress
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from ..config import MIB, check_amount, check_count
 from ..errors import ConfigurationError
-
-MIN_TOKEN = 8
-"""Characters of the shortest token: a shorter one can be guessed."""
+from ._access import checked_token, is_loopback
+from ._budget_rules import BudgetRule, check_rules
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +22,15 @@ class GatewayOptions:
     """0 takes any free one."""
     tokens: Collection[str] = field(default=(), repr=False)
     """Any of them opens the gateway, as `Authorization: Bearer …` or `x-api-key`. Empty: none is needed."""
+    budgets: Sequence[BudgetRule] = ()
+    """Budgets, each with the token that stands for it."""
+    state: Path | None = None
+    """SQLite file that keeps what budgets have spent; needed if one has credits."""
+    max_calls: int = 1024
+    """Calls that are taken at once, those that wait included, for each budget and for all without one. One
+    more is refused with a 429."""
+    max_bytes: int = 512 * MIB
+    """Bytes of the requests that are taken at once; one that exceeds them is refused with a 429."""
     max_body_bytes: int = 64 * MIB
     """A longer request is refused. A prompt of 400 000 tokens takes about 2 MB, an image up to 27 MB."""
     body_timeout: float = 60.0
@@ -40,22 +48,23 @@ class GatewayOptions:
         check_amount("body_timeout", self.body_timeout, above=True)
         check_amount("heartbeat", self.heartbeat, above=True)
         check_amount("grace", self.grace)
+        check_count("max_calls", self.max_calls, at_least=1)
+        check_count("max_bytes", self.max_bytes, at_least=1024)
         for token in self.tokens:
-            if len(token) < MIN_TOKEN or not token.isascii() or not token.isprintable() or " " in token:
-                raise ConfigurationError(
-                    f"a token must have at least {MIN_TOKEN} printable ASCII characters, and no blanks"
-                )
-        if not self.tokens and not is_loopback(self.host):
+            checked_token(token)
+        check_rules(self.budgets)
+        if {rule.token for rule in self.budgets} & {*self.tokens}:
+            raise ConfigurationError("a budget has the token of the gateway: give it one of its own")
+        if self.state is None and any(rule.cap is not None for rule in self.budgets):
+            raise ConfigurationError(
+                "budgets with credits need a file that keeps what they have spent: state=…"
+            )
+        if not self.needs_token and not is_loopback(self.host):
             raise ConfigurationError(
                 f"host={self.host!r} can be reached from other machines: give a token, or listen on 127.0.0.1"
             )
 
-
-def is_loopback(host: str) -> bool:
-    """Return whether *host*, a name or an address, is reached from this machine only."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
+    @property
+    def needs_token(self) -> bool:
+        """Whether callers must send a token."""
+        return bool(self.tokens) or any(rule.token is not None for rule in self.budgets)

@@ -7,6 +7,8 @@ from types import TracebackType
 from aiohttp import web
 
 from ..client import SegmindClient
+from ._budget_book import BudgetBook
+from ._budgets import Budgets
 from ._handlers import Handlers
 from ._options import GatewayOptions
 
@@ -23,26 +25,33 @@ class Gateway:
         self.options: GatewayOptions = options or GatewayOptions()
         self.url: str = ""
         """Base URL, with `/v1`; empty until it listens."""
-        # A call whose caller has gone is cancelled with its handler, instead of being paid for nobody.
-        self._runner = web.AppRunner(
-            Handlers(client, self.options).app(),
-            access_log=None,
-            handler_cancellation=True,
-            shutdown_timeout=self.options.grace,
-        )
+        self._client = client
+        self._book: BudgetBook | None = None
+        self._runner: web.AppRunner | None = None
 
     def __repr__(self) -> str:
         return f"Gateway({self.url or 'not started'})"
 
     async def __aenter__(self) -> Gateway:
-        await self._runner.setup()
+        options = self.options
+        if options.state is not None:
+            self._book = BudgetBook(options.state)
+        budgets = Budgets(self._client, options.budgets, self._book)
+        # A call whose caller has gone is cancelled with its handler, instead of being paid for nobody.
+        self._runner = runner = web.AppRunner(
+            Handlers(self._client, options, budgets).app(),
+            access_log=None,
+            handler_cancellation=True,
+            shutdown_timeout=options.grace,
+        )
         try:
-            await web.TCPSite(self._runner, self.options.host, self.options.port).start()
+            await runner.setup()
+            await web.TCPSite(runner, options.host, options.port).start()
         except BaseException:
-            await self._runner.cleanup()
+            await self._stop()
             raise
-        port = self._runner.addresses[0][1]
-        host = self.options.host.strip("[]")
+        port = runner.addresses[0][1]
+        host = options.host.strip("[]")
         shown = f"[{host}]" if ":" in host else host
         self.url = f"http://{shown}:{port}/v1"
         return self
@@ -50,4 +59,13 @@ class Gateway:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, found: TracebackType | None
     ) -> None:
-        await self._runner.cleanup()
+        await self._stop()
+
+    async def _stop(self) -> None:
+        try:
+            if self._runner is not None:
+                await self._runner.cleanup()
+        finally:
+            # After the calls: each books what it has cost when it ends.
+            if self._book is not None:
+                self._book.close()

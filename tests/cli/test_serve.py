@@ -7,21 +7,31 @@ import re
 import signal
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from decimal import Decimal
+from http.client import HTTPException
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from segmind_async.cli import app
+from segmind_async.emulator import Emulator, faults
 from tests.gateway.support import TOKEN, asked
+from tests.support import serving as emulating
 
 
 @contextmanager
-def serving(*words: str, **environment: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    command = [sys.executable, "-m", "segmind_async", "serve", "--port", "0", "--emulate", *words]
+def serving(
+    *words: str, emulate: bool = True, **environment: str
+) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    command = [sys.executable, "-m", "segmind_async", "serve", "--port", "0", *words]
+    command += ["--emulate"] if emulate else []
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment or None) as process:
         assert process.stderr is not None
         found = re.search(r"serving (\S+)", process.stderr.readline())
@@ -62,3 +72,40 @@ def test_another_address_needs_a_token() -> None:
     got = CliRunner().invoke(app, ["serve", "--host", "0.0.0.0", "--emulate"])
     assert got.exit_code == 2
     assert "give a token" in got.stderr
+
+
+BUDGETS = """
+[team]
+token = "token-of-the-team"
+credits_per_day = 1
+"""
+
+
+def spent_of(url: str) -> Decimal:
+    """Send one call of 0.01 credits; return what its budget has spent by then."""
+    headers = {"Content-Type": "application/json", "x-api-key": "token-of-the-team"}
+    request = urllib.request.Request(f"{url}/chat/completions", json.dumps(asked()).encode(), headers)
+    with urllib.request.urlopen(request) as response:
+        return 1 - Decimal(response.headers["x-segmind-budget-left"])
+
+
+@pytest.mark.slow
+def test_a_budget_holds_over_a_kill(tmp_path: Path) -> None:
+    budgets = tmp_path / "budgets.toml"
+    budgets.write_text(BUDGETS)
+    with emulating(Emulator(cost=Decimal("0.01"))) as emulator:
+        environment = {"SEGMIND_API_KEY": emulator.key, "SEGMIND_BASE_URL": emulator.url}
+        words = ("--budgets", str(budgets))
+        with serving(*words, emulate=False, **environment) as (process, url):
+            assert [spent_of(url) for _ in range(2)] == [Decimal("0.01"), Decimal("0.02")]
+            emulator.script(faults.Silence())
+            with ThreadPoolExecutor() as threads:
+                cut_off = threads.submit(spent_of, url)
+                while emulator.requests < 3:
+                    time.sleep(0.01)
+                process.kill()
+                with pytest.raises((OSError, HTTPException)):
+                    cut_off.result()
+        with serving(*words, emulate=False, **environment) as (_, url):
+            # Three calls with their cost, and the one that was cut off with what was expected of it.
+            assert Decimal("0.035") < spent_of(url) < Decimal("0.05")

@@ -18,7 +18,7 @@ async def run(client_options: ClientOptions, options: GatewayOptions) -> Exit:
     async with open_client(client_options) as client, anyio.create_task_group() as tasks:
         async with Gateway(client, options) as gateway:
             await tasks.start(_handle_signals, stopping, tasks.cancel_scope)
-            needs = "with a token" if options.tokens else "without a token, on this machine only"
+            needs = "with a token" if options.needs_token else "without a token, on this machine only"
             say(f"serving {gateway.url} {needs}; Ctrl-C stops")
             await stopping.wait()
             say(f"stopping: calls in flight have {options.grace:g} s; Ctrl-C again cancels them")

@@ -1,0 +1,122 @@
+"""What budgets have spent, in a small SQLite file: kept over restarts and a `kill -9`.
+
+A call that may cost something is noted before it is sent, with what it is expected to cost, and deleted in
+the transaction that books its cost. What is still noted when the file is opened was cut off by the death of
+the process: it may have been billed, and counts as spent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from pathlib import Path
+from typing import NamedTuple
+
+from .._jobs.journal.commit_thread import WriterThread
+from .._jobs.journal.lock import Lock
+from ..errors import ConfigurationError
+
+_APPLICATION = 0x5E6D1E
+"""Marks the file as ours (`PRAGMA application_id`)."""
+
+_TABLES = """
+CREATE TABLE spent (
+    budget TEXT, period TEXT, units INTEGER NOT NULL, PRIMARY KEY (budget, period)
+) WITHOUT ROWID;
+CREATE TABLE sent (id TEXT PRIMARY KEY, budget TEXT NOT NULL, period TEXT NOT NULL, units INTEGER NOT NULL);
+"""
+
+_BOOK = """
+INSERT INTO spent VALUES (?, ?, ?) ON CONFLICT (budget, period) DO UPDATE SET units = units + excluded.units
+"""
+
+
+class Entry(NamedTuple):
+    """A call that is about to be sent."""
+
+    id: str
+    budget: str
+    period: str
+    units: int
+    """Expected cost, in units of 10⁻¹⁰ credit."""
+
+
+class BudgetBook:
+    """The file of budgets, open and locked; its work is done in a thread.
+
+    Raises ConfigurationError for a file that is locked, foreign or damaged.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path.resolve()
+        self._lock = Lock(self._path.with_name(self._path.name + ".lock"))
+        owner = self._lock.take()
+        if owner is not None:
+            raise ConfigurationError(
+                f"{owner} is using the budgets in {str(path)!r}; one gateway may at a time"
+            )
+        self._writer = WriterThread(self._opened)
+        try:
+            self._writer.opened.result()
+        except BaseException as error:
+            self.close()
+            if isinstance(error, sqlite3.Error):
+                raise ConfigurationError(
+                    f"the budgets in {str(path)!r} cannot be read ({error}); restore or delete the file"
+                ) from error
+            raise
+
+    def __repr__(self) -> str:
+        return f"BudgetBook({str(self._path)!r})"
+
+    def close(self) -> None:
+        """Write what is pending, close the file and release the lock. Idempotent."""
+        self._writer.close()
+        self._lock.release()
+
+    def spent(self, budget: str, period: str) -> int:
+        """Return the units that a budget has spent in a period."""
+        query = "SELECT coalesce(sum(units), 0) FROM spent WHERE budget = ? AND period = ?"
+        return self._writer.submit(
+            lambda database: int(database.execute(query, (budget, period)).fetchone()[0])
+        ).result()
+
+    def sending(self, entry: Entry) -> asyncio.Future[None]:
+        """Note a call; done when it is on the disk, and only then may it be sent."""
+
+        def insert(database: sqlite3.Connection) -> None:
+            database.execute("INSERT OR REPLACE INTO sent VALUES (?, ?, ?, ?)", entry)
+
+        return self._writer.submit_on_loop(insert)
+
+    def ended(self, entry: Entry, units: int) -> asyncio.Future[None]:
+        """Book what a call has cost instead of what was expected."""
+
+        def book(database: sqlite3.Connection) -> None:
+            database.execute("DELETE FROM sent WHERE id = ?", (entry.id,))
+            if units:
+                database.execute(_BOOK, (entry.budget, entry.period, units))
+
+        return self._writer.submit_on_loop(book)
+
+    def _opened(self) -> sqlite3.Connection:
+        database = sqlite3.connect(self._path, isolation_level="DEFERRED", timeout=30)
+        try:
+            found = database.execute("PRAGMA application_id").fetchone()[0]
+            if found == 0 and not database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+                database.execute("BEGIN IMMEDIATE")
+                for statement in filter(str.strip, _TABLES.split(";")):
+                    database.execute(statement)
+                database.execute(f"PRAGMA application_id = {_APPLICATION}")
+                database.commit()
+            elif found != _APPLICATION:
+                raise sqlite3.DatabaseError("it holds something else")
+            database.execute("PRAGMA synchronous = FULL")
+            left_over = database.execute("SELECT budget, period, units FROM sent").fetchall()
+            database.executemany(_BOOK, left_over)
+            database.execute("DELETE FROM sent")
+            database.commit()
+        except BaseException:
+            database.close()
+            raise
+        return database

@@ -1,0 +1,97 @@
+"""The budgets of a gateway while it runs: which one a request counts in, and the client that holds to it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from decimal import Decimal
+from uuid import uuid4
+
+import anyio
+
+from .._money.units import ceil_units, credits_of
+from ..client import SegmindClient
+from ._budget_book import BudgetBook, Entry
+from ._budget_rules import BudgetRule
+from ._errors import GatewayError
+
+
+@dataclass(slots=True)
+class _Open:
+    """A budget in its present period."""
+
+    period: str
+    client: SegmindClient
+    capped_at: Decimal | None
+    """Credits that were left when this client was made; None for no limit."""
+
+
+class Budgets:
+    """The budgets of one gateway."""
+
+    def __init__(
+        self,
+        client: SegmindClient,
+        rules: Sequence[BudgetRule],
+        book: BudgetBook | None,
+        wall_clock: Callable[[], float] = time.time,  # noqa: TID251  # days are in wall time
+    ) -> None:
+        self._client = client
+        self._rules = {rule.name: rule for rule in rules}
+        self._book = book
+        self._wall_clock = wall_clock
+        self._open: dict[str, _Open] = {}
+
+    def rule(self, name: str) -> BudgetRule:
+        """Return the budget of a name; raises GatewayError, a 400, if there is none."""
+        found = self._rules.get(name)
+        if found is None:
+            raise GatewayError(
+                400, f"there is no budget {name[:80]!r}", param="x-segmind-budget", code="unknown_budget"
+            )
+        return found
+
+    def client_of(self, rule: BudgetRule | None) -> SegmindClient:
+        """Return the client whose calls count in the budget's present period; the whole one for None."""
+        return self._client if rule is None else self._opened(rule).client
+
+    def left(self, rule: BudgetRule | None) -> Decimal | None:
+        """Return the credits that are left to a budget, calls in doubt subtracted; None without a limit."""
+        return None if rule is None else self._opened(rule).client.statistics().budget_left
+
+    @asynccontextmanager
+    async def booked(self, rule: BudgetRule | None, model: str) -> AsyncIterator[SegmindClient]:
+        """Yield the client for one call of *model*; what it costs is on the disk, whatever ends it."""
+        if rule is None or rule.cap is None or self._book is None:
+            yield self.client_of(rule)
+            return
+        opened = self._opened(rule)
+        # A call's own scope says what this call alone has cost, doubts included.
+        scoped = opened.client.budget(max_credits=opened.capped_at)
+        expected = ceil_units(scoped.with_options(model=model).statistics().estimate)
+        entry = Entry(uuid4().hex, rule.name, opened.period, expected)
+        await self._book.sending(entry)
+        try:
+            yield scoped
+        finally:
+            left = scoped.statistics().budget_left
+            assert left is not None
+            assert opened.capped_at is not None
+            with anyio.CancelScope(shield=True):
+                await self._book.ended(entry, ceil_units(opened.capped_at - left))
+
+    def _opened(self, rule: BudgetRule) -> _Open:
+        period = rule.period(self._wall_clock())
+        found = self._open.get(rule.name)
+        if found is None or found.period != period:
+            left = None
+            if rule.cap is not None:
+                spent = 0 if self._book is None else self._book.spent(rule.name, period)
+                left = max(Decimal(0), rule.cap - credits_of(spent))
+            scoped = self._client.budget(
+                max_credits=left, max_in_flight=rule.max_in_flight, priority=rule.priority
+            )
+            found = self._open[rule.name] = _Open(period, scoped, left)
+        return found

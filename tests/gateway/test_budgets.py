@@ -1,0 +1,304 @@
+"""Budgets by token: what they refuse, what they keep on the disk, and how much is taken at once."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from segmind_async import BudgetExceededError, ConfigurationError
+from segmind_async.gateway import BudgetRule, GatewayOptions, read_rules
+from segmind_async.gateway import _budgets as budgets_module
+from segmind_async.gateway._access import chosen_budget, chosen_priority
+from segmind_async.gateway._budget_book import BudgetBook, Entry
+from segmind_async.gateway._errors import GatewayError, budget_error
+from segmind_async.gateway._load import Load
+from tests.gateway.support import TOKEN, World, world
+from tests.gateway.support import asked as request
+
+TEAM = {"Authorization": "Bearer token-of-the-team"}
+OWN = {"Authorization": f"Bearer {TOKEN}"}
+COST = Decimal("0.01")
+DAY = 86_400.0
+
+
+def options(path: Path, **rule: Any) -> GatewayOptions:
+    team = BudgetRule("team", "token-of-the-team", **rule)
+    return GatewayOptions(port=0, tokens=[TOKEN], budgets=[team], state=path / "budgets.db")
+
+
+async def asked(w: World, headers: dict[str, str] = TEAM) -> tuple[int, str | None]:
+    response = await w.post("/chat/completions", request(), headers=headers)
+    return response.status, response.headers.get("x-segmind-budget-left")
+
+
+@pytest.mark.parametrize("rule", [{"credits": Decimal("0.025")}, {"credits_per_day": Decimal("0.025")}])
+async def test_a_budget_ends_its_own_calls_and_no_others(tmp_path: Path, rule: Any) -> None:
+    async with world(options=options(tmp_path, **rule), cost=COST) as w:
+        assert await asked(w) == (200, "0.015")
+        assert (await asked(w))[0] == 200
+        refused = await w.post("/chat/completions", request(), headers=TEAM)
+        error = (await refused.json())["error"]
+        assert (refused.status, error["code"]) == (402, "insufficient_quota")
+        assert "budget 'team'" in error["message"]
+        assert ("midnight" in error["message"]) is ("credits_per_day" in rule)
+        assert refused.headers["x-should-retry"] == "false"
+        assert await asked(w, OWN) == (200, None)
+        assert w.emulator.requests == 3
+
+
+async def test_what_was_spent_is_kept_over_a_restart(tmp_path: Path) -> None:
+    for expected in ("0.02", "0.01"):
+        async with world(options=options(tmp_path, credits=Decimal("0.03")), cost=COST) as w:
+            assert await asked(w) == (200, expected)
+
+
+async def test_what_was_in_flight_at_a_kill_counts_as_spent(tmp_path: Path) -> None:
+    """The file as a `kill -9` leaves it: copied while a call is in flight."""
+    (tmp_path / "after").mkdir()
+    async with world(options=options(tmp_path, credits=1), cost=COST, latency=10) as w:
+        assert (await asked(w))[1] == "0.99"
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(asked, w)
+            await anyio.sleep(5)
+            assert w.client.statistics().in_flight == 1
+            for file in tmp_path.glob("budgets.db*"):
+                shutil.copy(file, tmp_path / "after")
+    async with world(options=options(tmp_path / "after", credits=1), cost=COST) as w:
+        left = (await asked(w))[1]
+        assert left is not None
+        # Two calls with their cost, and the one in flight with what was expected of it.
+        assert Decimal("0.95") < Decimal(left) < Decimal("0.98")
+
+
+async def test_a_caller_that_hangs_up_before_its_call_is_sent_costs_its_budget_nothing(
+    tmp_path: Path,
+) -> None:
+    async with world(options=options(tmp_path, credits=1, max_in_flight=1), cost=COST, latency=50) as w:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(asked, w)
+            await anyio.sleep(1)
+            with anyio.move_on_after(5):
+                await asked(w)
+        assert (await asked(w))[1] == "0.98"
+    with sqlite3.connect(tmp_path / "budgets.db") as database:
+        assert database.execute("SELECT units FROM spent").fetchall() == [(2 * 10**8,)]
+        assert database.execute("SELECT * FROM sent").fetchall() == []
+    database.close()
+
+
+async def test_a_caller_that_hangs_up_during_its_call_has_its_budget_charged(tmp_path: Path) -> None:
+    async with world(options=options(tmp_path, credits=1), cost=COST, latency=50) as w:
+        with anyio.move_on_after(5):
+            await asked(w)
+        await anyio.sleep(1)
+    with sqlite3.connect(tmp_path / "budgets.db") as database:
+        [(units,)] = database.execute("SELECT units FROM spent").fetchall()
+    database.close()
+    assert units > 0
+
+
+async def test_a_day_ends_at_midnight(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [DAY * 20_000]
+    monkeypatch.setattr(budgets_module.Budgets.__init__, "__defaults__", (lambda: clock[0],))
+    async with world(options=options(tmp_path, credits_per_day=Decimal("0.015")), cost=COST) as w:
+        assert [(await asked(w))[0] for _ in range(2)] == [200, 402]
+        clock[0] += DAY - 1
+        assert (await asked(w))[0] == 402
+        clock[0] += 1
+        assert (await asked(w))[0] == 200
+
+
+async def test_a_header_chooses_budget_and_priority(tmp_path: Path) -> None:
+    async with world(options=options(tmp_path, credits=1), cost=COST) as w:
+        assert await asked(w, {**OWN, "x-segmind-budget": "team", "x-segmind-priority": "bulk"}) == (
+            200,
+            "0.99",
+        )
+        assert (await asked(w, {**OWN, "x-segmind-budget": "other"}))[0] == 400
+        assert (await asked(w, {**TEAM, "x-segmind-budget": "other"}))[0] == 403
+        assert (await asked(w, {**TEAM, "x-segmind-budget": "team"}))[0] == 200
+        assert (await asked(w, {**TEAM, "x-segmind-priority": "high"}))[0] == 400
+
+
+async def test_a_budget_without_credits_limits_calls_in_flight(tmp_path: Path) -> None:
+    async with world(options=options(tmp_path, max_in_flight=2), latency=10) as w:
+        for _ in range(4):
+            await asked(w)  # until the guard knows what a call costs
+        async with anyio.create_task_group() as tasks:
+            for _ in range(6):
+                tasks.start_soon(asked, w)
+            await anyio.sleep(5)
+            assert w.client.statistics().in_flight == 2
+        assert w.emulator.requests == 10
+
+
+async def test_one_call_more_than_are_taken_is_a_429() -> None:
+    async with world(options=GatewayOptions(port=0, max_calls=3), latency=10) as w:
+        statuses: list[int] = []
+
+        async def ask() -> None:
+            response = await w.chat()
+            statuses.append(response.status)
+            if response.status == 429:
+                assert response.headers["Retry-After"] == "5"
+                assert "x-should-retry" not in response.headers
+
+        async with anyio.create_task_group() as tasks:
+            for _ in range(5):
+                tasks.start_soon(ask)
+        assert sorted(statuses) == [200, 200, 200, 429, 429]
+        assert (await w.chat()).status == 200
+
+
+def test_bytes_in_flight_are_bounded_but_a_single_request_passes() -> None:
+    load = Load(10, 100)
+    with load.taken(None, 150):
+        with pytest.raises(GatewayError, match="150 bytes"), load.taken("team", 1):
+            pass
+        assert load.calls["team"] == 0
+    with load.taken(None, 60), load.taken(None, 40):
+        assert load.bytes == 100
+    assert (load.bytes, load.calls[None]) == (0, 0)
+    with load.taken("a", 1), pytest.raises(GatewayError, match="of budget 'a'"):
+        one = Load(1, 1)
+        with one.taken("a", 1), one.taken("a", 1):
+            pass
+
+
+@pytest.mark.parametrize(
+    ("own", "headers", "chosen"),
+    [
+        (None, {}, None),
+        ("a", {}, "a"),
+        (None, {"x-segmind-budget": "b"}, "b"),
+        ("a", {"x-segmind-budget": "a"}, "a"),
+    ],
+)
+def test_the_token_or_the_header_chooses(
+    own: str | None, headers: dict[str, str], chosen: str | None
+) -> None:
+    assert chosen_budget(own, headers) == chosen
+    assert chosen_priority({"x-segmind-priority": "bulk"}) == "bulk"
+
+
+@pytest.mark.parametrize(
+    ("check", "status"),
+    [
+        (lambda: chosen_budget("a", {"x-segmind-budget": "b"}), 403),
+        (lambda: chosen_priority({"x-segmind-priority": "high"}), 400),
+    ],
+)
+def test_a_choice_that_is_not_allowed_is_refused(check: Callable[[], object], status: int) -> None:
+    with pytest.raises(GatewayError) as caught:
+        check()
+    assert caught.value.status == status
+
+
+@pytest.mark.parametrize("daily", [True, False])
+def test_a_budget_that_is_used_up_is_named(daily: bool) -> None:
+    error = budget_error(BudgetExceededError("used up"), "team", daily=daily)
+    assert (error.status, "'team'" in error.message, "midnight" in error.message) == (402, True, daily)
+
+
+def test_budgets_are_read_from_toml_with_exact_amounts() -> None:
+    day, whole = read_rules(
+        '[a]\ntoken = "token-of-a"\ncredits_per_day = 0.1\npriority = "bulk"\n[b]\ncredits = 4\nmax_in_flight = 2\n'
+    )
+    assert (day.cap, day.priority, day.period(DAY * 365)) == (Decimal("0.1"), "bulk", "1971-01-01")
+    assert (whole.cap, whole.token, whole.max_in_flight, whole.period(0)) == (4, None, 2, "all")
+    assert "token-of-a" not in repr(day)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[a", "no TOML"),
+        ("a = 1", "'a' stands outside"),
+        ("[a]\nlimit = 1", "unknown fields (limit)"),
+        ("[a]\ntoken = 5", "must be a string"),
+        ('[a]\ntoken = "x"', "at least 8"),
+        ("[a]\ncredits = -1", "a.credits=-1"),
+        ('[a]\ncredits = "1"', "a.credits='1'"),
+        ("[a]\ncredits = nan", "a.credits"),
+        ("[a]\ncredits = 1\ncredits_per_day = 1", "give one"),
+        ("[a]\nmax_in_flight = 0", "a.max_in_flight=0"),
+        ('[a]\npriority = "high"', "a.priority='high'"),
+        ('["a b"]\ncredits = 1', "cannot be named 'a b'"),
+        ('[a]\ntoken = "same-token"\n[b]\ntoken = "same-token"', "the same token"),
+    ],
+)
+def test_a_mistake_in_the_budgets_is_named(text: str, says: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        read_rules(text)
+    assert says in str(caught.value)
+    assert "same-token" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"budgets": [BudgetRule("a", credits=Decimal(1))]}, "state=…"),
+        ({"budgets": [BudgetRule("a", TOKEN)], "tokens": [TOKEN]}, "one of its own"),
+        ({"max_calls": 0}, "max_calls=0"),
+        ({"max_bytes": 1}, "max_bytes=1"),
+    ],
+)
+def test_options_that_cannot_work_are_refused(settings: Any, says: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        GatewayOptions(**settings)
+    assert says in str(caught.value)
+
+
+async def test_the_book_adds_up_over_openings(tmp_path: Path) -> None:
+    path = tmp_path / "book.db"
+    book = BudgetBook(path)
+    assert "book.db" in repr(book)
+    with pytest.raises(ConfigurationError, match="is using the budgets"):
+        BudgetBook(path)
+    await book.sending(Entry("1", "a", "all", 5))
+    await book.ended(Entry("1", "a", "all", 5), 7)
+    await book.sending(Entry("2", "a", "all", 5))
+    await book.sending(Entry("3", "a", "2026-01-01", 9))
+    await book.ended(Entry("3", "a", "2026-01-01", 9), 0)
+    assert book.spent("a", "all") == 7
+    book.close()
+    again = BudgetBook(path)
+    assert (again.spent("a", "all"), again.spent("a", "2026-01-01"), again.spent("b", "all")) == (12, 0, 0)
+    again.close()
+
+
+@pytest.mark.parametrize("content", [b"no database at all, but long enough to be read as one" * 20, None])
+def test_a_file_of_something_else_is_refused_and_left_alone(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "other.db"
+    if content is None:
+        with sqlite3.connect(path) as database:
+            database.execute("CREATE TABLE mine (x)")
+        database.close()
+    else:
+        path.write_bytes(content)
+    before = path.read_bytes()
+    with pytest.raises(ConfigurationError, match="restore or delete"):
+        BudgetBook(path)
+    assert path.read_bytes() == before
+
+
+async def test_many_calls_at_once_keep_within_their_budget(tmp_path: Path) -> None:
+    async with world(options=options(tmp_path, credits=Decimal("0.105")), cost=COST, latency=5) as w:
+        statuses: list[int] = []
+
+        async def ask() -> None:
+            statuses.append((await asked(w))[0])
+
+        async with anyio.create_task_group() as tasks:
+            for _ in range(60):
+                tasks.start_soon(ask)
+    # Near its end the guard keeps a part for costs that it cannot foretell.
+    assert 7 <= statuses.count(200) <= 10
+    assert statuses.count(200) + statuses.count(402) == 60
