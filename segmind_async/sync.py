@@ -33,6 +33,7 @@ from ._sending.call_queue import Priority
 from ._sending.options import FanOutSettings, ManySettings
 from ._sending.source import Rows
 from ._transport.base import Transport
+from ._transport.choice import TransportName
 from .agent_result import T_co
 from .client import SegmindClient as AsyncClient
 from .config import Limits, RetryPolicy, Timeouts
@@ -71,7 +72,7 @@ class ClientSettings(TypedDict, total=False):
     timeouts: Timeouts | None
     retry: RetryPolicy | None
     allow_http: bool
-    transport: Transport | None
+    transport: Transport | TransportName | None
     hooks: Iterable[Hooks]
 
 

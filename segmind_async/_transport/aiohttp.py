@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 
 from .._wire.failures import Billing, Failure, FailureKind, unreadable
+from .._wire.response_headers import REQUEST_ID
 from ..config import Timeouts
 from ..errors import MAX_BODY
 from .base import WireRequest, WireResponse
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 # aiohttp writes smaller bodies to the socket in one piece, and warns about larger ones.
 _IN_ONE_PIECE = 512 * 1024
+
+TOO_EARLY = "an answer came before the request was sent whole"
+REPEATED = "the connection repeated the answer to the request before"
 
 
 class Headers(Mapping[str, str]):
@@ -95,7 +99,7 @@ class AiohttpTransport:
                     timeout=self._timeout,
                 )
         except (aiohttp.ClientError, OSError) as error:
-            return _failure(error)
+            return failure_of(error)
         content = response.content
         if content.is_eof() and content.exception() is None:
             # Most bodies arrive together with their headers, and the connection is already released.
@@ -115,8 +119,8 @@ class AiohttpTransport:
             with deadline:
                 await self._read_into(chunks, response)
         except (aiohttp.ClientError, OSError) as error:
-            if _may_be_billed(response):
-                return _failure(error)
+            if may_be_billed(response.status):
+                return failure_of(error)
             # The status alone shows that nothing was billed; the partial body is used for the message.
         finally:
             if response.content.at_eof():
@@ -128,7 +132,7 @@ class AiohttpTransport:
 
     async def _read_into(self, chunks: list[bytes], response: aiohttp.ClientResponse) -> None:
         """Append chunks of the body, and stop as soon as it is longer than allowed or, of a refusal, kept."""
-        content, left = response.content, self._max_bytes if _may_be_billed(response) else MAX_BODY
+        content, left = response.content, self._max_bytes if may_be_billed(response.status) else MAX_BODY
         while left >= 0 and not content.at_eof():
             if content.is_eof():
                 chunk = content.read_nowait(-1)
@@ -145,7 +149,7 @@ class AiohttpTransport:
             return Failure(
                 FailureKind.UNREADABLE, surplus, Billing.IN_DOUBT, body=body[:MAX_BODY], headers=headers
             )
-        if not _may_be_billed(response):
+        if not may_be_billed(response.status):
             return WireResponse(response.status, headers, body[:MAX_BODY])
         if len(body) > self._max_bytes:
             reason = f"the body is longer than {self._max_bytes} bytes"
@@ -156,21 +160,22 @@ class AiohttpTransport:
         """Return why it may answer another request, after closing its connection; else None."""
         if not isinstance(response, Response):
             return None
-        if response.is_early and _may_be_billed(response):
-            reason = "an answer came before the request was sent whole"
-        elif self._copies.is_one(response, body):
-            reason = "the connection repeated the answer to the request before"
+        if response.is_early and may_be_billed(response.status):
+            reason = TOO_EARLY
+        elif self._copies.is_one(response.protocol, response.headers.get(REQUEST_ID), body):
+            reason = REPEATED
         else:
             return None
         response.end_connection()
         return reason
 
 
-def _may_be_billed(response: aiohttp.ClientResponse) -> bool:
-    return 200 <= response.status < 300
+def may_be_billed(status: int) -> bool:
+    """Return whether the service may have billed a request that it answered with this status."""
+    return 200 <= status < 300
 
 
-def _failure(error: aiohttp.ClientError | OSError) -> Failure:
+def failure_of(error: aiohttp.ClientError | OSError) -> Failure:
     """Return the failure that an error of aiohttp means for the request.
 
     Only errors of the connector prove that nothing was sent: a connection lost later may have carried

@@ -19,9 +19,9 @@ from weakref import WeakKeyDictionary, WeakSet
 
 import aiohttp
 
-from .._wire.response_headers import REQUEST_ID
-
 if TYPE_CHECKING:
+    from asyncio import BaseProtocol
+
     from aiohttp.abc import AbstractStreamWriter
     from aiohttp.client import ClientTimeout
     from aiohttp.client_proto import ResponseHandler
@@ -122,20 +122,19 @@ class Copies:
     """
 
     def __init__(self) -> None:
-        self._last: WeakKeyDictionary[ResponseHandler, tuple[str, int]] = WeakKeyDictionary()
+        self._last: WeakKeyDictionary[BaseProtocol, tuple[str, int]] = WeakKeyDictionary()
         self._newest: tuple[str, int] | None = None
         self._ids_are_unique = True
 
-    def is_one(self, response: Response, body: bytes) -> bool:
-        """Return whether request id and body are those of the answer before."""
-        request_id = response.headers.get(REQUEST_ID)
-        if response.protocol is None or not request_id:
+    def is_one(self, protocol: BaseProtocol | None, request_id: str | None, body: bytes) -> bool:
+        """Return whether request id and body are those of the answer before on the connection."""
+        if protocol is None or not request_id:
             return False
         seen = (request_id, hash(body))
-        last = self._last.get(response.protocol)
+        last = self._last.get(protocol)
         if seen == self._newest and seen != last:
             self._ids_are_unique = False
-        self._last[response.protocol] = self._newest = seen
+        self._last[protocol] = self._newest = seen
         return self._ids_are_unique and seen == last
 
 
@@ -145,10 +144,11 @@ def _is_quiet(protocol: ResponseHandler) -> bool:
         return False
     socket = protocol.transport.get_extra_info("socket")
     # Over TLS a ticket that the server sends late counts as well: a new connection is the cheaper mistake.
-    return socket is None or not _is_readable(socket.fileno())
+    return socket is None or not is_readable(socket.fileno())
 
 
-def _is_readable(number: int) -> bool:
+def is_readable(number: int) -> bool:
+    """Return whether bytes, or the end of the stream, wait in the socket of this number."""
     if not hasattr(select, "poll"):
         return bool(select.select([number], (), (), 0)[0])
     poll = select.poll()

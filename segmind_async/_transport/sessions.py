@@ -1,9 +1,10 @@
-"""The aiohttp session of each running loop, and when it closes. Requests are made elsewhere."""
+"""What a transport holds open in each running loop, and when it closes. Requests are made elsewhere."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
+from typing import Generic, Protocol, TypeVar
 from weakref import WeakKeyDictionary
 
 import aiohttp
@@ -12,32 +13,38 @@ from ..errors import ClientClosedError
 from .connections import Connector, Request, Response
 
 
-class SessionPool:
-    """One `aiohttp.ClientSession` for each running loop, opened on first use.
+class _Closable(Protocol):
+    async def close(self) -> None: ...
+
+
+S = TypeVar("S", bound=_Closable)
+
+
+class PerLoop(Generic[S]):
+    """One session, or what stands for it, for each running loop, opened on first use.
 
     A session ends with `aclose()` or with its loop, whichever comes first, so that a client may
     outlive one `asyncio.run()` and serve the next.
     """
 
-    def __init__(self, headers: Mapping[str, str]) -> None:
-        # In a closure, so that the key is in no attribute of this object.
-        self._make: Callable[[], aiohttp.ClientSession] = lambda: _make_session(headers)
+    def __init__(self, make: Callable[[], S]) -> None:
+        self._make = make
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._session: aiohttp.ClientSession | None = None
-        self._owners: WeakKeyDictionary[
-            asyncio.AbstractEventLoop, AsyncGenerator[aiohttp.ClientSession, None]
-        ] = WeakKeyDictionary()
+        self._session: S | None = None
+        self._owners: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncGenerator[S, None]] = (
+            WeakKeyDictionary()
+        )
         self.closed = False
 
     def __repr__(self) -> str:
         state = "closed" if self.closed else f"{len(self._owners)} open"
-        return f"SessionPool({state})"
+        return f"{type(self).__name__}({state})"
 
-    def opened(self, loop: asyncio.AbstractEventLoop) -> aiohttp.ClientSession | None:
+    def opened(self, loop: asyncio.AbstractEventLoop) -> S | None:
         """Return *loop*'s session if it is open and was the last one used."""
         return self._session if loop is self._loop else None
 
-    async def session(self) -> aiohttp.ClientSession:
+    async def session(self) -> S:
         """Return the running loop's session; raises ClientClosedError after `aclose()`."""
         loop = asyncio.get_running_loop()
         if loop is self._loop and self._session is not None:
@@ -57,7 +64,7 @@ class SessionPool:
         if owner is not None:
             await owner.aclose()
 
-    async def _own(self) -> AsyncGenerator[aiohttp.ClientSession, None]:
+    async def _own(self) -> AsyncGenerator[S, None]:
         """Hold one session open.
 
         An async generator, because a loop closes those when it ends (`loop.shutdown_asyncgens()`, called
@@ -71,6 +78,14 @@ class SessionPool:
             if self._session is session:
                 self._loop = self._session = None
             await session.close()
+
+
+class SessionPool(PerLoop[aiohttp.ClientSession]):
+    """One `aiohttp.ClientSession` for each running loop."""
+
+    def __init__(self, headers: Mapping[str, str]) -> None:
+        # In a closure, so that the key is in no attribute of this object.
+        super().__init__(lambda: _make_session(headers))
 
 
 def _make_session(headers: Mapping[str, str]) -> aiohttp.ClientSession:

@@ -21,7 +21,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 import segmind_async as sa
-from segmind_async._transport.aiohttp import Headers, _failure
+from segmind_async._transport.aiohttp import Headers, failure_of
 from segmind_async._transport.deadlines import Deadlines
 from segmind_async._wire.failures import Billing, FailureKind
 from segmind_async.emulator import Emulator, faults
@@ -435,7 +435,7 @@ _request = aiohttp.RequestInfo(URL("http://x"), "POST", {"x-api-key": "SG_secret
     ],
 )
 def test_what_aiohttps_errors_mean(error: OSError, kind: FailureKind, billing: Billing) -> None:
-    failure = _failure(error)
+    failure = failure_of(error)
     assert (failure.kind, failure.billing) == (kind, billing)
     assert failure.message
     assert "SG_secret" not in repr(failure)

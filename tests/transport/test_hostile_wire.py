@@ -9,6 +9,7 @@ import pytest
 
 import segmind_async as sa
 from segmind_async._transport.aiohttp import AiohttpTransport
+from segmind_async._transport.direct.transport import DirectTransport
 from segmind_async._transport.sessions import SessionPool
 from segmind_async.transport import Transport
 from tests.transport.hostile import Connection, HostileServer
@@ -22,7 +23,11 @@ def over_aiohttp(url: str, timeouts: sa.Timeouts) -> Transport:
     return AiohttpTransport(url, SessionPool({}), timeouts, MOST_BYTES)
 
 
-@pytest.fixture(params=[pytest.param(over_aiohttp, id="aiohttp")])
+def over_direct(url: str, timeouts: sa.Timeouts) -> Transport:
+    return DirectTransport(url, {}, timeouts, MOST_BYTES)
+
+
+@pytest.fixture(params=[pytest.param(over_aiohttp, id="aiohttp"), pytest.param(over_direct, id="direct")])
 def transport(request: pytest.FixtureRequest) -> MakeTransport:
     """How to make the transport under test; a new transport is one more parameter here."""
     make: MakeTransport = request.param

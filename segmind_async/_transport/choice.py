@@ -1,0 +1,42 @@
+"""Which transport a client sends with."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from functools import cache
+from typing import Literal
+
+from ..config import Timeouts
+from ..errors import ConfigurationError
+from .aiohttp import AiohttpTransport
+from .base import Transport
+from .direct.aiohttp_names import mismatch
+from .direct.transport import DirectTransport
+from .sessions import SessionPool
+
+TransportName = Literal["public", "direct"]
+
+LOG = logging.getLogger("segmind_async")
+
+
+def make_transport(
+    name: str, url: str, headers: Mapping[str, str], timeouts: Timeouts, max_bytes: int
+) -> Transport:
+    """Return the transport of this name; the public one where aiohttp is not as the direct one needs it.
+
+    Raises ConfigurationError for an unknown name.
+    """
+    if name not in {"public", "direct"}:
+        raise ConfigurationError(f"transport={name!r} must be 'public' or 'direct' (or SEGMIND_TRANSPORT)")
+    if name == "direct":
+        reason = mismatch()
+        if reason is None:
+            return DirectTransport(url, headers, timeouts, max_bytes)
+        _tell_once(reason)
+    return AiohttpTransport(url, SessionPool(headers), timeouts, max_bytes)
+
+
+@cache
+def _tell_once(reason: str) -> None:
+    LOG.warning("transport_public reason=%r", reason)

@@ -1,0 +1,1 @@
+"""Sending over connections of aiohttp's connector, without aiohttp's session, requests and responses."""

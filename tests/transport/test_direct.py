@@ -1,0 +1,274 @@
+"""The direct transport: its pure parts, its choice, and what a server can do to it."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import logging
+import zlib
+from collections.abc import Callable
+
+import aiohttp
+import pytest
+from aiohttp.http_parser import HttpResponseParser, HttpResponseParserPy
+
+import segmind_async as sa
+from segmind_async._transport import choice
+from segmind_async._transport.aiohttp import AiohttpTransport
+from segmind_async._transport.direct.aiohttp_names import mismatch, mismatch_of
+from segmind_async._transport.direct.request_head import renderer
+from segmind_async._transport.direct.response_body import DamagedError, decoded
+from segmind_async._transport.direct.transport import DirectTransport
+from segmind_async._transport.sessions import SessionPool
+from segmind_async.transport import Billing, Failure, FailureKind, Transport, WireRequest, WireResponse
+from tests.transport.hostile import Behaviour, Connection, HostileServer, answer
+
+MOST = 100_000
+BODY = b'{"a": 1}' * 50
+
+
+def raw_deflate(data: bytes) -> bytes:
+    stream = zlib.compressobj(wbits=-15)
+    return stream.compress(data) + stream.flush()
+
+
+@pytest.mark.parametrize(
+    ("data", "coding", "expected"),
+    [
+        pytest.param(BODY, "identity", BODY, id="no coding"),
+        pytest.param(BODY, "br", BODY, id="a coding that was not accepted"),
+        pytest.param(gzip.compress(BODY), " GZIP", BODY, id="gzip"),
+        pytest.param(gzip.compress(BODY) + gzip.compress(b"x"), "gzip", BODY + b"x", id="two members"),
+        pytest.param(zlib.compress(BODY), "deflate", BODY, id="deflate"),
+        pytest.param(raw_deflate(BODY), "deflate", BODY, id="deflate without its frame"),
+        pytest.param(b"", "deflate", b"", id="nothing"),
+        pytest.param(gzip.compress(bytes(10 * MOST)), "gzip", bytes(MOST + 1), id="cut where it is too long"),
+    ],
+)
+def test_a_body_without_its_coding(data: bytes, coding: str, expected: bytes) -> None:
+    assert decoded(data, coding, MOST) == expected
+
+
+@pytest.mark.parametrize("data", [b"no gzip", gzip.compress(BODY)[:-9]], ids=["other bytes", "cut"])
+def test_a_damaged_body_is_an_error(data: bytes) -> None:
+    with pytest.raises(DamagedError):
+        decoded(data, "gzip", MOST)
+
+
+def test_the_head_of_a_request() -> None:
+    render = renderer({"x-api-key": "SG_1"})
+    assert render("http://[::1]:81/v1/a b", True) == (
+        b"POST /v1/a%20b HTTP/1.1\r\nHost: [::1]:81\r\nx-api-key: SG_1\r\n"
+        b"Accept-Encoding: gzip, deflate\r\nContent-Length: "
+    )
+    assert render("https://h/v2/r?x=1", False).endswith(b"Accept-Encoding: gzip, deflate\r\n\r\n")
+    assert "SG_1" not in repr(render) + repr(vars(render))
+
+
+class NoCreate:
+    pass
+
+
+class OtherCreate:
+    async def _create_connection(self, req: object) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("version", "connector", "parser", "reader", "reason"),
+    [
+        pytest.param("3.14.2", None, None, None, "was not checked", id="older"),
+        pytest.param("3.15.0", None, None, None, "was not checked", id="newer"),
+        pytest.param("3.14.5", NoCreate, None, None, "another signature", id="no connecting"),
+        pytest.param("3.14.5", OtherCreate, None, None, "another signature", id="other connecting"),
+        pytest.param("3.14.5", None, HttpResponseParserPy, None, "parser in C", id="parser in Python"),
+        pytest.param("3.14.5", None, None, NoCreate, "StreamReader.is_eof", id="other bodies"),
+    ],
+)
+def test_an_aiohttp_that_is_not_as_expected_is_named(
+    version: str, connector: type | None, parser: type | None, reader: type | None, reason: str
+) -> None:
+    found = mismatch_of(
+        version,
+        connector or aiohttp.TCPConnector,
+        parser or HttpResponseParser,
+        reader or aiohttp.StreamReader,
+    )
+    assert found is not None
+    assert reason in found
+
+
+def test_the_installed_aiohttp_is_as_expected() -> None:
+    assert mismatch() is None
+
+
+def made(name: str) -> Transport:
+    return choice.make_transport(name, "http://127.0.0.1:1/v1", {}, sa.Timeouts(), MOST)
+
+
+def test_the_transport_is_chosen_by_name(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert isinstance(made("direct"), DirectTransport)
+    assert isinstance(made("public"), AiohttpTransport)
+    with pytest.raises(sa.ConfigurationError, match="transport='quick' must be"):
+        made("quick")
+    monkeypatch.setattr(choice, "mismatch", lambda: "aiohttp 9 was not checked")
+    with caplog.at_level(logging.WARNING):
+        assert isinstance(made("direct"), AiohttpTransport)
+        assert isinstance(made("direct"), AiohttpTransport)
+    assert [record.message for record in caplog.records] == [
+        "transport_public reason='aiohttp 9 was not checked'"
+    ]
+
+
+def test_an_argument_comes_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEGMIND_TRANSPORT", "direct")
+    assert isinstance(sa.SegmindClient("k")._service.transport, DirectTransport)
+    assert isinstance(sa.SegmindClient("k", transport="public")._service.transport, AiohttpTransport)
+
+
+def over_public(url: str, timeouts: sa.Timeouts) -> Transport:
+    return AiohttpTransport(url, SessionPool({}), timeouts, MOST)
+
+
+def over_direct(url: str, timeouts: sa.Timeouts) -> Transport:
+    return DirectTransport(url, {}, timeouts, MOST)
+
+
+@pytest.fixture(params=[pytest.param(over_public, id="public"), pytest.param(over_direct, id="direct")])
+def make(request: pytest.FixtureRequest) -> Callable[[str, sa.Timeouts], Transport]:
+    chosen: Callable[[str, sa.Timeouts], Transport] = request.param
+    return chosen
+
+
+def said(got: WireResponse | Failure) -> str:
+    if isinstance(got, Failure):
+        return f"{got.kind.name} {got.billing.name}"
+    return f"{got.status} {len(got.body)}"
+
+
+def replies(data: bytes, *, size: int = 0, then: str = "wait") -> Behaviour:
+    async def behave(connection: Connection) -> None:
+        while await connection.request() is not None:
+            if connection.number:
+                await connection.send(answer("good"))
+                continue
+            await connection.send_slowly(data, size or len(data) or 1)
+            if then == "reset":
+                connection.reset()
+            if then != "wait":
+                return
+
+    return behave
+
+
+GOOD = answer("good")
+LENGTH = len(GOOD.split(b"\r\n\r\n")[1])
+OK = b"HTTP/1.1 200 OK\r\n"
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "expected", "connections"),
+    [
+        pytest.param(replies(GOOD), f"200 {LENGTH}", 1, id="whole, and kept"),
+        pytest.param(replies(GOOD, size=1), f"200 {LENGTH}", 1, id="byte by byte, and kept"),
+        pytest.param(replies(GOOD + GOOD), f"200 {LENGTH}", 2, id="twice"),
+        pytest.param(replies(answer("good", Connection="close")), f"200 {LENGTH}", 2, id="said to close"),
+        pytest.param(replies(b"HTTP/1.1 103 E\r\n\r\n" + GOOD), f"200 {LENGTH}", 1, id="a 103 before"),
+        pytest.param(
+            replies(OK + b"Transfer-Encoding: chunked\r\n\r\n2;x=y\r\n{}\r\n0\r\nT: 1\r\n\r\n"),
+            "200 2",
+            1,
+            id="chunks with an extension and a trailer",
+        ),
+        pytest.param(replies(OK + b"\r\n{}", then="close"), "200 2", 2, id="until the end"),
+        pytest.param(replies(b"HTTP/1.1 204 N\r\n\r\n"), "204 0", 1, id="no content"),
+        pytest.param(replies(GOOD[:-3], then="close"), "DISCONNECTED IN_DOUBT", 2, id="cut"),
+        pytest.param(replies(GOOD[:-3]), "TIMED_OUT IN_DOUBT", 2, id="silent in the body"),
+        pytest.param(replies(b""), "TIMED_OUT IN_DOUBT", 2, id="silent"),
+        pytest.param(replies(b"", then="close"), "DISCONNECTED IN_DOUBT", 2, id="closed without a byte"),
+        pytest.param(replies(GOOD[:20], then="reset"), "DISCONNECTED IN_DOUBT", 2, id="reset in the head"),
+        pytest.param(replies(b"SSH-2.0\r\n\r\n"), "UNREADABLE IN_DOUBT", 2, id="no HTTP"),
+        pytest.param(
+            replies(OK + b"Content-Length: 9000000\r\n\r\n" + bytes(MOST + 1)),
+            "TOO_LARGE IN_DOUBT",
+            2,
+            id="too long",
+        ),
+        pytest.param(
+            replies(OK + b"Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}"),
+            "DISCONNECTED IN_DOUBT",
+            2,
+            id="no gzip though said",
+        ),
+        pytest.param(
+            replies(b"HTTP/1.1 503 N\r\nContent-Length: 9\r\n\r\nabc", then="close"),
+            "503 3",
+            2,
+            id="a refusal that is cut",
+        ),
+    ],
+)
+async def test_each_answer_ends_the_same_way_over_both_transports(
+    make: Callable[[str, sa.Timeouts], Transport], behaviour: Behaviour, expected: str, connections: int
+) -> None:
+    async with HostileServer(behaviour) as server:
+        transport = make(server.url, sa.Timeouts(attempt=20, idle=5))
+        got = await transport.send(WireRequest("/m", b"{}"), 60)
+        assert said(got) == expected
+        await asyncio.sleep(1)  # of virtual time, in which what is on its way arrives
+        await transport.send(WireRequest("/m", b"{}"), 60)
+        assert server.connections == connections
+        await transport.aclose()
+
+
+async def test_a_connection_that_was_idle_for_long_is_closed_without_another_call() -> None:
+    async with HostileServer(replies(GOOD)) as server:
+        transport = DirectTransport(server.url, {}, sa.Timeouts(), MOST)
+        await transport.send(WireRequest("/m", b"{}"), 60)
+        pool = await transport._pools.session()
+        assert repr(pool) == "ConnectionPool(1 open, 1 idle)"
+        await asyncio.sleep(13)
+        assert repr(pool) == "ConnectionPool(0 open, 0 idle)"
+        await transport.aclose()
+
+
+async def test_the_begin_of_another_answer_ends_the_connection() -> None:
+    async with HostileServer(replies(GOOD + b"HTTP/1")) as server:
+        transport = DirectTransport(server.url, {}, sa.Timeouts(), MOST)
+        for _ in range(2):
+            assert said(await transport.send(WireRequest("/m", b"{}"), 60)) == f"200 {LENGTH}"
+        assert server.connections == 2
+        await transport.aclose()
+
+
+async def test_a_cancelled_send_leaves_no_connection() -> None:
+    async with HostileServer(replies(b"")) as server:
+        transport = DirectTransport(server.url, {}, sa.Timeouts(), MOST)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(3):
+                await transport.send(WireRequest("/m", b"{}"), 60)
+        await asyncio.sleep(0)
+        assert repr(await transport._pools.session()) == "ConnectionPool(0 open, 0 idle)"
+        await transport.aclose()
+
+
+async def test_an_answer_before_the_whole_request_is_in_doubt_and_not_read() -> None:
+    async def behave(connection: Connection) -> None:
+        await connection.some()
+        await connection.send(GOOD)
+        await connection.until_closed()
+
+    async with HostileServer(behave) as server:
+        transport = DirectTransport(server.url, {}, sa.Timeouts(), MOST)
+        got = await transport.send(WireRequest("/m", b"x" * 20_000_000), 60)
+        assert said(got) == "UNREADABLE IN_DOUBT"
+        await transport.aclose()
+
+
+async def test_no_connection_is_certainly_not_sent() -> None:
+    transport = DirectTransport("http://127.0.0.1:1/v1", {}, sa.Timeouts(), MOST)
+    got = await transport.send(WireRequest("/m", b"{}"), 60)
+    assert isinstance(got, Failure)
+    assert (got.kind, got.billing) == (FailureKind.UNREACHABLE, Billing.NOT_SENT)
+    await transport.aclose()
