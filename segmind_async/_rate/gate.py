@@ -1,12 +1,17 @@
-"""After a 429 nothing starts for a while; then one probe starts, and two more with every answer.
+"""After a 429 nothing starts for a while; then one probe starts, and more with every start that is not
+refused.
 
-    OPEN ──429──▶ CLOSED ──time is up──▶ PROBING ──answered──▶ RAMPING ──enough answers──▶ OPEN
-                    ▲                       │                     │
-                    └────────── 429 ────────┴─────────────────────┘
+    OPEN ──429──▶ CLOSED ──time is up──▶ PROBING ──not refused──▶ RAMPING ──enough──▶ OPEN
+                    ▲                       │                        │
+                    └────────── 429 ────────┴────────────────────────┘
 
 A 429 counts for the whole key. A refused request that was already sent when the gate closed is a late echo of
 the same episode: it prolongs the wait if its Retry-After says so, but it begins no new episode. (Open is the
 state in which attempts start; of a circuit breaker the word means the opposite.)
+
+The wait is what the service asks for. If it names none, it is a second, twice as long with every probe that
+is refused, and half as long each time while refusals are chance: what lets nearly everything pass is not
+worth a pause.
 
 Pure: times are arguments, in monotonic seconds.
 """
@@ -16,11 +21,14 @@ from __future__ import annotations
 import math
 from enum import Enum, auto
 
-_FIRST_WAIT, _LAST_WAIT = 1.0, 30.0
-"""Seconds it stays closed without a Retry-After: doubled with every episode in a row, up to the last."""
+_FIRST_WAIT, _SHORTEST_WAIT, _LAST_WAIT = 1.0, 0.05, 30.0
+"""Seconds it stays closed without a Retry-After: at first, at least and at most."""
 
-_RAMP_ENDS = 64
-"""Starts allowed at once at which the ramp is over and the gate open."""
+_PATIENCE = 2
+"""Refused probes in a row after which a named wait is not believed any more, and prolonged."""
+
+_ENOUGH = 64
+"""Starts that were not refused, after which the gate is open again."""
 
 
 class Phase(Enum):
@@ -33,44 +41,49 @@ class Phase(Enum):
     PROBING = auto()
     """The probe is in flight; no other attempt may start."""
     RAMPING = auto()
-    """As many attempts may start as the answers so far allow."""
+    """As many attempts may start as the starts so far allow."""
 
 
 class Gate:
     """Opens and closes for all attempts of one API key."""
 
-    __slots__ = ("_allowed", "_closed_at", "_probe", "_wait", "closed_until", "most_in_flight", "phase")
+    __slots__ = (
+        "_closed_at", "_passed", "_probe", "_probes_refused", "_ramped", "_wait",
+        "by_chance", "closed_until", "phase",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.phase: Phase = Phase.OPEN
         self.closed_until: float = -math.inf
-        self.most_in_flight: float = math.inf
-        """Attempts in flight above which the next probe waits; inf for no condition. See `Throttle`."""
+        self.by_chance: bool = False
+        """Whether refusals look like chance: then long waits and slow starts help nobody."""
         self._closed_at = -math.inf
         self._wait = _FIRST_WAIT
-        self._allowed = 0
+        self._passed = 0
+        """Starts since the gate was last closed that were not refused."""
+        self._ramped = 0
+        """Starts since it began to open again."""
         self._probe: int | None = None
+        self._probes_refused = 0
 
     def __repr__(self) -> str:
         return f"Gate({self.phase.name.lower()})"
 
-    def next_start(self, now: float, in_flight: int) -> float:
-        """Return the earliest instant of the next start; inf if an answer must come first."""
-        if self.phase is Phase.CLOSED and now < self.closed_until:
-            return self.closed_until
-        allowed = (
-            self.phase is Phase.OPEN
-            or (self.phase is Phase.CLOSED and in_flight <= self.most_in_flight)
-            or (self.phase is Phase.RAMPING and self._allowed > 0)
+    def next_start(self, now: float) -> float:
+        """Return the earliest instant of the next start; inf if a start in flight must pass first."""
+        if self.phase is Phase.CLOSED:
+            return max(now, self.closed_until)
+        allowed = self.phase is Phase.OPEN or (
+            self.phase is Phase.RAMPING and self._ramped <= 2 * self._passed
         )
         return now if allowed else math.inf
 
     def start(self, number: int) -> None:
         """Count a start, which must be allowed; *number* identifies it."""
         if self.phase is Phase.CLOSED:
-            self.phase, self._probe = Phase.PROBING, number
+            self.phase, self._probe, self._ramped = Phase.PROBING, number, 0
         elif self.phase is Phase.RAMPING:
-            self._allowed -= 1
+            self._ramped += 1
 
     def is_probe(self, number: int) -> bool:
         """Return whether start *number* is the probe in flight."""
@@ -80,28 +93,42 @@ class Gate:
         """Return whether a request that started at *started_at* was already sent when the gate closed."""
         return started_at <= self._closed_at
 
-    def answered(self, number: int) -> None:
-        """Count any answer but a 429."""
+    def passed(self, number: int) -> None:
+        """Count a start that was answered, or not refused for as long as refusals take."""
+        self._passed += 1
         if self.is_probe(number):
-            self.phase, self._allowed = Phase.RAMPING, 2
-        elif self.phase is Phase.RAMPING:
-            self._allowed += 2
-            if self._allowed >= _RAMP_ENDS:
-                self.phase, self._wait = Phase.OPEN, _FIRST_WAIT
+            self.phase = Phase.OPEN if self.by_chance else Phase.RAMPING
+        elif self.phase is Phase.RAMPING and self._passed >= _ENOUGH:
+            self.phase = Phase.OPEN
 
     def abandoned(self, number: int) -> None:
         """Count a start without an answer: it proves nothing, and another one may take its place."""
         if self.is_probe(number):
             self.phase = Phase.CLOSED
         elif self.phase is Phase.RAMPING:
-            self._allowed += 1
+            self._ramped -= 1
 
-    def close(self, now: float, retry_after: float | None) -> None:
-        """Begin an episode: close for *retry_after* seconds; None: for twice as long as the last time."""
-        wait = self._wait if retry_after is None else retry_after
-        self._wait = min(2 * self._wait, _LAST_WAIT)
-        self.phase, self._closed_at = Phase.CLOSED, now
+    def close(self, now: float, retry_after: float | None, number: int) -> float:
+        """Begin an episode with the refusal of start *number*; return for how many seconds the gate is
+        closed.
+
+        *retry_after* is in seconds; None if the service names none.
+        """
+        if self.is_probe(number):
+            self._probes_refused += 1
+        else:
+            self._probes_refused = 0
+            longer, shorter = min(2 * self._wait, _FIRST_WAIT), max(self._wait / 2, _SHORTEST_WAIT)
+            self._wait = shorter if self.by_chance else longer
+        if retry_after is None:
+            wait = min(self._wait * 2.0**self._probes_refused, _LAST_WAIT)
+        elif self._probes_refused < _PATIENCE:
+            wait = retry_after
+        else:
+            wait = max(retry_after, min(2.0 ** (self._probes_refused - _PATIENCE), _LAST_WAIT))
+        self.phase, self._closed_at, self._passed = Phase.CLOSED, now, 0
         self.closed_until = max(self.closed_until, now + wait)
+        return wait
 
     def echo(self, now: float, retry_after: float | None) -> None:
         """Take in a late refusal of the current episode: it may prolong the wait."""

@@ -1,14 +1,15 @@
-"""When the next attempt may start, so that no 60 s ever contain more starts than the rate allows.
+"""When the next attempt may start, so that no window of the service holds more starts than it allows.
 
 Nothing is booked ahead. A start is decided at the instant it happens, from the log of past starts: an attempt
 waits until that instant, asks again, and starts. So no booking can grow stale in a queue and be used later
 together with others.
 
-There are two rules, and the later instant of both counts. The log of starts keeps the promise: with R starts
-in the last 60 s (and a margin, since the network delivers unevenly) the next one waits until the oldest is
-out of them. The spacing keeps starts even, but for a small burst after a pause, because a service may count
-in shorter windows than it publishes. Source of the spacing: the generic cell rate algorithm, virtual
-scheduling form (ITU-T Recommendation I.371).
+The service may count over any span; three stand for all: a second, ten seconds, a minute (as published).
+Each has a bound of its own. There are two rules, and the later instant of both counts. The log of starts
+keeps the promise: with as many starts in a span as its bound allows (and a margin, since the network
+delivers unevenly) the next one waits until the oldest is out of it. The spacing keeps starts even, but for a
+small burst after a pause, because a service may count in finer windows than it publishes. Source of the
+spacing: the generic cell rate algorithm, virtual scheduling form (ITU-T Recommendation I.371).
 
 Pure: times are arguments, in monotonic seconds.
 """
@@ -16,34 +17,38 @@ Pure: times are arguments, in monotonic seconds.
 from __future__ import annotations
 
 import math
-from collections import deque
 from dataclasses import dataclass
 
-WINDOW = 60.0
-"""Seconds over which the service counts (requests per minute, as published)."""
+from .bound import Bound
+from .start_log import StartLog
+
+SECOND, TEN_SECONDS, MINUTE = 1.0, 10.0, 60.0
+"""Spans over which starts are counted, seconds."""
+
+SPANS = (MINUTE, TEN_SECONDS, SECOND)
+"""All of them, longest first."""
+
+_PROOF = {MINUTE: 2, TEN_SECONDS: 3, SECOND: 6}
+"""Accepted starts above a bound that prove it to be too low, by the span: a fixed window is passed by
+chance, and in a shorter span more often."""
 
 MARGIN = 0.25
-"""Seconds added to the window: the delays of two requests in transit differ by up to this much."""
+"""Seconds added to a minute: the delays of two requests in transit differ by up to this much. Shorter spans
+get the smaller part that `Pacer.length` says: there a longer one costs more of the rate."""
 
-BURST = 5.0
-"""Starts that may go out at once after a pause, as seconds of the rate."""
+BURST = 1 / 12
+"""Share of the shortest bounded span whose starts may go out at once after a pause: 5 s of a minute."""
 
-_KEPT_STARTS = 20_000
-"""Starts that are kept while no rate is known: twenty times the highest published rate."""
+_KEPT_FOR, _KEPT_STARTS = 90.0, 20_000
+"""Seconds for which a start is kept: until all refusals within its minute are in; and how many, twenty times
+the highest published rate, unless a higher one is set."""
+
+_SOON = 0.1
+"""Share of the spacing within which a start follows the instant that the pace allowed: it waited for that."""
 
 _CAREFUL_BURST, _CAREFUL_SPACING, _CAREFUL_ANSWERS = 8, 0.01, 32
 """Starts at once, seconds between further starts, and the answers after which neither applies any more: a
 limit of the service then shows after a few refusals instead of one for every slot."""
-
-_IN_USE = 0.9
-"""Share of the rate from which the rate, and not a lack of calls, delays the next start."""
-
-_LOWEST = 0.5
-"""Least rate that is learnt, in starts a minute."""
-
-_GROW_FIRST, _GROW_LAST, _GROW_NEXT = 300.0, 3600.0, 70.0
-"""Seconds before a learnt rate is raised: at first; at most, after repeated refusals; and after a raise that
-was not refused, which is a full window later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,138 +65,155 @@ class Pacer:
     """Allows starts for one API key, at a rate that is set, learnt or unlimited. Never sleeps."""
 
     __slots__ = (
-        "_answered", "_ceiling", "_due", "_grow_at", "_grow_every", "_kept", "_kept_for", "_learnt",
-        "_refused", "_starts", "_step", "rate", "reason",
+        "_answered", "_due", "_extra", "_interval", "_last", "_lengths", "_refused", "_tolerance",
+        "bounds", "log", "spacing",
     )  # fmt: skip
 
     def __init__(self, requests_per_minute: float | None = None) -> None:
-        self.rate = requests_per_minute
-        """Starts a minute; None while none is set or learnt."""
-        self.reason = "no limit met" if requests_per_minute is None else "as set"
-        self._ceiling = math.inf if requests_per_minute is None else requests_per_minute
-        self._learnt = False
-        self._starts: deque[float] = deque()
-        self._refused: deque[float] = deque()
+        self.bounds: dict[float, Bound] = {
+            span: Bound(math.inf, "no limit met", proof=_PROOF[span], longest_pause=MINUTE) for span in SPANS
+        }
+        """The most starts within each span; the spans are in seconds."""
+        self.log = StartLog(_KEPT_FOR, _KEPT_STARTS)
+        """The last starts."""
+        self.spacing = 0.0
+        """Seconds between any two starts."""
+        self._refused = StartLog(_KEPT_FOR, _KEPT_STARTS)
+        """Those of the starts that were refused. Bounds are learnt without them; against a bound they count,
+        since some services count them."""
         self._due = -math.inf
+        self._last = -math.inf
         self._answered = 0
-        self._grow_at = math.inf
-        self._grow_every = _GROW_FIRST
-        self._step = 0.0
-        self._set_kept()
+        self._extra = 0.0
+        """Starts that may go out beyond the even spacing."""
+        self._lengths: tuple[tuple[float, float], ...] = ()
+        self._interval = self._tolerance = 0.0
+        if requests_per_minute is not None:
+            self.set_rate(requests_per_minute)
 
     def __repr__(self) -> str:
         return f"Pacer({'no rate' if self.rate is None else f'{self.rate:g} a minute'}, {self.reason})"
 
-    def next_start(self, now: float) -> float:
-        """Return the earliest instant of the next start; *now* or earlier means at once."""
-        if self.rate is None:
-            careful = self._answered < _CAREFUL_ANSWERS and len(self._starts) >= _CAREFUL_BURST
-            return self._starts[-1] + _CAREFUL_SPACING if careful else now
-        return max(self._due - self._tolerance(self.rate), self._window_admits_at(self.rate))
-
-    def _window_admits_at(self, rate: float) -> float:
-        most = max(1, math.floor(rate))
-        if len(self._starts) < most:
-            return -math.inf
-        return self._starts[-most] + (WINDOW + MARGIN) * max(1.0, 1 / rate)
-
-    @staticmethod
-    def _tolerance(rate: float) -> float:
-        """Return by how many seconds a start may precede the even spacing: the burst less one start."""
-        return max(0.0, BURST - WINDOW / rate)
-
-    def start(self, now: float) -> None:
-        """Count a start, which must be allowed."""
-        self._starts.append(now)
-        self._forget(now)
-        if self.rate is not None:
-            self._due = max(now, self._due) + (WINDOW + MARGIN) / self.rate
-
-    def _set_kept(self) -> None:
-        """Set how many starts, and of how many seconds, are kept for the rate in force."""
-        self._kept = _KEPT_STARTS if self.rate is None else max(_KEPT_STARTS, math.floor(self.rate))
-        self._kept_for = (WINDOW + MARGIN) * max(1.0, 1 / (self.rate or 1.0))
-
-    def _forget(self, now: float) -> None:
-        oldest = now - self._kept_for
-        while self._starts and (self._starts[0] < oldest or len(self._starts) > self._kept):
-            self._starts.popleft()
-        while self._refused and self._refused[0] < oldest:
-            self._refused.popleft()
-
-    def answered(self, now: float) -> None:
-        """Count any answer but a 429; may raise a learnt rate."""
-        self._answered += 1
-        if now >= self._grow_at and self.rate is not None:
-            self._grow(now, self.rate)
+    @property
+    def rate(self) -> float | None:
+        """Starts a minute that the tightest bound allows; None without one."""
+        return min((self.bounds[span].value * MINUTE / span for span, _ in self._lengths), default=None)
 
     @property
-    def in_use(self) -> bool:
-        """Whether starts go out about as fast as the rate allows."""
-        return self.rate is not None and len(self._starts) >= _IN_USE * math.floor(self.rate)
+    def reason(self) -> str:
+        """Why the tightest bound last moved."""
+        spans = (span for span, _ in self._lengths)
+        tightest = min(spans, key=lambda span: self.bounds[span].value / span, default=MINUTE)
+        return self.bounds[tightest].reason
 
-    def _grow(self, now: float, rate: float) -> None:
-        """Raise a learnt rate if it was in use."""
-        if not self.in_use:
-            self._grow_at = now + _GROW_NEXT
-            return
-        self._step = max(1.0, 0.02 * rate, 2 * self._step)
-        self._grow_at = now + _GROW_NEXT
-        self._set(min(rate + self._step, self._ceiling), f"no 429 for a while at {rate:g}")
+    @property
+    def learnt(self) -> bool:
+        """Whether a refusal has lowered any bound."""
+        return any(self.bounds[span].learnt for span, _ in self._lengths)
 
-    def refused(self, started_at: float) -> None:
-        """Count a 429 for the start at *started_at*."""
-        self._refused.append(started_at)
+    def changed(self) -> None:
+        """Take up bounds that have moved."""
+        self._extra = 0.0
+        self._lengths = tuple((span, self.length(span)) for span in SPANS if self.bounds[span].is_set)
+        self._interval = max(
+            (length / max(1.0, self.bounds[span].value) for span, length in self._lengths), default=0.0
+        )
+        self.log.keep = max([_KEPT_FOR, *(length for _, length in self._lengths)])
+        self.log.most = max(
+            [_KEPT_STARTS, *(math.ceil(self.bounds[span].value) for span, _ in self._lengths)]
+        )
+        # How far ahead of the even spacing a start may be: the burst less one start.
+        shortest = min((span for span, _ in self._lengths), default=0.0)
+        self._tolerance = max(0.0, BURST * shortest - self._interval)
+        if self._lengths:
+            # The last start counts as evenly spaced: a new bound begins without a burst.
+            self._due = max(self._due, self._last + self._interval + self._tolerance)
 
-    def learn(self, now: float, since: float) -> None:
-        """Learn from a 429 that the starts accepted since *since* fill a window; may lower the rate."""
-        accepted = sum(at >= since for at in self._starts) - sum(at >= since for at in self._refused)
-        rate = float(max(accepted, _LOWEST))
-        if self.rate is not None and rate >= self.rate:
-            # Refused although no faster than before: another process uses the key too.
-            rate = max(_LOWEST, 0.9 * self.rate)
-        if self._learnt:
-            self._grow_every = min(2 * self._grow_every, _GROW_LAST)
-        self._learnt = True
-        self._step = 0.0
-        self._grow_at = now + self._grow_every
-        self._set(rate, f"429 after {accepted} starts within {min(now - since, WINDOW):.0f} s")
+    def length(self, span: float) -> float:
+        """Return the seconds over which starts are counted for *span*; a bound under 1 stretches them."""
+        margin = MARGIN * math.sqrt(span / MINUTE) * (1.5 if span == SECOND else 1.0)
+        return (span + margin) * max(1.0, 1 / self.bounds[span].value)
+
+    def allow_more(self, starts: float) -> None:
+        """Let so many starts go out at once, beyond the even spacing: a trial then shows at once whether it
+        passes.
+        """
+        self._extra += starts
+
+    def next_start(self, now: float) -> float:
+        """Return the earliest instant of the next start; *now* or earlier means at once."""
+        earliest = self._last + self.spacing
+        if not self._lengths:
+            careful = self._answered < _CAREFUL_ANSWERS and len(self.log) >= _CAREFUL_BURST
+            return max(earliest, self._last + _CAREFUL_SPACING) if careful else earliest
+        if self._extra < 1:
+            earliest = max(earliest, self._due - self._tolerance)
+        for span, length in self._lengths:
+            most = max(1, math.floor(self.bounds[span].value))
+            if len(self.log) >= most:
+                earliest = max(earliest, self.log.newest(most) + length)
+        return earliest
+
+    def start(self, now: float, number: int) -> bool:
+        """Count a start, which must be allowed; return whether the pace alone had held it back."""
+        paced = bool(self._lengths) and now - (self._due - self._tolerance) <= _SOON * self._interval
+        self.log.add(now, number)
+        self.log.trim(now)
+        self._last = now
+        if self._extra >= 1:
+            self._extra -= 1
+        elif self._lengths:
+            self._due = max(now, self._due) + self._interval
+        return paced
+
+    def refused(self, number: int, at: float) -> None:
+        """Count a refused start, which started *at*."""
+        self._refused.trim(at)
+        self._refused.add(at, number)
+
+    def answered(self) -> None:
+        """Count any answer but a 429."""
+        self._answered += 1
+
+    def load(self, span: float, number: int, at: float) -> int:
+        """Return how many starts count together with this one, itself included and refused ones not."""
+        length = self.length(span) if self.bounds[span].is_set else span
+        return 1 + self.log.before(number, at, length) - self._refused.before(number, at, length)
+
+    def refused_before(self, number: int, at: float, span: float) -> int:
+        """Return how many starts before this one, within the *span* seconds up to it, were refused."""
+        return self._refused.before(number, at, span)
 
     def set_rate(self, requests_per_minute: float | None) -> None:
         """Set the rate, also while running; None for no rate. The promise holds over the change."""
-        self._learnt = False
-        self._grow_at = math.inf
-        self._ceiling = math.inf if requests_per_minute is None else requests_per_minute
-        self._set(requests_per_minute, "as set")
-
-    def _set(self, rate: float | None, reason: str) -> None:
-        self.rate, self.reason = rate, reason
-        self._set_kept()
-        if rate is not None and self._starts:
-            # The last start counts as evenly spaced: a new rate begins without a burst.
-            self._due = max(self._due, self._starts[-1] + (WINDOW + MARGIN) / rate + self._tolerance(rate))
+        self.bounds[MINUTE].set_ceiling(
+            math.inf if requests_per_minute is None else requests_per_minute, "as set"
+        )
+        self.changed()
 
     def state(self, now: float) -> PacerState:
         """Return the state for a later process."""
-        return PacerState(
-            tuple(now - at for at in reversed(self._starts)), self.rate if self._learnt else None
-        )
+        bound = self.bounds[MINUTE]
+        ages = tuple(age for age in self.log.ages(now) if age <= self.length(MINUTE))
+        return PacerState(ages, bound.value if bound.learnt else None)
 
     def restore(self, state: PacerState, now: float, elapsed: float) -> None:
         """Go on from *state*, taken *elapsed* seconds ago; to be called before the first start.
 
         A rate set by the user stays as it is.
         """
-        if self.rate is None and state.rate is not None:
-            self._learnt = True
-            self._grow_at = now + self._grow_every
-            self._set(state.rate, "learnt earlier")
-        self._starts.extend(now - elapsed - age for age in reversed(state.ages))
-        self._forget(now)
+        if state.rate is not None and not self.bounds[MINUTE].is_set:
+            self.bounds[MINUTE].lower(state.rate, now, "learnt earlier")
+        times = [now - elapsed - age for age in reversed(state.ages)]
+        self.log.extend(times)
+        self._last = max([self._last, *times])
+        self.changed()
 
     def shift(self, seconds: float) -> None:
         """Add *seconds* to every instant kept: the client goes on in a loop whose clock has another zero."""
-        self._starts = deque(at + seconds for at in self._starts)
-        self._refused = deque(at + seconds for at in self._refused)
+        self.log.shift(seconds)
+        self._refused.shift(seconds)
         self._due += seconds
-        self._grow_at += seconds
+        self._last += seconds
+        for bound in self.bounds.values():
+            bound.shift(seconds)

@@ -28,7 +28,8 @@ from .._money.units import credits_of, floor_units
 from .._rate.circuit_breaker import CircuitBreaker
 from .._rate.gate import Phase
 from .._rate.pacer import PacerState
-from .._rate.throttle import StartTag, Throttle
+from .._rate.start_tracker import StartTag
+from .._rate.throttle import Throttle
 from .._wire.failures import Billing, Failure, FailureKind, Resend
 from ..hooks import Change
 from ..models import Statistics, WaitingFor
@@ -89,7 +90,7 @@ class Lease:
         admission = self.admission
         try:
             admission._ledger.settle(self.hold, price, balance, now)
-            admission.throttle.answered(self.tag, now, succeeded=True)
+            admission.throttle.answered(self.tag, now)
             admission.breaker.succeeded(now)
         finally:
             admission.ended(self, now)
@@ -120,7 +121,7 @@ class Lease:
                 admission._ledger.doubt(self.hold, now)
             else:
                 admission._ledger.release(self.hold)
-            admission.throttle.abandoned(self.tag, now)
+            admission.throttle.abandoned(self.tag)
         finally:
             admission.ended(self, now)
 
@@ -300,7 +301,7 @@ class Admission:
             return await future
         except asyncio.CancelledError:
             if future.done() and not future.cancelled():
-                self.throttle.abandoned(future.result(), self.now())
+                self.throttle.abandoned(future.result())
             raise
 
     def read_ended(self, tag: StartTag, failure: Failure | None) -> None:
@@ -340,14 +341,14 @@ class Admission:
         if failure is not None and failure.resend in (Resend.YES, Resend.RARELY):
             self.breaker.failed(now)
         if failure is None:
-            self.throttle.answered(tag, now, succeeded=True)
+            self.throttle.answered(tag, now)
         elif failure.kind is FailureKind.RATE_LIMITED:
             self.rate_limited += 1
-            self.throttle.refused(tag, now, failure.retry_after, self._ledger.in_flight)
+            self.throttle.refused(tag, now, failure.retry_after)
         elif failure.status is None:
-            self.throttle.abandoned(tag, now)
+            self.throttle.abandoned(tag)
         else:
-            self.throttle.answered(tag, now, succeeded=False)
+            self.throttle.answered(tag, now)
 
     def state(self) -> tuple[PacerState, int]:
         """Return the state that a restart needs: the pace, and the units that may still be billed."""

@@ -107,7 +107,7 @@ async def get(
     try:
         got = await service.transport.send(request, progress.left)
     except BaseException:
-        admission.throttle.abandoned(tag, admission.now())
+        admission.throttle.abandoned(tag)
         raise
     progress.attempts += 1
     progress.used += admission.now() - sent_at

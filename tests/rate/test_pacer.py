@@ -1,4 +1,4 @@
-"""No 60 s ever contain more starts than the rate; a learnt rate is kept and raised slowly."""
+"""No 60 s ever contain more starts than the rate."""
 
 from __future__ import annotations
 
@@ -10,7 +10,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from segmind_async._rate.pacer import WINDOW, Pacer, PacerState
+from segmind_async._rate.pacer import MINUTE, SECOND, SPANS, TEN_SECONDS, PacerState
+from segmind_async._rate.pacer import Pacer as BarePacer
+
+
+class Pacer(BarePacer):
+    """A pacer that numbers the starts itself."""
+
+    number = 0
+
+    def go(self, now: float) -> bool:
+        self.number += 1
+        return self.start(now, self.number)
 
 
 def run(pacer: Pacer, until: float, now: float = 0.0) -> list[float]:
@@ -20,7 +31,7 @@ def run(pacer: Pacer, until: float, now: float = 0.0) -> list[float]:
         now = max(now, pacer.next_start(now))
         if now > until:
             return starts
-        pacer.start(now)
+        pacer.go(now)
         starts.append(now)
 
 
@@ -68,7 +79,7 @@ def test_no_window_overflows_under_any_demand(rate: int, demand: list[tuple[floa
         now += pause
         for _ in range(count):
             now = max(now, pacer.next_start(now))
-            pacer.start(now)
+            pacer.go(now)
             starts.append(now)
     assert most_in_a_window(starts) <= rate
 
@@ -86,7 +97,7 @@ def test_a_changed_rate_counts_the_starts_before_the_change(
         pacer.set_rate(rate)
         for _ in range(count):
             now = max(now, pacer.next_start(now))
-            pacer.start(now)
+            pacer.go(now)
             starts.append(now)
             if rate is not None:
                 assert sum(at > now - 60 for at in starts[:-1]) < rate
@@ -98,94 +109,79 @@ def test_without_a_rate_only_the_first_starts_are_spaced() -> None:
     assert starts[:8] == [0.0] * 8
     assert len(starts) == 8 + 9
     for _ in range(32):
-        pacer.answered(1.0)
-    assert pacer.next_start(0.1) == 0.1
+        pacer.answered()
+    assert pacer.next_start(0.1) <= 0.1
     assert repr(pacer) == "Pacer(no rate, no limit met)"
 
 
-def steady(pacer: Pacer, server_rate: int, until: float, now: float = 0.0) -> list[tuple[float, bool]]:
-    """Run against a sliding window; returns starts and whether each was accepted."""
-    accepted: list[float] = []
-    log: list[tuple[float, bool]] = []
-    while True:
-        now = max(now + 0.001, pacer.next_start(now))
-        if now > until:
-            return log
-        pacer.start(now)
-        fits = sum(at > now - 60 for at in accepted) < server_rate
-        log.append((now, fits))
-        if fits:
-            accepted.append(now)
-            pacer.answered(now)
-        else:
-            pacer.refused(now)
-            pacer.learn(now, now - 60)
-            now += 1
-
-
-def test_a_rate_is_learnt_from_what_was_accepted() -> None:
+@pytest.mark.parametrize("span", SPANS)
+def test_a_learnt_bound_holds_over_its_span(span: float) -> None:
     pacer = Pacer()
-    log = steady(pacer, 60, 1200)
-    assert pacer.rate is not None
-    assert 55 <= pacer.rate <= 62
-    late = [fits for at, fits in log if at > 300]
-    assert late.count(True) >= 0.9 * 60 * 15
-    assert late.count(False) <= 0.05 * len(late)
+    pacer.bounds[span].lower(12, 0.0, "429")
+    pacer.changed()
+    starts = run(pacer, 400)
+    assert most_in_a_window(starts, span) <= 12
+    assert len(starts) >= 0.85 * 12 * 400 / span
+    assert pacer.learnt
+    assert pacer.rate == pytest.approx(12 * 60 / span)
+    assert repr(pacer) == f"Pacer({12 * 60 / span:g} a minute, 429: no bound lowered to 12)"
 
 
-def test_an_unused_rate_does_not_grow() -> None:
-    pacer = Pacer()
-    for _ in range(60):
-        pacer.start(0)
-    pacer.learn(0, -60)
-    assert pacer.rate == 60
-    for minute in range(1, 60):
-        pacer.start(minute * 60)
-        pacer.answered(minute * 60 + 1)
-    assert pacer.rate == 60
-    assert pacer.reason == "429 after 60 starts within 60 s"
+def test_the_tightest_bound_counts() -> None:
+    pacer = Pacer(600)
+    pacer.bounds[SECOND].lower(5, 0.0, "429")
+    pacer.bounds[TEN_SECONDS].lower(80, 0.0, "429s")
+    pacer.changed()
+    assert pacer.rate == 300
+    assert pacer.reason == "429: no bound lowered to 5"
 
 
-def test_a_rate_in_use_grows_to_its_ceiling_and_names_the_reason() -> None:
-    pacer = Pacer(100)
-    for second in range(50):
-        pacer.start(second)
-    pacer.learn(50, -10)
-    assert pacer.rate == 50
-    now = 50.0
-    while now < 7200:
-        now = max(now, pacer.next_start(now))
-        pacer.start(now)
-        pacer.answered(now)
-    assert pacer.rate == 100
-    assert pacer.reason.startswith("no 429 for a while at ")
+def test_a_start_that_only_the_pace_held_back_is_known() -> None:
+    pacer = Pacer(60)
+    for _ in range(5):
+        assert pacer.go(0.0) is (pacer.number == 5)
+    assert pacer.go(pacer.next_start(0.0))
+    assert not pacer.go(30.0)
+    assert not Pacer().go(0.0)
 
 
-def test_a_refusal_within_the_rate_lowers_it_because_another_process_uses_the_key() -> None:
+def test_what_a_trial_allows_goes_out_at_once() -> None:
+    pacer = Pacer(60)
+    while pacer.next_start(0.0) <= 0:
+        pacer.go(0.0)
+    before = pacer.number
+    pacer.allow_more(3)
+    while pacer.next_start(0.0) <= 0:
+        pacer.go(0.0)
+    assert pacer.number == before + 3
+
+
+def test_refused_starts_are_in_no_load_but_keep_their_place_in_the_window() -> None:
     pacer = Pacer(10)
-    for at in range(10):
-        pacer.start(at)
-    pacer.learn(10, -50)
-    assert pacer.rate == 9
-    pacer.learn(10, -50)
-    assert pacer.rate == pytest.approx(8.1)
+    for second in range(0, 50, 5):
+        pacer.go(float(second))
+    assert pacer.load(MINUTE, 11, 50.0) == 11
+    pacer.refused(3, 10.0)
+    assert pacer.load(MINUTE, 11, 50.0) == 10
+    assert pacer.load(SECOND, 11, 50.0) == 1
+    assert pacer.refused_before(4, 15.0, 6.0) == 1
+    assert pacer.next_start(50.0) == 60.25
 
 
-def test_the_least_rate_is_kept_when_nothing_was_accepted() -> None:
-    pacer = Pacer()
-    pacer.start(0)
-    pacer.refused(0)
-    pacer.learn(0, -60)
-    assert pacer.rate == 0.5
-    assert pacer.next_start(1) == pytest.approx(0 + 60.25 / 0.5)
+def test_a_spacing_holds_with_and_without_a_rate() -> None:
+    for pacer in (Pacer(), Pacer(600)):
+        pacer.spacing = 2.0
+        pacer.go(0.0)
+        assert pacer.next_start(0.5) == 2.0
 
 
 def test_a_restart_keeps_the_promise_and_the_learnt_rate() -> None:
     pacer = Pacer()
     before = [float(at) for at in range(40)]
     for at in before:
-        pacer.start(at)
-    pacer.learn(39, -21)
+        pacer.go(at)
+    pacer.bounds[MINUTE].lower(40, 39.0, "429")
+    pacer.changed()
     state = pacer.state(39)
     assert state.rate == 40
     assert state.ages[0] == 0
@@ -193,7 +189,7 @@ def test_a_restart_keeps_the_promise_and_the_learnt_rate() -> None:
     restarted.restore(state, now=1005, elapsed=5)  # another clock, five seconds later
     after = [at - 1005 + 44 for at in run(restarted, 1200, now=1005)]
     assert most_in_a_window(before + after) <= 40
-    assert restarted.reason == "learnt earlier"
+    assert restarted.reason == "learnt earlier: no bound lowered to 40"
 
 
 def test_a_rate_set_by_the_user_is_not_replaced_by_an_older_state() -> None:
@@ -209,8 +205,8 @@ def test_a_rate_set_by_the_user_is_not_replaced_by_an_older_state() -> None:
 def test_a_loop_with_another_clock() -> None:
     pacer = Pacer(5)
     for at in (1000.0, 1001.0):
-        pacer.start(at)
-    pacer.refused(1001)
+        pacer.go(at)
+    pacer.refused(2, 1001)
     due = pacer.next_start(1001)
     pacer.shift(-1000)
     assert pacer.next_start(1) == pytest.approx(due - 1000)
@@ -221,20 +217,20 @@ def test_memory_is_bounded() -> None:
     now = 0.0
     for _ in range(30_000):
         now += chance.random() * 1e-3
-        pacer.start(now)
-        pacer.refused(now)
+        pacer.go(now)
+        pacer.refused(pacer.number, now)
     assert len(pacer.state(now).ages) == 20_000
     for _ in range(200):
         now += 1
-        pacer.start(now)
-    assert len(pacer.state(now).ages) <= 61
+        pacer.go(now)
+    assert len(pacer.log) <= 90
 
 
 def test_a_rate_set_while_running_is_kept_however_high() -> None:
     pacer, now, starts = Pacer(), 0.0, 0
     pacer.set_rate(25_000)
-    while now < WINDOW:
-        pacer.start(now)
+    while now < MINUTE:
+        pacer.go(now)
         starts += 1
         now = max(now, pacer.next_start(now))
     assert starts <= 25_000

@@ -12,8 +12,9 @@ from segmind_async._money.budget import Budget
 from segmind_async._money.cost_model import CostModel
 from segmind_async._money.ledger import DOUBT_SETTLES_AFTER, Ledger
 from segmind_async._money.protocol import Hold, Price, Shortfall
-from segmind_async._rate.pacer import Pacer
-from segmind_async._rate.throttle import StartTag, Throttle
+from segmind_async._rate.pacer import SPANS, Pacer
+from segmind_async._rate.start_tracker import StartTag
+from segmind_async._rate.throttle import Throttle
 
 CENT = 10**8
 
@@ -139,8 +140,8 @@ class PacerMachine(RuleBasedStateMachine):
     def start(self, count: int) -> None:
         for _ in range(count):
             self.now = max(self.now, self.pacer.next_start(self.now))
-            self.pacer.start(self.now)
             self.starts.append(self.now)
+            self.pacer.start(self.now, len(self.starts))
             rate = self.pacer.rate
             if rate is not None:
                 assert sum(at > self.now - 60 for at in self.starts) <= max(1, math.floor(rate))
@@ -151,13 +152,14 @@ class PacerMachine(RuleBasedStateMachine):
 
     @rule()
     def answered(self) -> None:
-        self.pacer.answered(self.now)
+        self.pacer.answered()
 
     @precondition(lambda self: self.starts)
-    @rule()
-    def refused(self) -> None:
-        self.pacer.refused(self.starts[-1])
-        self.pacer.learn(self.now, self.now - 60)
+    @rule(span=st.sampled_from(SPANS), most=st.integers(1, 50))
+    def refused(self, span: float, most: int) -> None:
+        self.pacer.refused(len(self.starts), self.starts[-1])
+        self.pacer.bounds[span].lower(most, self.now, "429")
+        self.pacer.changed()
 
     @rule(rate=st.sampled_from([None, 5.0, 60.0]))
     def set(self, rate: float | None) -> None:
@@ -196,20 +198,21 @@ class ThrottleMachine(RuleBasedStateMachine):
         full = self.cap is not None and len(self.out) >= self.cap
         recent = sum(since > self.now - 60 for since in self.accepted)
         if full or (self.rate is not None and recent >= self.rate):
-            self.throttle.refused(tag, self.now + 0.05, None, len(self.out))
+            self.now += 0.05
+            self.throttle.refused(tag, self.now, None)
             return
         self.accepted.append(self.now)
         self.out.append(tag)
 
     @precondition(lambda self: self.out)
-    @rule(index=st.integers(0, 99), end=st.sampled_from(["success", "failure", "no answer"]))
+    @rule(index=st.integers(0, 99), end=st.sampled_from(["answer", "no answer"]))
     def end(self, index: int, end: str) -> None:
         tag = self.out.pop(index % len(self.out))
         self.now += 0.1
         if end == "no answer":
-            self.throttle.abandoned(tag, self.now)
+            self.throttle.abandoned(tag)
         else:
-            self.throttle.answered(tag, self.now, succeeded=end == "success")
+            self.throttle.answered(tag, self.now)
 
     @rule(seconds=st.floats(0, 100))
     def wait(self, seconds: float) -> None:
@@ -220,7 +223,7 @@ class ThrottleMachine(RuleBasedStateMachine):
         if hasattr(self, "throttle"):
             assert 1 <= self.throttle.limit <= 16
             rate = self.throttle.pacer.rate
-            assert rate is None or rate >= 0.5
+            assert rate is None or rate >= 1
 
 
 _FEW = settings(max_examples=25, stateful_step_count=40, deadline=None)

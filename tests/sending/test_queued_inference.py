@@ -225,7 +225,7 @@ async def test_polls_keep_to_the_pace() -> None:
             got = await transport.send(WireRequest("/gpt-5.4-mini", body), 3600.0)
             assert isinstance(got, WireResponse)
             assert got.status == 200
-            opened._service.admission.throttle.answered(lease, anyio.current_time(), succeeded=True)
+            opened._service.admission.throttle.answered(lease, anyio.current_time())
 
         async with anyio.create_task_group() as tasks:
             for n in range(60):

@@ -34,7 +34,9 @@ def test_the_rate_is_learnt_and_kept(name: str) -> None:
     family = next(family for family in flow.RATE if family.name == name)
     result = flow.one((family, "ours", 3))
     assert result.rate >= (0.95 if family.known else 0.88)
-    assert result.refused <= (0 if family.known else 0.06)
+    # At five a minute the first burst alone is a twentieth of all calls of an hour.
+    assert result.refused <= (0 if family.known else 0.12)
+    assert result.refused_late <= (0 if family.known else 0.05)
 
 
 def test_simpler_rules_break_the_floor() -> None:
