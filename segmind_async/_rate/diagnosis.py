@@ -106,7 +106,7 @@ class Diagnosis:
         self._claim: _Claim | None = None
         self._tried: set[float] = set()
         """Bounds that were lowered without an explanation, to see whether that helps: each once."""
-        self.by_chance = False
+        self.by_chance: bool = False
         """Whether refusals look like chance."""
 
     def __repr__(self) -> str:

@@ -74,9 +74,9 @@ class Pacer:
             span: Bound(math.inf, "no limit met", proof=_PROOF[span], longest_pause=MINUTE) for span in SPANS
         }
         """The most starts within each span; the spans are in seconds."""
-        self.log = StartLog(_KEPT_FOR, _KEPT_STARTS)
+        self.log: StartLog = StartLog(_KEPT_FOR, _KEPT_STARTS)
         """The last starts."""
-        self.spacing = 0.0
+        self.spacing: float = 0.0
         """Seconds between any two starts."""
         self._refused = StartLog(_KEPT_FOR, _KEPT_STARTS)
         """Those of the starts that were refused. Bounds are learnt without them; against a bound they count,

@@ -113,12 +113,12 @@ class RefusalEvidence:
     def __init__(self, explanations: Sequence[float]) -> None:
         self._counts = {name: _Counts() for name in explanations}
         self._accepted = 0.0
-        self.episodes = 0.0
+        self.episodes: float = 0.0
         """Episodes of refusals; older ones count less."""
-        self.refused_at = -math.inf
+        self.refused_at: float = -math.inf
         self.last: Mapping[float, int] = {}
         """The loads of the last refusal."""
-        self.longest_told = 0.0
+        self.longest_told: float = 0.0
         """The longest wait that came with a refusal, seconds."""
 
     def __repr__(self) -> str:

@@ -17,9 +17,9 @@ class StartLog:
     __slots__ = ("_at", "_first", "_numbers", "keep", "most")
 
     def __init__(self, keep: float, most: int) -> None:
-        self.keep = keep
+        self.keep: float = keep
         """Seconds for which a start is remembered."""
-        self.most = most
+        self.most: int = most
         """How many are remembered at most."""
         self._at: list[float] = []
         self._numbers: list[int] = []

@@ -35,7 +35,7 @@ class StartTracker:
     __slots__ = ("_ended", "_pending", "delay")
 
     def __init__(self) -> None:
-        self.delay = _FIRST_DELAY
+        self.delay: float = _FIRST_DELAY
         """Seconds within which a refusal comes."""
         self._pending: deque[StartTag] = deque()
         self._ended: set[int] = set()
