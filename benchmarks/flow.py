@@ -27,7 +27,7 @@ from segmind_async import ChatRequest, Limits, SegmindClient, Timeouts
 from segmind_async.emulator import CallFacts, Config, Refusal, ServiceState
 from segmind_async.transport import WireRequest, WireResponse
 
-from . import rivals, situations, virtual
+from . import limits, rivals, situations, virtual
 from .tables import Table
 
 SLOTS = 64
@@ -405,7 +405,7 @@ _OF_RATE = ("family", "rule", "share of the rate", "worst run", "429s a call", "
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seeds", type=int, default=200)
     parser.add_argument("--only", default="", help="families whose name holds this")
-    parser.add_argument("--table", choices=("money", "rate", "situations"), help="one of the three tables")
+    parser.add_argument("--table", choices=("money", "rate", "situations", "limits"), help="one of the four")
     parser.add_argument("--quick", action="store_true", help="few seeds, ours alone: two minutes")
     parser.add_argument("--ours", action="store_true", help="leave the others out")
     parser.add_argument("--rate-seeds", type=int, default=40, help="seeds of the others in the second table")
@@ -433,11 +433,18 @@ def run(options: argparse.Namespace) -> list[Table]:
                     print(" | ".join(rows[-1]), file=sys.stderr, flush=True)
             if rows:
                 tables.append(Table(name, columns, rows))
-        if options.table in (None, "situations"):
+        for name, columns, found in (
+            (
+                "situations",
+                situations.COLUMNS,
+                situations.rows(pool, options.seeds, options.only, small=options.quick),
+            ),
+            ("limits", limits.COLUMNS, limits.rows(pool, min(options.seeds, 10), options.only)),
+        ):
             rows = []
-            for row in situations.rows(pool, options.seeds, options.only, small=options.quick):
+            for row in found if options.table in (None, name) else ():
                 rows.append(row)
                 print(" | ".join(row), file=sys.stderr, flush=True)
             if rows:
-                tables.append(Table("situations", situations.COLUMNS, rows))
+                tables.append(Table(name, columns, rows))
     return tables

@@ -21,6 +21,9 @@ _FIRST_CALLS, _LAST_CALLS = 12.0, 30.0
 _FIRST_PAUSE, _LAST_PAUSE = 10.0, 45.0
 """Seconds between two trials, so that a change of the service is met within a window of a minute."""
 
+_SOON_CALLS, _SOON_PAUSE = 2.0, 5.0
+"""The same before the first trial of a bound that says only "at least"."""
+
 _BACK_OFF = 1.5
 """Factor on both after a refused trial."""
 
@@ -101,12 +104,17 @@ class Bound:
         """Whether it stands above what is known to pass."""
         return self.value > self.passed
 
-    def lower(self, load: float, now: float, reason: str) -> None:
-        """Set the bound to *load*, the most that passed. Never raises it."""
+    def lower(self, load: float, now: float, reason: str, *, at_least: bool = False) -> None:
+        """Set the bound to *load*, the most that passed. Never raises it.
+
+        *at_least*: others may have had a part in the load, so that the first trial comes soon.
+        """
         value = min(self.value, max(1.0, load))
         self.reason = f"{reason}: {_written(self.value)} lowered to {value:g}"
         self._step = 1.0
         self._calls, self._pause = _FIRST_CALLS, max(_FIRST_PAUSE, self._least_pause)
+        if at_least:
+            self._calls, self._pause = _SOON_CALLS, _SOON_PAUSE
         self._set(value, now)
 
     def undo(self, value: float, now: float) -> None:

@@ -5,6 +5,8 @@
 - What was lowered is a claim. If refusals become rarer it is confirmed, and the question is closed. If they
   do not, and still come at the bound, it is lowered a little further, since loads are only known roughly; if
   a few steps have not helped, they are undone, and in the end the claim is.
+- A span that was not seen whole, because this process began within it, says "at least": others may have
+  filled it.
 - Without any noticeable explanation refusals are chance.
 - Refusals at a bound that is always in use are either chance or a bound that is too high. The evidence cannot
   tell; lowering it a little shows which.
@@ -96,13 +98,15 @@ class _Claim:
 class Diagnosis:
     """Weighs the explanations of refusals, and lowers bounds by them."""
 
-    __slots__ = ("_bounds", "_claim", "_evidence", "_tried", "by_chance")
+    __slots__ = ("_began", "_bounds", "_claim", "_evidence", "_tried", "by_chance")
 
     def __init__(self, bounds: Mapping[float, Bound]) -> None:
         """*bounds*: of each load, by its span or `IN_FLIGHT`."""
         self._bounds = bounds
         self._evidence: RefusalEvidence | None = RefusalEvidence(tuple(bounds))
         """Open from the beginning: before the first refusal nothing can have changed."""
+        self._began: float | None = None
+        """When the first attempt was counted; -inf once it does not matter any more."""
         self._claim: _Claim | None = None
         self._tried: set[float] = set()
         """Bounds that were lowered without an explanation, to see whether that helps: each once."""
@@ -130,6 +134,8 @@ class Diagnosis:
         """Count an accepted attempt, the *number*-th start; may close the question."""
         evidence, claim = self._evidence, self._claim
         assert evidence is not None
+        if self._began is None:
+            self._began = now
         evidence.accepted(loads)
         if claim is not None:
             claim.accepted += 1
@@ -195,7 +201,8 @@ class Diagnosis:
         if claim is not None and claim.name != name:
             self._end_claim(claim, now)
         before = claim.value_before if claim is not None and claim.name == name else bound.value
-        bound.lower(load, now, f"429 with {load + 1} {_written(name)}")
+        seen_for = math.inf if self._began is None else now - self._began
+        bound.lower(load, now, f"429 with {load + 1} {_written(name)}", at_least=seen_for < name)
         self._claim = _Claim(name, bound.value, before, evidence.share, now)
 
     def _review(self, now: float) -> bool:
@@ -256,6 +263,7 @@ class Diagnosis:
     def close(self) -> None:
         """Close the question; the bounds stay."""
         self._evidence = self._claim = None
+        self._began = -math.inf
         self._tried.clear()
         self.by_chance = False
 

@@ -182,3 +182,10 @@ def test_a_concurrency_limit_counts_whole_attempts() -> None:
     assert (limit.limit, limit.reason) == (64, "max_in_flight")
     limit.lower(10, 0.0, "429 with 11 in flight")
     assert limit.limit == 10
+
+
+def test_a_bound_that_says_at_least_is_tried_soon() -> None:
+    made = Bound(math.inf, "no limit met", proof=1, longest_pause=60)
+    made.lower(10, 0.0, "429", at_least=True)
+    assert made.accepted(10, 5.0) == 0
+    assert made.accepted(10, 5.0) == 1
