@@ -92,7 +92,8 @@ def test_two_windows_after_a_change_the_new_limit_is_used(
 ) -> None:
     for seed in SEEDS:
         run = simulate(Service(**before), 720, seed=seed, changes=[(420.0, after)])
-        assert run.rate(540, 720) >= 0.9 * possible(Service(**{**before, **after}))
+        # What is found by a burst has filled a window, which is then waited for: 0.85 where it is tenfold.
+        assert run.rate(540, 720) >= 0.85 * possible(Service(**{**before, **after}))
 
 
 def test_nothing_is_sent_during_a_told_wait() -> None:
