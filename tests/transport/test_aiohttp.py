@@ -22,6 +22,7 @@ from yarl import URL
 
 import segmind_async as sa
 from segmind_async._transport.aiohttp import Headers, failure_of
+from segmind_async._transport.choice import TransportName
 from segmind_async._transport.deadlines import Deadlines
 from segmind_async._wire.failures import Billing, FailureKind
 from segmind_async.emulator import Emulator, faults
@@ -216,7 +217,8 @@ async def test_a_refusal_whose_body_breaks_is_still_a_refusal() -> None:
     assert caught.value.details.in_doubt == 0
 
 
-async def test_of_a_refusal_only_what_an_error_keeps_is_read() -> None:
+@pytest.mark.parametrize("transport", ["public", "direct"])
+async def test_of_a_refusal_only_what_an_error_keeps_is_read(transport: TransportName) -> None:
     sent = 0
 
     async def flood(request: web.Request) -> web.StreamResponse:
@@ -228,7 +230,10 @@ async def test_of_a_refusal_only_what_an_error_keeps_is_read() -> None:
             sent += MIB
         return response
 
-    async with serving(flood) as url, sa.SegmindClient("k", url, retry=ONCE) as client:
+    async with (
+        serving(flood) as url,
+        sa.SegmindClient("k", url, retry=ONCE, transport=transport) as client,
+    ):
         with pytest.raises(sa.ServerError) as caught:
             await client.chat("hello")
     assert len(caught.value.body) == sa.errors.MAX_BODY

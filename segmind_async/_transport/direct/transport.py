@@ -103,15 +103,23 @@ class DirectTransport:
 
     async def _read_rest(self, connection: Connection) -> None:
         """Wait until the body is complete, or longer than allowed."""
-        while not connection.is_complete and connection.received <= self._max_bytes:
+        answer = connection.head
+        assert answer is not None
+        most = self._most_of(answer.code)
+        while not connection.is_complete and connection.received <= most:
             async with asyncio.timeout(self._idle):
                 await connection.more()
 
+    def _most_of(self, status: int) -> int:
+        """Return how many bytes of a body are read: of a refusal what an error keeps."""
+        return self._max_bytes if may_be_billed(status) else MAX_BODY
+
     def _answer(self, status: int, headers: Headers, body: bytes, is_early: bool) -> WireResponse | Failure:
         coding = headers.get("Content-Encoding")
-        if coding is not None and len(body) <= self._max_bytes:
+        most = self._most_of(status)
+        if coding is not None and len(body) <= most:
             try:
-                body = decoded(body, coding, self._max_bytes)
+                body = decoded(body, coding, most)
             except DamagedError as error:
                 if may_be_billed(status):
                     return failure_of(aiohttp.ClientPayloadError(str(error)))
