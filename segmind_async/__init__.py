@@ -59,6 +59,7 @@ from .hooks import (
     RetryPlanned,
     ToolEnded,
     ToolStarted,
+    Waiting,
 )
 from .jobs import JobOptions, JobProgress, JobReport, JobRun, JournalError
 from .messages import assistant, document, image, system, tool_result, user
@@ -73,6 +74,8 @@ from .models import (
     StopReason,
     ToolCall,
     Usage,
+    Wait,
+    WaitReason,
 )
 from .tokens import TokenCount, count_tokens
 from .tools import Tool, tool
@@ -143,6 +146,9 @@ __all__ = [
     "ToolsNotSupportedError",
     "TransientError",
     "Usage",
+    "Wait",
+    "WaitReason",
+    "Waiting",
     "__version__",
     "assistant",
     "count_tokens",

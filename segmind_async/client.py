@@ -111,6 +111,7 @@ class SegmindClient:
                 self._new_ledger(ceil_units(to_decimal(limits.floor))),
                 Throttle(limits.max_in_flight, limits.requests_per_minute),
                 dispatcher.changed if dispatcher.wants_changes() else None,
+                dispatcher.waiting,
             ),
             Estimates(None if limits.first_cost is None else to_decimal(limits.first_cost)),
             Redactor(key),

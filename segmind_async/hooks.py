@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal
 
-from .models import ChatCompletion, ChatRequest, Usage
+from .models import ChatCompletion, ChatRequest, Usage, Wait
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +179,16 @@ class Change:
     model: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Nothing is in flight, and all calls wait: what for, and for how long.
+
+    Reported when it begins, and again when the reason is another one.
+    """
+
+    wait: Wait
+
+
 class Hooks:
     """Base class of hooks: every method does nothing, and only overridden ones are ever called.
 
@@ -215,3 +225,6 @@ class Hooks:
 
     def changed(self, event: Change) -> None:
         """Called when something that limits the sending has changed, with the reason."""
+
+    def waiting(self, event: Waiting) -> None:
+        """Called when nothing is sent any more although calls wait."""

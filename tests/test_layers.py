@@ -15,6 +15,7 @@ ROOT = Path(__file__).parent.parent / "segmind_async"
 # is an error in any case.
 ROOMS = (
     "_version",
+    "_text",
     "agent_result",
     "errors",
     "config",
@@ -50,7 +51,7 @@ ROOMS = (
 LAYERS = {name: layer for layer, name in enumerate(ROOMS)}
 
 # Modules that decide: given times and events, they neither wait nor do any IO. Each has full branch coverage.
-PURE_ROOMS = {"_wire", "_structured", "_providers", "_money", "_rate"}
+PURE_ROOMS = {"_text", "_wire", "_structured", "_providers", "_money", "_rate"}
 PURE = {
     "_media.documents",
     "_media.formats",
@@ -62,6 +63,7 @@ PURE = {
     "_sending.polling",
     "_sending.call_queue",
     "_sending.retry",
+    "_sending.waits",
     "_agents.schema_tools",
     "_agents.tool_protocol",
     "gateway._access",

@@ -24,7 +24,9 @@ from ..hooks import (
     RetryPlanned,
     ToolEnded,
     ToolStarted,
+    Waiting,
 )
+from ..models import Wait
 from .log import LOG, LogHooks
 
 T = TypeVar("T")
@@ -53,6 +55,7 @@ class HookDispatcher:
         self._hears_agents = bool(
             self._agent_started or self._agent_ended or self._tool_started or self._tool_ended
         )
+        self._waiting = _overridden(chosen, "waiting")
         self._call_ids = count(1)
         self._run_ids = count(1)
         self._tool_ids = count(1)
@@ -141,6 +144,12 @@ class HookDispatcher:
     def changed(self, event: Change) -> None:
         """Report a change."""
         _call(self._changed, event)
+
+    def waiting(self, wait: Wait) -> None:
+        """Report what all calls wait for."""
+        event = Waiting(wait)
+        self._log.waiting(event)
+        _call(self._waiting, event)
 
 
 def _overridden(hooks: Iterable[Hooks], name: str) -> tuple[Callable[[Any], None], ...]:

@@ -7,10 +7,10 @@ an answer or a key.
 from __future__ import annotations
 
 import logging
-from dataclasses import fields
+from dataclasses import asdict, fields
 from typing import Any
 
-from ..hooks import AttemptEnded, BalanceSeen, CallEnded, Hooks, RetryPlanned
+from ..hooks import AttemptEnded, BalanceSeen, CallEnded, Hooks, RetryPlanned, Waiting
 
 LOG = logging.getLogger("segmind_async")
 
@@ -33,6 +33,11 @@ class LogHooks(Hooks):
     def balance_seen(self, event: BalanceSeen) -> None:
         """Log `balance` at DEBUG."""
         _log(logging.DEBUG, "balance", event)
+
+    def waiting(self, event: Waiting) -> None:
+        """Log `waiting` at INFO, with the fields of the wait and its sentence as `text`."""
+        if LOG.isEnabledFor(logging.INFO):
+            LOG.info("waiting", extra={**asdict(event.wait), "text": str(event.wait)})
 
 
 def _log(level: int, name: str, event: Any) -> None:

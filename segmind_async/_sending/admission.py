@@ -13,7 +13,8 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum, auto
@@ -32,9 +33,10 @@ from .._rate.start_tracker import StartTag
 from .._rate.throttle import Throttle
 from .._wire.failures import Billing, Failure, FailureKind, Resend
 from ..hooks import Change
-from ..models import Statistics, WaitingFor
+from ..models import Statistics, Wait, WaitReason
 from .call_queue import Priority, Queue, Scope
 from .hold_states import Event, State, step
+from .waits import Pause, Waits
 
 
 class Closed(Enum):
@@ -165,11 +167,13 @@ Missing: TypeAlias = NoSlot | NotBefore | Shortfall
 class _Block:
     """What a missing resource means for the queue."""
 
-    reason: WaitingFor
+    reason: WaitReason
     level: CallScope | None = None
     """Where something must end before the scope is tried again; None if every other scope is blocked too."""
     wake_at: float = math.inf
     """When to try again, seconds; inf if only the end of an attempt or a balance can change it."""
+    shortfall: Shortfall | None = None
+    """The money that is missing; None if something else is."""
 
 
 class Admission:
@@ -180,6 +184,7 @@ class Admission:
         ledger: LedgerProtocol,
         throttle: Throttle,
         report_change: Callable[[Change], None] | None = None,
+        report_wait: Callable[[Wait], None] | None = None,
     ) -> None:
         self._ledger = ledger
         self.throttle = throttle
@@ -191,9 +196,10 @@ class Admission:
         self._changes = (
             None if report_change is None else ChangeDetector(report_change, throttle, self.breaker)
         )
-        self._waiting_for: WaitingFor | None = None
-        """What the first scope that got no lease last time is waiting for."""
         self.rate_limited: int = 0
+        self.waits: Waits = Waits(report_wait)
+        self._asked_until = -math.inf
+        """Until when the service has asked for nothing to be sent, in answers of 429; seconds."""
         self.queue: Queue[_Waiter] = Queue()
         self.root: Scope[_Waiter] = Scope[_Waiter](None, ledger.root, None, "interactive")
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -328,6 +334,19 @@ class Admission:
             self._serve_queue()
         else:
             self._last_tried_at = now
+            if self.waits.paused:
+                self.tell_wait()
+
+    @contextmanager
+    def pause(self, reason: WaitReason, until: float) -> Iterator[Pause]:
+        """Note that a call waits outside of the queue while the context lasts, until *until* (seconds)."""
+        with self.waits.pause(Pause(reason, self.now(), until)) as pause:
+            self.tell_wait()
+            yield pause
+
+    def tell_wait(self) -> None:
+        """Report what is waited for, if nothing is in flight and it is not what was reported last."""
+        self.waits.tell(self.now(), self._ledger.in_flight, queued=self.queue.waiting > 0)
 
     def observe(self, balance: int, sent_at: float) -> None:
         """Take in a balance that was read by a request sent at *sent_at*, and try the waiting calls."""
@@ -344,6 +363,8 @@ class Admission:
             self.throttle.answered(tag, now)
         elif failure.kind is FailureKind.RATE_LIMITED:
             self.rate_limited += 1
+            if failure.retry_after is not None:
+                self._asked_until = max(self._asked_until, now + failure.retry_after)
             self.throttle.refused(tag, now, failure.retry_after)
         elif failure.status is None:
             self.throttle.abandoned(tag)
@@ -383,7 +404,7 @@ class Admission:
             spent=credits_of(money.spent),
             estimate=credits_of(model.typical()),
             estimate_reason=model.reason,
-            waiting_for=self._waiting_for if self.queue.waiting else None,
+            wait=self.waits.now(now, queued=self.queue.waiting > 0),
             outage=None if self.breaker.opened_at is None else now - self.breaker.opened_at,
         )
 
@@ -404,6 +425,8 @@ class Admission:
                 self._ledger.shift(-ahead)
                 self.throttle.shift(-ahead)
                 self.breaker.shift(-ahead)
+                self.waits.unblock()
+                self._asked_until -= ahead
         self._loop = loop
         return loop
 
@@ -448,15 +471,22 @@ class Admission:
             if isinstance(got, Lease) or (isinstance(got, Shortfall) and got.final):
                 self.queue.remove(scope, number)
                 waiter.future.set_result(got)
+                self.waits.unblock()
                 self.queue.first_admitted(scope)
                 continue
-            block = self._block(scope, got)
-            self._waiting_for = block.reason
+            block = self._block(waiter.ticket, got)
+            short = block.shortfall
+            money = (None, None) if short is None else (short.available, short.needed)
+            closed = block.reason in (WaitReason.ASKED, WaitReason.REFUSED)
+            # The pace may have the call wait longer; that is said when the gate is open.
+            until = self.throttle.gate.closed_until if closed else block.wake_at
+            self.waits.block(Pause(block.reason, now, until, *money))
             if block.level is None:
                 self.queue.enqueue(scope)
                 self._wake_at(block.wake_at)
-                return
+                break
             self.queue.step_aside(scope, block.level)
+        self.tell_wait()
 
     def _serve_reads(self, now: float) -> bool:
         """Start the reads of the balance, before any call; return False if one has to wait."""
@@ -470,18 +500,40 @@ class Admission:
                 future.set_result(self.throttle.start(now, self._ledger.in_flight))
         return True
 
-    def _block(self, scope: CallScope, missing: Missing) -> _Block:
-        """Return what *missing* means for *scope* and for the scopes behind it in the queue."""
+    def _block(self, ticket: Ticket, missing: Missing) -> _Block:
+        """Return what *missing* means for a call's scope, and for the scopes behind it in the queue."""
+        scope = ticket.scope
         match missing:
             case NoSlot(full):
-                return _Block("slot") if full is self.root else _Block("budget", full)
+                if full is self.root:
+                    return _Block(WaitReason.SLOT)
+                return _Block(WaitReason.SCOPE_SLOT, full)
             case NotBefore(at):
-                return _Block("pace" if self.throttle.gate.phase is Phase.OPEN else "gate", wake_at=at)
+                return _Block(self._throttled(at), wake_at=at)
             case Shortfall(budget=None):
                 # A floor of its own blocks this scope alone; the floor of the client blocks every scope.
-                return _Block("credits", self.root if scope.budget.floor > self._ledger.root.floor else None)
+                level = self.root if scope.budget.floor > self._ledger.root.floor else None
+                return _Block(self._short(ticket, WaitReason.CREDITS), level, shortfall=missing)
             case Shortfall(budget=short):
-                return _Block("budget", next(level for level in scope.line if level.budget is short))
+                level = next(level for level in scope.line if level.budget is short)
+                return _Block(self._short(ticket, WaitReason.BUDGET), level, shortfall=missing)
+
+    def _throttled(self, at: float) -> WaitReason:
+        """Return why no start is allowed before *at*."""
+        gate = self.throttle.gate
+        if gate.phase is Phase.OPEN:
+            return WaitReason.PACE
+        if gate.phase is not Phase.CLOSED or at == math.inf:
+            return WaitReason.PROBE
+        if gate.closed_until <= self.now():
+            return WaitReason.PACE
+        return WaitReason.ASKED if gate.closed_until <= self._asked_until else WaitReason.REFUSED
+
+    def _short(self, ticket: Ticket, known: WaitReason) -> WaitReason:
+        """Return why money is missing while calls are in flight: *known* if costs and balance are."""
+        if self._ledger.balance is None:
+            return WaitReason.FIRST_BALANCE
+        return WaitReason.FIRST_COSTS if ticket.model.predictor.guessed else known
 
     def _wake_at(self, at: float) -> None:
         if self._timer is not None:

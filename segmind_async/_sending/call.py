@@ -42,7 +42,7 @@ from ..errors import (
     ToolsNotSupportedError,
 )
 from ..hooks import AttemptEnded, BalanceSeen, CallEnded, CallStarted, RetryPlanned
-from ..models import ChatCompletion, ChatRequest, Messages
+from ..models import ChatCompletion, ChatRequest, Messages, WaitReason
 from ..tokens import check_context_window, may_exceed_window
 from .admission import CallScope, Closed, Lease, Ticket
 from .hold_states import State
@@ -290,9 +290,10 @@ class Call:
         return got
 
     async def _refresh_balance(self) -> None:
-        settles_at = self._service.admission.doubts_settle_at
-        if settles_at is not None:
-            await anyio.sleep(max(0.0, settles_at - self._service.admission.now()))
+        admission = self._service.admission
+        if (settles_at := admission.doubts_settle_at) is not None:
+            with admission.pause(WaitReason.DOUBTS, settles_at):
+                await anyio.sleep(max(0.0, settles_at - admission.now()))
         try:
             await refresh_balance(self._service)
         except SegmindError:
@@ -386,7 +387,9 @@ class Call:
         self._retry_state.used += wait
         self._report_retry(failure, wait)
         if wait:
-            await anyio.sleep(wait)
+            admission = self._service.admission
+            with admission.pause(WaitReason.RETRY, admission.now() + wait):
+                await anyio.sleep(wait)
 
     def _report_attempt(self, got: ChatCompletion | Failure | None, seconds: float) -> None:
         """Report how an attempt ended; None: it was cancelled. Called only if hooks or the log want it."""

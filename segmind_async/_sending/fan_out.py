@@ -20,7 +20,7 @@ from typing import Any, Generic
 import anyio
 from anyio.abc import TaskGroup
 
-from .._money.units import credits_of
+from .._money.units import ceil_units, credits_of, floor_units
 from ..agent_result import T_co
 from ..config import RetryPolicy
 from ..errors import (
@@ -35,7 +35,7 @@ from ..errors import (
     ToolsNotSupportedError,
     TransientError,
 )
-from ..models import ChatCompletion, ChatRequest, FanOutReport, Outcome, Status, StopReason
+from ..models import ChatCompletion, ChatRequest, FanOutReport, Outcome, Status, StopReason, WaitReason
 from .admission import CallScope
 from .call import Call, CallOptions, CallTotals, NotSentError
 from .conversation import Conversation
@@ -43,6 +43,7 @@ from .histogram import Histogram
 from .options import FanOutOptions
 from .service import Service, read_balance
 from .source import FinishedRow, PendingRow, Rows, Source
+from .waits import Pause
 
 _OUTAGE_POLL_MIN, _OUTAGE_POLL = 0.001, 1.0
 """Seconds between two checks whether an outage has ended, at least and at most: a timer may fire earlier
@@ -298,12 +299,16 @@ class FanOut(AsyncIterator[Outcome[T_co]], Generic[T_co]):
 
     async def _wait_for_probe(self) -> None:
         """Wait until the service works again, or it is this row's turn to probe it."""
-        breaker = self._service.admission.breaker
-        while not breaker.take_probe(now := anyio.current_time()):
-            # Polled, because a success elsewhere closes the circuit breaker without waking anybody.
-            await anyio.sleep(min(max(breaker.probe_at - now, _OUTAGE_POLL_MIN), _OUTAGE_POLL))
-            if self._stop_reason:
-                raise NotSentError("its fan-out has stopped")
+        admission = self._service.admission
+        breaker = admission.breaker
+        with admission.pause(WaitReason.OUTAGE, breaker.probe_at) as pause:
+            pause.since = breaker.opened_at or pause.since
+            while not breaker.take_probe(now := anyio.current_time()):
+                pause.until = breaker.probe_at
+                # Polled, because a success elsewhere closes the circuit breaker without waking anybody.
+                await anyio.sleep(min(max(breaker.probe_at - now, _OUTAGE_POLL_MIN), _OUTAGE_POLL))
+                if self._stop_reason:
+                    raise NotSentError("its fan-out has stopped")
 
     def _status_after(self, error: SegmindError, row: ChatRequest) -> Status:
         """Return the status of a row that ended with *error*, and stop if all rows would meet the same."""
@@ -348,11 +353,19 @@ class FanOut(AsyncIterator[Outcome[T_co]], Generic[T_co]):
 
     async def _poll_balance(self, error: InsufficientCreditsError) -> None:
         admission = self._service.admission
-        lowest = admission.balance or 0
-        pause = _BALANCE_POLL_FIRST
+        with admission.pause(WaitReason.TOP_UP, admission.now()) as pause:
+            await self._poll_until_risen(error, pause)
+
+    async def _poll_until_risen(self, error: InsufficientCreditsError, pause: Pause) -> None:
+        admission = self._service.admission
+        lowest, step = admission.balance or 0, _BALANCE_POLL_FIRST
+        pause.needed = None if error.needed is None else ceil_units(error.needed)
         for poll in count(1):
-            await anyio.sleep(pause)
-            pause = min(pause * 1.5, _BALANCE_POLL_MAX)
+            balance = admission.balance
+            pause.available = None if balance is None else balance - floor_units(error.floor)
+            pause.until = admission.now() + step
+            await anyio.sleep(step)
+            step = min(step * 1.5, _BALANCE_POLL_MAX)
             if self._stop_reason:
                 break
             try:

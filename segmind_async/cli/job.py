@@ -35,6 +35,7 @@ from .._jobs.report.row_counts import JobReport
 from .._jobs.rows import MakeRequest, Row, open_rows
 from .._jobs.run import MAX_CREDITS_FACT, JobRun
 from .._sending.options import MAX_OUTAGE, OnExhausted
+from .._text.quantities import credits_text
 from ..errors import AccessError, ConfigurationError, SegmindError
 from ..models import FanOutReport
 from .client_options import ClientOptions, open_client
@@ -45,7 +46,6 @@ from .start.changed_settings import begin_anew, refusal_text
 from .start.forecast import balance_of, show_forecast
 from .start.input_check import NO_COLUMNS_NEEDED, ColumnsNeeded, check_encoding, check_rows
 from .start.outlook import Announcer, may_start, outlook_text
-from .wording import credits_text
 
 if TYPE_CHECKING:
     from ..client import SegmindClient

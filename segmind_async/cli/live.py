@@ -15,8 +15,9 @@ from rich.text import Text
 
 from .._jobs.progress import JobProgress, Recent, seconds_to_end, seconds_to_floor
 from .._jobs.report.samples import SampleRow, Samples
-from ..models import StopReason
-from .wording import WAITING_FOR, count, credits_text, duration, latency_text, one_line, rate_text
+from .._text.quantities import credits_text, duration
+from ..models import StopReason, WaitReason
+from .wording import count, latency_text, one_line, rate_text
 
 LINE_EVERY = 10.0
 """Seconds between two lines if stderr is not a terminal."""
@@ -141,11 +142,9 @@ def state_of(progress: JobProgress) -> str | None:
         return ON_INTERRUPT
     if progress.fan_out.stop_reason is not None:
         return one_line(f"no more is sent, what is in flight ends: {progress.fan_out.stop_message}")
-    outage, waiting_for = progress.statistics.outage, progress.statistics.waiting_for
-    if outage is not None:
-        return f"the service fails for all, for {duration(outage)} now; one call at a time tries it"
-    if waiting_for is not None and not progress.in_flight:
-        return f"nothing is in flight: all wait for {WAITING_FOR[waiting_for]}"
+    wait = progress.statistics.wait
+    if wait is not None and (wait.reason is WaitReason.OUTAGE or not progress.in_flight):
+        return str(wait)
     return None
 
 
@@ -222,8 +221,8 @@ def _speed(progress: JobProgress, recent: Recent) -> list[Text]:
     limit = f"at most {count(round(pace))} calls a minute" if pace is not None else "no limit known"
     why = "" if pace is None else _why(progress.statistics.pace_reason)
     waiting = f" · {count(progress.waiting)} waiting" if progress.waiting else ""
-    if progress.waiting and progress.statistics.waiting_for is not None:
-        waiting += f" for {WAITING_FOR[progress.statistics.waiting_for]}"
+    if progress.waiting and progress.in_flight and progress.statistics.wait is not None:
+        waiting += f": {progress.statistics.wait}"
     refused = f" · {count(progress.fan_out.rate_limited)} × 429" if progress.fan_out.rate_limited else ""
     return [
         _labelled_line("rate", rate_text(recent.rate), f" · {limit}", refused, (why, "dim")),
@@ -231,7 +230,8 @@ def _speed(progress: JobProgress, recent: Recent) -> list[Text]:
             "in flight",
             f"{progress.in_flight} of {progress.statistics.limit}",
             waiting,
-            (_why(progress.statistics.limit_reason), "dim"),
+            # With nothing in flight the limit is not what calls wait for: that is said above.
+            (_why(progress.statistics.limit_reason) if progress.in_flight else "", "dim"),
         ),
     ]
 

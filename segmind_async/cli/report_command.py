@@ -11,21 +11,11 @@ from rich.text import Text
 
 from .._jobs.report.report import Latency, Report, read_report
 from .._jobs.report.scores import Scores
+from .._text.quantities import credits_text, duration
 from ..models import Status
 from .console import say, show_json
 from .exit_codes import Exit
-from .wording import (
-    WAITING_FOR,
-    count,
-    credits_text,
-    duration,
-    job_name,
-    latency_text,
-    one_line,
-    percent,
-    rate_text,
-    summary,
-)
+from .wording import count, job_name, latency_text, one_line, percent, rate_text, summary
 
 _LABEL = 10
 """Columns of a line's label."""
@@ -139,8 +129,8 @@ def _sending(report: Report) -> Text:
         client = standing.statistics
         now = f"{standing.in_flight} of {client.limit}" if report.owner else f"limit {client.limit}"
         text.append(f" · {now} in flight")
-        if report.owner and standing.waiting and client.waiting_for is not None:
-            text.append(f", {count(standing.waiting)} waiting for {WAITING_FOR[client.waiting_for]}")
+        if report.owner and standing.waiting and client.wait is not None:
+            text.append(f", {count(standing.waiting)} waiting: {client.wait}")
         if client.requests_per_minute is not None:
             text.append(f", at most {count(round(client.requests_per_minute))} calls a minute")
     return text

@@ -3,20 +3,11 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import Decimal
 from pathlib import Path
 
 from .._jobs.report.report import Report
-from ..models import WaitingFor
 from .console import plain
-
-WAITING_FOR: dict[WaitingFor, str] = {
-    "slot": "a slot",
-    "pace": "their start time",
-    "gate": "the end of a 429's wait",
-    "credits": "credits",
-    "budget": "the budget",
-}
 
 
 def count(number: int) -> str:
@@ -24,35 +15,9 @@ def count(number: int) -> str:
     return f"{number:,}".replace(",", " ")
 
 
-def credits_text(amount: Decimal | None) -> str:
-    """Format credits to four decimals, smaller amounts to three digits; None becomes a dash."""
-    if amount is None:
-        return "–"
-    if not amount:
-        return "0"
-    decimals = max(4, min(10, 2 - amount.adjusted()))
-    return f"{amount.quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_EVEN):f}"
-
-
 def rough(amount: Decimal) -> str:
     """Format an estimate with three significant digits."""
     return f"{Decimal(f'{amount:.3g}'):f}"
-
-
-def duration(seconds: float | None) -> str:
-    """Format a duration: 8 s, 5:12 min, 1:02 h, 3 d 4 h; None becomes a dash."""
-    if seconds is None:
-        return "–"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60}:{whole % 60:02} min"
-    minutes = round(seconds / 60)
-    if minutes < 24 * 60:
-        return f"{minutes // 60}:{minutes % 60:02} h"
-    hours = round(seconds / 3600)
-    return f"{hours // 24} d {hours % 24} h"
 
 
 def latency_text(seconds: float | None) -> str:

@@ -16,6 +16,7 @@ from ..hooks import (
     RetryPlanned,
     ToolEnded,
     ToolStarted,
+    Waiting,
 )
 
 Event: TypeAlias = (
@@ -29,6 +30,7 @@ Event: TypeAlias = (
     | AgentEnded
     | ToolStarted
     | ToolEnded
+    | Waiting
 )
 
 E = TypeVar("E", bound=Event)
@@ -84,5 +86,9 @@ class RecordingHooks(Hooks):
         self.events.append(event)
 
     def tool_ended(self, event: ToolEnded) -> None:
+        """Keep it."""
+        self.events.append(event)
+
+    def waiting(self, event: Waiting) -> None:
         """Keep it."""
         self.events.append(event)

@@ -13,7 +13,7 @@ from segmind_async._jobs.journal.record import Record
 from segmind_async._jobs.progress import JobProgress, Recent
 from segmind_async._jobs.report.samples import Samples
 from segmind_async.cli.live import ON_INTERRUPT, Live, can_draw, frame, line, state_of
-from segmind_async.models import StopReason
+from segmind_async.models import StopReason, Wait, WaitReason
 from tests.jobs.journals import progress
 
 PROGRESS = progress(
@@ -30,7 +30,7 @@ PROGRESS = progress(
     limit_reason="as many as asked for",
     requests_per_minute=1000.0,
     pace_reason="accepted in the last minute before a 429",
-    waiting_for="pace",
+    wait=Wait(WaitReason.PACE, left=0.2),
     balance=Decimal("7.1838"),
     held=Decimal("0.0348"),
     spent=Decimal("2.7814"),
@@ -104,7 +104,7 @@ def test_the_display_says_all_there_is_to_know() -> None:
     assert lines[1:7] == [
         "rows      5 098 ok · 22 failed · 1 invalid · 2 000 from earlier runs · 2 879 to go",
         "rate      16.4 a second · at most 1 000 calls a minute · 7 × 429 (accepted in the last minute before a 429)",
-        "in flight 64 of 64 · 12 waiting for their start time (as many as asked for)",
+        "in flight 64 of 64 · 12 waiting: the pace allows the next start in 1 s (as many as asked for)",
         "credits   2.7814 spent · 0.0348 held · 7.1838 left · 1.5640 needed (floor 1)",
         "time      5:12 min so far · about 2:56 min to go · floor reached in 10:18 min",
         "latency   half within 3.1 s · 95 % within 8.9 s · 99 % within 14 s",
@@ -157,10 +157,16 @@ def test_text_of_a_model_or_server_is_neither_markup_nor_control() -> None:
             {"stop_reason": StopReason.CREDITS, "stop_message": "interrupted"},
             "no more is sent, what is in flight ends: interrupted",
         ),
-        ({"outage": 40.0}, "the service fails for all, for 40 s now; one call at a time tries it"),
-        ({"waiting_for": "credits", "in_flight": 0}, "nothing is in flight: all wait for credits"),
-        ({"waiting_for": "credits"}, None),
-        ({"waiting_for": None, "in_flight": 0}, None),
+        (
+            {"wait": Wait(WaitReason.OUTAGE, 40.0, 5.0)},
+            "the service fails for all calls, for 40 s now; the next try is in 5 s",
+        ),
+        (
+            {"wait": Wait(WaitReason.ASKED, 7.0, 38.0), "in_flight": 0},
+            "closed for 45 s: the service asked for it, 38 s left",
+        ),
+        ({"wait": Wait(WaitReason.CREDITS, available=Decimal("0.02"))}, None),
+        ({"wait": None, "in_flight": 0}, None),
     ],
 )
 def test_what_is_remarkable_is_said_under_the_bar(changes: dict[str, Any], says: str | None) -> None:

@@ -23,6 +23,7 @@ from segmind_async._jobs.report.report import read_report
 from segmind_async.cli import app
 from segmind_async.cli.report_command import show
 from segmind_async.emulator import Emulator
+from segmind_async.models import Wait, WaitReason
 from tests.jobs.journals import Story, fill, progress
 from tests.support import serving
 
@@ -72,7 +73,7 @@ def test_a_running_job_says_what_it_is_at(tmp_path: Path) -> None:
     )
     now = progress(
         before, elapsed=60.0, ok=200, attempts=200, spent=Decimal("0.2"), balance=Decimal(5), held=Decimal("0.05"),
-        floor=Decimal(4), in_flight=40, limit=64, waiting=9, waiting_for="pace", requests_per_minute=600.0,
+        floor=Decimal(4), in_flight=40, limit=64, waiting=9, wait=Wait(WaitReason.PACE, left=2.5), requests_per_minute=600.0,
     )  # fmt: skip
     with Journal(tmp_path / "j", {}) as journal:
         for snapshot in (before, now):
@@ -83,7 +84,7 @@ def test_a_running_job_says_what_it_is_at(tmp_path: Path) -> None:
         "rows      0 ok · 0 failed · 800 to go",
         "credits   0 spent · 0.0500 held · 5.0000 left (floor 4)",
         "time      1:00 min of work · 0.0 a second · about 1:20 min to go · no credits left to spend in 1:40 min",
-        "sending   0 attempts · 40 of 64 in flight, 9 waiting for their start time, at most 600 calls a minute",
+        "sending   0 attempts · 40 of 64 in flight, 9 waiting: the pace allows the next start in 3 s, at most 600 calls a minute",
     ]
 
 

@@ -56,7 +56,7 @@ async def test_a_change_of_the_concurrency_limit_is_reported() -> None:
     [
         ("slot", sa.Limits(max_in_flight=1), [answer("warm")]),
         ("pace", sa.Limits(requests_per_minute=3), [answer("warm")]),
-        ("gate", sa.Limits(), [answer("warm"), status(429, retry_after="30")]),
+        ("asked", sa.Limits(), [answer("warm"), status(429, retry_after="30")]),
     ],
 )
 async def test_what_the_next_call_is_waiting_for(
@@ -68,14 +68,15 @@ async def test_what_the_next_call_is_waiting_for(
         anyio.create_task_group() as tasks,
     ):
         await client.chat("warm")
-        assert client.statistics().waiting_for is None
+        assert client.statistics().wait is None
         for n in range(3):
             tasks.start_soon(client.chat, str(n))
             await anyio.sleep(0.1)
         await anyio.sleep(5.5)
         seen = client.statistics()
         tasks.cancel_scope.cancel()
-    assert (seen.waiting_for, seen.waiting > 0) == (what, True)
+    assert seen.wait is not None
+    assert (seen.wait.reason, seen.waiting > 0) == (what, True)
 
 
 async def test_waiting_for_its_own_budget() -> None:
@@ -88,7 +89,9 @@ async def test_waiting_for_its_own_budget() -> None:
         for n in range(3):
             tasks.start_soon(scoped.chat, str(n))
         await anyio.sleep(1)
-        assert client.statistics().waiting_for == "budget"
+        wait = client.statistics().wait
+        assert wait is not None
+        assert wait.reason is sa.WaitReason.SCOPE_SLOT
 
 
 async def test_waiting_for_credits() -> None:
@@ -104,5 +107,8 @@ async def test_waiting_for_credits() -> None:
         await anyio.sleep(0.5)
         seen = client.statistics()
         tasks.cancel_scope.cancel()
-    assert seen.waiting_for == "credits"
+    assert seen.wait is not None
+    assert (seen.wait.reason, seen.wait.left) == (sa.WaitReason.CREDITS, None)
+    assert seen.wait.available is not None
+    assert str(seen.wait).endswith("credits left above the floor")
     assert 35 <= seen.in_flight <= 50

@@ -16,7 +16,7 @@ from segmind_async._jobs.journal.journal import Journal
 from segmind_async._jobs.journal.record import Record
 from segmind_async._jobs.progress import JobProgress
 from segmind_async._money.units import credits_of
-from segmind_async.models import FanOutReport, Statistics, StopReason
+from segmind_async.models import FanOutReport, Statistics, StopReason, Wait, WaitReason
 
 
 def progress(base: JobProgress = JobProgress(), /, **fields: Any) -> JobProgress:  # noqa: B008  # frozen
@@ -154,7 +154,7 @@ def _run(
                 failed=failed,
                 in_flight=in_flight,
                 waiting=0 if over else min(4, len(rows) - at),
-                waiting_for=None if over else "pace",
+                wait=None if over else Wait(WaitReason.PACE, left=0.1),
                 limit=limit,
                 balance=None
                 if first.statistics.balance is None

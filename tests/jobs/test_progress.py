@@ -16,7 +16,7 @@ from segmind_async._jobs.progress import (
     seconds_to_floor,
     spend_rate,
 )
-from segmind_async.models import StopReason
+from segmind_async.models import StopReason, Wait, WaitReason
 from tests.jobs.journals import progress
 
 
@@ -26,7 +26,7 @@ def test_a_standing_survives_the_journal_with_every_digit() -> None:
         elapsed=12.5,
         total=None,
         balance=Decimal("0.0184921035"),
-        waiting_for="credits",
+        wait=Wait(WaitReason.CREDITS, 2.5, None, Decimal("0.02"), Decimal("0.03")),
         limit_reason="429",
         stop_reason=StopReason.INTERRUPTED,
         stop_message="interrupted",

@@ -14,18 +14,9 @@ from pathlib import Path
 from ..._jobs.report.report import Report
 from ..._jobs.report.samples import SampleRow
 from ..._jobs.report.scores import Scores
+from ..._text.quantities import credits_text, duration
 from ..._version import __version__
-from ..wording import (
-    count,
-    credits_text,
-    duration,
-    job_name,
-    latency_text,
-    one_line,
-    percent,
-    rate_text,
-    summary,
-)
+from ..wording import count, job_name, latency_text, one_line, percent, rate_text, summary
 from . import charts
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
