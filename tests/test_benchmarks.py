@@ -25,7 +25,7 @@ def test_a_measurement_has_options_and_can_be_run(name: str) -> None:
 def test_every_table_that_is_made_has_its_place_in_the_readme() -> None:
     places = set(re.findall(r"<!-- (.+?) -->\n", tables.README.read_text(encoding="utf-8"))) - {"end"}
     sources = "".join((tables.HERE / f"{name}.py").read_text(encoding="utf-8") for name in MEASUREMENTS)
-    made = set(re.findall(r'Table\("([^"]+)"', sources)) | {"money", "rate"}
+    made = set(re.findall(r'Table\("([^"]+)"', sources)) | {"money", "rate", "situations", "limits"}
     assert made == places
 
 
