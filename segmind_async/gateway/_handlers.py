@@ -20,6 +20,7 @@ from .._version import __version__
 from ..client import SegmindClient
 from ..errors import BudgetExceededError, SegmindError
 from ..models import ChatCompletion, ChatRequest, JsonDict
+from ..telemetry import PROMETHEUS_CONTENT_TYPE, prometheus_text
 from ._access import Tokens, chosen_budget, chosen_priority
 from ._amounts import answer_headers, cost_headers, credits_of, plain
 from ._budget_rules import BudgetRule
@@ -63,6 +64,7 @@ class Handlers:
         """Return the application."""
         app = web.Application(client_max_size=self._options.max_body_bytes, middlewares=[self._answering])
         app.router.add_get("/healthz", self._health)
+        app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/v1/models", self._models)
         app.router.add_get("/v1/models/{model}", self._model)
         app.router.add_get("/v1/credits", self._credits)
@@ -85,6 +87,10 @@ class Handlers:
 
     async def _health(self, _request: web.Request) -> web.Response:
         return _json({"status": "ok", "version": __version__})
+
+    async def _metrics(self, _request: web.Request) -> web.Response:
+        text = prometheus_text(self._client.statistics())
+        return web.Response(body=text.encode(), headers={"Content-Type": PROMETHEUS_CONTENT_TYPE})
 
     async def _models(self, _request: web.Request) -> web.Response:
         return _json(model_list())

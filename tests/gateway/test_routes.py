@@ -16,6 +16,7 @@ from segmind_async import CallEnded, RetryPolicy, current_trace
 from segmind_async._providers.catalogue import MODELS
 from segmind_async.emulator import Calls, FunctionBrain, Question, faults
 from segmind_async.gateway import Gateway, GatewayOptions
+from segmind_async.telemetry import PROMETHEUS_CONTENT_TYPE, prometheus_text
 from segmind_async.testing import RecordingHooks
 from tests.gateway.support import TOKEN, World, asked, world
 
@@ -229,6 +230,20 @@ async def test_a_token_is_needed_everywhere_but_for_the_health() -> None:
         assert right.status == 200
         assert (await w.session.get(w.gateway.url.removesuffix("/v1") + "/healthz")).status == 200
         assert w.emulator.requests == 1
+
+
+async def test_the_figures_of_the_client_are_told_in_prometheus_form_to_who_has_the_token() -> None:
+    async with world(options=GatewayOptions(port=0, tokens=[TOKEN])) as w:
+        url = w.gateway.url.removesuffix("/v1") + "/metrics"
+        assert (await w.session.get(url)).status == 401
+        allowed = {"Authorization": f"Bearer {TOKEN}"}
+        await w.post("/chat/completions", asked(), headers=allowed)
+        told = await w.session.get(url, headers=allowed)
+        assert told.headers["Content-Type"] == PROMETHEUS_CONTENT_TYPE
+        assert await told.text() == prometheus_text(w.client.statistics())
+        spent = w.client.statistics().spent
+        assert spent > 0
+        assert f"segmind_cost_credits_total {spent}\n" in await told.text()
 
 
 async def test_a_page_of_another_site_cannot_call_a_gateway_without_token() -> None:
