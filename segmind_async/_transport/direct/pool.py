@@ -94,7 +94,7 @@ class ConnectionPool:
         """Close what was idle for too long, and set the timer for the next."""
         self._timer = None
         now = self._loop.time()
-        while self._idle and self._idle[0].idle_since <= now - KEEPALIVE:
+        while self._idle and self._idle[0].idle_since + KEEPALIVE <= now:
             self._idle.popleft().abort()
         if self._idle:
             self._timer = self._loop.call_at(self._idle[0].idle_since + KEEPALIVE, self._expire)
