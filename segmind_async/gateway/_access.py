@@ -15,6 +15,9 @@ from ._errors import GatewayError
 MIN_TOKEN = 8
 """Characters of the shortest token: a shorter one can be guessed."""
 
+BUDGET_HEADER = "x-segmind-budget"
+PRIORITY_HEADER = "x-segmind-priority"
+
 
 class Tokens:
     """The tokens that open a gateway, as digests. Comparing takes the same time whatever is compared.
@@ -33,7 +36,7 @@ class Tokens:
         """
         if not self._digests:
             return None
-        given = _digest(_token_in(headers))
+        given = _digest(token_in(headers))
         # All of them, in any case: how long it takes tells nothing.
         found = [
             name
@@ -76,7 +79,7 @@ def chosen_budget(own: str | None, headers: Mapping[str, str]) -> str | None:
 
     Raises a 403 for a token of a budget that names another one.
     """
-    named = headers.get("x-segmind-budget")
+    named = headers.get(BUDGET_HEADER)
     if named and own is not None and named != own:
         message = f"this token stands for budget {own!r}, and no other"
         raise GatewayError(403, message, "permission_error", "budget_not_allowed")
@@ -85,19 +88,20 @@ def chosen_budget(own: str | None, headers: Mapping[str, str]) -> str | None:
 
 def chosen_priority(headers: Mapping[str, str]) -> Priority | None:
     """Return the priority that a request names, None if it names none; raises a 400 for another word."""
-    named = headers.get("x-segmind-priority")
+    named = headers.get(PRIORITY_HEADER)
     if not named:
         return None
     if named not in _PRIORITIES:
         message = f"x-segmind-priority is {named[:40]!r}; use interactive or bulk"
-        raise GatewayError(400, message, param="x-segmind-priority")
+        raise GatewayError(400, message, param=PRIORITY_HEADER)
     return _PRIORITIES[named]
 
 
 _PRIORITIES: Mapping[str, Priority] = {"interactive": "interactive", "bulk": "bulk"}
 
 
-def _token_in(headers: Mapping[str, str]) -> str:
+def token_in(headers: Mapping[str, str]) -> str:
+    """Return the token a request carries; empty without one."""
     scheme, _, token = headers.get("Authorization", "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "")
 

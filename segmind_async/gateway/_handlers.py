@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
+from functools import partial
 from typing import NamedTuple
 from uuid import uuid4
 
@@ -31,6 +32,7 @@ from ._event_stream import HEADERS, HEARTBEAT, chat_events, error_event
 from ._load import Load
 from ._model_list import model_list, one_model
 from ._options import GatewayOptions
+from ._repeats import Repeats
 
 _log = logging.getLogger("segmind_async.gateway")
 
@@ -59,6 +61,7 @@ class Handlers:
         self._tokens = Tokens(options.tokens, {one.token: one.name for one in rules if one.token is not None})
         self._budgets = budgets
         self._load = Load(options.max_calls, options.max_bytes)
+        self._repeats = Repeats(options.repeat_wait)
 
     def app(self) -> web.Application:
         """Return the application."""
@@ -69,7 +72,12 @@ class Handlers:
         app.router.add_get("/v1/models/{model}", self._model)
         app.router.add_get("/v1/credits", self._credits)
         app.router.add_post("/v1/chat/completions", self._chat)
+        # After the handlers: what is left then has no caller.
+        app.on_cleanup.append(self._cancel_left)
         return app
+
+    async def _cancel_left(self, _app: web.Application) -> None:
+        await self._repeats.aclose()
 
     @web.middleware
     async def _answering(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -105,12 +113,13 @@ class Handlers:
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         scope = self._scope_of(request)
         body = await self._body(request)
-        with self._load.taken(None if scope.budget is None else scope.budget.name, len(body)):
-            call = read_chat(body)
-            if call.stream:
-                return await self._streamed(request, call, scope)
-            completion = await self._completed(call, scope)
-            return _json(_openai(completion), self._headers(request, completion, scope))
+        call = read_chat(body)
+        start = partial(self._completed, call, scope, len(body))
+        answer = partial(self._repeats.answer, request.headers, body, start)
+        if call.stream:
+            return await self._streamed(request, call, scope, answer)
+        completion = await answer()
+        return _json(_openai(completion), self._headers(request, completion, scope))
 
     def _scope_of(self, request: web.Request) -> CallScope:
         """Return the budget a call counts in and its priority, by its token and its headers."""
@@ -125,7 +134,13 @@ class Handlers:
             headers["x-segmind-budget-left"] = plain(left)
         return headers
 
-    async def _streamed(self, request: web.Request, call: ChatCall, scope: CallScope) -> web.StreamResponse:
+    async def _streamed(
+        self,
+        request: web.Request,
+        call: ChatCall,
+        scope: CallScope,
+        answer: Callable[[], Awaitable[ChatCompletion]],
+    ) -> web.StreamResponse:
         """Answer with an event stream: heartbeats while the answer is awaited, then all of it.
 
         Until the first heartbeat is due nothing is sent, so that an early error has its status.
@@ -136,7 +151,7 @@ class Handlers:
 
         async def complete() -> None:
             try:
-                ended.append(await self._completed(call, scope))
+                ended.append(await answer())
             except Exception as error:  # noqa: BLE001  # as in `_answering`
                 ended.append(_error_of(request, error))
             done.set()
@@ -170,9 +185,12 @@ class Handlers:
             except ConnectionResetError:
                 return response
 
-    async def _completed(self, call: ChatCall, scope: CallScope) -> ChatCompletion:
+    async def _completed(self, call: ChatCall, scope: CallScope, size: int) -> ChatCompletion:
         request = ChatRequest.of(call.messages, call.model, call.parameters)
-        with trace(call.trace) if call.trace else nullcontext():
+        with (
+            self._load.taken(None if scope.budget is None else scope.budget.name, size),
+            trace(call.trace) if call.trace else nullcontext(),
+        ):
             async with self._budgets.booked(scope.budget, call.model) as client:
                 chosen = client if scope.priority is None else client.budget(priority=scope.priority)
                 try:

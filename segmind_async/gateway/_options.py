@@ -37,6 +37,9 @@ class GatewayOptions:
     """Seconds in which a request must have arrived."""
     heartbeat: float = 10.0
     """Seconds between the heartbeats of an event stream whose answer is awaited."""
+    repeat_wait: float = 10.0
+    """Seconds that a call goes on, and its answer is kept, after an SDK gave up at its timeout: its repeat
+    then gets that answer. SDKs of OpenAI repeat within 8 s. 0: it is cancelled at once."""
     grace: float = 60.0
     """Seconds that calls in flight have to end when the gateway stops."""
 
@@ -47,6 +50,7 @@ class GatewayOptions:
         check_count("max_body_bytes", self.max_body_bytes, at_least=1024)
         check_amount("body_timeout", self.body_timeout, above=True)
         check_amount("heartbeat", self.heartbeat, above=True)
+        check_amount("repeat_wait", self.repeat_wait)
         check_amount("grace", self.grace)
         check_count("max_calls", self.max_calls, at_least=1)
         check_count("max_bytes", self.max_bytes, at_least=1024)

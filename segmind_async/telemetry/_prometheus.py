@@ -30,7 +30,7 @@ class Metric:
 
     @property
     def prometheus_name(self) -> str:
-        """The name in Prometheus' form, such as `segmind_spent_credits_total`."""
+        """The name in Prometheus' form, such as `segmind_cost_credits_total`."""
         unit = f"_{self.suffix}" if self.suffix else ""
         return self.name.replace(".", "_") + unit + ("_total" if self.kind == "counter" else "")
 
