@@ -439,7 +439,11 @@ def run(options: argparse.Namespace) -> list[Table]:
                 situations.COLUMNS,
                 situations.rows(pool, options.seeds, options.only, small=options.quick),
             ),
-            ("limits", limits.COLUMNS, limits.rows(pool, min(options.seeds, 10), options.only)),
+            (
+                "limits",
+                limits.COLUMNS,
+                limits.rows(pool, min(options.seeds, 10), options.only, small=options.quick),
+            ),
         ):
             rows = []
             for row in found if options.table in (None, name) else ():
