@@ -69,25 +69,44 @@ MakeRequest: TypeAlias = Callable[[Columns], ChatRequest]
 
 def template(prompt: str) -> MakeRequest:
     """Fill `{column}`s of *prompt* from each row; raises ConfigurationError for a flawed template."""
-    fields = fields_of(prompt)
-    for name in fields:
-        if not name or not name.replace("_", "").replace("-", "").replace(" ", "").isalnum():
-            raise ConfigurationError(f"prompt={prompt!r} names {name!r}, which is no plain column name")
+    parts = _parts_of(prompt)
 
     def fill(columns: Columns) -> ChatRequest:
-        return ChatRequest(prompt.format_map({name: _shown(name, columns) for name in fields}))
+        return ChatRequest(
+            "".join(text if name is None else f"{text}{_shown(name, columns)}" for text, name in parts)
+        )
 
     return fill
 
 
 def fields_of(prompt: str) -> list[str]:
     """Return the columns that a template names; raises ConfigurationError for a flawed one."""
+    return [name for _, name in _parts_of(prompt) if name is not None]
+
+
+def _parts_of(prompt: str) -> list[tuple[str, str | None]]:
+    """Return the texts of a template, each with the column that follows it.
+
+    A template holds names of columns and nothing else: attributes, conversions and formats would let a prompt
+    reach into objects, or ask for a text of any length.
+    """
     try:
-        return [name for _, name, _, _ in Formatter().parse(prompt) if name is not None]
+        parsed = list(Formatter().parse(prompt))
     except ValueError as error:
         raise ConfigurationError(
             f"prompt={prompt!r}: {error}; write {{{{ and }}}} for plain braces"
         ) from error
+    for _, name, form, conversion in parsed:
+        if name is None:
+            continue
+        if not name or not name.replace("_", "").replace("-", "").replace(" ", "").isalnum():
+            raise ConfigurationError(f"prompt={prompt!r} names {name!r}, which is no plain column name")
+        if form or conversion:
+            raise ConfigurationError(
+                f"prompt={prompt!r} gives {name!r} a format or conversion; write {{{name}}} alone, "
+                "and {{ and }} for plain braces"
+            )
+    return [(text, name) for text, name, _, _ in parsed]
 
 
 def _shown(name: str, columns: Columns) -> object:

@@ -28,6 +28,9 @@ PROVIDERS: list[Provider] = [
 """The registered providers, in the order in which they are asked for a slug and for an answer. Changed by
 `registered` alone."""
 
+_NO_MODELS = ("get-user-credits", "requests")
+"""Paths of the service beside those of models."""
+
 _SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
 
 
@@ -64,6 +67,8 @@ def registered(provider: Provider) -> Iterator[None]:
 
 def check_slug(model: object) -> str:
     """Return *model* if it is a slug; raises InvalidRequestError, since it becomes part of a URL's path."""
+    if model in _NO_MODELS:
+        raise InvalidRequestError(f"model={model!r} is another path of the service, not a model")
     if isinstance(model, str) and _SLUG.fullmatch(model):
         return model
     raise InvalidRequestError(

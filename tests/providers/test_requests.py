@@ -54,6 +54,12 @@ def test_a_slug_that_could_leave_its_path_is_refused(slug: object) -> None:
         check_slug(slug)
 
 
+@pytest.mark.parametrize("path", ["get-user-credits", "requests"])
+def test_other_paths_of_the_service_are_no_models(path: str) -> None:
+    with pytest.raises(InvalidRequestError, match="another path of the service, not a model"):
+        check_slug(path)
+
+
 def test_openai_takes_messages_as_they_are() -> None:
     assert body("gpt-5.4-mini", TALK, temperature=0) == {
         "messages": [dict(row) for row in TALK],
