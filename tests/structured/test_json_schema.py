@@ -145,6 +145,11 @@ def test_the_schema_of_any_ordinary_type_reads_what_the_type_reads(kind: Any, va
             id="odd-format",
         ),
         pytest.param(
+            {"$defs": {"A": {"anyOf": [True, {"type": "string"}]}}, "$ref": "#/$defs/A"},
+            "at A: True is not a schema",
+            id="odd-member",
+        ),
+        pytest.param(
             {"$defs": {"A": {"$ref": "#/$defs/A"}}, "$ref": "#/$defs/A"},
             "at A: a definition that stands for itself",
             id="itself-alone",
