@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, TypeAlias, cast
 
 from ...errors import ConfigurationError
+from ..openers import no_link
 from .columns import Columns, ColumnType, as_json
 from .file_format import Format, OutputFormat, format_of
 from .parquet import arrow, parquet_writer
@@ -80,7 +81,7 @@ def open_output(
     part = path.with_name(path.name + ".part")
     try:
         with ExitStack() as stack:
-            file: IO[bytes] = stack.enter_context(part.open("wb"))
+            file: IO[bytes] = stack.enter_context(open(part, "wb", opener=no_link))
             stack.callback(_sync, file)
             if path.name.lower().endswith(".gz"):
                 # Without a time inside, the same rows are the same bytes.

@@ -9,6 +9,7 @@ from typing import IO
 from ...errors import ConfigurationError
 from ..journal.journal import JournalError
 from ..journal.lock import Lock
+from ..openers import private
 
 
 def spool_of(journal: Path) -> Path:
@@ -30,7 +31,7 @@ def spool(stream: IO[bytes], journal: Path) -> Path:
     try:
         if not stream.isatty():
             part = path.with_name(path.name + ".part")
-            with part.open("wb") as file:
+            with open(part, "wb", opener=private) as file:
                 shutil.copyfileobj(stream, file)
             part.replace(path)
         elif not path.exists():

@@ -23,6 +23,8 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
+from ..openers import private
+
 T = TypeVar("T")
 
 GROUP_SIZE = 64
@@ -254,7 +256,7 @@ class _Reserve:
         if self._path is None:
             return
         try:
-            with self._path.open("wb") as file:
+            with open(self._path, "wb", opener=private) as file:
                 if hasattr(os, "posix_fallocate"):
                     os.posix_fallocate(file.fileno(), 0, RESERVE)
                 else:  # pragma: no cover  # macOS, Windows

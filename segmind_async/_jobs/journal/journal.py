@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sqlite3
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from pathlib import Path
 
 from ...errors import ConfigurationError
+from ..openers import private
 from . import tables
 from .bulk_insert import put
 from .commit_thread import WriterThread
@@ -289,6 +291,9 @@ _PAID = (
 
 
 def _connected(path: Path) -> sqlite3.Connection:
+    if not path.exists():
+        # SQLite gives its files beside it the mode of this one.
+        os.close(private(str(path), os.O_RDWR | os.O_CREAT))
     return sqlite3.connect(path, isolation_level="DEFERRED", timeout=30)
 
 

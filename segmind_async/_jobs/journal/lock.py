@@ -7,6 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
+from ..openers import private
+
 _NETWORK = frozenset(
     {
         "nfs",
@@ -41,7 +43,7 @@ class Lock:
     def take(self) -> str | None:
         """Take the lock; if somebody else holds it, return who."""
         while True:
-            file = self._path.open("a+", encoding="utf-8")
+            file = open(self._path, "a+", encoding="utf-8", opener=private)  # noqa: SIM115
             try:
                 _lock_file(file.fileno())
             except OSError:
