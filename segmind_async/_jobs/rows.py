@@ -172,14 +172,6 @@ def open_rows(
         yield _rows(with_ids(found), make, limit, "row" if form is Format.PARQUET else "line")
 
 
-@contextmanager
-def open_mappings(
-    mappings: Iterable[Columns], make: MakeRequest, limit: int | None = None
-) -> Iterator[Iterator[Row]]:
-    """Read rows from mappings in memory, as `open_rows` does from a file."""
-    yield _rows(enumerate(mappings, 1), make, limit, "row")
-
-
 _OPENERS: Mapping[Format, Callable[[Path, TextOptions], AbstractContextManager[Found]]] = {
     Format.JSONL: open_jsonl,
     Format.CSV: open_csv,
@@ -227,11 +219,6 @@ def _text(text: str) -> str:
     """Return *text*; raises ValueError for a lone surrogate, which UTF-8 cannot encode."""
     text.encode()
     return text
-
-
-def with_max_tokens(max_tokens: int | None, make: MakeRequest) -> MakeRequest:
-    """Add `max_tokens` to the requests of *make*; None: no bound."""
-    return with_parameters({} if max_tokens is None else {"max_tokens": max_tokens}, make)
 
 
 def with_parameters(parameters: JsonObject, make: MakeRequest) -> MakeRequest:

@@ -105,11 +105,6 @@ class Ledger:
         return LedgerStatistics(self.in_flight, self.balance, held, self.in_doubt, self.root.spent)
 
     @property
-    def unread(self) -> bool:
-        """Whether no balance has been read yet."""
-        return self._reading is None
-
-    @property
     def blind(self) -> bool:
         """Whether so many answers named neither cost nor balance that the balance should be asked for."""
         return len(self._unpriced) >= self._blind_after

@@ -172,16 +172,15 @@ class Throttle:
         named = self._named_by(episode)
         if self._diagnosis.refused(loads, on_their_way, now, told=episode.told, named=named):
             self.pacer.changed()
-        self.gate.by_chance = self._diagnosis.by_chance
-        self._space(now)
+        self._heed_diagnosis(now)
 
-    def _space(self, now: float) -> None:
-        """Space starts while it is open what refusals are about."""
+    def _heed_diagnosis(self, now: float) -> None:
+        """Let the gate know of chance, and space starts while it is open what refusals are about."""
+        self.gate.by_chance = self._diagnosis.by_chance
+        self.pacer.spacing = 0.0
         if self._diagnosis.asks and not self._diagnosis.by_chance:
             recent = self.pacer.load(TEN_SECONDS, self._number, now)
             self.pacer.spacing = min(self._starts.delay / 2 / _ON_THEIR_WAY, _HEADWAY * TEN_SECONDS / recent)
-        else:
-            self.pacer.spacing = 0.0
 
     def _named_by(self, episode: _Episode) -> float | None:
         """Return the span whose oldest start leaves it when the wait is over, as the service told it."""
@@ -208,8 +207,7 @@ class Throttle:
         if self._diagnosis.is_open:
             self._diagnosis.accepted(tag.number, loads, now, gate_open=self.gate.phase is Phase.OPEN)
             if not self._diagnosis.is_open:
-                self.gate.by_chance = False
-                self.pacer.spacing = 0.0
+                self._heed_diagnosis(now)
 
     def _loads(self, tag: StartTag) -> dict[float, int]:
         """Return the loads that a start met, itself included, without what was refused."""
@@ -241,5 +239,4 @@ class Throttle:
         self._starts.clear()
         self._episode = None
         self._diagnosis.close()
-        self.gate.by_chance = False
-        self.pacer.spacing = 0.0
+        self._heed_diagnosis(-math.inf)

@@ -15,7 +15,15 @@ import anyio
 import typer
 
 from .._jobs.report.row_counts import JobReport
-from ..errors import AccessError, ConfigurationError, CreditsError, NotFoundError, RequestError, SegmindError
+from ..errors import (
+    AccessError,
+    ConfigurationError,
+    CreditsError,
+    InvalidRequestError,
+    NotFoundError,
+    RequestError,
+    SegmindError,
+)
 from ..models import Status, StopReason
 from .console import say
 
@@ -77,7 +85,7 @@ def exit_for_report(report: JobReport) -> Exit:
 
 def exit_for_error(error: SegmindError) -> Exit:
     """Return the exit code of a command that ended with *error*."""
-    if isinstance(error, ConfigurationError):
+    if isinstance(error, ConfigurationError | InvalidRequestError):
         return Exit.USAGE
     if isinstance(error, CreditsError):
         return Exit.CREDITS

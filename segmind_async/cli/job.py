@@ -201,7 +201,13 @@ async def _run(job: Job, *, as_json: bool) -> Exit:
         return Exit.OK
     await anyio.to_thread.run_sync(_check_input, job)
     _make_folders(job)
-    begin_anew(job.journal_path, job.output, job.all_settings, restart=job.confirmation.restart)
+    begin_anew(
+        job.journal_path,
+        job.output,
+        job.all_settings,
+        restart=job.confirmation.restart,
+        keep_finished=job.options.keep_finished,
+    )
     _check_paths(job)
     options = job.client
     if job.make_brain is not None and options.emulate:

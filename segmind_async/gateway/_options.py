@@ -65,7 +65,8 @@ class GatewayOptions:
             )
         if not self.needs_token and not is_loopback(self.host):
             raise ConfigurationError(
-                f"host={self.host!r} can be reached from other machines: give a token, or listen on 127.0.0.1"
+                f"host={self.host!r} can be reached from other machines: give a token (serve --token), "
+                "or listen on 127.0.0.1"
             )
 
     @property

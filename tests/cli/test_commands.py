@@ -174,6 +174,7 @@ def test_a_job_with_paid_rows_goes_on_with_other_settings(tmp_path: Path) -> Non
         said = " ".join(refused.stderr.split())
         assert "model='gpt-5.4-mini', and now model='gpt-5', prompt='Hi {name}', and now" in said
         assert "--keep-finished keeps the 4 finished rows and sends the others with the new settings" in said
+        assert "this job had" not in said, "the refusal says what has changed"
         new = ["Ho {name}", "--model", "gpt-5", "--keep-finished"]
         assert "to send       1 rows" in call(*words, *new, "--dry-run", **on(emulator)).stdout
         for _ in range(2):
@@ -584,12 +585,12 @@ def test_classify_with_examples(tmp_path: Path) -> None:
         (["nonsense"], "No such command"),
     ],
 )
-def test_misuse_is_exit_code_2_or_4_and_one_line(
+def test_misuse_is_exit_code_2_and_one_line(
     words: list[str], says: str, rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     got = call(*[str(rows) if word == "ROWS" else word for word in words])
-    assert got.exit_code == (4 if "slug" in says else 2)
+    assert got.exit_code == 2
     assert says in " ".join(got.output.split())
     assert "Traceback" not in got.output
 
@@ -690,6 +691,23 @@ def test_without_the_extra_the_command_says_what_it_needs() -> None:
     got = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert got.returncode == 1
     assert "pip install 'segmind-async[cli]'" in got.stderr
+
+
+def test_an_interrupt_while_the_command_is_imported_is_no_traceback() -> None:
+    script = """
+import builtins
+from segmind_async.__main__ import main
+
+def interrupted(name, *rest, real=builtins.__import__):
+    if name == "cli":
+        raise KeyboardInterrupt
+    return real(name, *rest)
+
+builtins.__import__ = interrupted
+main()
+"""
+    got = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (got.returncode, got.stderr) == (130, "")
 
 
 def test_progress_is_told_every_ten_seconds(

@@ -29,8 +29,9 @@ from segmind_async._jobs.journal.record import Record
 from segmind_async._jobs.known_rows import KnownRow
 from segmind_async._jobs.own_request import own_request
 from segmind_async._jobs.row_keys import digest_of
-from segmind_async._jobs.rows import Row, open_mappings, with_max_tokens
+from segmind_async._jobs.rows import Row, with_parameters
 from segmind_async.jobs import JobOptions
+from tests.jobs.mappings import open_mappings
 
 MEAN = Decimal("0.000543")
 
@@ -75,13 +76,15 @@ async def test_an_answer_without_bound_is_reckoned_at_several_means_and_that_is_
 
 
 async def test_a_bound_on_the_answer_is_one_on_its_cost_where_the_price_is_known() -> None:
-    got = await of([{"prompt": "a" * 4000}] * 10, with_max_tokens(10, own_request))
+    got = await of([{"prompt": "a" * 4000}] * 10, with_parameters({"max_tokens": 10}, own_request))
     at_most = 10 * (Decimal("0.75e-6") * 1011 + Decimal("4.5e-6") * 10)
     assert got.upper_bound == pytest.approx(at_most, rel=Decimal("0.01"))
     assert got.upper_bound_basis == "every answer as long as it may be, at list price"
-    tiny = await of([{"prompt": "a"}], with_max_tokens(1, own_request))
+    tiny = await of([{"prompt": "a"}], with_parameters({"max_tokens": 1}, own_request))
     assert tiny.expected == tiny.upper_bound < MEAN
-    elsewhere = await of([{"prompt": "a"}], with_max_tokens(10, own_request), terms("claude-4-sonnet"))
+    elsewhere = await of(
+        [{"prompt": "a"}], with_parameters({"max_tokens": 10}, own_request), terms("claude-4-sonnet")
+    )
     assert (elsewhere.expected, elsewhere.upper_bound) == (Decimal("0.021433"), 8 * Decimal("0.021433"))
 
 
@@ -98,7 +101,7 @@ async def test_rows_of_several_kinds_are_added_up_and_named_apart() -> None:
         "each of 2 rows without a bound; else every answer as long as it may be, at list price"
     )
     picture = [sa.user("x", sa.image("https://example.com/a.png"))]
-    assert (await of([{"messages": picture}], with_max_tokens(5, own_request))).unbounded == 1
+    assert (await of([{"messages": picture}], with_parameters({"max_tokens": 5}, own_request))).unbounded == 1
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,9 @@ from segmind_async._jobs.cost_estimate import Terms, forecast
 from segmind_async._jobs.file_job import run_file
 from segmind_async._jobs.journal.journal import JournalError
 from segmind_async._jobs.own_request import own_request
-from segmind_async._jobs.rows import open_mappings
 from segmind_async.models import Request
 from segmind_async.testing import ScriptedTransport
+from tests.jobs.mappings import open_mappings
 from tests.support import always, client, status
 
 ROWS: list[dict[str, object]] = [

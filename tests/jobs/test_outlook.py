@@ -9,7 +9,7 @@ import pytest
 from segmind_async._jobs.cost_estimate import Interval, Moments, Terms
 from segmind_async._jobs.outlook import Outlook, guessed, measured
 from segmind_async._jobs.own_request import own_request
-from segmind_async._jobs.rows import open_mappings
+from tests.jobs.mappings import open_mappings
 
 CREDIT = 10**10
 TERMS = Terms("gpt-5.4-mini", 64, None)

@@ -12,16 +12,8 @@ import segmind_async as sa
 from segmind_async._jobs.classify import Labels
 from segmind_async._jobs.formats import text as lines
 from segmind_async._jobs.own_request import own_request
-from segmind_async._jobs.rows import (
-    BatchSize,
-    Row,
-    batches_of,
-    column,
-    open_mappings,
-    open_rows,
-    template,
-    with_instruction,
-)
+from segmind_async._jobs.rows import BatchSize, Row, batches_of, column, open_rows, template, with_instruction
+from tests.jobs.mappings import open_mappings
 
 
 def read(path: Path, content: bytes, make: Any = own_request, **options: Any) -> list[Row]:

@@ -97,7 +97,7 @@ def test_spent_to_the_floor_is_final() -> None:
 
 def test_an_unknown_balance_lets_one_start_then_one_more_with_every_answer() -> None:
     book = Book(None, calls=0)
-    assert book.ledger.unread
+    assert book.ledger.balance is None
     first = book.grant()
     assert not book.refuse().final
     book.settle(first)

@@ -8,15 +8,17 @@ from pathlib import Path
 from ..._jobs.journal.aside import put_aside
 from ..._jobs.journal.journal import JournalError, OtherSettingsError, changed_text
 from ..._jobs.journal.reader import JournalReader
-from ..._jobs.journal.settings import NEVER_FREE, Changes, JobSettings, changes
+from ..._jobs.journal.settings import NEVER_FREE, Changes, JobSettings, changes, may_change
 from ..console import say
 
 
-def begin_anew(journal: Path, output: Path, settings: JobSettings, *, restart: bool) -> None:
+def begin_anew(
+    journal: Path, output: Path, settings: JobSettings, *, restart: bool, keep_finished: bool
+) -> None:
     """Put the journal and the output of an earlier job aside, if a new one begins; and say so.
 
     It does with *restart*, and after a job that the emulator has answered. Of a job that goes on, say what
-    has changed.
+    has changed; the journal refuses one that may not.
     """
     if not journal.exists():
         return
@@ -29,7 +31,7 @@ def begin_anew(journal: Path, output: Path, settings: JobSettings, *, restart: b
     if changed.get("emulate") == (True, False):
         kept = put_aside(journal, output)
         say(f"the emulator has answered {finished} rows; a new job begins, and their journal is {kept}")
-    else:
+    elif may_change(changed, paid=True, keep_finished=keep_finished, dedupe=bool(settings.get("dedupe"))):
         say(f"this job had {finished} finished rows with {changed_text(changed)}")
 
 

@@ -16,8 +16,9 @@ import pytest
 
 import segmind_async as sa
 from segmind_async._jobs.formats.dataframes import COLUMNS, frame_of, rows_of
-from segmind_async._jobs.rows import open_mappings, template
+from segmind_async._jobs.rows import template
 from segmind_async.testing import ScriptedTransport, answer
+from tests.jobs.mappings import open_mappings
 from tests.support import KEY
 
 Make = Callable[[dict[str, Any]], Any]
