@@ -229,10 +229,8 @@ class Diagnosis:
         return True
 
     def _end_claim(self, claim: _Claim, now: float) -> None:
-        """Undo a claim, and the evidence for it, unless it has helped."""
+        """Undo a claim unless it has helped."""
         if not claim.has_helped:
-            assert self._evidence is not None
-            self._evidence.forget(claim.name)
             self._bounds[claim.name].undo(claim.value_before, now)
 
     def _try_lower(self, now: float) -> bool:

@@ -161,16 +161,10 @@ class RefusalEvidence:
             for counts in self._counts.values():
                 counts.halve()
 
-    def forget(self, name: float) -> None:
-        """Forget the evidence for this explanation: acting on it did not help."""
-        self._counts[name] = _Counts()
-
     def of(self, name: float) -> Finding:
-        """Return what is known of this explanation."""
+        """Return what is known of this explanation, after a refusal."""
         counts = self._counts[name]
         all_refused, all_accepted = sum(counts.refused.values()), sum(counts.accepted.values())
-        if not all_refused:
-            return _NOTHING
         everything = _log_likelihood(all_refused, all_accepted)
         share = all_refused / (all_refused + all_accepted)
         best, at = 0.0, 0

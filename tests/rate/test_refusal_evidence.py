@@ -72,7 +72,7 @@ def test_a_named_span_adds_evidence() -> None:
     assert (made.longest_told, made.refused_at, made.last) == (40.0, 5.0, both(11, 11))
 
 
-def test_old_evidence_fades_and_a_failed_explanation_is_forgotten() -> None:
+def test_old_evidence_fades() -> None:
     made = evidence()
     for _ in range(4):
         made.refused([both(11, 11)], 0.0, None, None)
@@ -81,6 +81,3 @@ def test_old_evidence_fades_and_a_failed_explanation_is_forgotten() -> None:
     assert made.episodes == 2
     assert 0.004 < made.share < 0.006
     assert made.of(MINUTE).settled
-    made.forget(MINUTE)
-    assert made.of(MINUTE) == (0.0, 0, False)
-    assert made.of(IN_FLIGHT).settled
