@@ -51,6 +51,10 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         self._executor_futures.add(future)
         return future
 
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
+        """Wait until the threads have ended, however long: they end in real time, and *timeout* is virtual."""
+        await super().shutdown_default_executor()
+
     def _is_awaiting_thread(self) -> bool:
         return (
             any(not future.done() for future in [*self._executor_futures])
