@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Sequence
 
 from .lognormal import Lognormal, Moments
@@ -45,6 +46,7 @@ class Distribution:
 
     __slots__ = (
         "_beyond",
+        "_beyond_raw",
         "_by_age",
         "_latencies",
         "_sums",
@@ -53,6 +55,7 @@ class Distribution:
         "lognormal",
         "longest",
         "relative_variance",
+        "slowest",
         "uncertainty",
     )  # fmt: skip
 
@@ -70,7 +73,11 @@ class Distribution:
         width = min(_WIDEST, 1.06 * spread * n**-0.2)
         self._wider = (1.0, math.exp(width * width), math.exp(3 * width * width))
         """What a lognormal kernel around each call adds to the raw moments; it leaves the mean."""
-        self._weigh(by_latency, sorted(math.log(age) for age in ages if age > 1e-3))
+        self.slowest: float = math.exp(self._latencies[-1])
+        """Seconds that the slowest finished call took."""
+        log_ages = sorted(math.log(age) for age in ages if age > 1e-3)
+        self._weigh(by_latency, log_ages)
+        self._beyond_raw = self._raw_beyond(log_ages[bisect_left(log_ages, self._latencies[-1]) :])
         self.latency: float = math.exp(self.lognormal.nu)
         """Seconds a call typically takes."""
         self.longest: float = math.exp(self.lognormal.nu + 1.65 * self.lognormal.tau)
@@ -89,14 +96,26 @@ class Distribution:
         )
         """Relative variance of the mean itself: all calls share it, so it does not average out."""
 
+    def _raw_beyond(self, overdue: Sequence[float]) -> list[float]:
+        """Return the raw moments of calls like those in flight that outlast all finished ones.
+
+        *overdue* are logarithms of their ages: as long as that, at least, such calls take.
+        """
+        log = self.lognormal
+        counts = Counter(math.ceil(_BUCKETS * (y - log.nu) / log.tau) for y in overdue)
+        return [
+            sum(count * log.beyond(t, bucket / _BUCKETS) for bucket, count in counts.items())
+            / max(1, len(overdue))
+            for t in (1, 2, 3)
+        ]
+
     def _beyond_share(self, ages: Sequence[float]) -> float:
         """Return the share of calls that are out longer than any took, in what all in flight should cost."""
-        longest = math.exp(self._latencies[-1])
         beyond = all_of_them = 0.0
         for age in ages:
             mean = self.moments(age).mean
             all_of_them += mean
-            if age > longest:
+            if age > self.slowest:
                 beyond += mean
         return beyond / all_of_them if all_of_them else 0.0
 
@@ -143,10 +162,9 @@ class Distribution:
         raw = [log.raw(t, h) for t in (1, 2, 3)]
         calls = w * w / ww
         share = calls / (calls + _OWN)
-        last = (self._latencies[-1] - log.nu) / log.tau
         whole = w + self._beyond
         for t in (1, 2, 3):
-            beyond = self._beyond * log.beyond(t, last) if self._beyond else 0.0
+            beyond = self._beyond * self._beyond_raw[t - 1]
             by_calls = (own[t - 1] * self._wider[t - 1] + beyond) / whole
             raw[t - 1] = share * by_calls + (1 - share) * raw[t - 1]
         return _central(raw)

@@ -63,12 +63,18 @@ class Exposure:
 
         In constant time while there is plenty: the sum over calls is only made where it may decide.
         """
-        if self._most + candidate.summand_bound + others.mean + Z * math.sqrt(others.variance) <= room:
+        most = self._most + candidate.summand_bound + others.mean + Z * math.sqrt(others.variance)
+        if most <= room and not self._has_overdue(candidate.started_at):
             self._kept_up = False
             return True
         if room <= 0:
             return False
         return self.required(candidate.started_at, candidate.model, candidate.predicted, others) <= room
+
+    def _has_overdue(self, now: float) -> bool:
+        """Return whether a call outlasts all finished ones: no bound from these holds for it."""
+        oldest = next(iter(self._held), None)
+        return oldest is not None and oldest.model.outlasts_all(now - oldest.started_at)
 
     def mean(self, now: float) -> float:
         """Return the units that all in flight are expected to cost."""

@@ -80,6 +80,22 @@ def test_a_call_out_longer_than_any_took_may_be_of_another_kind() -> None:
     assert found.moments(0.0).mean > 1.1 * Distribution(pairs, [], 100).moments(0.0).mean
 
 
+def test_the_longer_calls_outlast_all_finished_ones_the_dearer_a_next_call_is() -> None:
+    chance = random.Random(5)
+    pairs = [(1.5 * z, z) for z in (chance.gauss(0, 0.2) for _ in range(100))]
+    means = [Distribution(pairs, [age] * 10, 100).moments(0.0).mean for age in (2.0, 4.0, 8.0, 16.0)]
+    assert means == sorted(means)
+    assert means[-1] > 3 * means[0]
+
+
+def test_calls_as_old_as_the_slowest_finished_one_may_outlast_it() -> None:
+    pairs, y = calls(6, 40), math.log(9.0)
+    pairs = [(x, min(latency, y)) for x, latency in pairs]
+    seconds = math.exp(max(latency for _, latency in pairs))
+    as_old = Distribution(pairs, [seconds] * 40, 40).moments(0.0).mean
+    assert as_old > Distribution(pairs, [], 40).moments(0.0).mean
+
+
 @given(
     st.lists(st.tuples(st.floats(0, 60), st.floats(-13, 12)), min_size=1, max_size=30),
     st.lists(st.floats(0, 1e6), max_size=30),

@@ -310,3 +310,32 @@ def test_a_kind_that_has_ended_no_longer_counts_in_the_sum() -> None:
     assert exposure.required(0.0, cheap) > 50 * CENT
     exposure.remove(guessed)
     assert exposure.required(0.0, cheap) < 5 * CENT
+
+
+def test_the_bound_far_from_the_floor_holds_for_no_call_that_outlasts_all_finished_ones() -> None:
+    model = CostModel(CENT)
+    for n in range(50):
+        model.finished(CENT, 1.0 + n / 100)
+    exposure = Exposure()
+    for _ in range(8):
+        exposure.add(InFlightCall(model, 0.0, None, model.summand_bound(None)))
+    room = 20 * CENT
+    fresh = InFlightCall(model, 1.0, None, model.summand_bound(None))
+    assert exposure.fits(room, fresh)
+    later = InFlightCall(model, 30.0, None, model.summand_bound(None))
+    assert not exposure.fits(room, later)
+    assert exposure.required(30.0, model) > room
+
+
+def test_a_dear_kind_that_takes_long_fills_no_short_run() -> None:
+    over = []
+    for seed in range(10):
+        source = two_kinds(seed, 0.0)
+        money = sum(next(source) for _ in range(320))
+        service = Service(10**6 * CENT, two_kinds(seed, 0.0), seed=seed)
+        ledger = Ledger(0)
+        spend(ledger, Budget(ledger.root, money), service, CostModel(CENT), 64)
+        over.append(service.paid / money - 1)
+    # Ten of the dear calls are a tenth of the money: what was out before the first of them had ended.
+    assert sum(one > 0 for one in over) <= 3
+    assert max(over) < 0.2
