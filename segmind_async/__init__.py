@@ -8,6 +8,10 @@ async with SegmindClient() as client:                       # SEGMIND_API_KEY
 
 from __future__ import annotations
 
+# isort: off
+from ._process import early_interrupt as _  # noqa: F401  # before all others: see there
+
+# isort: on
 import logging
 
 from ._agents.agent import Agent, AgentStep

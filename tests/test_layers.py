@@ -16,6 +16,7 @@ ROOT = Path(__file__).parent.parent / "segmind_async"
 ROOMS = (
     "_version",
     "_text",
+    "_process",
     "agent_result",
     "errors",
     "config",

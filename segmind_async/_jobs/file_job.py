@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import AsyncIterator, Callable, Container, Iterator
-from contextlib import AbstractContextManager, aclosing, suppress
+from collections.abc import AsyncIterator, Callable, Container, Iterator, Mapping
+from contextlib import AbstractContextManager, aclosing
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from typing import TypeAlias
 
 import anyio
 
+from .._process.stop_signals import on_stop_signals
 from ..models import Status, StopReason
 from .formats.file_format import OutputFormat
 from .formats.layout import InputColumns, Layout, layout
@@ -25,8 +27,14 @@ from .run import JobRun
 
 OpenRows: TypeAlias = Callable[[], AbstractContextManager[Iterator[Row]]]
 
-_GRACE = 60.0
+GRACE = 60.0
 """Seconds after the first Ctrl-C for calls in flight to end."""
+
+_TELL_EVERY = 0.25
+"""Seconds between two reports of how many rows of the output are written."""
+
+_LOOK_EVERY = 256
+"""Rows of the output between two looks at the clock."""
 
 
 CountRows: TypeAlias = Callable[[threading.Event], int | None]
@@ -57,10 +65,47 @@ class Output:
     """None: what the name of the file says."""
     passed_on: bool = False
     """Whether the file is only passed on, and not to be known by later runs."""
+    only: bool = False
+    """Whether nothing is sent, and the file is written from what earlier runs have finished."""
 
 
 OUTPUTS_FACT = "outputs"
 """Name of the journal's fact with the files that this job has written."""
+
+
+class Stage(Enum):
+    """The stage of a job on a file."""
+
+    SENDING = "sending"
+    ENDING = "ending"
+    """No more is sent; calls in flight may end."""
+    WRITING = "writing"
+    """The results are being written."""
+    WRITING_LAST = "writing, for the last time"
+    """The same; another signal leaves them unwritten."""
+    LEFT = "left"
+    """The results are not written."""
+
+
+_AFTER_SIGNAL: Mapping[Stage, Stage] = {
+    Stage.SENDING: Stage.ENDING,
+    Stage.ENDING: Stage.WRITING_LAST,
+    Stage.WRITING: Stage.WRITING_LAST,
+    Stage.WRITING_LAST: Stage.LEFT,
+    Stage.LEFT: Stage.LEFT,
+}
+
+TellStage: TypeAlias = Callable[[Stage, int], None]
+"""Is called with each new stage, and while results are written with the number of their rows so far."""
+
+
+class NotWrittenError(Exception):
+    """The user did not wait for the results to be written; the journal has them."""
+
+    def __init__(self, report: JobReport) -> None:
+        super().__init__(report)
+        self.report = report
+        """Counts of this run and of the finished rows that it has met."""
 
 
 async def run_file(
@@ -69,37 +114,99 @@ async def run_file(
     output: Path | Output,
     count_rows: CountRows | None = None,
     part: Part | None = None,
+    tell: TellStage | None = None,
 ) -> JobReport:
     """Run a job over all rows of a file, and write one row for each to *output*.
 
     The file is parsed twice: while sending, and to write the output in its order. With a *part* of the rows,
     the output has the rows of that part, and those of the others that earlier runs have finished.
 
-    The first Ctrl-C stops the sending and lets calls in flight end; the second cancels them. *output* is
-    written when the job has ended, for any reason but a crash of the process.
+    The first Ctrl-C (SIGTERM, SIGHUP) stops the sending and lets calls in flight end for `GRACE` seconds; the
+    second cancels them. *output* is written when the job has ended, for any reason but a crash of the
+    process.
 
-    Raises OSError or sqlite3.Error if a file cannot be written; the journal keeps what it has.
+    Raises NotWrittenError after one more signal while it is being written, OSError or sqlite3.Error if a
+    file cannot be written; the journal keeps what it has.
     """
     target = output if isinstance(output, Output) else Output(output)
     with open_rows() as rows:
         run = make_run(rows)
         run.skip_finished = True  # `matched` reads them for the output
         async with run:
-            await _consume_with_signals(run, count_rows)
-            await run.end()
-            report = await _OutputWriter(run, target, part).write(part.open_all if part else open_rows)
+            ending = _Ending(run, tell)
+            with on_stop_signals(ending.on_signal):
+                report = await _send_and_write(run, ending, target, open_rows, count_rows, part)
+            if report is None:
+                raise NotWrittenError(run.report)
     report.fan_out = run.report.fan_out
     return report
 
 
-async def _consume_with_signals(run: JobRun, count_rows: CountRows | None) -> None:
-    """Consume all outcomes, which the journal has already, handle signals, and count the rows meanwhile."""
+class _Ending:
+    """Ends a job stage by stage, at signals."""
+
+    def __init__(self, run: JobRun, tell: TellStage | None) -> None:
+        self.stage = Stage.SENDING
+        self.consuming = anyio.CancelScope()
+        self.writing = anyio.CancelScope()
+        self._run = run
+        self._tell = tell
+
+    def on_signal(self, number: signal.Signals) -> None:
+        """Begin the next stage. Only the first of several SIGHUPs counts: one closed terminal sends many."""
+        if self.stage is not Stage.SENDING and number.name == "SIGHUP":
+            return
+        self._begin(_AFTER_SIGNAL[self.stage])
+        if self.stage is Stage.ENDING:
+            self.consuming.deadline = anyio.current_time() + GRACE
+            self._run.stop("interrupted", StopReason.INTERRUPTED)
+        elif self.stage is Stage.WRITING_LAST:
+            self.consuming.cancel()
+        elif self.stage is Stage.LEFT:
+            self.writing.cancel()
+
+    def begin_writing(self) -> None:
+        """Note that nothing is in flight any more."""
+        if self.stage in {Stage.SENDING, Stage.ENDING}:
+            self._begin(Stage.WRITING)
+
+    def told_written(self, rows: int) -> None:
+        """Tell how many rows of the output are written."""
+        if self._tell is not None:
+            self._tell(self.stage, rows)
+
+    def _begin(self, stage: Stage) -> None:
+        self.stage = stage
+        self.told_written(0)
+
+
+async def _send_and_write(
+    run: JobRun,
+    ending: _Ending,
+    output: Output,
+    open_rows: OpenRows,
+    count_rows: CountRows | None,
+    part: Part | None,
+) -> JobReport | None:
+    """Send all rows, and write the output; return None if a signal has left it unwritten."""
+    if output.only:
+        run.stop("only the results are written")
+    await _consume_and_count(run, ending, count_rows)
+    ending.begin_writing()
+    await run.end()
+    with ending.writing:
+        writer = _OutputWriter(run, output, part, ending.told_written)
+        return await writer.write(part.open_all if part else open_rows)
+    return None
+
+
+async def _consume_and_count(run: JobRun, ending: _Ending, count_rows: CountRows | None) -> None:
+    """Consume all outcomes, which the journal has already, and count the rows meanwhile."""
     failed: Exception | None = None
     async with anyio.create_task_group() as tasks:
-        with anyio.CancelScope() as consuming:
-            tasks.start_soon(_handle_signals, run, consuming)
-            if count_rows is not None:
-                tasks.start_soon(_expect_rows, run, count_rows)
+        if count_rows is not None:
+            tasks.start_soon(_expect_rows, run, count_rows)
+        with ending.consuming:
             failed = await _consume(run)
         tasks.cancel_scope.cancel()
     if failed is not None:
@@ -114,18 +221,6 @@ async def _consume(run: JobRun) -> Exception | None:
     except Exception as error:  # noqa: BLE001  # raised again by the caller
         return error
     return None
-
-
-async def _handle_signals(run: JobRun, consuming: anyio.CancelScope) -> None:
-    """Stop sending at the first signal; cancel calls in flight at the second, or after the grace period."""
-    if threading.current_thread() is not threading.main_thread():
-        return  # only the main thread receives signals
-    with suppress(NotImplementedError), anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        await anext(signals)
-        run.stop("interrupted", StopReason.INTERRUPTED)
-        with anyio.move_on_after(_GRACE):
-            await anext(signals)
-        consuming.cancel()
 
 
 async def _expect_rows(run: JobRun, count_rows: CountRows) -> None:
@@ -144,10 +239,13 @@ async def _expect_rows(run: JobRun, count_rows: CountRows) -> None:
 class _OutputWriter:
     """Writes one row of output for each row of the input, in its order, and counts them."""
 
-    def __init__(self, run: JobRun, output: Output, part: Part | None) -> None:
+    def __init__(
+        self, run: JobRun, output: Output, part: Part | None, tell_written: Callable[[int], None]
+    ) -> None:
         self._run = run
         self._output = output
         self._part = part
+        self._tell_written = tell_written
         self._finished = 0
         """Records of the journal that are still to be met."""
 
@@ -175,11 +273,17 @@ class _OutputWriter:
         report: JobReport,
         put: Callable[[Row, Record | None], None],
     ) -> None:
+        written, told_at = 0, anyio.current_time()
         async for row, record in matched:
             if self._is_past_end(row):
                 return
-            if self._is_written(report, row, record):
-                put(row, record)
+            if not self._is_written(report, row, record):
+                continue
+            put(row, record)
+            written += 1
+            if written % _LOOK_EVERY == 0 and anyio.current_time() - told_at >= _TELL_EVERY:
+                told_at = anyio.current_time()
+                self._tell_written(written)
 
     async def _note_output(self) -> None:
         """Note in the journal which file it explains, before that is written."""

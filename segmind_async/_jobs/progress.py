@@ -178,6 +178,8 @@ class Recent:
         self._span = span
         self._kept: deque[JobProgress] = deque()
         self._now: JobProgress | None = None
+        self._stopped: JobProgress | None = None
+        """The first record after the job had been stopped."""
 
     def __repr__(self) -> str:
         return f"Recent({len(self._kept)} records)"
@@ -187,6 +189,10 @@ class Recent:
         if self._now is not None and self._now.run != now.run:
             self._kept.clear()
         self._now = now
+        if now.fan_out.stop_reason is None:
+            self._stopped = None
+        elif self._stopped is None:
+            self._stopped = now
         if not self._kept or now.elapsed - self._kept[-1].elapsed >= self._span / _STEPS:
             self._kept.append(now)
         # The first one outside stays: between it and now the whole span lies.
@@ -197,6 +203,13 @@ class Recent:
     def rate(self) -> float | None:
         """Rows that ended in a second."""
         return None if self._now is None else rate(self._kept[0], self._now)
+
+    @property
+    def stopped_for(self) -> float:
+        """Seconds since the job was stopped; 0 if it was not."""
+        if self._now is None or self._stopped is None:
+            return 0.0
+        return self._now.elapsed - self._stopped.elapsed
 
     @property
     def spend_rate(self) -> float | None:

@@ -322,7 +322,7 @@ def _job(
         flags.limit,
         flags.journal,
         {**settings, "max_tokens": flags.max_tokens, "parameters": more},
-        bulk.Confirmation(flags.dry_run, flags.sample, flags.yes, flags.restart),
+        bulk.Confirmation(flags.dry_run, flags.sample, flags.yes, flags.restart, flags.results_only),
         flags.input_format,
         make_brain,
         flags.prefix,

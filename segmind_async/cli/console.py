@@ -1,19 +1,50 @@
-"""Output of the commands: messages to stderr, results to stdout, control characters escaped."""
+"""Output of the commands: messages to stderr, results to stdout, control characters escaped.
+
+A terminal that was closed, or a reader that has seen enough, ends no command: what is written to it is lost.
+"""
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import sys
+from contextlib import suppress
+from typing import IO
+
+_GONE = {errno.EPIPE, errno.EIO}
+"""Errors of a pipe without a reader, or of a terminal that was closed."""
 
 
 def say(text: str) -> None:
     """Print a message to stderr; stdout is for results only."""
-    print(plain(text), file=sys.stderr, flush=True)
+    try:
+        print(plain(text), file=sys.stderr, flush=True)
+    except OSError:
+        drop(sys.stderr)
 
 
 def show_json(value: object) -> None:
     """Print a result as JSON; amounts are strings, so that no digit is lost."""
-    print(json.dumps(value, default=str, ensure_ascii=True, indent=2))
+    try:
+        print(json.dumps(value, default=str, ensure_ascii=True, indent=2), flush=True)
+    except OSError as error:
+        if not is_gone(error):
+            raise
+        drop(sys.stdout)
+
+
+def is_gone(error: OSError) -> bool:
+    """Return whether nobody can read any more what could not be written."""
+    return error.errno in _GONE
+
+
+def drop(stream: IO[str]) -> None:
+    """Let what is still to be written go nowhere: the interpreter flushes it when it ends."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    with suppress(OSError, ValueError):  # a stream that is no file
+        os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
 
 
 def plain(text: str) -> str:

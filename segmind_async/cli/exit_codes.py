@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import sys
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 from enum import IntEnum
 from importlib.util import find_spec
 from typing import NoReturn
@@ -15,6 +13,8 @@ import anyio
 import typer
 
 from .._jobs.report.row_counts import JobReport
+from .._process import early_interrupt
+from .._process.stop_signals import as_interrupt
 from ..errors import (
     AccessError,
     ConfigurationError,
@@ -25,7 +25,7 @@ from ..errors import (
     SegmindError,
 )
 from ..models import Status, StopReason
-from .console import say
+from .console import drop, is_gone, say
 
 
 class Exit(IntEnum):
@@ -46,7 +46,7 @@ class Exit(IntEnum):
     OUTAGE = 6
     """The service failed for longer than `max_outage`; the same command continues."""
     INTERRUPTED = 130
-    """SIGINT or SIGTERM; the same command continues."""
+    """SIGINT, SIGTERM or SIGHUP; the same command continues."""
 
 
 MEANINGS: Mapping[Exit, str] = {
@@ -57,7 +57,7 @@ MEANINGS: Mapping[Exit, str] = {
     Exit.REFUSED: "The service refused the key, the model or the request.",
     Exit.LOCAL_IO: "A local file could not be read or written.",
     Exit.OUTAGE: "The service failed for longer than --max-outage; the same command continues.",
-    Exit.INTERRUPTED: "Interrupted (Ctrl-C, SIGTERM); the same command continues.",
+    Exit.INTERRUPTED: "Interrupted (Ctrl-C, SIGTERM, SIGHUP); the same command continues.",
 }
 """The meaning of each exit code, as the help prints it."""
 
@@ -94,30 +94,36 @@ def exit_for_error(error: SegmindError) -> Exit:
     return Exit.SOME_FAILED
 
 
-def _drop_output() -> None:
-    """Let what is still to be printed go nowhere: the interpreter flushes it when it ends."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    with suppress(OSError, ValueError):  # a stdout that is no file
-        os.dup2(nowhere, sys.stdout.fileno())
-    os.close(nowhere)
-
-
 def run_to_exit(main: Callable[[], Awaitable[Exit]]) -> NoReturn:
     """Run a command and exit with its code; an error becomes one line on stderr. Uses uvloop if installed."""
+    was_early = early_interrupt.give_back()
     try:
-        code = anyio.run(main, backend_options={"use_uvloop": find_spec("uvloop") is not None})
+        code = anyio.run(
+            _interruptible, main, backend_options={"use_uvloop": find_spec("uvloop") is not None}
+        )
         sys.stdout.flush()
-    except BrokenPipeError:
-        # Whoever read the output, such as head, has seen enough.
-        code = Exit.OK
-        _drop_output()
     except KeyboardInterrupt:
         code = Exit.INTERRUPTED
         say("interrupted")
     except SegmindError as error:
         code = exit_for_error(error)
         say(f"{type(error).__name__}: {error}")
-    except (OSError, sqlite3.Error) as error:
-        code = Exit.LOCAL_IO
-        say(f"{type(error).__name__}: {error}")
+    except OSError as error:
+        # Whoever read the output, such as head, has seen enough.
+        code = Exit.OK if is_gone(error) else _local_failure(error)
+        drop(sys.stdout)
+    except sqlite3.Error as error:
+        code = _local_failure(error)
+    if was_early:
+        early_interrupt.install()
     raise typer.Exit(code)
+
+
+async def _interruptible(main: Callable[[], Awaitable[Exit]]) -> Exit:
+    with as_interrupt():
+        return await main()
+
+
+def _local_failure(error: Exception) -> Exit:
+    say(f"{type(error).__name__}: {error}")
+    return Exit.LOCAL_IO

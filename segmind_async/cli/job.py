@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from itertools import islice
 from pathlib import Path
@@ -19,7 +19,7 @@ import anyio.to_thread
 
 from .._jobs.classify import Labels
 from .._jobs.cost_estimate import Forecast, Moments, Terms, choose_rows, forecast, rows_at
-from .._jobs.file_job import OUTPUTS_FACT, CountRows, OpenRows, Output, Part, run_file
+from .._jobs.file_job import OUTPUTS_FACT, CountRows, NotWrittenError, OpenRows, Output, Part, run_file
 from .._jobs.formats.file_format import Format, OutputFormat, check_input_name, format_of
 from .._jobs.formats.output import check_output
 from .._jobs.formats.row_count import count_rows
@@ -35,17 +35,16 @@ from .._jobs.report.row_counts import JobReport
 from .._jobs.rows import MakeRequest, Row, open_rows
 from .._jobs.run import MAX_CREDITS_FACT, JobRun
 from .._sending.options import MAX_OUTAGE, OnExhausted
-from .._text.quantities import credits_text
 from ..errors import AccessError, ConfigurationError, SegmindError
-from ..models import FanOutReport
 from .client_options import ClientOptions, open_client
-from .console import say, show_json
+from .console import drop, is_gone, say, show_json
 from .exit_codes import Exit, exit_for_report
 from .live import Live
 from .start.changed_settings import begin_anew, refusal_text
 from .start.forecast import balance_of, show_forecast
 from .start.input_check import NO_COLUMNS_NEEDED, ColumnsNeeded, check_encoding, check_rows
 from .start.outlook import Announcer, may_start, outlook_text
+from .summary import Files, as_json_of, print_results_only, print_summary
 
 if TYPE_CHECKING:
     from ..client import SegmindClient
@@ -77,6 +76,8 @@ class Confirmation:
     """Whether to start without asking, even if the account is not expected to cover all rows."""
     restart: bool = False
     """Whether to begin anew, and keep the old journal beside the new one."""
+    results_only: bool = False
+    """Whether to send nothing, and to write the results of earlier runs."""
 
 
 MakeBrain: TypeAlias = "Callable[[OpenRows], Brain]"
@@ -131,12 +132,24 @@ class Job:
     def target(self) -> Output:
         """The output and its columns."""
         form = self.form or format_of(self.input)
-        return Output(self.output, self.prefix, form is not Format.JSONL, self.output_format, self.passed_on)
+        return Output(
+            self.output,
+            self.prefix,
+            form is not Format.JSONL,
+            self.output_format,
+            self.passed_on,
+            self.confirmation.results_only,
+        )
 
     def count_rows(self, stop: threading.Event) -> int | None:
         """Count the rows of the input, without parsing them; None if *stop* is set before the end."""
         rows = count_rows(self.input, self.form, stop)
         return rows if rows is None or self.limit is None else min(rows, self.limit)
+
+    @property
+    def files(self) -> Files:
+        """The files to name when the job has ended."""
+        return Files(self.journal_path, None if self.passed_on else self.output)
 
     @property
     def journal_path(self) -> Path:
@@ -169,6 +182,12 @@ async def run(job: Job, *, as_json: bool) -> Exit:
             return await _run(found, as_json=as_json)
         except OtherSettingsError as error:
             raise ConfigurationError(refusal_text(job.journal_path, error)) from error
+        except NotWrittenError as error:
+            print_summary(error.report, found.files, written=False)
+            return Exit.INTERRUPTED
+        except (KeyboardInterrupt, anyio.get_cancelled_exc_class()):
+            say("the same command begins or resumes the job")
+            raise
 
 
 def _check_stdout(job: Job, *, as_json: bool) -> None:
@@ -190,9 +209,19 @@ def _to_stdout(job: Job) -> Iterator[Job]:
         output = Path(folder) / "results"
         yield replace(job, output=output, journal=journal, passed_on=True)
         if output.exists():
-            with output.open("rb") as file:
-                shutil.copyfileobj(file, sys.stdout.buffer)
-            sys.stdout.flush()
+            _copy_to_stdout(output)
+
+
+def _copy_to_stdout(output: Path) -> None:
+    """Copy the results to standard output; the journal keeps them if nobody reads on."""
+    try:
+        with output.open("rb") as file:
+            shutil.copyfileobj(file, sys.stdout.buffer)
+        sys.stdout.flush()
+    except OSError as error:
+        if not is_gone(error):
+            raise
+        drop(sys.stdout)
 
 
 async def _run(job: Job, *, as_json: bool) -> Exit:
@@ -224,16 +253,18 @@ async def _run(job: Job, *, as_json: bool) -> Exit:
 
 
 async def _run_all(job: Job, client: SegmindClient, *, as_json: bool) -> Exit:
-    costs = Moments()
-    if not await _may_start(job, client, costs):
+    costs, only = Moments(), job.confirmation.results_only
+    if not only and not await _may_start(job, client, costs):
         say("not started, nothing was sent")
         return Exit.USAGE
     report = await _send_rows(job, client, costs)
     if as_json:
-        show_json(_as_json(report))
+        show_json(as_json_of(report))
+    elif only:
+        print_results_only(report, job.files)
     else:
-        _print_summary(report, job)
-    return exit_for_report(report)
+        print_summary(report, job.files)
+    return Exit.OK if only else exit_for_report(report)
 
 
 async def _run_sample(job: Job, client: SegmindClient, *, as_json: bool) -> Exit:
@@ -245,9 +276,9 @@ async def _run_sample(job: Job, client: SegmindClient, *, as_json: bool) -> Exit
     report = await _send_rows(job, client, Moments(), indices)
     found = await _forecast(job)
     if as_json:
-        show_json({**_as_json(report), "forecast": found.as_json()})
+        show_json({**as_json_of(report), "forecast": found.as_json()})
         return exit_for_report(report)
-    _print_summary(report, job)
+    print_summary(report, job.files)
     say(f"sent {len(indices)} of {whole.rows} rows; the same command without --sample sends the rest")
     assert report.fan_out is not None
     held = report.fan_out.credits_remaining
@@ -282,7 +313,7 @@ async def _send_rows(
                 journal=job.journal_path,
                 options=job.options,
                 settings=job.own_settings,
-                progress=show,
+                progress=None if job.confirmation.results_only else show,
                 floor=spending.floor,
                 max_credits=spending.max_credits,
                 on_exhausted=spending.on_exhausted,
@@ -293,7 +324,7 @@ async def _send_rows(
             return run
 
         open_rows, count_rows, part = take
-        return await run_file(make_run, open_rows, job.target, count_rows, part)
+        return await run_file(make_run, open_rows, job.target, count_rows, part, live.tell)
 
 
 @contextmanager
@@ -452,56 +483,6 @@ async def _print_forecast(job: Job, *, as_json: bool) -> None:
         show_json({**found.as_json(), "balance": held if isinstance(held, Decimal) else None})
     else:
         show_forecast(found, held, job.spending.floor, _left_of_bound(job))
-
-
-def _rate(fan_out: FanOutReport) -> str:
-    return f"{fan_out.ok / fan_out.elapsed if fan_out.elapsed else 0.0:.1f} a second"
-
-
-def _print_summary(report: JobReport, job: Job) -> None:
-    fan_out, counts, journal = report.fan_out, report.counts, job.journal_path
-    assert fan_out is not None
-    earlier = f" ({report.resumed} by earlier runs)" if report.resumed else ""
-    say(
-        f"{counts['ok']} ok, {counts['failed']} failed, {counts['unsent']} unsent{earlier}; "
-        f"{_rate(fan_out)}; {credits_text(fan_out.spent)} credits spent, "
-        f"{credits_text(fan_out.credits_remaining)} left"
-    )
-    if report.kept:
-        say(f"{report.kept} finished rows stay as earlier settings made them; the others follow the new ones")
-    if report.repeated:
-        say(f"{report.repeated} rows repeat the request of an earlier row and share its answer")
-    for name, count in report.errors.most_common(5):
-        say(f"  {count} x {name}, such as: {report.examples[name][:200]}")
-    if report.asked_again:
-        say(
-            f"{report.asked_again} of the failed rows met an outage or a refusal: the same command asks again"
-        )
-    if report.given_up:
-        say(f"{report.given_up} of the failed rows are not asked again; --retry-failed does that")
-    if report.accuracy is not None:
-        say(f"accuracy {report.accuracy:.1%} of {report.judged} rows with a known label")
-    if fan_out.maybe_paid_twice:
-        say(f"{fan_out.maybe_paid_twice} attempts may have been paid twice: their answers were lost")
-    if fan_out.stop_reason is not None:
-        say(f"stopped early: {fan_out.stop_message}")
-        say(f"the same command resumes the job; its journal is {journal}")
-    where = "on standard output" if job.passed_on else f"in {job.output}"
-    say(f"results {where}; for details: segmind-async report {journal}")
-
-
-def _as_json(report: JobReport) -> dict[str, object]:
-    assert report.fan_out is not None
-    return {
-        "rows": report.counts,
-        "errors": report.errors,
-        "accuracy": report.accuracy,
-        "resumed": report.resumed,
-        "repeated": report.repeated,
-        "asked_again": report.asked_again,
-        "kept": report.kept,
-        "fan_out": asdict(report.fan_out),
-    }
 
 
 def labelling_brain(open_rows: OpenRows, labels: Labels, text_column: str, truth_column: str | None) -> Brain:

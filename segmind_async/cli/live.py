@@ -6,17 +6,18 @@ interpreted as markup nor able to control the terminal.
 
 from __future__ import annotations
 
-from contextlib import suppress
 from textwrap import wrap
 from types import TracebackType
 
 from rich.console import Console, Group
 from rich.text import Text
 
+from .._jobs.file_job import GRACE, Stage
 from .._jobs.progress import JobProgress, Recent, seconds_to_end, seconds_to_floor
 from .._jobs.report.samples import SampleRow, Samples
 from .._text.quantities import credits_text, duration
 from ..models import StopReason, WaitReason
+from .console import drop
 from .wording import count, latency_text, one_line, rate_text
 
 LINE_EVERY = 10.0
@@ -34,7 +35,8 @@ _LABEL = 10
 _CLASSES, _SLOWEST, _STATE = 4, 3, 3
 """Numbers of error classes, slow rows and lines of state that are shown."""
 
-ON_INTERRUPT = "interrupted: calls in flight get 60 s to end; Ctrl-C again ends at once"
+_TOLD_EVERY = 40
+"""Reports of rows written between two lines if stderr is not a terminal: as many as come in ten seconds."""
 
 
 class Live:
@@ -52,6 +54,8 @@ class Live:
         self._shown: JobProgress | None = None
         self._frame: list[Text] = []
         """The lines on the screen."""
+        self._told = 0
+        """Reports of rows written so far."""
 
     def __repr__(self) -> str:
         return f"Live({'drawing' if self._draws else 'lines'}, shown={self._shown is not None})"
@@ -78,6 +82,18 @@ class Live:
         else:
             self._write(line(progress, self._recent) + "\n")
 
+    def tell(self, stage: Stage, written: int) -> None:
+        """Show the stage of the job, and while its results are written how many of their rows are."""
+        if stage not in {Stage.WRITING, Stage.WRITING_LAST}:
+            return
+        done = self._shown.total if self._shown is not None else None
+        text = writing_text(stage, written, done)
+        if self._draws:
+            self._draw([Text(part) for part in wrap(text, self._console.width)])
+        elif (written and self._told % _TOLD_EVERY == 0) or (not written and stage is Stage.WRITING_LAST):
+            self._write(text + "\n")
+        self._told += written > 0
+
     def clear(self) -> None:
         """Erase the view from the screen."""
         self._write(self._erase_sequence())
@@ -86,12 +102,14 @@ class Live:
     def _draw(self, lines: list[Text]) -> None:
         # The cursor is below the last line, and lines scrolled off the screen cannot be redrawn.
         lines = lines[: max(1, self._console.height - 1)]
-        # The terminal or the reader of the pipe may be gone; the job continues.
-        with suppress(OSError):
+        try:
             with self._console.capture() as drawn:
                 self._console.print(Group(*lines), no_wrap=True, overflow="ellipsis", crop=True)
-            self._write(self._erase_sequence() + drawn.get())
-            self._frame = lines
+        except OSError:  # of an earlier write that is still in the buffer
+            drop(self._console.file)
+            return
+        self._write(self._erase_sequence() + drawn.get())
+        self._frame = lines
 
     def _erase_sequence(self) -> str:
         """Return the control sequence that erases the last drawing."""
@@ -103,9 +121,14 @@ class Live:
         return f"\r\x1b[{len(self._frame)}A\x1b[J"
 
     def _write(self, text: str) -> None:
-        with suppress(OSError):  # as above
+        if not text:
+            return
+        try:
             self._console.file.write(text)
             self._console.file.flush()
+        except OSError:
+            # The terminal or the reader of the pipe may be gone; the job continues.
+            drop(self._console.file)
 
 
 def can_draw(console: Console) -> bool:
@@ -115,8 +138,8 @@ def can_draw(console: Console) -> bool:
 
 def line(progress: JobProgress, recent: Recent) -> str:
     """Return the progress of a job as one line without colours."""
-    if progress.fan_out.stop_reason is StopReason.INTERRUPTED:
-        return ON_INTERRUPT
+    if (ending := ending_text(progress, recent)) is not None:
+        return ending
     of_total = f" of {count(progress.total)}" if progress.total is not None else ""
     parts = [f"{count(progress.done)}{of_total} rows done, {count(progress.failed)} failed"]
     if progress.resumed:
@@ -131,15 +154,33 @@ def line(progress: JobProgress, recent: Recent) -> str:
     ends_in = seconds_to_end(progress, recent.rate)
     if ends_in is not None:
         parts.append(f"about {duration(ends_in)} to go")
-    if (state := state_of(progress)) is not None:
+    if (state := state_of(progress, recent)) is not None:
         parts.append(state)
     return "; ".join(parts)
 
 
-def state_of(progress: JobProgress) -> str | None:
+def writing_text(stage: Stage, written: int, total: int | None) -> str:
+    """Return what is said while the results are written; of *total* rows, if that is known."""
+    whole = f" of {count(total)}" if total is not None else ""
+    text = f"writing the results: {count(written)}{whole} rows"
+    return f"{text}; Ctrl-C again leaves them unwritten" if stage is Stage.WRITING_LAST else text
+
+
+def ending_text(progress: JobProgress, recent: Recent) -> str | None:
+    """Return what is waited for after Ctrl-C; None if there was none."""
+    if progress.fan_out.stop_reason is not StopReason.INTERRUPTED:
+        return None
+    if not progress.in_flight:
+        return "stopping: nothing in flight any more"
+    calls = f"{count(progress.in_flight)} call{'s' * (progress.in_flight > 1)} in flight"
+    left = duration(max(0.0, GRACE - recent.stopped_for))
+    return f"stopping: {calls}, at most {left} more; Ctrl-C again cancels them"
+
+
+def state_of(progress: JobProgress, recent: Recent) -> str | None:
     """Return what a job waits for, or why it ends; None in normal operation."""
-    if progress.fan_out.stop_reason is StopReason.INTERRUPTED:
-        return ON_INTERRUPT
+    if (ending := ending_text(progress, recent)) is not None:
+        return ending
     if progress.fan_out.stop_reason is not None:
         return one_line(f"no more is sent, what is in flight ends: {progress.fan_out.stop_message}")
     wait = progress.statistics.wait
@@ -163,7 +204,7 @@ def frame(progress: JobProgress, recent: Recent, samples: Samples, width: int) -
             if row < len(details):
                 text = Text.assemble(text, " " * (left - text.cell_len), details[row])
             lines.append(text)
-    state = state_of(progress)
+    state = state_of(progress, recent)
     if state is not None:
         # At the top and in full: lines below may be cut off, and this one may call for action.
         lines[1:1] = [Text(part, style="bold yellow") for part in wrap(state, width)[:_STATE]]

@@ -195,6 +195,13 @@ class JobFlags:
             Group.OUTPUT, "Begin anew; the old journal and results are kept beside the new ones.", "--restart"
         ),
     ] = False
+    results_only: Annotated[
+        bool,
+        _option(
+            Group.OUTPUT, "Send nothing, and write the results of what earlier runs have finished.",
+            "--results-only",
+        ),
+    ] = False  # fmt: skip
     model: Model = DEFAULT_MODEL
     temperature: Temperature = None
     top_p: TopP = None

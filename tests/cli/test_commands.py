@@ -695,19 +695,19 @@ def test_without_the_extra_the_command_says_what_it_needs() -> None:
 
 def test_an_interrupt_while_the_command_is_imported_is_no_traceback() -> None:
     script = """
-import builtins
+import builtins, signal
 from segmind_async.__main__ import main
 
 def interrupted(name, *rest, real=builtins.__import__):
     if name == "cli":
-        raise KeyboardInterrupt
+        signal.raise_signal(signal.SIGINT)
     return real(name, *rest)
 
 builtins.__import__ = interrupted
 main()
 """
     got = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
-    assert (got.returncode, got.stderr) == (130, "")
+    assert (got.returncode, got.stderr) == (130, "interrupted\n")
 
 
 def test_progress_is_told_every_ten_seconds(

@@ -9,12 +9,15 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from segmind_async._jobs.file_job import Stage
 from segmind_async._jobs.journal.record import Record
 from segmind_async._jobs.progress import JobProgress, Recent
 from segmind_async._jobs.report.samples import Samples
-from segmind_async.cli.live import ON_INTERRUPT, Live, can_draw, frame, line, state_of
+from segmind_async.cli.live import Live, can_draw, frame, line, state_of
 from segmind_async.models import StopReason, Wait, WaitReason
 from tests.jobs.journals import progress
+
+STOPPING = "stopping: 64 calls in flight, at most 1:00 min more; Ctrl-C again cancels them"
 
 PROGRESS = progress(
     elapsed=312.0,
@@ -142,7 +145,9 @@ def test_text_of_a_model_or_server_is_neither_markup_nor_control() -> None:
     assert "[bold red]x[/]\\x1b]0;owned\\x07\\x1b[2J" in shown
     for steering in ("\x1b]", "\x07", "\x1b[2J", "\r", "\u202e"):
         assert steering not in shown
-    assert state_of(progress(PROGRESS, stop_reason=StopReason.CREDITS, stop_message=f"credits: {EVIL}")) == (
+    assert state_of(
+        progress(PROGRESS, stop_reason=StopReason.CREDITS, stop_message=f"credits: {EVIL}"), Recent()
+    ) == (
         "no more is sent, what is in flight ends: credits: "
         "[bold red]x[/]\\x1b]0;owned\\x07\\x1b[2J [link=http://a]\\u202e"
     )
@@ -152,7 +157,15 @@ def test_text_of_a_model_or_server_is_neither_markup_nor_control() -> None:
     ("changes", "says"),
     [
         ({}, None),
-        ({"stop_reason": StopReason.INTERRUPTED, "stop_message": "interrupted"}, ON_INTERRUPT),
+        ({"stop_reason": StopReason.INTERRUPTED, "stop_message": "interrupted"}, STOPPING),
+        (
+            {"stop_reason": StopReason.INTERRUPTED, "in_flight": 1},
+            "stopping: 1 call in flight, at most 1:00 min more; Ctrl-C again cancels them",
+        ),
+        (
+            {"stop_reason": StopReason.INTERRUPTED, "in_flight": 0},
+            "stopping: nothing in flight any more",
+        ),
         (
             {"stop_reason": StopReason.CREDITS, "stop_message": "interrupted"},
             "no more is sent, what is in flight ends: interrupted",
@@ -171,7 +184,7 @@ def test_text_of_a_model_or_server_is_neither_markup_nor_control() -> None:
 )
 def test_what_is_remarkable_is_said_under_the_bar(changes: dict[str, Any], says: str | None) -> None:
     snapshot = progress(PROGRESS, **changes)
-    assert state_of(snapshot) == says
+    assert state_of(snapshot, recent()) == says
     if says is not None:
         assert frame(snapshot, recent(), Samples(), 200)[1].plain == says
         assert line(snapshot, recent()).endswith(says)
@@ -184,7 +197,7 @@ def test_it_is_drawn_four_times_a_second_at_most_and_at_once_after_ctrl_c() -> N
         show(live, progress(PROGRESS, elapsed=tick / 50))
     assert written(console).count("of 10 000") == 7  # 0.26 s, 0.52 s, … of two seconds
     show(live, progress(PROGRESS, elapsed=99 / 50, stop_reason=StopReason.INTERRUPTED))
-    assert ON_INTERRUPT in written(console)
+    assert STOPPING in written(console)
 
 
 def test_a_drawing_begins_where_the_last_one_began_and_the_last_one_goes() -> None:
@@ -242,7 +255,7 @@ def test_without_a_terminal_there_is_a_line_every_ten_seconds() -> None:
         "64 in flight, limit 64; 2.7814 credits spent, 7.1838 left, 692.4817 needed to finish; about 2:13 h to go"
     )
     assert [text[:5] for text in told[1:3]] == ["2 043", "2 053"]
-    assert told[3:] == [ON_INTERRUPT]
+    assert told[3:] == [STOPPING]
 
 
 def test_a_long_reason_is_wrapped_and_not_cut() -> None:
@@ -262,3 +275,48 @@ def test_a_terminal_that_is_gone_ends_no_job() -> None:
     console = Console(file=Gone(), force_terminal=True, width=80, legacy_windows=False, _environ={})
     with Live(console) as live:
         show(live, PROGRESS)
+
+
+def test_after_ctrl_c_it_counts_down_what_is_in_flight_and_its_time() -> None:
+    console = screen(color_system=None)
+    live, stopped = Live(console), progress(PROGRESS, stop_reason=StopReason.INTERRUPTED)
+    for second, in_flight in ((0, 64), (1, 64), (2, 12), (3, 1)):
+        show(live, progress(stopped, elapsed=312.0 + second, in_flight=in_flight))
+    told = [text for text in written(console).splitlines() if text.startswith("stopping")]
+    assert [text.split(";")[0] for text in told] == [
+        "stopping: 64 calls in flight, at most 1:00 min more",
+        "stopping: 64 calls in flight, at most 59 s more",
+        "stopping: 12 calls in flight, at most 58 s more",
+        "stopping: 1 call in flight, at most 57 s more",
+    ]
+
+
+def test_it_shows_how_many_rows_of_the_results_are_written() -> None:
+    console = screen(color_system=None)
+    live = Live(console)
+    show(live, PROGRESS)
+    live.tell(Stage.ENDING, 0)
+    for stage, rows in ((Stage.WRITING, 0), (Stage.WRITING, 512), (Stage.WRITING_LAST, 1024)):
+        live.tell(stage, rows)
+    drawn = written(console).split("\x1b[J")
+    assert [text.splitlines()[0] for text in drawn[1:]] == [
+        "writing the results: 0 of 10 000 rows",
+        "writing the results: 512 of 10 000 rows",
+        "writing the results: 1 024 of 10 000 rows; Ctrl-C again leaves them unwritten",
+    ]
+
+
+def test_without_a_terminal_long_writing_is_a_line_every_ten_seconds() -> None:
+    console = Console(file=io.StringIO(), width=20)
+    live = Live(console)
+    live.tell(Stage.WRITING, 0)
+    assert not written(console)
+    for quarter in range(81):
+        live.tell(Stage.WRITING, 256 * (quarter + 1))
+    live.tell(Stage.WRITING_LAST, 0)
+    assert written(console).splitlines() == [
+        "writing the results: 256 rows",
+        "writing the results: 10 496 rows",
+        "writing the results: 20 736 rows",
+        "writing the results: 0 rows; Ctrl-C again leaves them unwritten",
+    ]

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import signal
-import subprocess
-import sys
-import threading
 import time
 from collections import Counter
 from pathlib import Path
@@ -17,7 +13,7 @@ from typing import Any
 import pytest
 
 import segmind_async as sa
-from segmind_async._jobs.file_job import run_file
+from segmind_async._jobs.file_job import NotWrittenError, Output, Stage, run_file
 from segmind_async._jobs.formats.row_count import count_rows
 from segmind_async._jobs.journal.journal import Journal
 from segmind_async._jobs.journal.reader import JournalReader
@@ -29,18 +25,10 @@ from segmind_async._sending.admission import Admission
 from segmind_async.emulator import Emulator
 from segmind_async.jobs import JobOptions, JobReport
 from segmind_async.testing import ScriptedTransport
+from tests.jobs.processes import command, finish, numbered, results, wait_for, write
 from tests.support import KEY, always, serving, status
 
 SETTINGS = {"model": "gpt-5.4-mini", "delivery": "direct", "parse": None}
-
-
-def write(path: Path, rows: list[dict[str, Any]]) -> Path:
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return path
-
-
-def results(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 async def run(
@@ -71,10 +59,6 @@ async def on_file(
         rows.with_name("out.jsonl"),
         lambda stop: count_rows(rows, None, stop),
     )
-
-
-def numbered(count: int) -> list[dict[str, Any]]:
-    return [{"id": f"r{n}", "prompt": f"row {n}"} for n in range(count)]
 
 
 def asked(transport: ScriptedTransport) -> Counter[str]:
@@ -195,34 +179,6 @@ async def test_what_was_in_flight_at_a_crash_is_taken_over(
     assert noted.keys() == {"ages", "rate", "in_doubt", "at", "monotonic", "by"}
 
 
-def command(emulator: Emulator, rows: Path, *more: str) -> subprocess.Popen[str]:
-    words = [
-        sys.executable,
-        "-m",
-        "segmind_async",
-        "run",
-        str(rows),
-        "-o",
-        str(rows.with_name("out.jsonl")),
-        *more,
-    ]
-    environment = {**os.environ, "SEGMIND_BASE_URL": emulator.url, "SEGMIND_API_KEY": emulator.key}
-    return subprocess.Popen(words, env=environment, stderr=subprocess.PIPE, text=True)
-
-
-def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
-    _, said = process.communicate(timeout=60)
-    return process.returncode, said
-
-
-def wait_for(emulator: Emulator, calls: int) -> None:
-    """Wait, without sleeping long, until the service has been asked so often."""
-    deadline = time.monotonic() + 60
-    while emulator.requests < calls:
-        assert time.monotonic() < deadline
-        threading.Event().wait(0.002)
-
-
 @pytest.mark.slow
 def test_killed_again_and_again_every_row_is_there_once_and_hardly_any_paid_twice(tmp_path: Path) -> None:
     rows, slots = write(tmp_path / "in.jsonl", numbered(400)), 8
@@ -244,40 +200,6 @@ def test_killed_again_and_again_every_row_is_there_once_and_hardly_any_paid_twic
     assert "by earlier runs" in said
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(os.name != "posix", reason="signals")
-def test_ctrl_c_once_lets_what_is_in_flight_end(tmp_path: Path) -> None:
-    rows = write(tmp_path / "in.jsonl", numbered(400))
-    with serving(Emulator(latency=0.3, balance=100)) as emulator:
-        process = command(emulator, rows, "--max-in-flight", "8")
-        wait_for(emulator, 20)
-        process.send_signal(signal.SIGINT)
-        code, said = finish(process)
-        got = Counter(row["status"] for row in results(tmp_path / "out.jsonl"))
-        assert code == 130, said
-        assert "stopped early: interrupted" in said
-        assert "the same command resumes the job" in said
-        assert (got["ok"], got["unsent"]) == (emulator.requests, 400 - emulator.requests)
-        code, said = finish(command(emulator, rows, "--max-in-flight", "64"))
-        assert code == 0
-        assert set(emulator.billed().values()) == {1}
-
-
-@pytest.mark.skipif(os.name != "posix", reason="signals")
-def test_ctrl_c_twice_ends_at_once_and_still_in_order(tmp_path: Path) -> None:
-    rows = write(tmp_path / "in.jsonl", numbered(50))
-    with serving(Emulator(latency=30.0, balance=100)) as emulator:
-        process = command(emulator, rows, "--max-in-flight", "8")
-        wait_for(emulator, 1)
-        process.send_signal(signal.SIGINT)
-        assert process.stderr is not None
-        assert any("Ctrl-C again ends at once" in line for line in process.stderr)
-        process.send_signal(signal.SIGINT)
-        code, said = finish(process)
-    assert code == 130, said
-    assert {row["status"] for row in results(tmp_path / "out.jsonl")} == {"unsent"}
-
-
 async def test_progress_is_told_while_it_runs(tmp_path: Path) -> None:
     rows = write(tmp_path / "in.jsonl", numbered(40))
     told: list[sa.JobProgress] = []
@@ -294,3 +216,72 @@ async def test_progress_is_told_while_it_runs(tmp_path: Path) -> None:
     # A job that takes longer is written down less often than it is told.
     assert written[-1] == told[-1]
     assert all(each in told for each in written)
+
+
+async def told_stages(
+    rows: Path, transport: ScriptedTransport, signals_at: set[Stage], *, only: bool = False
+) -> tuple[list[Stage], JobReport]:
+    """Run a job that gets Ctrl-C as soon as each of some stages is told; return the stages told."""
+    stages: list[Stage] = []
+
+    def tell(stage: Stage, _: int) -> None:
+        stages.append(stage)
+        if stage in signals_at:
+            signal.raise_signal(signal.SIGINT)
+
+    async with sa.SegmindClient(KEY, transport=transport, limits=sa.Limits(8)) as client:
+        try:
+            report = await run_file(
+                lambda given: client.run_job(given, journal=rows.with_name("journal")),
+                lambda: open_rows(rows, own_request),
+                Output(rows.with_name("out.jsonl"), only=only),
+                tell=tell,
+            )
+        except NotWrittenError as error:
+            return stages, error.report
+    return stages, report
+
+
+async def test_a_signal_while_results_are_written_is_a_warning_and_the_next_one_ends_it(
+    tmp_path: Path,
+) -> None:
+    rows = write(tmp_path / "in.jsonl", numbered(10))
+    stages, report = await told_stages(rows, ScriptedTransport(), {Stage.WRITING})
+    assert stages == [Stage.WRITING, Stage.WRITING_LAST]
+    assert len(results(tmp_path / "out.jsonl")) == report.counts["ok"] == 10
+
+    (tmp_path / "out.jsonl").unlink()
+    stages, report = await told_stages(rows, ScriptedTransport(), {Stage.WRITING, Stage.WRITING_LAST})
+    assert stages == [Stage.WRITING, Stage.WRITING_LAST, Stage.LEFT]
+    assert (report.counts["ok"], report.resumed) == (10, 10)
+    assert not (tmp_path / "out.jsonl").exists()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+async def test_results_are_written_without_sending(tmp_path: Path) -> None:
+    rows = write(tmp_path / "in.jsonl", numbered(4))
+    await run(rows, ScriptedTransport())
+    (tmp_path / "out.jsonl").unlink()
+    write(rows, numbered(10))
+    transport = ScriptedTransport()
+    _, report = await told_stages(rows, transport, set(), only=True)
+    assert report.counts == {"ok": 4, "unsent": 6}
+    assert [row["status"] for row in results(tmp_path / "out.jsonl")] == ["ok"] * 4 + ["unsent"] * 6
+    assert not transport.requests
+
+
+async def test_calls_in_flight_have_a_minute_after_the_first_signal(tmp_path: Path) -> None:
+    rows = write(tmp_path / "in.jsonl", numbered(20))
+    transport, sent = ScriptedTransport(latency=100.0), 0.0
+
+    def at_first_report(progress: sa.JobProgress) -> None:
+        nonlocal sent
+        if progress.in_flight and not sent:
+            sent = progress.elapsed
+            signal.raise_signal(signal.SIGTERM)
+
+    report, _ = await run(rows, transport, progress=at_first_report, max_in_flight=8)
+    assert report.fan_out is not None
+    assert report.fan_out.stop_reason is sa.StopReason.INTERRUPTED
+    assert report.fan_out.elapsed == pytest.approx(sent + 60.0)
+    assert report.counts == {"unsent": 20}

@@ -6,6 +6,8 @@ import signal
 
 import anyio
 
+from ..._process.stop_signals import on_stop_signals
+from ...client import SegmindClient
 from ...gateway import Gateway, GatewayOptions
 from ..client_options import ClientOptions, open_client
 from ..console import say
@@ -13,26 +15,24 @@ from ..exit_codes import Exit
 
 
 async def run(client_options: ClientOptions, options: GatewayOptions) -> Exit:
-    """Serve until SIGINT or SIGTERM; then calls in flight may end. A second signal cancels them."""
-    stopping = anyio.Event()
-    async with open_client(client_options) as client, anyio.create_task_group() as tasks:
-        async with Gateway(client, options) as gateway:
-            await tasks.start(_handle_signals, stopping, tasks.cancel_scope)
-            needs = "with a token" if options.needs_token else "without a token, on this machine only"
-            say(f"serving {gateway.url} {needs}; Ctrl-C stops")
-            await stopping.wait()
-            say(f"stopping: calls in flight have {options.grace:g} s; Ctrl-C again cancels them")
-        tasks.cancel_scope.cancel()
+    """Serve until SIGINT, SIGTERM or SIGHUP; then calls in flight may end. A second signal cancels them."""
+    stopping, serving = anyio.Event(), anyio.CancelScope()
+
+    def on_signal(number: signal.Signals) -> None:
+        if not stopping.is_set():
+            stopping.set()
+        elif number.name != "SIGHUP":  # one closed terminal sends many
+            serving.cancel()
+
+    async with open_client(client_options) as client:
+        with on_stop_signals(on_signal), serving:
+            await _serve(client, options, stopping)
     return Exit.OK
 
 
-async def _handle_signals(
-    stopping: anyio.Event, serving: anyio.CancelScope, *, task_status: anyio.abc.TaskStatus[None]
-) -> None:
-    """Set *stopping* at the first signal, and cancel what still runs at the second."""
-    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        task_status.started()
-        await anext(signals)
-        stopping.set()
-        await anext(signals)
-        serving.cancel()
+async def _serve(client: SegmindClient, options: GatewayOptions, stopping: anyio.Event) -> None:
+    async with Gateway(client, options) as gateway:
+        needs = "with a token" if options.needs_token else "without a token, on this machine only"
+        say(f"serving {gateway.url} {needs}; Ctrl-C stops")
+        await stopping.wait()
+        say(f"stopping: calls in flight have {options.grace:g} s; Ctrl-C again cancels them")

@@ -1,0 +1,24 @@
+"""Standard streams that were closed before the process began, as by `2>&-`."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+
+def open_missing() -> None:
+    """Open the null device in place of each standard stream that is closed.
+
+    Else the next file that is opened, such as a journal, would get its number and what is printed; and
+    uvloop aborts the process. Call it before anything else opens a file.
+    """
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        if getattr(sys, name) is not None:
+            continue
+        # The lowest number that is free, and so the one that is missing.
+        opened = os.open(os.devnull, os.O_RDWR)
+        if opened != number:
+            os.dup2(opened, number)
+            os.close(opened)
+        stream = open(number, mode, encoding="utf-8", closefd=False)  # noqa: SIM115  # as long as the process
+        setattr(sys, name, stream)

@@ -1,0 +1,116 @@
+"""What a command says of a job that has ended, and the commands to go on with."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePath
+
+from .._jobs.report.row_counts import JobReport
+from .._text.quantities import credits_text
+from ..models import FanOutReport
+from .console import say
+
+RESULTS_ONLY = "--results-only"
+
+_NOT_AGAIN = ("--restart", "--yes", RESULTS_ONLY)
+"""Options that a command which goes on with a job must not repeat, or need not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """The files of a job that has ended."""
+
+    journal: Path
+    output: Path | None
+    """None: standard output."""
+
+    @property
+    def results(self) -> str:
+        """Where the results are."""
+        return "on standard output" if self.output is None else f"in {self.output}"
+
+
+def command_again(*more: str, argv: Sequence[str] | None = None) -> str:
+    """Return this command as it is typed, with *more* options and without those that begin anew."""
+    program, *words = sys.argv if argv is None else argv
+    name = PurePath(program).name
+    start = ["python", "-m", "segmind_async"] if name == "__main__.py" else [name]
+    kept: list[str] = []
+    for word in words:
+        if kept and kept[-1] == "--sample":
+            kept.pop()
+        elif word not in _NOT_AGAIN and not word.startswith("--sample="):
+            kept.append(word)
+    return shlex.join([*start, *kept, *more])
+
+
+def print_results_only(report: JobReport, files: Files) -> None:
+    """Say what the results hold that were written without sending anything."""
+    counts = report.counts
+    say(f"{counts['ok']} ok, {counts['failed']} failed, {counts['unsent']} unsent; nothing was sent now")
+    say(f"results {files.results}; the same command without {RESULTS_ONLY} resumes the job")
+
+
+def print_summary(report: JobReport, files: Files, *, written: bool = True) -> None:
+    """Say what has become of the rows; unless the results are *written*, also how to get them."""
+    fan_out, counts = report.fan_out, report.counts
+    assert fan_out is not None
+    earlier = f" ({report.resumed} by earlier runs)" if report.resumed else ""
+    unsent = f", {counts['unsent']} unsent" if written else ""
+    say(
+        f"{counts['ok']} ok, {counts['failed']} failed{unsent}{earlier}; "
+        f"{_rate(fan_out)}; {credits_text(fan_out.spent)} credits spent, "
+        f"{credits_text(fan_out.credits_remaining)} left"
+    )
+    _print_details(report)
+    if fan_out.stop_reason is not None:
+        say(f"stopped early: {fan_out.stop_message}")
+        without = ", without --restart," if "--restart" in sys.argv else ""
+        say(f"the same command{without} resumes the job; its journal is {files.journal}")
+    if not written:
+        say(f"results not written {files.results}; this writes them, and sends nothing:")
+        say(f"  {command_again(RESULTS_ONLY)}")
+        return
+    say(f"results {files.results}; for details: segmind-async report {files.journal}")
+
+
+def _print_details(report: JobReport) -> None:
+    if report.kept:
+        say(f"{report.kept} finished rows stay as earlier settings made them; the others follow the new ones")
+    if report.repeated:
+        say(f"{report.repeated} rows repeat the request of an earlier row and share its answer")
+    for name, count in report.errors.most_common(5):
+        say(f"  {count} x {name}, such as: {report.examples[name][:200]}")
+    if report.asked_again:
+        say(
+            f"{report.asked_again} of the failed rows met an outage or a refusal: the same command asks again"
+        )
+    if report.given_up:
+        say(f"{report.given_up} of the failed rows are not asked again; --retry-failed does that")
+    if report.accuracy is not None:
+        say(f"accuracy {report.accuracy:.1%} of {report.judged} rows with a known label")
+    assert report.fan_out is not None
+    if report.fan_out.maybe_paid_twice:
+        say(f"{report.fan_out.maybe_paid_twice} attempts may have been paid twice: their answers were lost")
+
+
+def _rate(fan_out: FanOutReport) -> str:
+    return f"{fan_out.ok / fan_out.elapsed if fan_out.elapsed else 0.0:.1f} a second"
+
+
+def as_json_of(report: JobReport) -> dict[str, object]:
+    """Return the summary of a job for `--json`."""
+    assert report.fan_out is not None
+    return {
+        "rows": report.counts,
+        "errors": report.errors,
+        "accuracy": report.accuracy,
+        "resumed": report.resumed,
+        "repeated": report.repeated,
+        "asked_again": report.asked_again,
+        "kept": report.kept,
+        "fan_out": asdict(report.fan_out),
+    }
