@@ -361,7 +361,7 @@ def run_report(
         typer.Option(
             "--html",
             metavar="FILE",
-            help="Write one self-contained page; needs the extra [report].",
+            help="Write one self-contained page; its charts need the extra [report].",
             dir_okay=False,
             rich_help_panel=Group.OUTPUT.value,
         ),
@@ -486,7 +486,7 @@ segmind-async demo --json
 """,
 )
 def run_demo(as_json: AsJson = False) -> None:
-    """Classify 240 support messages against a local stand-in, and watch the credits: no key, no cost."""
+    """Classify support messages with a local stand-in, stop at the floor, go on: no key, no cost."""
     from .demo import demo  # noqa: PLC0415  # as above
 
     async def main() -> Exit:

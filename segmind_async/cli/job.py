@@ -257,7 +257,7 @@ async def _run_all(job: Job, client: SegmindClient, *, as_json: bool) -> Exit:
     if not only and not await _may_start(job, client, costs):
         say("not started, nothing was sent")
         return Exit.USAGE
-    report = await _send_rows(job, client, costs)
+    report = await send_rows(job, client, costs)
     if as_json:
         show_json(as_json_of(report))
     elif only:
@@ -273,7 +273,7 @@ async def _run_sample(job: Job, client: SegmindClient, *, as_json: bool) -> Exit
     whole = await _forecast(job)
     indices = choose_rows(job.confirmation.sample, whole.rows)
 
-    report = await _send_rows(job, client, Moments(), indices)
+    report = await send_rows(job, client, Moments(), indices)
     found = await _forecast(job)
     if as_json:
         show_json({**as_json_of(report), "forecast": found.as_json()})
@@ -286,7 +286,7 @@ async def _run_sample(job: Job, client: SegmindClient, *, as_json: bool) -> Exit
     return exit_for_report(report)
 
 
-async def _send_rows(
+async def send_rows(
     job: Job, client: SegmindClient, costs: Moments, sample: list[int] | None = None
 ) -> JobReport:
     """Send the rows, or those of a *sample*, add their *costs*, and show the progress meanwhile."""

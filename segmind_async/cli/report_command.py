@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console, Group
@@ -23,6 +24,12 @@ _LABEL = 10
 _SHOWN = 5
 """Sample rows shown of each group."""
 
+_CORNER = "right ↓ given →"
+"""The corner of a confusion matrix."""
+
+_FIGURES = 40
+"""Columns of the figures of a label."""
+
 _PIPED = 200
 """Columns if stdout is not a terminal: lines may then be long."""
 
@@ -37,18 +44,22 @@ def run(journal: Path, html: Path | None, *, as_json: bool) -> Exit:
     """Print or write the report of a journal; raises JournalError if the file is not one."""
     found = read_report(journal_of(journal))
     if html is not None:
-        try:
-            from .page.html import write_page  # noqa: PLC0415  # matplotlib takes half a second
-        except ImportError:
-            say("--html needs matplotlib: pip install 'segmind-async[report]'")
-            return Exit.USAGE
-        write_page(found, html)
+        write_html(found, html)
         say(f"page in {html}")
     if as_json:
         show_json(found.as_json())
     elif html is None:
         show(found, Console(highlight=False, width=None if sys.stdout.isatty() else _PIPED))
     return Exit.OK
+
+
+def write_html(report: Report, path: Path) -> None:
+    """Write the page of a report; says so if it has no charts because matplotlib is missing."""
+    from .page import html  # noqa: PLC0415  # matplotlib takes half a second
+
+    html.write_page(report, path)
+    if not html.HAS_CHARTS:
+        say("the page has no charts, which need matplotlib: pip install 'segmind-async[report]'")
 
 
 def show(report: Report, console: Console) -> None:
@@ -179,21 +190,39 @@ def _scores(scores: Scores, width: int) -> list[Text | Table]:
     )
     labels = [one_line(label) for label in scores.labels]
     figures = ("rows", "recall", "precision", "F1")
-    # The matrix is omitted if it does not fit; the figures by label remain.
-    wide = sum(max(len(label), 7) + 2 for label in labels) + max(map(len, labels)) + 48
-    given = labels if wide <= width else []
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column(Text(" " * _LABEL + ("right ↓ given →" if given else "right label")), no_wrap=True)
-    for name in (*given, *figures):
-        table.add_column(Text(name), justify="right", no_wrap=True)
-    for n, score in enumerate(scores.by_label):
-        cells = [
+    by_label = [
+        [Text(count(s.rows)), *(Text(percent(share)) for share in (s.recall, s.precision, s.f1))]
+        for s in scores.by_label
+    ]
+    matrix = [
+        [
             Text(count(cell), style="green" if n == m else "red" if cell else "dim")
-            for m, cell in enumerate(scores.matrix[n][: len(given)])
+            for m, cell in enumerate(line)
         ]
-        figures = (count(score.rows), percent(score.recall), percent(score.precision), percent(score.f1))
-        table.add_row(Text(" " * _LABEL + labels[n]), *cells, *map(Text, figures))
-    return [head, table]
+        for n, line in enumerate(scores.matrix)
+    ]
+    # Side by side where both fit, else one below the other; the matrix is omitted if it does not fit alone.
+    of_matrix = max(len(_CORNER), *map(len, labels)) + sum(max(len(label), 7) + 2 for label in labels)
+    if _LABEL + of_matrix + _FIGURES <= width:
+        both = [[*left, *right] for left, right in zip(matrix, by_label, strict=True)]
+        return [head, _by_label(" " * _LABEL, _CORNER, [*labels, *figures], labels, both)]
+    found: list[Text | Table] = [head]
+    if of_matrix <= width:
+        found += [Text(), _by_label("", _CORNER, labels, labels, matrix), Text()]
+    return [*found, _by_label(" " * _LABEL, "right label", figures, labels, by_label)]
+
+
+def _by_label(
+    margin: str, corner: str, heads: Sequence[str], labels: Sequence[str], cells: Sequence[Sequence[Text]]
+) -> Table:
+    """Return a table with a line for each label."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column(Text(margin + corner), no_wrap=True)
+    for name in heads:
+        table.add_column(Text(name), justify="right", no_wrap=True)
+    for label, line in zip(labels, cells, strict=True):
+        table.add_row(Text(margin + label), *line)
+    return table
 
 
 def _samples(report: Report) -> list[Text]:

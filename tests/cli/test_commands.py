@@ -18,7 +18,6 @@ from segmind_async._jobs.own_request import own_request
 from segmind_async._jobs.rows import open_rows
 from segmind_async.cli import app, console
 from segmind_async.cli.client_options import ClientOptions
-from segmind_async.cli.demo import demo
 from segmind_async.cli.start import input_check, outlook
 from segmind_async.emulator import Emulator, FunctionBrain, Question, faults
 from tests.support import serving
@@ -642,28 +641,6 @@ def test_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("anyio.run", interrupted)
     got = call("balance", "--emulate")
     assert (got.exit_code, "interrupted" in got.stderr) == (130, True)
-
-
-@pytest.mark.slow
-def test_the_demo_ends_in_front_of_the_floor() -> None:
-    got = call("demo")
-    assert got.exit_code == 0
-    summary = {line[:18].strip(): line[18:] for line in got.stdout.splitlines()}
-    assert summary["refused (406)"] == "0"
-    assert summary["floor"] == "0.01, kept"
-    assert float(summary["accuracy"].rstrip("%")) > 45
-    assert int(summary["calls answered"]) > 300
-    left = json.loads(call("demo", "--json").stdout)
-    assert 0.01 <= float(left["balance"]) < 0.0105
-
-
-def test_the_bundled_messages_are_balanced_and_distinct() -> None:
-    messages = demo.messages()
-    assert len(messages) == 240
-    assert len({row["text"] for row in messages}) == 240
-    counts = [sum(row["label"] == label for row in messages) for label in {row["label"] for row in messages}]
-    assert len(counts) == 6
-    assert min(counts) >= 35
 
 
 @pytest.mark.slow

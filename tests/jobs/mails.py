@@ -19,7 +19,7 @@ from pathlib import Path
 from types import ModuleType
 
 from segmind_async._jobs.journal.reader import JournalReader
-from segmind_async.cli.demo.classifier import BayesBrain, NaiveBayes
+from segmind_async.cli.demo.classifier import LabelBrain, NaiveBayes
 from segmind_async.emulator import Emulator
 from segmind_async.jobs import JournalError
 from tests.support import KEY, serving
@@ -73,7 +73,7 @@ def main() -> None:
         rows.write_text("".join(json.dumps(mail) + "\n" for mail in mails))
         for mail in mails[::2]:
             learner.learn(mail["text"], mail["label"])
-        with serving(Emulator(BayesBrain(learner), balance=10_000, key=KEY, latency=0.05)) as emulator:
+        with serving(Emulator(LabelBrain(learner), balance=10_000, key=KEY, latency=0.05)) as emulator:
             environment = {**os.environ, "SEGMIND_BASE_URL": emulator.url, "SEGMIND_API_KEY": KEY}
             undisturbed, disturbed = folder / "a.jsonl", folder / "b.jsonl"
             subprocess.run(command(rows, undisturbed), env=environment, check=True, stdout=subprocess.PIPE)

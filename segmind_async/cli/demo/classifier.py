@@ -1,22 +1,19 @@
-"""A small text classifier, naive Bayes, that answers in the emulator. Pure."""
+"""Text classifiers as answers of the emulator, and naive Bayes, which learns from files of any size. Pure."""
 
 from __future__ import annotations
 
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
-from typing import TypeAlias
+from collections.abc import Iterable
+from typing import Protocol
 
 from ...emulator import Question
 
 _WORD = re.compile(r"\w+")
 
-
 _SMOOTHING = 0.3
 """Added to each count (Lidstone): with few, short texts 1 (Laplace) outweighs the observed counts."""
-
-Features: TypeAlias = Callable[[str], Iterable[str]]
 
 
 def words(text: str) -> Iterable[str]:
@@ -24,22 +21,10 @@ def words(text: str) -> Iterable[str]:
     return dict.fromkeys(_WORD.findall(text.lower()))
 
 
-def fragments(text: str) -> Iterable[str]:
-    """Return all fragments of 3 to 5 letters, for few short texts in which whole words rarely recur."""
-    padded = [f" {word} " for word in words(text)]
-    return dict.fromkeys(
-        word[start : start + size]
-        for word in padded
-        for size in (3, 4, 5)
-        for start in range(len(word) - size + 1)
-    )
-
-
 class NaiveBayes:
-    """Learns which features go with which label."""
+    """Learns which words go with which label."""
 
-    def __init__(self, features: Features = words) -> None:
-        self._features = features
+    def __init__(self) -> None:
         self._words: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self._totals: Counter[str] = Counter()
         self._texts: Counter[str] = Counter()
@@ -50,7 +35,7 @@ class NaiveBayes:
 
     def learn(self, text: str, label: str) -> None:
         """Add one labelled text."""
-        found = list(self._features(text))
+        found = list(words(text))
         self._words[label].update(found)
         self._totals[label] += len(found)
         self._texts[label] += 1
@@ -63,7 +48,7 @@ class NaiveBayes:
         """
         if not self._texts:
             raise ValueError("nothing was learnt yet: call learn() first")
-        known = [word for word in self._features(text) if word in self._vocabulary]
+        known = [word for word in words(text) if word in self._vocabulary]
         scores = {label: self._score(label, known) for label in sorted(self._texts)}
         best = max(scores, key=lambda label: scores[label])
         total = sum(math.exp(score - scores[best]) for score in scores.values())
@@ -76,12 +61,20 @@ class NaiveBayes:
         return prior + sum(math.log((counts[word] + _SMOOTHING) / size) for word in known)
 
 
-class BayesBrain:
+class Classifier(Protocol):
+    """Finds the label of a text."""
+
+    def classify(self, text: str) -> tuple[str, float]:
+        """Return the likeliest label and its probability."""
+        ...
+
+
+class LabelBrain:
     """Answers with the label that a classifier finds for the user's last text."""
 
-    def __init__(self, learner: NaiveBayes) -> None:
-        self._learner = learner
+    def __init__(self, classifier: Classifier) -> None:
+        self._classifier = classifier
 
     def answer(self, question: Question) -> str:
         """Return the label alone."""
-        return self._learner.classify(question.prompt)[0]
+        return self._classifier.classify(question.prompt)[0]

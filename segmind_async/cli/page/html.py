@@ -17,7 +17,14 @@ from ..._jobs.report.scores import Scores
 from ..._text.quantities import credits_text, duration
 from ..._version import __version__
 from ..wording import count, job_name, latency_text, one_line, percent, rate_text, summary
-from . import charts
+
+try:
+    from . import charts
+except ImportError:  # matplotlib comes with the extra [report]
+    charts = None  # type: ignore[assignment]  # its type is that of the module
+
+HAS_CHARTS: bool = charts is not None
+"""Whether pages have charts."""
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
@@ -148,6 +155,8 @@ def _over_time(report: Report) -> list[ET.Element]:
     moments = report.timeline
     if len(moments) < 2:
         return []
+    if charts is None:
+        return [_tag("p", "Charts need the extra: pip install 'segmind-async[report]'", {"class": "soft"})]
     pace = moments[-1].progress.statistics.requests_per_minute
     allowed = "" if pace is None else f"; dashed: {count(round(pace))} calls a minute allowed"
     figures = [
@@ -179,7 +188,7 @@ def _over_time(report: Report) -> list[ET.Element]:
 
 
 def _latency(report: Report) -> list[ET.Element]:
-    if report.latency is None:
+    if report.latency is None or charts is None:
         return []
     chart = _tag("div", charts.latencies(report.latency), {"class": "scroll wide"})
     return [_tag("h2", "Latency"), _tag("figure", chart)]
