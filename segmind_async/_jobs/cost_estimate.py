@@ -16,6 +16,8 @@ from itertools import pairwise
 from statistics import NormalDist
 from typing import NamedTuple
 
+from anyio.lowlevel import checkpoint
+
 from .._money.estimates import BYTES_PER_TOKEN, first_guess, predict_cost
 from .._money.units import credits_of
 from .._providers.catalogue import list_price, mean_seconds
@@ -303,8 +305,10 @@ async def _known(rows: Iterator[Row], journal: Journal | None, dedupe: bool) -> 
             async for batch in matched(finished, batches_of(rows), dedupe=dedupe):
                 yield batch
         return
-    for row in rows:
-        yield [KnownRow(row, "", digest_of(row.request) if row.request else b"", None, None)]
+    async for read in batches_of(rows):
+        # Reading takes minutes for millions of rows, in which a signal or a timer has its turn.
+        await checkpoint()
+        yield [KnownRow(row, "", digest_of(row.request) if row.request else b"", None, None) for row in read]
 
 
 class _Digests:

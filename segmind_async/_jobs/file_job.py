@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Container, Iterator, Mappin
 from contextlib import AbstractContextManager, aclosing
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
@@ -37,8 +38,9 @@ _LOOK_EVERY = 256
 """Rows of the output between two looks at the clock."""
 
 
-CountRows: TypeAlias = Callable[[threading.Event], int | None]
-"""Counts the rows of a file in a thread, for the progress; returns None when the event is set."""
+CountRows: TypeAlias = Callable[[threading.Event, Callable[[int], None]], int | None]
+"""Counts the rows of a file in a thread, for the progress: calls a function with how many it has counted so
+far, and returns None when the event is set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +134,7 @@ async def run_file(
     with open_rows() as rows:
         run = make_run(rows)
         run.skip_finished = True  # `matched` reads them for the output
+        run.reporter.part = part is not None
         async with run:
             ending = _Ending(run, tell)
             with on_stop_signals(ending.on_signal):
@@ -227,7 +230,9 @@ async def _expect_rows(run: JobRun, count_rows: CountRows) -> None:
     """Let the progress know how many rows there are, before they have all been read."""
     stop = threading.Event()
     try:
-        rows = await anyio.to_thread.run_sync(count_rows, stop, abandon_on_cancel=True)
+        rows = await anyio.to_thread.run_sync(
+            count_rows, stop, partial(setattr, run.reporter, "counted"), abandon_on_cancel=True
+        )
     except Exception:  # noqa: BLE001  # the job reads the same file, and reports what is wrong with it
         return
     finally:

@@ -34,6 +34,8 @@ class JobProgress:
     total: int | None = None
     """Rows of the input: exact once this run has read it to its end; before that as an estimate of the job or
     an earlier run counted them; None if neither did."""
+    counted: int = 0
+    """Rows of the input that have been counted while *total* is not known: it has at least so many."""
     ok: int = 0
     """Answered in this run."""
     failed: int = 0

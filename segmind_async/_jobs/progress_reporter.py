@@ -39,6 +39,10 @@ class ProgressReporter:
         """Rows of the input: from the start if it has a length, else when it has been read to its end."""
         self.slow: float | None = None
         """The 99th percentile of the latency at the last report, in seconds; None before any answer."""
+        self.counted: int = 0
+        """Rows of the input that have been counted so far; may be set by another thread."""
+        self.part: bool = False
+        """Whether the job takes a part of the input, whose number of rows the next run does not expect."""
         self._service = service
         self._model = model
         self._progress = progress
@@ -66,10 +70,11 @@ class ProgressReporter:
         self._rows_expected = rows
 
     def end_of_input(self, rows: int) -> None:
-        """Set the number of rows of the input, which the next run expects again."""
+        """Set the number of rows to read, which the next run expects again unless they are a part."""
         assert self._journal is not None
         self.total = rows
-        self._journal.set_fact(ROWS_FACT, rows)
+        if not self.part:
+            self._journal.set_fact(ROWS_FACT, rows)
 
     def report(self, fan_out: FanOut[Any], rows: JobProgress, *, last: bool) -> None:
         """Report the progress; *rows* has counts of rows. The *last* report of a run is always written."""
@@ -96,7 +101,8 @@ class ProgressReporter:
         return replace(
             rows,
             run=self._run,
-            total=self._total_after(rows.rows),
+            total=(total := self._total_after(rows.rows)),
+            counted=max(rows.rows, self.counted) if total is None else 0,
             in_flight=fan_out.scope.in_flight,
             waiting=len(fan_out.scope.waiting),
             spent_before=self._spent_before,

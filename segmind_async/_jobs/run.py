@@ -383,8 +383,8 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
 
     async def _report_progress_often(self) -> None:
         while True:
-            await anyio.sleep(PROGRESS_EVERY)
             self._report_progress()
+            await anyio.sleep(PROGRESS_EVERY)
 
     def _report_progress(self) -> None:
         """Report the progress now."""

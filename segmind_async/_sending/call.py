@@ -474,6 +474,13 @@ class Call:
         floor = credits_of(self._options.scope.budget.floor)
         balance = self._service.admission.balance
         kept = f" above the floor of {floor}" if floor else ""
-        message = f"the account has {available} credits{kept}, and this call may need {needed}"
+        has = f"has {available} credits{kept}"
+        if available < 0:
+            has = (
+                f"is {-available} credits below the floor of {floor}"
+                if floor
+                else f"owes {-available} credits"
+            )
+        message = f"the account {has}, and this call may need {needed}"
         known = None if balance is None else credits_of(balance)
         return InsufficientCreditsError(message, self._details(), known, needed, floor)

@@ -8,20 +8,46 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import sys
 from contextlib import suppress
+from textwrap import wrap
 from typing import IO
 
 _GONE = {errno.EPIPE, errno.EIO}
 """Errors of a pipe without a reader, or of a terminal that was closed."""
 
+_DIGIT_GROUPS = re.compile(r"(?<=\d) (?=\d{3}(?:\D|$))")
+
 
 def say(text: str) -> None:
-    """Print a message to stderr; stdout is for results only."""
+    """Print a message to stderr, on a terminal between words; stdout is for results only.
+
+    A line that begins with blanks is printed as it is: a command that may be copied.
+    """
     try:
-        print(plain(text), file=sys.stderr, flush=True)
+        print(_wrapped(plain(text)), file=sys.stderr, flush=True)
     except OSError:
         drop(sys.stderr)
+
+
+def _wrapped(text: str) -> str:
+    if text.startswith(" ") or not sys.stderr.isatty():
+        return text
+    try:
+        width = os.get_terminal_size(sys.stderr.fileno()).columns
+    except (OSError, ValueError):  # closed meanwhile, or no file
+        return text
+    if width < 1:
+        return text
+    # A number such as 12 000 stays in one piece.
+    whole = _DIGIT_GROUPS.sub("\xa0", text)
+    lines = [
+        part
+        for line in whole.splitlines()
+        for part in wrap(line, width, break_long_words=False, break_on_hyphens=False) or [""]
+    ]
+    return "\n".join(lines).replace("\xa0", " ")
 
 
 def show_json(value: object) -> None:

@@ -45,6 +45,7 @@ from .start.forecast import balance_of, show_forecast
 from .start.input_check import NO_COLUMNS_NEEDED, ColumnsNeeded, check_encoding, check_rows
 from .start.outlook import Announcer, may_start, outlook_text
 from .summary import Files, as_json_of, print_results_only, print_summary
+from .wording import count
 
 if TYPE_CHECKING:
     from ..client import SegmindClient
@@ -141,9 +142,12 @@ class Job:
             self.confirmation.results_only,
         )
 
-    def count_rows(self, stop: threading.Event) -> int | None:
-        """Count the rows of the input, without parsing them; None if *stop* is set before the end."""
-        rows = count_rows(self.input, self.form, stop)
+    def count_rows(self, stop: threading.Event, tell: Callable[[int], None] = lambda _: None) -> int | None:
+        """Count the rows of the input, without parsing them; None if *stop* is set before the end.
+
+        *tell* is called with how many have been counted so far.
+        """
+        rows = count_rows(self.input, self.form, stop, tell)
         return rows if rows is None or self.limit is None else min(rows, self.limit)
 
     @property
@@ -228,7 +232,9 @@ async def _run(job: Job, *, as_json: bool) -> Exit:
     if job.confirmation.dry_run:
         await _print_forecast(job, as_json=as_json)
         return Exit.OK
-    await anyio.to_thread.run_sync(_check_input, job)
+    with Live() as live:
+        live.begin(lambda: f"reading {job.input.name}")
+        await anyio.to_thread.run_sync(_check_input, job)
     _make_folders(job)
     begin_anew(
         job.journal_path,
@@ -279,8 +285,10 @@ async def _run_sample(job: Job, client: SegmindClient, *, as_json: bool) -> Exit
         show_json({**as_json_of(report), "forecast": found.as_json()})
         return exit_for_report(report)
     print_summary(report, job.files)
-    say(f"sent {len(indices)} of {whole.rows} rows; the same command without --sample sends the rest")
     assert report.fan_out is not None
+    sent = report.fan_out.ok + report.fan_out.failed
+    before = f" ({len(indices) - sent} of the sample before)" if sent < len(indices) else ""
+    say(f"sent {sent} of {whole.rows} rows{before}; the same command without --sample sends the rest")
     held = report.fan_out.credits_remaining
     show_forecast(found, "unknown" if held is None else held, job.spending.floor, _left_of_bound(job))
     return exit_for_report(report)
@@ -294,7 +302,7 @@ async def send_rows(
     take: tuple[OpenRows, CountRows, Part | None] = (job.open_rows, job.count_rows, job.part)
     if sample is not None:
         chosen = Part(frozenset(sample), max(sample, default=-1), job.open_all_rows)
-        take = (lambda: _rows_at(job, sample), lambda _: len(sample), chosen)
+        take = (lambda: _rows_at(job, sample), lambda _, __: len(sample), chosen)
     with Live() as live:
 
         def tell(text: str) -> None:
@@ -324,6 +332,7 @@ async def send_rows(
             return run
 
         open_rows, count_rows, part = take
+        live.begin(lambda: "opening the journal")
         return await run_file(make_run, open_rows, job.target, count_rows, part, live.tell)
 
 
@@ -396,10 +405,12 @@ def _is_ours(output: Path, journal: Path) -> bool:
 
 async def _may_start(job: Job, client: SegmindClient, costs: Moments) -> bool:
     """Say what the rest of the job will cost; return whether to start, which may ask on a terminal."""
-    outlook = await anyio.to_thread.run_sync(_outlook, job, costs)
-    if outlook is None:
-        return True
-    affordable, most = await _affordable(job, client), _left_of_bound(job)
+    with Live() as live:
+        live.begin(lambda: "counting the rows, asking for the balance")
+        outlook = await anyio.to_thread.run_sync(_outlook, job, costs)
+        if outlook is None:
+            return True
+        affordable, most = await _affordable(job, client), _left_of_bound(job)
     bounds = [bound for bound in (affordable, most) if bound is not None]
     say(outlook_text(outlook, min(bounds, default=None), job.client.model))
     asks = not (job.confirmation.yes or job.client.emulate or job.spending.on_exhausted == "wait")
@@ -474,7 +485,16 @@ async def _forecast(job: Job) -> Forecast:
             keep = job.options.keep_finished
             journal = stack.enter_context(Journal(job.journal_path, job.all_settings, keep_finished=keep))
         rows = stack.enter_context(job.open_rows())
-        return await forecast(rows, job.terms, journal, job.options)
+        read, live = 0, stack.enter_context(Live())
+        live.begin(lambda: f"reading {job.input.name}: {count(read)} rows")
+
+        def counted() -> Iterator[Row]:
+            nonlocal read
+            for row in rows:
+                read += 1
+                yield row
+
+        return await forecast(counted(), job.terms, journal, job.options)
 
 
 async def _print_forecast(job: Job, *, as_json: bool) -> None:

@@ -99,7 +99,7 @@ def _head(report: Report) -> Table:
     table.add_row("sending", _sending(report))
     if report.latency is not None:
         found = [latency_text(each) for each in (report.latency.p50, report.latency.p95, report.latency.p99)]
-        table.add_row("latency", Text("half within {} · 95 % within {} · 99 % within {}".format(*found)))
+        table.add_row("latency", Text("p50 {} · p95 {} · p99 {}".format(*found)))
     return table
 
 

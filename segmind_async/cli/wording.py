@@ -33,6 +33,8 @@ def rate_text(a_second: float | None) -> str:
     """Format rows per second, or per minute below one; None becomes a dash."""
     if a_second is None:
         return "–"
+    if a_second >= 100:
+        return f"{count(round(a_second))} a second"
     return f"{a_second:.1f} a second" if a_second >= 1 or not a_second else f"{a_second * 60:.1f} a minute"
 
 

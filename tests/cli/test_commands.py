@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -64,6 +65,26 @@ def test_text_of_the_model_cannot_steer_a_terminal() -> None:
 def test_words_of_a_server_cannot_steer_a_terminal_either(capsys: pytest.CaptureFixture[str]) -> None:
     console.say("HTTP 400: \x1b]0;owned\x07")
     assert capsys.readouterr().err == "HTTP 400: \\x1b]0;owned\\x07\n"
+
+
+def test_on_a_terminal_messages_are_broken_between_words_and_not_within_numbers(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setattr(sys.stderr, "fileno", lambda: 2)
+    monkeypatch.setattr(os, "get_terminal_size", lambda _: os.terminal_size((30, 24)))
+    console.say(
+        "2 999 418 rows to send, known by 1 537 answered rows\n\nin /a-very-long/path/that-fits-nowhere.csv"
+    )
+    console.say("  segmind-async run file.csv -o out.csv")
+    assert capsys.readouterr().err.splitlines() == [
+        "2 999 418 rows to send, known",
+        "by 1 537 answered rows",
+        "",
+        "in",
+        "/a-very-long/path/that-fits-nowhere.csv",
+        "  segmind-async run file.csv -o out.csv",
+    ]
 
 
 def test_balance() -> None:
@@ -280,7 +301,7 @@ def test_a_job_begins_whatever_it_may_cost_and_says_how_far_the_money_goes(
         got = call(*words, "--floor", "0.05", "--max-credits", "0.075", **on(emulator))
         assert got.exit_code == 0
         assert (
-            f"{50 - sent} rows to send for about 0.0{50 - sent} credits (0.0{50 - sent} to 0.0{50 - sent}: 95 % "
+            f"{50 - sent} rows to send for about 0.0{50 - sent} credits (95 % "
             f"confidence, by {sent} answered rows); the 0.0{75 - sent} credits that may be spent are enough"
             in got.stderr
         )
@@ -348,13 +369,17 @@ def test_a_sample_is_paid_for_once_and_says_what_all_would_cost(rows: Path, tmp_
         assert "sent 20 of 50 rows" in got.stderr
         shown = got.stdout
         assert "done          20 rows for 0.02 credits, 0 failed; 0.0% to 16.1% of all may fail" in shown
-        assert "credits       about 0.03, 0.03 to 0.03 with 95 % confidence, by 20 answered rows" in shown
+        assert "credits       about 0.03, with 95 % confidence, by 20 answered rows" in shown
         assert "balance       0.08 credits: enough, also for the upper bound" in shown
         found = lines(output)
         assert len(found) == 20
         assert all(n * 50 // 20 <= row["index"] < (n + 1) * 50 // 20 for n, row in enumerate(found))
         told = json.loads(call(*words, "--sample", "20", "--json", **on(emulator)).stdout)
         assert (told["resumed"], told["forecast"]["done"], emulator.requests) == (20, 20, 20)
+        assert (
+            "sent 0 of 50 rows (20 of the sample before)"
+            in call(*words, "--sample", "20", **on(emulator)).stderr
+        )
         assert "to send       30 rows" in call(*words, "--dry-run", **on(emulator)).stdout
         assert call(*words, **on(emulator)).exit_code == 0
         assert set(emulator.billed().values()) == {1}

@@ -6,6 +6,7 @@ import io
 from decimal import Decimal
 from typing import Any
 
+import anyio
 import pytest
 from rich.console import Console
 
@@ -13,7 +14,8 @@ from segmind_async._jobs.file_job import Stage
 from segmind_async._jobs.journal.record import Record
 from segmind_async._jobs.progress import JobProgress, Recent
 from segmind_async._jobs.report.samples import Samples
-from segmind_async.cli.live import Live, can_draw, frame, line, state_of
+from segmind_async.cli.live import Live, can_draw
+from segmind_async.cli.view.frame import frame, line, state_of
 from segmind_async.models import StopReason, Wait, WaitReason
 from tests.jobs.journals import progress
 
@@ -94,27 +96,119 @@ def written(console: Console) -> str:
     return console.file.getvalue()
 
 
-@pytest.mark.parametrize("width", [20, 40, 80, 120, 129, 130, 200, 300])
+@pytest.mark.parametrize("width", [20, 40, 59, 60, 80, 120, 129, 130, 200, 300])
 def test_no_line_is_longer_than_the_terminal_is_wide(width: int) -> None:
     lines = frame(PROGRESS, recent(), samples(), width)
     assert max(text.cell_len for text in lines) <= width
     assert len(lines) < 20
 
 
-def test_the_display_says_all_there_is_to_know() -> None:
-    lines = [text.plain for text in frame(PROGRESS, recent(), samples(), 120)]
-    assert lines[0].endswith(" 7 121 of 10 000 · 71.2 %")
-    assert lines[1:7] == [
+FACTS = {
+    60: [
+        "━━━━━━━━━━━━━━━━━━━━━━━━─────────── 7 121 of 10 000 · 71.2 %",
+        "rows      5 098 ok · 22 failed · 1 invalid · 2 879 to go",
+        "rate      16.4 a second · 7 × 429",
+        "in flight 64 of 64 · 12 waiting",
+        "credits   2.7814 spent · 7.1838 left · 1.5640 needed",
+        "time      5:12 min so far · all done in about 2:56 min",
+        "latency   p50 3.1 s · p95 8.9 s · p99 14 s",
+    ],
+    80: [
+        "━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━──────────────── 7 121 of 10 000 · 71.2 %",
+        "rows      5 098 ok · 22 failed · 1 invalid · 2 879 to go",
+        "rate      16.4 a second · at most 1 000 calls a minute · 7 × 429",
+        "in flight 64 of 64 · 12 waiting · the pace allows the next start in 1 s",
+        "credits   2.7814 spent · 0.0348 held · 7.1838 left · 1.5640 needed · floor 1",
+        "time      5:12 min so far · all done in about 2:56 min",
+        "latency   p50 3.1 s · p95 8.9 s · p99 14 s",
+    ],
+    120: [
+        "━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━────────────────────────────"
+        " 7 121 of 10 000 · 71.2 %",
         "rows      5 098 ok · 22 failed · 1 invalid · 2 000 from earlier runs · 2 879 to go",
-        "rate      16.4 a second · at most 1 000 calls a minute · 7 × 429 (accepted in the last minute before a 429)",
-        "in flight 64 of 64 · 12 waiting: the pace allows the next start in 1 s (as many as asked for)",
-        "credits   2.7814 spent · 0.0348 held · 7.1838 left · 1.5640 needed (floor 1)",
-        "time      5:12 min so far · about 2:56 min to go · floor reached in 10:18 min",
-        "latency   half within 3.1 s · 95 % within 8.9 s · 99 % within 14 s",
-    ]
-    assert lines[7].startswith("errors    9 × Kind0Error  HTTP 400: [bold red]x[/]\\x1b]0;owned")
-    assert lines[11] == "          9 of 2 classes more"
+        "rate      16.4 a second · at most 1 000 calls a minute · 7 × 429 · "
+        "accepted in the last minute before a 429",
+        "in flight 64 of 64 · as many as asked for · 12 waiting · the pace allows the next start in 1 s",
+        "credits   2.7814 spent · 0.0348 held · 7.1838 left · 1.5640 needed · floor 1",
+        "time      5:12 min so far · all done in about 2:56 min",
+        "latency   p50 3.1 s · p95 8.9 s · p99 14 s",
+    ],
+}
+
+
+@pytest.mark.parametrize("width", FACTS)
+def test_the_display_says_as_much_as_fits_and_cuts_no_fact(width: int) -> None:
+    lines = [text.plain for text in frame(PROGRESS, recent(), samples(), width)]
+    assert lines[:7] == FACTS[width]
+    assert lines[7].startswith("errors    9 × Kind0Error  HTTP 400: [bold red]x[/]\\x1b]0;ow")
+    assert lines[11] == "          9 more of 2 other classes"
     assert lines[12].startswith("slowest     88 s  [bold red]x[/]")
+
+
+@pytest.mark.parametrize(
+    ("width", "changes", "shown"),
+    [
+        pytest.param(59, {}, "7 121/10 000 · 7.18 left · 2:56 min to go · 22 failed", id="59"),
+        pytest.param(50, {}, "7 121/10 000 · 7.18 left · 2:56 min to go", id="50"),
+        pytest.param(30, {}, "7 121/10 000 · 7.18 left", id="30"),
+        pytest.param(20, {}, "7 121/10 000", id="20"),
+        pytest.param(10, {}, "7 121/10 …", id="10"),
+        pytest.param(
+            50, {"floor": Decimal(7)}, "7 121/10 000 · 7.18 left · floor in 18 s", id="the-floor-is-sooner"
+        ),
+        pytest.param(
+            50,
+            {"total": None, "counted": 12_000},
+            "7 121/12 000+ · 7.18 left · floor in 10:18 min",
+            id="counting",
+        ),
+        pytest.param(
+            50, {"stop_reason": StopReason.INTERRUPTED}, "7 121/10 000 · stopping: 64 in flight", id="ctrl-c"
+        ),
+        pytest.param(
+            50,
+            {"wait": Wait(WaitReason.ASKED, 7.0, 38.0), "in_flight": 0},
+            "7 121/10 000 · waiting (asked), 38 s left",
+            id="a-wait",
+        ),
+        pytest.param(
+            50,
+            {"wait": Wait(WaitReason.OUTAGE, 7.0)},
+            "7 121/10 000 · waiting (outage)",
+            id="an-outage-with-calls-in-flight",
+        ),
+    ],
+)
+def test_below_60_columns_it_is_one_line(width: int, changes: dict[str, Any], shown: str) -> None:
+    seen = Recent()
+    before = progress(PROGRESS, elapsed=302.0, ok=4934, spent=Decimal("2.6814"), balance=Decimal("7.2838"))
+    seen.add(before)
+    seen.add(now := progress(PROGRESS, **changes))
+    assert [text.plain for text in frame(now, seen, samples(), width)] == [shown]
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        pytest.param({}, "all done in about 2:56 min", id="the-last-row"),
+        pytest.param({"floor": Decimal("6.7")}, "floor reached in about 48 s", id="the-floor"),
+        pytest.param(
+            {"floor": Decimal(0), "total": 900_000}, "credits used up in about 11:58 min", id="empty"
+        ),
+        pytest.param(
+            {"max_credits": Decimal(3)}, "--max-credits reached in about 22 s", id="the-bound-of-the-job"
+        ),
+        pytest.param({"floor": Decimal("7.18")}, "floor reached in a moment", id="at-once"),
+        pytest.param({"total": 7130}, "all done in a moment", id="the-last-rows"),
+    ],
+)
+def test_what_ends_the_job_first_is_said_alone(changes: dict[str, Any], says: str) -> None:
+    seen = Recent()
+    seen.add(progress(PROGRESS, elapsed=302.0, ok=4934, spent=Decimal("2.6814"), balance=Decimal("7.2838")))
+    seen.add(now := progress(PROGRESS, **changes))
+    times = [text.plain for text in frame(now, seen, samples(), 80) if text.plain.startswith("time")]
+    assert times == [f"time      5:12 min so far · {says}"]
+    assert line(now, seen).count(says) == 1
 
 
 def test_a_wide_terminal_has_details_beside_the_facts() -> None:
@@ -128,14 +222,38 @@ def test_a_wide_terminal_has_details_beside_the_facts() -> None:
 def test_a_job_that_just_began_claims_to_know_nothing() -> None:
     lines = [text.plain for text in frame(JobProgress(), Recent(), Samples(), 80)]
     assert lines == [
-        "0 rows done of an unknown total",
+        "─" * 73 + " 0 rows",
         "rows      0 ok · 0 failed",
-        "rate      – · no limit known",
         "in flight 0 of 0",
-        "credits   0 spent · 0 held · – left",
+        "credits   0 spent",
         "time      0 s so far",
-        "latency   half within – · 95 % within – · 99 % within –",
     ]
+
+
+def test_while_rows_are_counted_the_total_is_at_least_so_many() -> None:
+    counting = progress(PROGRESS, total=None, counted=12_000)
+    assert frame(counting, recent(), Samples(), 80)[0].plain.endswith("─ 7 121 of 12 000+ rows")
+    assert line(counting, recent()).startswith("7 121 of 12 000+ rows done, 22 failed")
+
+
+async def test_something_turns_until_the_first_record() -> None:
+    console = screen(color_system=None)
+    with Live(console) as live:
+        live.begin(lambda: "reading in.csv")
+        await anyio.sleep(0.35)
+        assert written(console).split("\r\x1b[1A\x1b[J") == [f"{sign} reading in.csv\n" for sign in "⠋⠙⠹⠸"]
+        show(live, JobProgress())
+        await anyio.sleep(1)
+    assert written(console).count("reading") == 4
+    assert "0 rows" in written(console)
+
+
+async def test_without_a_terminal_nothing_turns() -> None:
+    console = Console(file=io.StringIO(), width=80)
+    with Live(console) as live:
+        live.begin(lambda: "reading in.csv")
+        await anyio.sleep(1)
+    assert not written(console)
 
 
 def test_text_of_a_model_or_server_is_neither_markup_nor_control() -> None:
@@ -195,7 +313,7 @@ def test_it_is_drawn_four_times_a_second_at_most_and_at_once_after_ctrl_c() -> N
     live = Live(console)
     for tick in range(100):
         show(live, progress(PROGRESS, elapsed=tick / 50))
-    assert written(console).count("of 10 000") == 7  # 0.26 s, 0.52 s, … of two seconds
+    assert written(console).count("of 10 000") == 8  # at once, 0.26 s, 0.52 s, … of two seconds
     show(live, progress(PROGRESS, elapsed=99 / 50, stop_reason=StopReason.INTERRUPTED))
     assert STOPPING in written(console)
 
@@ -252,7 +370,7 @@ def test_without_a_terminal_there_is_a_line_every_ten_seconds() -> None:
     told = written(console).splitlines()
     assert told[0] == (
         "2 033 of 10 000 rows done, 22 failed, 2 000 from earlier runs, 7 967 to go; 1.0 a second; "
-        "64 in flight, limit 64; 2.7814 credits spent, 7.1838 left, 692.4817 needed to finish; about 2:13 h to go"
+        "64 in flight, limit 64; 2.7814 credits spent, 7.1838 left, 692.4817 needed to finish; all done in about 2:13 h"
     )
     assert [text[:5] for text in told[1:3]] == ["2 043", "2 053"]
     assert told[3:] == [STOPPING]

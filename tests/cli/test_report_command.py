@@ -57,7 +57,7 @@ def test_a_report_sums_a_job_up(journal: Path) -> None:
         "credits   0.3508 spent · 0.5976 a thousand rows · 0.8492 left (floor 0.2)",
         "time      46 s of work · 13.2 a second",
         "sending   614 attempts · 3 × 429 · 2 maybe paid twice · limit 64 in flight, at most 1 000 calls a minute",
-        "latency   half within 3.1 s · 95 % within 7.5 s · 99 % within 10 s",
+        "latency   p50 3.1 s · p95 7.5 s · p99 10 s",
     ]
     text = "\n".join(lines)
     assert "1–2 s  ██" in text

@@ -16,7 +16,14 @@ def test_latencies(seconds: float | None, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rate", "text"), [(None, "–"), (0, "0.0 a second"), (0.05, "3.0 a minute"), (16.42, "16.4 a second")]
+    ("rate", "text"),
+    [
+        (None, "–"),
+        (0, "0.0 a second"),
+        (0.05, "3.0 a minute"),
+        (16.42, "16.4 a second"),
+        (1367.8, "1 368 a second"),
+    ],
 )
 def test_rates(rate: float | None, text: str) -> None:
     assert wording.rate_text(rate) == text

@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import random
 import signal
+import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import segmind_async as sa
-from segmind_async._jobs.file_job import NotWrittenError, Output, Stage, run_file
+from segmind_async._jobs.file_job import NotWrittenError, Output, Part, Stage, run_file
 from segmind_async._jobs.formats.row_count import count_rows
 from segmind_async._jobs.journal.journal import Journal
 from segmind_async._jobs.journal.reader import JournalReader
@@ -57,7 +59,7 @@ async def on_file(
         ),
         lambda: open_rows(rows, own_request, limit),
         rows.with_name("out.jsonl"),
-        lambda stop: count_rows(rows, None, stop),
+        lambda stop, tell: count_rows(rows, None, stop, tell),
     )
 
 
@@ -285,3 +287,45 @@ async def test_calls_in_flight_have_a_minute_after_the_first_signal(tmp_path: Pa
     assert report.fan_out.stop_reason is sa.StopReason.INTERRUPTED
     assert report.fan_out.elapsed == pytest.approx(sent + 60.0)
     assert report.counts == {"unsent": 20}
+
+
+async def test_rows_that_are_still_being_counted_are_at_least_so_many(tmp_path: Path) -> None:
+    rows = write(tmp_path / "in.jsonl", numbered(400))
+    seen: list[sa.JobProgress] = []
+    counting = threading.Event()
+
+    def count_slowly(stop: threading.Event, tell: Callable[[int], None]) -> int | None:
+        tell(123)
+        counting.set()
+        stop.wait(60)
+        return None
+
+    async with sa.SegmindClient(KEY, transport=ScriptedTransport(latency=5.0), limits=sa.Limits(4)) as client:
+        await run_file(
+            lambda given: client.run_job(given, journal=tmp_path / "journal", progress=seen.append),
+            lambda: open_rows(rows, own_request),
+            tmp_path / "out.jsonl",
+            count_slowly,
+        )
+    assert counting.is_set()
+    assert (seen[0].elapsed, seen[0].done) == (0, 0)  # there is something to see at once
+    known = [each for each in seen if each.total is None and each.elapsed > 5]
+    assert {max(123, each.rows) for each in known} == {each.counted for each in known} > {123}
+    assert (seen[-1].total, seen[-1].counted) == (400, 0)
+
+
+async def test_a_part_is_not_what_the_next_run_expects(tmp_path: Path) -> None:
+    rows = write(tmp_path / "in.jsonl", numbered(40))
+    seen: list[sa.JobProgress] = []
+    part = Part(range(8), 7, lambda: open_rows(rows, own_request))
+    async with sa.SegmindClient(KEY, transport=ScriptedTransport(latency=1.0), limits=sa.Limits(4)) as client:
+        for limit in (8, None):
+            seen.clear()
+            await run_file(
+                lambda given: client.run_job(given, journal=tmp_path / "journal", progress=seen.append),
+                lambda: open_rows(rows, own_request, limit),  # noqa: B023  # called at once
+                tmp_path / "out.jsonl",
+                part=part if limit else None,
+            )
+            assert seen[-1].total == (limit or 40)
+    assert {each.total for each in seen} == {None, 40}

@@ -265,7 +265,16 @@ async def test_a_known_balance_too_low_is_read_again_before_giving_up() -> None:
         assert (await c.chat("topped up since")).text == "paid"
 
 
-async def test_a_call_that_cannot_be_paid_is_not_sent() -> None:
+@pytest.mark.parametrize(
+    ("floor", "says"),
+    [
+        pytest.param("0.9999", "the account has 0.0001 credits above the floor of 0.9999, and", id="above"),
+        pytest.param(
+            "100", "the account is 99 credits below the floor of 100, and this call may", id="below"
+        ),
+    ],
+)
+async def test_a_call_that_cannot_be_paid_is_not_sent(floor: str, says: str) -> None:
     def reply(request: WireRequest) -> Reply:
         return (
             WireResponse(200, {}, b'{"credits": 1, "free-credits": 0}')
@@ -274,10 +283,10 @@ async def test_a_call_that_cannot_be_paid_is_not_sent() -> None:
         )
 
     transport = ScriptedTransport(otherwise=reply)
-    async with client(transport, limits=sa.Limits(floor=Decimal("0.9999"))) as c:
-        with pytest.raises(sa.InsufficientCreditsError) as caught:
+    async with client(transport, limits=sa.Limits(floor=Decimal(floor))) as c:
+        with pytest.raises(sa.InsufficientCreditsError, match=says) as caught:
             await c.chat("hello")
-    assert caught.value.floor == Decimal("0.9999")
+    assert caught.value.floor == Decimal(floor)
     assert caught.value.balance == 1
     assert all(request.body is None for request in transport.requests)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from .file_format import Format, format_of
@@ -14,10 +14,13 @@ from .parquet import parquet_rows
 _CHUNK = 1024 * 1024
 
 
-def count_rows(path: Path, form: Format | None, stop: threading.Event) -> int | None:
+def count_rows(
+    path: Path, form: Format | None, stop: threading.Event, tell: Callable[[int], None] = lambda _: None
+) -> int | None:
     """Return the number of rows, to be shown until the last row is read; None if *stop* is set before.
 
-    Lines are counted: blank lines of JSON lines count too much. Raises what opening the file raises.
+    Lines are counted: blank lines of JSON lines count too much. *tell* is called, in this thread, with how
+    many have been counted so far. Raises what opening the file raises.
     """
     form = form or format_of(path)
     if form is Format.PARQUET:
@@ -36,6 +39,7 @@ def count_rows(path: Path, form: Format | None, stop: threading.Event) -> int | 
             quoted ^= len(pieces) % 2 == 0
         else:
             lines += chunk.count(b"\n")
+        tell(max(0, lines - 1))
     lines += last != b"\n"
     return max(0, lines - 1) if form is Format.CSV else lines
 

@@ -41,7 +41,7 @@ def show_forecast(found: Forecast, held: Decimal | str, floor: Decimal, max_cred
     _line("", f"upper bound {rough(found.upper_bound)}: {found.upper_bound_basis}")
     if max_credits is not None and max_credits < found.upper_bound:
         _line("", f"at most {max_credits} by --max-credits")
-    _line("time", f"about {_minutes(found.duration)}{_lasting(found)}{_pace(found)}")
+    _line("time", f"{_about(found.duration)}{_lasting(found)}{_pace(found)}")
     _line("balance", _verdict(found, held, floor, max_credits))
 
 
@@ -61,17 +61,27 @@ def _failing(found: Forecast) -> str:
 def _basis(found: Forecast) -> str:
     between = found.expected_between
     if between is not None:
-        span, count = f"{rough(between[0])} to {rough(between[1])}", found.costs.count
-        return f", {span} with 95 % confidence, by {count} answered rows"
+        low, high = map(rough, between)
+        span = f"{low} to {high} " if low != high else ""
+        return f", {span}with 95 % confidence, by {found.costs.count} answered rows"
     return f" at the published mean of {found.terms.model}"
 
 
 def _lasting(found: Forecast) -> str:
     between = found.duration_between
-    return "" if between is None else f", {_minutes(between[0])} to {_minutes(between[1])} by the same,"
+    if between is None:
+        return ""
+    low, high = map(_minutes, between)
+    return f", {low} to {high} by the same," if low != high else ""
+
+
+def _about(seconds: float) -> str:
+    return _minutes(seconds) if seconds < 1 else f"about {_minutes(seconds)}"
 
 
 def _minutes(seconds: float) -> str:
+    if seconds < 1:
+        return "under 1 s" if seconds else "0 s"
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -23,16 +23,15 @@ KNOWN_ROWS = 20
 
 def outlook_text(outlook: Outlook, spendable: Decimal | None, model: str) -> str:
     """Return an outlook as one sentence; *spendable* are the credits that may be spent, None: unknown."""
-    low, high = outlook.expected_between
+    low, high = map(rough, outlook.expected_between)
     rows = f"{count(outlook.rows)} rows" if outlook.rows > 1 else "1 row"
     basis = (
         f"95 % confidence, by {count(outlook.by)} answered rows"
         if outlook.by
         else f"by the published mean of {plain(model)}; known better after {KNOWN_ROWS} rows"
     )
-    cost = (
-        f"{rows} to send for about {rough(outlook.expected)} credits ({rough(low)} to {rough(high)}: {basis})"
-    )
+    span = f"{low} to {high}: " if low != high else ""
+    cost = f"{rows} to send for about {rough(outlook.expected)} credits ({span}{basis})"
     return cost if spendable is None else f"{cost}; {_lasting(outlook, spendable)}"
 
 

@@ -36,6 +36,17 @@ def test_rows_are_counted_whatever_the_chunks(
     assert count_rows(path, None, threading.Event()) == rows
 
 
+def test_the_count_so_far_is_told_and_never_too_high(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(row_count, "_CHUNK", 7)
+    (path := tmp_path / "a.csv").write_bytes(CSV * 9)
+    told: list[int] = []
+    total = count_rows(path, None, threading.Event(), told.append)
+    assert total is not None
+    assert told == sorted(told)
+    assert total - 1 <= told[-1] <= total
+    assert len(set(told)) > 10
+
+
 def test_parquet_names_its_rows(tmp_path: Path) -> None:
     pyarrow = pytest.importorskip("pyarrow")
     parquet = pytest.importorskip("pyarrow.parquet")
