@@ -8,7 +8,7 @@ async with SegmindClient() as client, Gateway(client) as gateway:
 
 from __future__ import annotations
 
-from ._budget_rules import BudgetRule, read_rules
+from ._budgets.rules import BudgetRule, read_rules
 from ._options import GatewayOptions
 from ._server import Gateway
 

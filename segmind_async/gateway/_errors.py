@@ -1,4 +1,4 @@
-"""Refusals as values, and the error envelope of OpenAI's API that they are sent in.
+"""Refusals as values: their status, and the headers that tell an SDK whether to send again. Pure.
 
 SDKs decide by status and headers whether they send again: openai-python and openai-node repeat 408, 409, 429
 and 5xx unless `x-should-retry: false` forbids it (their `_should_retry`, openai-python 3.57).
@@ -12,8 +12,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from .. import errors
-from ..errors import SegmindError, redact
-from ..models import JsonDict
+from ..errors import SegmindError
 
 INVALID = "invalid_request_error"
 QUOTA = "insufficient_quota"
@@ -45,18 +44,6 @@ class GatewayError(Exception):
 def invalid(message: str, param: str | None = None, code: str | None = None) -> GatewayError:
     """Return the problem of a request that must change."""
     return GatewayError(400, message, code=code, param=param)
-
-
-def envelope(problem: GatewayError) -> JsonDict:
-    """Return the body of an error in OpenAI's form."""
-    # A message may quote the request, and somebody may have put a key there.
-    fields = {
-        "message": redact(problem.message),
-        "type": problem.type,
-        "param": problem.param,
-        "code": problem.code,
-    }
-    return {"error": fields}
 
 
 def headers_of(problem: GatewayError) -> dict[str, str]:

@@ -23,14 +23,15 @@ from ..errors import BudgetExceededError, SegmindError
 from ..models import ChatCompletion, ChatRequest, JsonDict
 from ..telemetry import PROMETHEUS_CONTENT_TYPE, prometheus_text
 from ._access import Tokens, chosen_budget, chosen_priority
-from ._amounts import answer_headers, cost_headers, credits_of, plain
-from ._budget_rules import BudgetRule
-from ._budgets import Budgets
-from ._chat_request import ChatCall, read_chat
-from ._errors import GatewayError, budget_error, envelope, gateway_error_of, headers_of
-from ._event_stream import HEADERS, HEARTBEAT, chat_events, error_event
+from ._budgets.amounts import answer_headers, cost_headers, credits_of, plain
+from ._budgets.budgets import Budgets
+from ._budgets.rules import BudgetRule
+from ._errors import GatewayError, budget_error, gateway_error_of, headers_of
 from ._load import Load
-from ._model_list import model_list, one_model
+from ._openai.chat_request import ChatCall, read_chat
+from ._openai.envelope import envelope
+from ._openai.event_stream import HEADERS, HEARTBEAT, chat_events, error_event
+from ._openai.model_list import model_list, one_model
 from ._options import GatewayOptions
 from ._repeats import Repeats
 

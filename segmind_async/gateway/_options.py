@@ -9,7 +9,7 @@ from pathlib import Path
 from ..config import MIB, check_amount, check_count
 from ..errors import ConfigurationError
 from ._access import checked_token, is_loopback
-from ._budget_rules import BudgetRule, check_rules
+from ._budgets.rules import BudgetRule, check_rules
 
 
 @dataclass(frozen=True, slots=True)

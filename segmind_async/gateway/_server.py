@@ -7,8 +7,8 @@ from types import TracebackType
 from aiohttp import web
 
 from ..client import SegmindClient
-from ._budget_book import BudgetBook
-from ._budgets import Budgets
+from ._budgets.book import BudgetBook
+from ._budgets.budgets import Budgets
 from ._handlers import Handlers
 from ._options import GatewayOptions
 

@@ -8,7 +8,8 @@ import pytest
 
 import segmind_async as sa
 from segmind_async import errors
-from segmind_async.gateway._errors import GatewayError, envelope, gateway_error_of, headers_of
+from segmind_async.gateway._errors import GatewayError, gateway_error_of, headers_of
+from segmind_async.gateway._openai.envelope import envelope
 
 DOUBTED = sa.ErrorDetails(in_doubt=1, cost=Decimal("0.1"), request_id="req-1")
 

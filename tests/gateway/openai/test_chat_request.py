@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from segmind_async.gateway._chat_request import _TYPES, ChatCall, read_chat
 from segmind_async.gateway._errors import GatewayError
+from segmind_async.gateway._openai.chat_request import _TYPES, ChatCall, read_chat
 
 USER = [{"role": "user", "content": "hello"}]
 WEATHER = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}

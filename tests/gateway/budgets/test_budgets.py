@@ -14,9 +14,9 @@ import pytest
 
 from segmind_async import BudgetExceededError, ConfigurationError
 from segmind_async.gateway import BudgetRule, GatewayOptions, read_rules
-from segmind_async.gateway import _budgets as budgets_module
 from segmind_async.gateway._access import chosen_budget, chosen_priority
-from segmind_async.gateway._budget_book import BudgetBook, Entry
+from segmind_async.gateway._budgets import budgets as budgets_module
+from segmind_async.gateway._budgets.book import BudgetBook, Entry
 from segmind_async.gateway._errors import GatewayError, budget_error
 from segmind_async.gateway._load import Load
 from tests.gateway.support import TOKEN, World, world

@@ -11,8 +11,9 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from ..models import JsonDict, JsonObject
-from ._errors import GatewayError, envelope
+from ...models import JsonDict, JsonObject
+from .._errors import GatewayError
+from .envelope import envelope
 
 PIECE = 256
 """Characters of one piece of a text."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from ..models import Balance, ChatCompletion, JsonDict, Statistics
+from ...models import Balance, ChatCompletion, JsonDict, Statistics
 
 
 def plain(amount: Decimal) -> str:

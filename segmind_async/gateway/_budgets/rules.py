@@ -17,12 +17,12 @@ from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING
 
-from ..config import check_amount, check_choice, check_count
-from ..errors import ConfigurationError
-from ._access import checked_token
+from ...config import check_amount, check_choice, check_count
+from ...errors import ConfigurationError
+from .._access import checked_token
 
 if TYPE_CHECKING:
-    from .._sending.call_queue import Priority
+    from ..._sending.call_queue import Priority
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 

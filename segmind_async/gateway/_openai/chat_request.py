@@ -10,13 +10,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-from .._providers.registry import check_slug
-from .._providers.requests import check_messages
-from .._wire.json import UnreadableError, read_object
-from ..errors import InvalidRequestError
-from ..models import JsonDict, Messages
-from ..tools import as_tools, name_in
-from ._errors import GatewayError, invalid
+from ..._providers.registry import check_slug
+from ..._providers.requests import check_messages
+from ..._wire.json import UnreadableError, read_object
+from ...errors import InvalidRequestError
+from ...models import JsonDict, Messages
+from ...tools import as_tools, name_in
+from .._errors import GatewayError, invalid
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -12,9 +12,9 @@ import sqlite3
 from pathlib import Path
 from typing import NamedTuple
 
-from .._jobs.journal.commit_thread import WriterThread
-from .._jobs.journal.lock import Lock
-from ..errors import ConfigurationError
+from ..._jobs.journal.commit_thread import WriterThread
+from ..._jobs.journal.lock import Lock
+from ...errors import ConfigurationError
 
 _APPLICATION = 0x5E6D1E
 """Marks the file as ours (`PRAGMA application_id`)."""

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from .._providers.catalogue import MODELS, Model
-from ..models import JsonDict
-from ._amounts import plain
-from ._errors import GatewayError
+from ..._providers.catalogue import MODELS, Model
+from ...models import JsonDict
+from .._budgets.amounts import plain
+from .._errors import GatewayError
 
 _MILLION = Decimal(1_000_000)
 

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from segmind_async import RetryPolicy
 from segmind_async.emulator import Calls, FunctionBrain, faults
-from segmind_async.gateway._event_stream import PIECE, chat_events
+from segmind_async.gateway._openai.event_stream import PIECE, chat_events
 from tests.gateway.support import asked, world
 
 

@@ -11,11 +11,11 @@ from uuid import uuid4
 
 import anyio
 
-from .._money.units import ceil_units, credits_of
-from ..client import SegmindClient
-from ._budget_book import BudgetBook, Entry
-from ._budget_rules import BudgetRule
-from ._errors import GatewayError
+from ..._money.units import ceil_units, credits_of
+from ...client import SegmindClient
+from .._errors import GatewayError
+from .book import BudgetBook, Entry
+from .rules import BudgetRule
 
 
 @dataclass(slots=True)

@@ -1,0 +1,1 @@
+"""OpenAI's form of the API: requests read, answers, event streams, lists and errors formed."""
