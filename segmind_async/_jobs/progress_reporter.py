@@ -37,8 +37,6 @@ class ProgressReporter:
     def __init__(self, service: Service, model: str, progress: Progress | None) -> None:
         self.total: int | None = None
         """Rows of the input: from the start if it has a length, else when it has been read to its end."""
-        self.slow: float | None = None
-        """The 99th percentile of the latency at the last report, in seconds; None before any answer."""
         self.counted: int = 0
         """Rows of the input that have been counted so far; may be set by another thread."""
         self.part: bool = False
@@ -81,7 +79,7 @@ class ProgressReporter:
         assert self._journal is not None
         sent = fan_out.report
         now = self._progress_of(fan_out, sent, rows)
-        self.slow, pause = sent.latency_p99, max(PROGRESS_EVERY, now.elapsed / _WRITES)
+        pause = max(PROGRESS_EVERY, now.elapsed / _WRITES)
         # Reports are a little early or late: the nearest one is written.
         if last or now.elapsed - self._written.elapsed >= pause - PROGRESS_EVERY / 2:
             self._written = now

@@ -19,7 +19,7 @@ from .._structured.shape import Shape
 from ..errors import ErrorDetails, OutputValidationError, SegmindError
 from ..models import ChatCompletion, JsonDict, Outcome, Status
 from .journal.record import Draft, Record
-from .known_rows import KnownRow, excerpt_of
+from .known_rows import KnownRow
 from .report.row_counts import INVALID_ROW
 from .row_keys import source_of
 from .rows import Row
@@ -88,18 +88,6 @@ def record_of_draft(known: KnownRow, draft: Draft, parsed: str | None) -> Record
         raw=draft.raw,
         replaces=known.replaces,
     )
-
-
-def is_odd(record: Record, slow: float | None) -> bool:
-    """Return whether a row failed, was misjudged, or took longer than *slow* seconds."""
-    misjudged = record.truth is not None and record.label != record.truth
-    return record.error_type is not None or misjudged or bool(slow and (record.seconds or 0.0) > slow)
-
-
-def with_excerpt(record: Record, known: KnownRow, slow: float | None) -> None:
-    """Set the excerpt of a record that is odd: the beginning of its question."""
-    if known.row.request is not None and is_odd(record, slow):
-        record.excerpt = excerpt_of(known.row.request)
 
 
 def outcome_of(record: Record, row: Row, model: str, shape: Shape[Any] | None) -> Outcome[Any]:

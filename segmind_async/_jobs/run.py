@@ -47,13 +47,13 @@ from .journal.finished import FinishedRows
 from .journal.journal import Journal
 from .journal.record import Draft, Record
 from .journal.submissions import JournaledSubmissions
-from .known_rows import KnownRow, matched
+from .known_rows import KnownRow, excerpt_of, matched
 from .options import JobPlan
 from .progress import JobProgress
 from .progress_reporter import PROGRESS_EVERY, ProgressReporter
 from .report.row_counts import INVALID_ROW, JobReport
 from .report.samples import Samples
-from .results import ParsedAnswer, outcome_of, record_of, record_of_draft, with_excerpt
+from .results import ParsedAnswer, outcome_of, record_of, record_of_draft
 from .rows import BatchSize, Row, batches_of
 
 ToSend: TypeAlias = AsyncIterable[PendingRow | FinishedRow]
@@ -333,7 +333,8 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
         if outcome.status not in {Status.OK, Status.FAILED}:
             return
         record = record_of(known, outcome, *self._parsed(known.row, outcome))
-        with_excerpt(record, known, self.reporter.slow)
+        if known.row.request is not None and self.samples.wants(record):
+            record.excerpt = excerpt_of(known.row.request)
         draft = self._drafts.pop(known.key, None)
         if draft is not None and draft.units is not None:
             # Paid for in an earlier run, and it did not fit.

@@ -178,7 +178,12 @@ def _errors(report: Report) -> list[Text]:
             (f"  {one_line(one.example.message or '')}", "dim"),
         )
         for n, one in enumerate(report.errors[: 2 * _SHOWN])
-    ]
+    ] + _more(len(report.errors) - 2 * _SHOWN, "classes")
+
+
+def _more(number: int, of_what: str) -> list[Text]:
+    """Return a line that says how many more there are, if there are."""
+    return [_labelled_line("", (f"and {count(number)} more {of_what}", "dim"))] if number > 0 else []
 
 
 def _scores(scores: Scores, width: int) -> list[Text | Table]:
@@ -234,6 +239,7 @@ def _samples(report: Report) -> list[Text]:
         "slowest": [(row, latency_text(row.seconds)) for row in report.slowest],
         "dearest": [(row, credits_text(row.cost)) for row in report.dearest],
     }
+    totals = {"failed": report.counts.get(Status.FAILED, 0), "misjudged": report.misjudged_count}
     lines = []
     for name_of_group, found in groups.items():
         rows = found[:_SHOWN]
@@ -246,6 +252,7 @@ def _samples(report: Report) -> list[Text]:
             text = row.excerpt if row.excerpt is not None else row.message
             name = f"{one_line(row.name):<{wide[0]}}  {why:<{wide[1]}}  "
             lines.append(_labelled_line(name_of_group if not n else "", name, (one_line(text or ""), "dim")))
+        lines += _more(totals.get(name_of_group, 0) - len(rows), "rows") if rows else []
     return lines
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -128,6 +128,12 @@ class JournalReader:
         while found := self._database.execute(query, (last, _AT_ONCE)).fetchall():
             yield from (Record(*row) for row in found)
             last = found[-1][COLUMNS.index("number")]
+
+    def answers(self, numbers: Iterable[int]) -> dict[int, bytes]:
+        """Return the answers of the records with these numbers, of those that have one."""
+        query = "SELECT raw FROM answers WHERE number = ?"
+        found = {number: self._database.execute(query, (number,)).fetchone() for number in numbers}
+        return {number: row[0] for number, row in found.items() if row is not None}
 
     def samples(self) -> list[Sample]:
         """Return the progress over time, oldest first."""

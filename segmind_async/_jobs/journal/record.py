@@ -40,7 +40,7 @@ class Record:
     parsed: str | None = None
     """The parsed answer, as JSON."""
     excerpt: str | None = None
-    """Beginning of its question, for failed, misjudged and slow rows."""
+    """Beginning of its question, for rows that a report may show."""
     raw: bytes | None = None
     """The provider's answer as it came."""
     replaces: int | None = None

@@ -7,21 +7,22 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from ..._money.units import credits_of
+from ..._providers.answers import decode
 from ..._sending.histogram import Histogram
 from ...models import Status
 from ..journal.journal import JournalError
 from ..journal.reader import JournalReader, Sample, Totals
 from ..journal.record import Record
 from ..progress import JobProgress, Recent, seconds_to_end, seconds_to_floor
-from .samples import ErrorClass, SampleRow, Samples
+from .samples import ErrorClass, SampleRow, Samples, clipped
 from .scores import Judge, Scores
 from .timeline import Moment, runs_of, timeline, worked
 
@@ -90,6 +91,10 @@ class Report:
     """For a classification of rows with a known label."""
     failed: tuple[SampleRow, ...]
     misjudged: tuple[SampleRow, ...]
+    misjudged_count: int
+    """All misjudged rows."""
+    ordinary: tuple[SampleRow, ...]
+    """Answered rows that were not misjudged, drawn from the whole job."""
     slowest: tuple[SampleRow, ...]
     dearest: tuple[SampleRow, ...]
     timeline: tuple[Moment, ...]
@@ -139,10 +144,11 @@ def read_report(path: Path) -> Report:
         for record in reader.rows():
             aggregates.look(record)
         totals = reader.totals()
+        kept = aggregates.samples
+        answers = reader.answers(_numbers(kept))
     records = _records(path, samples)
     last = records[-1] if records else None
     begun = [sample.at - progress.elapsed for sample, progress in zip(samples[:1], records, strict=False)]
-    kept = aggregates.samples
     ends_in, floor_in = (None, None) if owner is None else _estimated_ends(records)
     return Report(
         journal=str(path),
@@ -163,12 +169,35 @@ def read_report(path: Path) -> Report:
         latency=latency_of(aggregates.latency),
         errors=tuple(kept.errors),
         scores=aggregates.judge.scores(),
-        failed=tuple(kept.failed),
-        misjudged=tuple(kept.misjudged),
-        slowest=tuple(kept.slowest),
-        dearest=tuple(kept.dearest),
+        failed=_with_answers(kept.failed, answers),
+        misjudged=_with_answers(kept.misjudged, answers),
+        misjudged_count=kept.misjudged_count,
+        ordinary=_with_answers(kept.ordinary, answers),
+        slowest=_with_answers(kept.slowest, answers),
+        dearest=_with_answers(kept.dearest, answers),
         timeline=timeline(records),
     )
+
+
+def _numbers(kept: Samples) -> set[int]:
+    """Return the numbers of the records of all sample rows."""
+    rows = (*kept.failed, *kept.misjudged, *kept.ordinary, *kept.slowest, *kept.dearest)
+    return {row.number for row in rows if row.number is not None}
+
+
+def _with_answers(rows: Sequence[SampleRow], answers: Mapping[int, bytes]) -> tuple[SampleRow, ...]:
+    """Return *rows* with the beginnings of their answers."""
+    found = [None if row.number is None else answers.get(row.number) for row in rows]
+    return tuple(
+        row if raw is None else replace(row, answer=_answer_text(raw))
+        for row, raw in zip(rows, found, strict=True)
+    )
+
+
+def _answer_text(raw: bytes) -> str | None:
+    """Return the text of an answer; of one without text, the tools that it calls."""
+    answer = decode(raw)
+    return clipped(answer.text or "calls " + ", ".join(one.name for one in answer.tool_calls))
 
 
 class _Aggregates:

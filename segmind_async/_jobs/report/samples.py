@@ -1,4 +1,4 @@
-"""Samples of a job's rows: errors by class, misjudged, slowest and most expensive rows.
+"""Samples of a job's rows: errors by class, misjudged, slowest, most expensive and ordinary rows.
 
 Gets every finished row, live or from a journal, and keeps a fixed number.
 """
@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import chain, islice, zip_longest
 from typing import TypeAlias
+from zlib import crc32
 
 from ..._money.units import credits_of
 from ...models import Status
@@ -50,6 +51,10 @@ class SampleRow:
     attempts: int
     excerpt: str | None
     """Beginning of its question."""
+    number: int | None = None
+    """The number of its record in the journal."""
+    answer: str | None = None
+    """Beginning of its answer, in a report; None if it has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +68,7 @@ class ErrorClass:
 
 
 class Samples:
-    """Keeps failed, misjudged, slowest and most expensive rows, at most *kept* of each."""
+    """Keeps failed, misjudged, slowest, most expensive and ordinary rows, at most *kept* of each."""
 
     def __init__(self, kept: int = KEPT) -> None:
         self._kept = kept
@@ -72,6 +77,8 @@ class Samples:
         self._misjudged = _Spread()
         self._slowest = _Largest(kept)
         self._dearest = _Largest(kept)
+        self._ordinary = _Largest(kept)
+        self.misjudged_count: int = 0
 
     def __repr__(self) -> str:
         return f"Samples({self._counts.total()} failed, {len(self._counts)} classes)"
@@ -85,11 +92,27 @@ class Samples:
             self._counts[name] += 1
             self._failed.add(name, record)
         elif is_misjudged(record):
+            self.misjudged_count += 1
             self._misjudged.add((record.truth, record.label), record)
+        for largest, size in self._sizes(record):
+            largest.add(size, record)
+
+    def wants(self, record: Record) -> bool:
+        """Return whether a report may show this row, if it is added next: then its question is worth keeping.
+
+        A row that a report over several runs shows is also wanted by the samples of its own run.
+        """
+        is_group = record.status == Status.FAILED or is_misjudged(record)
+        return is_group or any(largest.takes(size) for largest, size in self._sizes(record))
+
+    def _sizes(self, record: Record) -> Iterator[tuple[_Largest, float]]:
         if record.seconds is not None:
-            self._slowest.add(record.seconds, record)
+            yield self._slowest, record.seconds
         if record.units is not None:
-            self._dearest.add(record.units, record)
+            yield self._dearest, record.units
+        if record.status == Status.OK and not is_misjudged(record):
+            # By a hash they are spread over the whole job, and the same in each report.
+            yield self._ordinary, crc32(record.key.encode(errors="replace"))
 
     @property
     def errors(self) -> list[ErrorClass]:
@@ -106,6 +129,16 @@ class Samples:
     def misjudged(self) -> list[SampleRow]:
         """Rows whose label is not the right one, of as many confusions as there are."""
         return self._misjudged.rows(self._kept)
+
+    @property
+    def failed_count(self) -> int:
+        """All failed rows."""
+        return self._counts.total()
+
+    @property
+    def ordinary(self) -> list[SampleRow]:
+        """Answered rows that were not misjudged, drawn from the whole job."""
+        return self._ordinary.rows()
 
     @property
     def slowest(self) -> list[SampleRow]:
@@ -131,20 +164,22 @@ def shown_name(key: str) -> str:
 
 def _sample_row(record: Record) -> SampleRow:
     return SampleRow(
-        name=_clipped(shown_name(record.key)) or "",
+        name=clipped(shown_name(record.key)) or "",
         row_index=record.row_index,
         error=record.error_type,
-        message=_clipped(record.message),
-        label=_clipped(record.label),
-        truth=_clipped(record.truth),
+        message=clipped(record.message),
+        label=clipped(record.label),
+        truth=clipped(record.truth),
         cost=None if record.units is None else credits_of(record.units),
         seconds=record.seconds,
         attempts=record.attempts,
-        excerpt=_clipped(record.excerpt),
+        excerpt=clipped(record.excerpt),
+        number=record.number,
     )
 
 
-def _clipped(text: str | None) -> str | None:
+def clipped(text: str | None) -> str | None:
+    """Return the beginning of a text, as long as a sample keeps it."""
     return text if text is None or len(text) <= _MOST_TEXT else text[: _MOST_TEXT - 1] + "…"
 
 
@@ -183,14 +218,16 @@ class _Largest:
 
     def add(self, size: float, record: Record) -> None:
         self._seen += 1
-        full = len(self._heap) >= self._most
-        if full and size <= self._heap[0][0]:
+        if not self.takes(size):
             return  # nearly every row
         ranked = (size, -self._seen, _sample_row(record))
-        if full:
+        if len(self._heap) >= self._most:
             heapq.heapreplace(self._heap, ranked)
         else:
             heapq.heappush(self._heap, ranked)
+
+    def takes(self, size: float) -> bool:
+        return len(self._heap) < self._most or size > self._heap[0][0]
 
     def rows(self) -> list[SampleRow]:
         return [row for _, _, row in sorted(self._heap, reverse=True)]

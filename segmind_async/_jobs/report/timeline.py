@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from decimal import Decimal
 
+from ...models import FanOutReport
 from ..progress import JobProgress, rate
 
 MOST_MOMENTS = 240
@@ -30,10 +32,10 @@ class Moment:
 
 
 def timeline(records: Sequence[JobProgress], most: int = MOST_MOMENTS) -> tuple[Moment, ...]:
-    """Return the last progress record of each run, and about *most* evenly spaced ones."""
+    """Return the begin, the last progress record of each run, and about *most* evenly spaced ones."""
     runs, total = runs_of(records), worked(records)
     step, smooth = total / most, max(_SMOOTH, total / _SMOOTH_SHARE)
-    moments: list[Moment] = []
+    moments = [Moment(0.0, 0.0, 0, _begin(records[0]))] if total else []
     before = 0.0
     for run in runs:
         recent = deque([JobProgress(run=run[0].run)])
@@ -49,6 +51,26 @@ def timeline(records: Sequence[JobProgress], most: int = MOST_MOMENTS) -> tuple[
                 shown = now
         before += run[-1].elapsed
     return tuple(moments)
+
+
+def _begin(first: JobProgress) -> JobProgress:
+    """Return the progress before anything was sent: the first record may be that of the end."""
+    balance = first.statistics.balance
+    statistics = replace(
+        first.statistics, balance=None if balance is None else balance + first.spent, held=Decimal(0)
+    )
+    nothing = FanOutReport(credits_remaining=statistics.balance)
+    return replace(
+        first,
+        rows=0,
+        ok=0,
+        failed=0,
+        invalid=0,
+        in_flight=0,
+        waiting=0,
+        fan_out=nothing,
+        statistics=statistics,
+    )
 
 
 def runs_of(records: Sequence[JobProgress]) -> list[list[JobProgress]]:

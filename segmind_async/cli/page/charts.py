@@ -163,8 +163,8 @@ def rate(moments: Sequence[Moment]) -> ET.Element:
     return _drawn(draw, "Rows that ended a second, and 429 answers, over time")
 
 
-def latencies(latency: Latency) -> ET.Element:
-    """Draw a histogram of the latencies, and the quantiles."""
+def latencies(latency: Latency, *, narrow: bool = False) -> ET.Element:
+    """Draw a histogram of the latencies, and the quantiles; *narrow*: for a phone."""
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
@@ -183,13 +183,13 @@ def latencies(latency: Latency) -> ET.Element:
             is_late = value > begin + 0.8 * (end - begin)
             axes.axvline(value, color=WARM, linewidth=1)
             axes.annotate(
-                f"{share} % within {latency_text(value)}", (value, top * (1.44 - 0.13 * n)),
+                f"p{share} {latency_text(value)}", (value, top * (1.44 - 0.13 * n)),
                 (-4 if is_late else 4, 0), textcoords="offset points", ha="right" if is_late else "left",
                 color=SOFT, va="top",
             )  # fmt: skip
         axes.set_ylim(0, top * 1.46)
         axes.set_xlim(begin, end)
-        axes.xaxis.set_major_locator(MaxNLocator(14, steps=_ROUND))
+        axes.xaxis.set_major_locator(MaxNLocator(7 if narrow else 14, steps=_ROUND))
         if bins[-1].below is None:
             axes.annotate(
                 f"over {bins[-1].least:g} s", (bins[-1].least + width, bins[-1].count), (0, 3),
@@ -200,7 +200,7 @@ def latencies(latency: Latency) -> ET.Element:
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: count(round(value))))
         axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
 
-    return _drawn(draw, "Latencies of the answered rows", 2 * _WIDTH)
+    return _drawn(draw, "Latencies of the answered rows", _WIDTH if narrow else 2 * _WIDTH)
 
 
 def _times(moments: Sequence[Moment]) -> tuple[list[float], str]:
@@ -236,7 +236,7 @@ def _mark(axes: Axes, height: float, text: str, colour: str) -> None:
 def _drawn(draw: Callable[[Figure], None], label: str, width: float = _WIDTH) -> ET.Element:
     """Draw a chart and return its SVG element for an HTML page."""
     # The salt makes the ids of a chart its own, and those of the same report always the same.
-    with mpl.rc_context({**_STYLE, "svg.hashsalt": f"segmind_async {label}"}):
+    with mpl.rc_context({**_STYLE, "svg.hashsalt": f"segmind_async {label} {width}"}):
         figure = Figure(figsize=(width, _HEIGHT))
         figure.patch.set_alpha(0)
         draw(figure)

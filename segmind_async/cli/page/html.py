@@ -10,12 +10,14 @@ import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
+from typing import NamedTuple
 
 from ..._jobs.report.report import Report
 from ..._jobs.report.samples import SampleRow
 from ..._jobs.report.scores import Scores
 from ..._text.quantities import credits_text, duration
 from ..._version import __version__
+from ...models import Status
 from ..wording import count, job_name, latency_text, one_line, percent, rate_text, summary
 
 try:
@@ -34,6 +36,10 @@ _MOST_CLASSES = 20
 
 _MOST_LABEL = 24
 """Characters of a label shown at most."""
+
+
+_NO_TEXT = "(no text)"
+"""Stands for a question of images alone, or one that an older journal does not hold."""
 
 
 def write_page(report: Report, path: Path) -> None:
@@ -133,9 +139,9 @@ def _tiles(report: Report) -> list[ET.Element]:
         found = report.latency
         tiles.append(
             _tile(
-                "half within",
+                "latency, p50",
                 latency_text(found.p50),
-                f"95 % {latency_text(found.p95)}, 99 % {latency_text(found.p99)}",
+                f"p95 {latency_text(found.p95)}, p99 {latency_text(found.p99)}",
             )
         )
     return tiles
@@ -190,8 +196,10 @@ def _over_time(report: Report) -> list[ET.Element]:
 def _latency(report: Report) -> list[ET.Element]:
     if report.latency is None or charts is None:
         return []
-    chart = _tag("div", charts.latencies(report.latency), {"class": "scroll wide"})
-    return [_tag("h2", "Latency"), _tag("figure", chart)]
+    wide = _tag("div", charts.latencies(report.latency), {"class": "wide"})
+    # Made smaller, the texts of the wide one could not be read on a phone.
+    narrow = _tag("div", charts.latencies(report.latency, narrow=True), {"class": "narrow"})
+    return [_tag("h2", "Latency"), _tag("figure", wide, narrow)]
 
 
 def _figure(title: str, meaning: str, chart: ET.Element) -> ET.Element:
@@ -211,7 +219,8 @@ def _errors(report: Report) -> list[ET.Element]:
         ]
         for one in report.errors[:_MOST_CLASSES]
     ]
-    return [_tag("h2", "Errors"), _table(["rows", "", "class", "first message"], rows)]
+    more = _more(len(report.errors) - len(rows), "classes")
+    return [_tag("h2", "Errors"), _table(["rows", "", "class", "first message"], rows), *more]
 
 
 def _labels(scores: Scores | None) -> list[ET.Element]:
@@ -264,18 +273,44 @@ def _confusion(number: int, of_all: int, *, is_right: bool) -> ET.Element:
 
 
 def _samples(report: Report) -> list[ET.Element]:
-    kinds = (
-        ("Failed", ["error"], [(row, [_cell(row.error or "", "kind")]) for row in report.failed]),
-        ("Misjudged", ["given label, right label"], [(row, [_judgement(row)]) for row in report.misjudged]),
-        ("Slowest", ["took", "credits"], [(row, _sizes(row)) for row in report.slowest]),
-        ("Dearest", ["took", "credits"], [(row, _sizes(row)) for row in report.dearest]),
+    """Return tables of sample rows, each with its question and its answer."""
+    failed = report.counts.get(Status.FAILED, 0)
+    groups = (
+        _Group("Answered, drawn from all rows", [], [(row, []) for row in report.ordinary]),
+        _Group(
+            "Failed", ["error"], [(row, [_cell(row.error or "", "kind")]) for row in report.failed], failed
+        ),
+        _Group(
+            "Misjudged",
+            ["given label, right label"],
+            [(row, [_judgement(row)]) for row in report.misjudged],
+            report.misjudged_count,
+        ),
+        _Group("Slowest", ["took", "credits"], [(row, _sizes(row)) for row in report.slowest]),
+        _Group("Dearest", ["took", "credits"], [(row, _sizes(row)) for row in report.dearest]),
     )
     found: list[ET.Element] = []
-    for title, names, rows in kinds:
-        if rows:
-            lines = [[_name(row), *cells, _what(row)] for row, cells in rows]
-            found += [_tag("h3", title), _table(["row", *names, "how it begins"], lines)]
+    for group in groups:
+        if group.rows:
+            lines = [[_name(row), *cells, _question(row), _answer(row)] for row, cells in group.rows]
+            table = _table(["row", *group.heads, "question", "answer"], lines)
+            found += [_tag("h3", group.title), table, *_more(group.total - len(lines), "rows")]
     return [_tag("h2", "Rows worth a look"), *found] if found else []
+
+
+class _Group(NamedTuple):
+    """Sample rows of one kind, each with the cells of its own."""
+
+    title: str
+    heads: list[str]
+    rows: Sequence[tuple[SampleRow, list[ET.Element]]]
+    total: int = 0
+    """How many there are in all; 0 where the shown ones are all that is meant."""
+
+
+def _more(number: int, of_what: str) -> list[ET.Element]:
+    """Return a line that says how many more there are, if there are."""
+    return [_tag("p", f"and {count(number)} more {of_what}", {"class": "soft more"})] if number > 0 else []
 
 
 def _name(row: SampleRow) -> ET.Element:
@@ -291,10 +326,16 @@ def _sizes(row: SampleRow) -> list[ET.Element]:
     return [_cell(latency_text(row.seconds), "num"), _cell(credits_text(row.cost), "num")]
 
 
-def _what(row: SampleRow) -> ET.Element:
-    """Return the cell with a row's excerpt and error message."""
+def _question(row: SampleRow) -> ET.Element:
+    return _tag("td", row.excerpt or _NO_TEXT, {"class": "what" if row.excerpt else "what soft"})
+
+
+def _answer(row: SampleRow) -> ET.Element:
+    """Return the cell with a row's answer, and its error message."""
+    if row.answer is None:
+        return _tag("td", row.message or _NO_TEXT, {"class": "what answer soft"})
     message = [_tag("div", row.message, {"class": "soft"})] if row.message else []
-    return _tag("td", row.excerpt or "", *message, {"class": "what"})
+    return _tag("td", row.answer, *message, {"class": "what answer"})
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[ET.Element]]) -> ET.Element:

@@ -10,12 +10,15 @@ from typing import Any
 
 import pytest
 
+import segmind_async as sa
 from segmind_async._jobs.journal.journal import Journal
 from segmind_async._jobs.journal.record import Record
 from segmind_async._jobs.report.report import read_report
 from segmind_async.cli.page import charts
 from segmind_async.cli.page.html import page
+from segmind_async.emulator import Emulator, FunctionBrain, Question, faults
 from tests.jobs.journals import Story, fill
+from tests.support import serving
 
 EVIL = "<script>alert('x')</script>\"'><img src=http://evil.example/x onerror=alert(1)>&amp;\x1b[2J\u202e\x00"
 VOID = {"meta", "br", "img", "link", "input"}
@@ -79,7 +82,7 @@ async def made(path: Path, story: Story) -> tuple[str, Seen]:
 async def test_a_page_shows_all_of_a_classification(tmp_path: Path) -> None:
     text, seen = await made(tmp_path / "mails.jsonl.journal", Story())
     words = " ".join(" ".join(seen.text).split())
-    assert seen.tags["svg"] == 5
+    assert seen.tags["svg"] == 6
     for heading in (
         "Credits left",
         "Credits spent",
@@ -133,6 +136,62 @@ def luminance(colour: str) -> float:
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
+async def test_questions_stand_beside_their_answers_and_what_is_left_out_is_counted(tmp_path: Path) -> None:
+    def ask(question: Question) -> str:
+        return f"<b>the answer</b> to {question.prompt}"
+
+    with serving(Emulator(FunctionBrain(ask), balance=5)) as emulator:
+        emulator.script(*[fault for n in range(12) for fault in (None, faults.status(400, f"no {n}"))])
+        requests = [sa.ChatRequest(f"<i>question {n}</i>", id=f"r{n}") for n in range(60)]
+        async with sa.SegmindClient(emulator.key, emulator.url) as client:
+            async with client.run_job(requests, journal=tmp_path / "j") as outcomes:
+                assert len([outcome async for outcome in outcomes]) == 60
+    report = read_report(tmp_path / "j")
+    shown = [*report.ordinary, *report.slowest, *report.dearest]
+    assert len(report.ordinary) == 10
+    assert all(row.excerpt for row in shown)
+    assert {(row.excerpt, row.answer) for row in shown if row.error is None} <= {
+        (f"<i>question {n}</i>", f"<b>the answer</b> to <i>question {n}</i>") for n in range(60)
+    }
+    seen = check(page(report))
+    texts = [text.strip() for text in seen.text if text.strip()]
+    for row in report.ordinary:
+        place = texts.index(row.excerpt or "")
+        assert texts[place + 1] == row.answer
+    assert "and 9 more rows" in texts
+    assert "(no text)" not in texts
+    assert "<i>question" not in page(report)
+
+
+async def test_a_question_that_an_older_journal_lacks_is_not_left_blank(tmp_path: Path) -> None:
+    with Journal(tmp_path / "j", {}) as journal:
+        await journal.keep(Record("id r", b"", "ok", seconds=1.0, row_index=0))
+        for n in range(23):
+            kept = journal.keep(Record(f"id f{n}", b"", "failed", error_type=f"Kind{n}", excerpt="q"))
+        await kept
+    seen = check(page(read_report(tmp_path / "j")))
+    assert seen.text.count("(no text)") >= 2
+    assert "and 3 more classes" in seen.text
+    assert "and 13 more rows" in seen.text
+
+
+async def test_a_short_job_is_drawn_from_its_beginning(tmp_path: Path) -> None:
+    await fill(tmp_path / "j", Story(rows=1, runs=1, labels=()))
+    moments = read_report(tmp_path / "j").timeline
+    first, last = moments[0], moments[-1]
+    assert len(moments) == 2
+    assert (first.worked, first.progress.spent, first.progress.ended, first.progress.in_flight) == (
+        0,
+        0,
+        0,
+        0,
+    )
+    before, after = first.progress.statistics.balance, last.progress.statistics.balance
+    assert before is not None
+    assert after is not None
+    assert before == after + last.progress.spent
+
+
 async def test_the_same_report_is_the_same_page(tmp_path: Path) -> None:
     await fill(tmp_path / "j", Story(rows=60))
     assert page(read_report(tmp_path / "j")) == page(read_report(tmp_path / "j"))
@@ -160,9 +219,9 @@ async def test_nothing_of_what_others_wrote_becomes_markup(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("story", "drawings"),
     [
-        pytest.param(Story(rows=1, runs=1, labels=()), 1, id="one-row"),
-        pytest.param(Story(rows=12, runs=1, labels=(), rate_limit=None, failing=0), 5, id="a-dozen"),
-        pytest.param(Story(rows=300, runs=20, floor=Story().floor * 0, complete=False), 5, id="many-runs"),
+        pytest.param(Story(rows=1, runs=1, labels=()), 6, id="one-row"),
+        pytest.param(Story(rows=12, runs=1, labels=(), rate_limit=None, failing=0), 6, id="a-dozen"),
+        pytest.param(Story(rows=300, runs=20, floor=Story().floor * 0, complete=False), 6, id="many-runs"),
     ],
 )
 async def test_jobs_of_every_size_have_a_page(tmp_path: Path, story: Story, drawings: int) -> None:

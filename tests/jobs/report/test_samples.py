@@ -62,6 +62,37 @@ def test_misjudged_rows_are_of_as_many_confusions_as_there_are() -> None:
     assert samples.errors == []
 
 
+def test_what_a_report_over_all_runs_shows_was_wanted_when_it_ended() -> None:
+    chance = random.Random(2)
+    whole, wanted = Samples(5), set()
+    for _ in range(4):
+        of_run = Samples(5)
+        for _ in range(500):
+            fails = chance.random() < 0.01
+            row = record(
+                chance.random(), "failed" if fails else "ok", seconds=chance.random(), units=chance.randrange(9**9),
+                label="a", truth=chance.choice("aab"),
+            )  # fmt: skip
+            if of_run.wants(row):
+                wanted.add(row.key)
+            of_run.add(row)
+            whole.add(row)
+    shown = [*whole.failed, *whole.misjudged, *whole.ordinary, *whole.slowest, *whole.dearest]
+    assert len(shown) == 3 + 3 + 3 * 5
+    assert {f"id {row.name}" for row in shown} <= wanted
+    assert whole.misjudged_count > 400
+    assert all(row.label == row.truth and row.error is None for row in whole.ordinary)
+
+
+def test_few_rows_of_many_are_wanted() -> None:
+    samples, wanted, chance = Samples(), 0, random.Random(3)
+    for n in range(5000):
+        row = record(n, seconds=chance.random(), units=chance.randrange(10**6))
+        wanted += samples.wants(row)
+        samples.add(row)
+    assert wanted < 300
+
+
 def test_it_stays_small_whatever_comes() -> None:
     samples = Samples(5)
     for n in range(2000):
