@@ -76,6 +76,7 @@ PURE = {
     "gateway._openai.envelope",
     "gateway._openai.event_stream",
     "gateway._openai.model_list",
+    "gateway._segmind.form",
     "telemetry._prometheus",
     "tools",
 }

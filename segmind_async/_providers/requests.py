@@ -16,7 +16,7 @@ from pydantic_core import PydanticSerializationError, to_json
 
 from .._media.parts import LazyPart, PartsNotLoadedError
 from ..errors import InvalidRequestError
-from ..models import JsonDict, JsonObject, Message, Messages
+from ..models import ChatRequest, JsonDict, JsonObject, Message, Messages
 from ..tools import Tool, as_tools, name_in
 from .openai_messages import file_of, image_url_of, parts_of, texts_of, with_valid_calls
 from .provider import TOOL_CHOICES, Provider
@@ -26,6 +26,23 @@ ROLES = frozenset({"system", "developer", "user", "assistant", "tool"})
 
 _SENDABLE = re.compile(r"https?://|data:", re.I)
 _SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+class EncodedRequest(ChatRequest):
+    """A request whose *body* is in its provider's form already, and is sent as it is.
+
+    *fields* are what the body holds.
+    """
+
+    __slots__ = ("body",)
+
+    def __init__(self, model: str, body: bytes, fields: JsonDict) -> None:
+        rows = fields.get("messages")
+        plain = isinstance(rows, list) and rows and all(isinstance(row, dict) for row in rows)
+        super().__init__(rows if plain else "", model=model)  # type: ignore[arg-type]  # checked just before
+        # What its caller has demanded of the answer is for its caller to judge.
+        self.parameters = {name: fields[name] for name in fields.keys() - {"messages", "tool_choice"}}
+        self.body = body
 
 
 def encode(model: str, messages: Messages, parameters: JsonObject) -> bytes:

@@ -26,7 +26,7 @@ from .._providers.answers import decode
 from .._providers.finish import ignored_tools
 from .._providers.provider import Answer
 from .._providers.registry import check_slug
-from .._providers.requests import encode, must_call
+from .._providers.requests import EncodedRequest, encode, must_call
 from .._transport.base import WireRequest, WireResponse
 from .._wire import response_headers
 from .._wire.failures import Billing, Failure, FailureKind, Resend, refusal, unreadable
@@ -250,6 +250,8 @@ class Call:
         self._wire, self._unloaded = WireRequest(f"/{self.model}", body), None
 
     def _encoded(self, request: ChatRequest) -> bytes:
+        if isinstance(request, EncodedRequest):
+            return request.body
         body = encode(self.model, request.messages, request.parameters)
         self._uncounted = request.messages if may_exceed_window(self.model, len(body)) else None
         return body

@@ -34,10 +34,14 @@ from ._openai.event_stream import HEADERS, HEARTBEAT, chat_events, error_event
 from ._openai.model_list import model_list, one_model
 from ._options import GatewayOptions
 from ._repeats import Repeats
+from ._segmind import form
 
 _log = logging.getLogger("segmind_async.gateway")
 
 _REQUEST_ID = web.RequestKey("request_id", str)
+
+_SEGMIND = "segmind"
+"""Name of the route whose answers and errors are in Segmind's own form."""
 
 _BUDGET = web.RequestKey("budget", object)
 """The name of the budget that the request's token stands for, or None."""
@@ -73,6 +77,8 @@ class Handlers:
         app.router.add_get("/v1/models/{model}", self._model)
         app.router.add_get("/v1/credits", self._credits)
         app.router.add_post("/v1/chat/completions", self._chat)
+        app.router.add_get("/v1/get-user-credits", self._balance)
+        app.router.add_post(form.MODEL_PATH, self._model_call, name=_SEGMIND)
         # After the handlers: what is left then has no caller.
         app.on_cleanup.append(self._cancel_left)
         return app
@@ -115,12 +121,27 @@ class Handlers:
         scope = self._scope_of(request)
         body = await self._body(request)
         call = read_chat(body)
-        start = partial(self._completed, call, scope, len(body))
+        wanted = ChatRequest.of(call.messages, call.model, call.parameters)
+        start = partial(self._completed, wanted, call.trace, scope, len(body))
         answer = partial(self._repeats.answer, request.headers, body, start)
         if call.stream:
             return await self._streamed(request, call, scope, answer)
         completion = await answer()
         return _json(_openai(completion), self._headers(request, completion, scope))
+
+    async def _balance(self, _request: web.Request) -> web.Response:
+        balance = await self._client.balance()
+        return web.Response(body=form.balance_body(balance), content_type="application/json")
+
+    async def _model_call(self, request: web.Request) -> web.Response:
+        """Pass a call in Segmind's own form on, and its answer back."""
+        scope = self._scope_of(request)
+        body = await self._body(request)
+        wanted = form.read_request(request.match_info["slug"], body)
+        start = partial(self._completed, wanted, "", scope, len(body))
+        completion = await self._repeats.answer(request.headers, body, start)
+        headers = {**form.answer_headers(completion), **self._headers(request, completion, scope)}
+        return _json({**completion.raw}, headers)
 
     def _scope_of(self, request: web.Request) -> CallScope:
         """Return the budget a call counts in and its priority, by its token and its headers."""
@@ -186,16 +207,18 @@ class Handlers:
             except ConnectionResetError:
                 return response
 
-    async def _completed(self, call: ChatCall, scope: CallScope, size: int) -> ChatCompletion:
-        request = ChatRequest.of(call.messages, call.model, call.parameters)
+    async def _completed(
+        self, wanted: ChatRequest, traced_as: str, scope: CallScope, size: int
+    ) -> ChatCompletion:
+        assert wanted.model is not None
         with (
             self._load.taken(None if scope.budget is None else scope.budget.name, size),
-            trace(call.trace) if call.trace else nullcontext(),
+            trace(traced_as) if traced_as else nullcontext(),
         ):
-            async with self._budgets.booked(scope.budget, call.model) as client:
+            async with self._budgets.booked(scope.budget, wanted.model) as client:
                 chosen = client if scope.priority is None else client.budget(priority=scope.priority)
                 try:
-                    return await chosen.chat(request)
+                    return await chosen.chat(wanted)
                 except BudgetExceededError as error:
                     # Only a budget of the gateway has a limit here.
                     assert scope.budget is not None
@@ -248,7 +271,13 @@ def _refused(request: web.Request, problem: GatewayError) -> web.Response:
         **cost_headers(problem.cost, None),
         **headers_of(problem),
     }
-    response = _json(envelope(problem), headers, problem.status)
+    if request.match_info.route.name == _SEGMIND:
+        body = form.error_body(problem)
+        response = web.Response(
+            body=body, status=form.status_of(problem), headers=headers, content_type="application/json"
+        )
+    else:
+        response = _json(envelope(problem), headers, problem.status)
     if not request.content.at_eof():
         # What is left of its body is not read: the connection cannot be used again.
         response.force_close()

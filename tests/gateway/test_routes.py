@@ -199,7 +199,8 @@ async def test_a_bug_here_is_a_500_without_a_traceback(
         "/audio/speech",
         "/moderations",
         "/chat",
-        "/nothing",
+        "/no%20slug",
+        "/gpt-5.4-mini/more",
     ],
 )
 async def test_paths_that_are_not_served_are_404_in_the_envelope(path: str) -> None:
