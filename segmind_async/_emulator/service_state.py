@@ -31,7 +31,14 @@ MEANS = {
     "claude-opus-4.7": "0.069141", "gemini-2.5-flash": "0.003799", "gemini-2.5-pro": "0.025429",
     "gemini-3-flash": "0.008795", "gemini-3.1-flash-lite": "0.001051", "gemini-3.1-pro": "0.074214",
     "deepseek-chat": "0.001282", "deepseek-reasoner": "0.046871", "llama-v3p1-8b-instruct": "0.000027",
-    "llama-v3p1-70b-instruct": "0.001910",
+    "llama-v3p1-70b-instruct": "0.001910", "llama-v3-8b-instruct": "0.000632",
+    "llama4-maverick-instruct-basic": "0.001021", "llama4-scout-instruct-basic": "0.000707",
+    "mixtral-8x22b-instruct": "0.000506", "gpt-4": "0.028925", "gpt-4-turbo": "0.005317",
+    "gpt-5.2": "0.012528", "gemini-2.5-flash-lite": "0.000551", "gemini-3-pro": "0.003118",
+    "qwen-3.8-max": "0.0075", "qwen-flash": "0.000112", "qwen2-vl-72b-instruct": "0.005773",
+    "qwen3-coder-flash": "0.000745", "qwen3-coder-plus": "0.001194",
+    "qwen3-vl-flash": "0.000191", "qwen3-vl-plus": "0.000945",
+    "qwen3.5-flash": "0.000794", "qwen3.5-plus": "0.003052", "glm-5.2": "0.001198",
 }  # fmt: skip
 """Published mean cost of a call, credits, by slug: all slugs the emulator knows."""
 

@@ -447,6 +447,15 @@ def run_gateway(
             rich_help_panel=Group.SERVER.value,
         ),
     ] = None,
+    repeat_wait: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            metavar="SECONDS",
+            help="How long a call goes on after an SDK gave up, for its repeat to get the answer.",
+            rich_help_panel=Group.SERVER.value,
+        ),
+    ] = 10.0,
     floor: Floor = Decimal(0),
     max_in_flight: MaxInFlight = 64,
     rpm: Rpm = None,
@@ -464,6 +473,7 @@ def run_gateway(
             tuple(token or ()),
             () if budgets is None else read_rules(budgets.read_text(encoding="utf-8")),
             None if budgets is None else budgets.with_name(f"{budgets.name}.db"),
+            repeat_wait=repeat_wait,
         )
         client = ClientOptions(
             max_in_flight=max_in_flight,

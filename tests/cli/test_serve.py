@@ -81,6 +81,12 @@ credits_per_day = 1
 """
 
 
+def test_the_wait_for_repeats_reaches_the_gateway() -> None:
+    result = CliRunner().invoke(app, ["serve", "--emulate", "--repeat-wait", "inf"])
+    assert result.exit_code == 2
+    assert "repeat_wait" in result.output
+
+
 def spent_of(url: str) -> Decimal:
     """Send one call of 0.01 credits; return what its budget has spent by then."""
     headers = {"Content-Type": "application/json", "x-api-key": "token-of-the-team"}
