@@ -20,19 +20,19 @@ _GONE = {errno.EPIPE, errno.EIO}
 _DIGIT_GROUPS = re.compile(r"(?<=\d) (?=\d{3}(?:\D|$))")
 
 
-def say(text: str) -> None:
-    """Print a message to stderr, on a terminal between words; stdout is for results only.
+def say(text: str, *, wraps: bool = True) -> None:
+    """Print a message to stderr; stdout is for results only.
 
-    A line that begins with blanks is printed as it is: a command that may be copied.
+    On a terminal it is broken between words, unless *wraps* is false: for a command that may be copied.
     """
     try:
-        print(_wrapped(plain(text)), file=sys.stderr, flush=True)
+        print(_wrapped(plain(text)) if wraps else plain(text), file=sys.stderr, flush=True)
     except OSError:
         drop(sys.stderr)
 
 
 def _wrapped(text: str) -> str:
-    if text.startswith(" ") or not sys.stderr.isatty():
+    if not sys.stderr.isatty():
         return text
     try:
         width = os.get_terminal_size(sys.stderr.fileno()).columns

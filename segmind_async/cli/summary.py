@@ -60,10 +60,11 @@ def print_summary(report: JobReport, files: Files, *, written: bool = True) -> N
     assert fan_out is not None
     earlier = f" ({report.resumed} by earlier runs)" if report.resumed else ""
     unsent = f", {counts['unsent']} unsent" if written else ""
+    known = fan_out.credits_remaining
+    left = "" if known is None else f", {credits_text(known)} left"
     say(
         f"{counts['ok']} ok, {counts['failed']} failed{unsent}{earlier}; "
-        f"{_rate(fan_out)}; {credits_text(fan_out.spent)} credits spent, "
-        f"{credits_text(fan_out.credits_remaining)} left"
+        f"{_rate(fan_out)}; {credits_text(fan_out.spent)} credits spent{left}"
     )
     _print_details(report)
     if fan_out.stop_reason is not None:
@@ -72,7 +73,7 @@ def print_summary(report: JobReport, files: Files, *, written: bool = True) -> N
         say(f"the same command{without} resumes the job; its journal is {files.journal}")
     if not written:
         say(f"results not written {files.results}; this writes them, and sends nothing:")
-        say(f"  {command_again(RESULTS_ONLY)}")
+        say(f"  {command_again(RESULTS_ONLY)}", wraps=False)
         return
     say(f"results {files.results}; for details: segmind-async report {files.journal}")
 

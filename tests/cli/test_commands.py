@@ -76,14 +76,14 @@ def test_on_a_terminal_messages_are_broken_between_words_and_not_within_numbers(
     console.say(
         "2 999 418 rows to send, known by 1 537 answered rows\n\nin /a-very-long/path/that-fits-nowhere.csv"
     )
-    console.say("  segmind-async run file.csv -o out.csv")
+    console.say("segmind-async run file.csv -o out.csv", wraps=False)
     assert capsys.readouterr().err.splitlines() == [
         "2 999 418 rows to send, known",
         "by 1 537 answered rows",
         "",
         "in",
         "/a-very-long/path/that-fits-nowhere.csv",
-        "  segmind-async run file.csv -o out.csv",
+        "segmind-async run file.csv -o out.csv",
     ]
 
 

@@ -163,18 +163,21 @@ def test_the_display_says_as_much_as_fits_and_cuts_no_fact(width: int) -> None:
             id="counting",
         ),
         pytest.param(
-            50, {"stop_reason": StopReason.INTERRUPTED}, "7 121/10 000 · stopping: 64 in flight", id="ctrl-c"
+            50,
+            {"stop_reason": StopReason.INTERRUPTED},
+            "7 121/10 000 · stopping: 64 in flight · 7.18 left",
+            id="ctrl-c",
         ),
         pytest.param(
             50,
             {"wait": Wait(WaitReason.ASKED, 7.0, 38.0), "in_flight": 0},
-            "7 121/10 000 · waiting (asked), 38 s left",
+            "7 121/10 000 · waiting 38 s (asked) · 7.18 left",
             id="a-wait",
         ),
         pytest.param(
             50,
             {"wait": Wait(WaitReason.OUTAGE, 7.0)},
-            "7 121/10 000 · waiting (outage)",
+            "7 121/10 000 · waiting (outage) · 7.18 left",
             id="an-outage-with-calls-in-flight",
         ),
     ],
@@ -209,6 +212,13 @@ def test_what_ends_the_job_first_is_said_alone(changes: dict[str, Any], says: st
     times = [text.plain for text in frame(now, seen, samples(), 80) if text.plain.startswith("time")]
     assert times == [f"time      5:12 min so far · {says}"]
     assert line(now, seen).count(says) == 1
+
+
+@pytest.mark.parametrize("reason", [WaitReason.OUTAGE, WaitReason.TOP_UP])
+def test_a_job_that_waits_for_others_does_not_say_when_it_ends(reason: WaitReason) -> None:
+    waiting = progress(PROGRESS, wait=Wait(reason, 7.0), in_flight=0)
+    times = [text.plain for text in frame(waiting, recent(), samples(), 80) if text.plain.startswith("time")]
+    assert times == ["time      5:12 min so far"]
 
 
 def test_a_wide_terminal_has_details_beside_the_facts() -> None:
@@ -298,6 +308,15 @@ def test_text_of_a_model_or_server_is_neither_markup_nor_control() -> None:
         ),
         ({"wait": Wait(WaitReason.CREDITS, available=Decimal("0.02"))}, None),
         ({"wait": None, "in_flight": 0}, None),
+        ({"wait": Wait(WaitReason.PACE, left=4.9), "in_flight": 0}, None),
+        (
+            {"wait": Wait(WaitReason.PACE, left=12.0), "in_flight": 0},
+            "the pace allows the next start in 12 s",
+        ),
+        (
+            {"wait": Wait(WaitReason.SCOPE_SLOT), "in_flight": 0},
+            "as many calls are in flight as its own --max-in-flight allows",
+        ),
     ],
 )
 def test_what_is_remarkable_is_said_under_the_bar(changes: dict[str, Any], says: str | None) -> None:

@@ -53,7 +53,7 @@ def test_results_that_are_not_written_come_with_the_command_that_writes_them(
     monkeypatch.setattr("sys.argv", ["segmind-async", "run", "in.csv", "-o", "out.csv", "--restart"])
     print_summary(STOPPED, FILES, written=False)
     assert capsys.readouterr().err.splitlines() == [
-        "7 ok, 1 failed; 0.0 a second; 0 credits spent, – left",
+        "7 ok, 1 failed; 0.0 a second; 0 credits spent",
         "1 of the failed rows are not asked again; --retry-failed does that",
         "stopped early: interrupted",
         "the same command, without --restart, resumes the job; its journal is out.csv.journal",

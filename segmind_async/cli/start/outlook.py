@@ -69,6 +69,9 @@ def _answer() -> str:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         return sys.stdin.readline()
+    except KeyboardInterrupt:
+        say("")  # what comes next begins a line
+        raise
     finally:
         signal.signal(signal.SIGINT, before)
 

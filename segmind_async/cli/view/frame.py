@@ -7,6 +7,7 @@ interpreted as markup nor able to control the terminal. Pure.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import ceil
 from textwrap import wrap
 
 from rich.text import Text
@@ -15,7 +16,7 @@ from ..._jobs.file_job import GRACE, Stage
 from ..._jobs.progress import JobProgress, Recent, seconds_to_end, seconds_to_floor
 from ..._jobs.report.samples import SampleRow, Samples
 from ..._text.quantities import credits_text, duration
-from ...models import StopReason, WaitReason
+from ...models import StopReason, Wait, WaitReason
 from ..wording import count, latency_text, one_line, rate_text, rough
 from .fitting import Part, fitted
 
@@ -28,6 +29,9 @@ _NARROW = 60
 _LABEL = 10
 """Columns of a line's label."""
 
+_TURN = 5.0
+"""Seconds from which the wait for the pace is worth a line of its own."""
+
 _CLASSES, _SLOWEST, _STATE = 4, 3, 3
 """Numbers of error classes, slow rows and lines of state that are shown."""
 
@@ -36,7 +40,8 @@ def line(progress: JobProgress, recent: Recent) -> str:
     """Return the progress of a job as one line without colours, of any length."""
     if (ending := ending_text(progress, recent)) is not None:
         return ending
-    parts = [f"{_rows_text(progress)} rows done, {count(progress.failed)} failed"]
+    rows = _rows_text(progress) if progress.total is None else f"{_rows_text(progress)} rows"
+    parts = [f"{rows} done, {count(progress.failed)} failed"]
     if progress.resumed:
         parts[0] += f", {count(progress.resumed)} from earlier runs"
     if progress.pending is not None:
@@ -80,10 +85,17 @@ def state_of(progress: JobProgress, recent: Recent) -> str | None:
         return ending
     if progress.fan_out.stop_reason is not None:
         return one_line(f"no more is sent, what is in flight ends: {progress.fan_out.stop_message}")
+    wait = _remarkable_wait(progress)
+    return None if wait is None else _in_words_of_options(str(wait))
+
+
+def _remarkable_wait(progress: JobProgress) -> Wait | None:
+    """Return what the whole job waits for, unless it is its turn in the pace: that is how a pace works."""
     wait = progress.statistics.wait
-    if wait is not None and (wait.reason is WaitReason.OUTAGE or not progress.in_flight):
-        return str(wait)
-    return None
+    if wait is None or (wait.reason is not WaitReason.OUTAGE and progress.in_flight):
+        return None
+    is_turn = wait.reason is WaitReason.PACE and wait.left is not None and wait.left < _TURN
+    return None if is_turn else wait
 
 
 def frame(progress: JobProgress, recent: Recent, samples: Samples, width: int) -> list[Text]:
@@ -122,15 +134,13 @@ def _halves(facts: list[Text], details: list[Text], left: int) -> list[Text]:
 
 def _only_line(progress: JobProgress, recent: Recent, width: int) -> Text:
     """Return the line of a narrow terminal: rows, money left, time left, or what the job waits for."""
-    rows, left = _rows_text(progress, "/"), progress.statistics.balance
-    if (state := _short_state(progress)) is not None:
-        return fitted("", [Part(rows), Part(state, 1, "bold yellow")], width)
-    end = _end(progress, recent)
+    left, end = progress.statistics.balance, _end(progress, recent)
     parts = [
-        Part(rows),
-        Part("" if left is None else f"{rough(left)} left", 1),
-        Part("" if end is None else end.short, 2, "" if end is None else end.style),
-        Part(f"{count(progress.failed)} failed" if progress.failed else "", 3, "red"),
+        Part(_rows_text(progress, short=True)),
+        Part(_short_state(progress) or "", 1, "bold yellow"),
+        Part("" if left is None else f"{rough(left)} left", 2),
+        Part("" if end is None else end.short, 3, "" if end is None else end.style),
+        Part(f"{count(progress.failed)} failed" if progress.failed else "", 4, "red"),
     ]
     return fitted("", parts, width)
 
@@ -138,20 +148,21 @@ def _only_line(progress: JobProgress, recent: Recent, width: int) -> Text:
 def _short_state(progress: JobProgress) -> str | None:
     """Return the state of the job in a few words; None in normal operation."""
     if progress.fan_out.stop_reason is not None:
-        return f"stopping: {count(progress.in_flight)} in flight"
-    wait = progress.statistics.wait
-    if wait is None or (wait.reason is not WaitReason.OUTAGE and progress.in_flight):
+        return f"stopping: {count(progress.in_flight)} in flight" if progress.in_flight else "stopping"
+    if (wait := _remarkable_wait(progress)) is None:
         return None
-    left = "" if wait.left is None else f", {duration(wait.left)} left"
-    return f"waiting ({wait.reason.value}){left}"
+    left = "" if wait.left is None else f" {duration(ceil(wait.left))}"
+    return f"waiting{left} ({wait.reason.value.replace('_', ' ')})"
 
 
-def _rows_text(progress: JobProgress, of: str = " of ") -> str:
+def _rows_text(progress: JobProgress, *, short: bool = False) -> str:
     """Return the rows that are done, and of how many: 120 of 12 000, or of 12 000+ while they are counted."""
-    done = count(progress.done)
+    done, of = count(progress.done), "/" if short else " of "
     if progress.total is not None:
         return f"{done}{of}{count(progress.total)}"
-    return f"{done}{of}{count(progress.counted)}+" if progress.counted > progress.done else done
+    if progress.counted <= progress.done:
+        return f"{done} rows"
+    return f"{done}{of}{count(progress.counted)}+{'' if short else ' rows'}"
 
 
 def _bar(progress: JobProgress, width: int) -> Text:
@@ -160,7 +171,6 @@ def _bar(progress: JobProgress, width: int) -> Text:
     figures = f" {_rows_text(progress)}"
     if total is None:
         # No length yet: a bar would show a share that falls while the rows are counted.
-        figures += " rows"
         return Text.assemble(("─" * (width - len(figures)), "dim"), (figures, "bold"))
     share = min(1.0, done / total) if total else 1.0
     # Rounded down: 100 % is shown only when every row is done.
@@ -208,20 +218,31 @@ def _rate(progress: JobProgress, recent: Recent) -> list[Part]:
         Part("" if recent.rate is None else rate_text(recent.rate)),
         Part("" if pace is None else f"at most {count(round(pace))} calls a minute", 2),
         Part(f"{count(limited)} × 429" if limited else "", 1),
-        Part("" if pace is None else one_line(progress.statistics.pace_reason), 3, "dim"),
+        Part("" if pace is None else _in_words_of_options(progress.statistics.pace_reason), 3, "dim"),
     ]
 
 
 def _in_flight(progress: JobProgress) -> list[Part]:
     wait, waiting = progress.statistics.wait, progress.waiting
     # With nothing in flight the limit is not what calls wait for: that is said above.
-    why = one_line(progress.statistics.limit_reason) if progress.in_flight else ""
+    why = _in_words_of_options(progress.statistics.limit_reason) if progress.in_flight else ""
     return [
         Part(f"{count(progress.in_flight)} of {count(progress.statistics.limit)}"),
         Part(why, 3, "dim"),
         Part(f"{count(waiting)} waiting" if waiting else "", 1),
-        Part(str(wait) if progress.in_flight and waiting and wait is not None else "", 2, "dim"),
+        Part(
+            _in_words_of_options(str(wait)) if progress.in_flight and waiting and wait is not None else "",
+            2,
+            "dim",
+        ),
     ]
+
+
+def _in_words_of_options(reason: str) -> str:
+    """Return why a limit is as it is; who reads it has given an option and no argument."""
+    return (
+        one_line(reason).replace("max_in_flight", "--max-in-flight").replace("requests_per_minute", "--rpm")
+    )
 
 
 def _money(progress: JobProgress) -> list[Part]:
@@ -258,6 +279,9 @@ def _end(progress: JobProgress, recent: Recent) -> _End | None:
     """Return when the job ends, by its rows or by its credits, whichever is sooner; None if not known."""
     if progress.fan_out.stop_reason is not None:
         return None  # it ends before its rows do
+    wait = _remarkable_wait(progress)
+    if wait is not None and wait.reason in {WaitReason.OUTAGE, WaitReason.TOP_UP}:
+        return None  # it stands still until somebody else does something
     ends_in = seconds_to_end(progress, recent.rate)
     floor_in = seconds_to_floor(progress, recent.spend_rate)
     if floor_in is not None and (ends_in is None or floor_in < ends_in):
