@@ -16,6 +16,7 @@ import anyio
 
 from .._process.stop_signals import on_stop_signals
 from ..models import Status, StopReason
+from .formats.columns import Columns
 from .formats.file_format import OutputFormat
 from .formats.layout import InputColumns, Layout, layout
 from .formats.output import BATCH_COLUMNS, open_output
@@ -67,6 +68,8 @@ class Output:
     """None: what the name of the file says."""
     passed_on: bool = False
     """Whether the file is only passed on, and not to be known by later runs."""
+    fields: Columns | None = None
+    """Columns of the fields of structured answers; None: the column `parsed` has them."""
     only: bool = False
     """Whether nothing is sent, and the file is written from what earlier runs have finished."""
 
@@ -308,7 +311,7 @@ class _OutputWriter:
                 inputs.add(row.columns)
                 if (self._output.uniform and row.columns) or self._is_past_end(row):
                     break
-        return layout(inputs.columns, self._output.prefix)
+        return layout(inputs.columns, self._output.prefix, self._output.fields)
 
     def _is_past_end(self, row: Row) -> bool:
         """Return whether no row from *row* on belongs to the part or is finished."""

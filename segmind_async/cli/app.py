@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import anyio
 import typer
 
-from .._jobs.classify import Examples, Labels, fingerprint, label_mode_for, read_examples
+from .._jobs.classify import Examples, fingerprint, label_mode_for, read_examples
 from .._jobs.formats.text import TextOptions
 from .._jobs.options import JobOptions
 from .._jobs.own_request import own_request
@@ -26,7 +26,9 @@ from .client_options import ClientOptions, open_client
 from .console import plain, say, show_json
 from .exit_codes import Exit, run_to_exit
 from .help import Command, Commands, Group
-from .model_parameters import parameters_of
+from .option_values.labels import chosen_labels
+from .option_values.parameters import parameters_of
+from .option_values.schema import read_schema
 from .options import (
     AsJson,
     CallTimeout,
@@ -178,9 +180,19 @@ def run_rows(
         ),
     ] = None,
     system_prompt: System = None,
+    schema: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|MODULE:TYPE",
+            help="Schema of the answers: a JSON schema, or a type of Python such as models:Invoice. Fields "
+            "become columns.",
+            rich_help_panel=Group.MODEL.value,
+        ),
+    ] = None,
 ) -> None:
     """Send every row of a file and write one result for each. The same command resumes a stopped job."""
     parameters = _parameters(flags)
+    answers = None if schema is None else read_schema(schema)
 
     async def main() -> Exit:
         make: MakeRequest = own_request if prompt is None else template(prompt)
@@ -195,6 +207,8 @@ def run_rows(
         settings: dict[str, object] = {"prompt": prompt, "system": system_prompt}
         needs = NO_COLUMNS_NEEDED if prompt is None else ColumnsNeeded.of_prompt(prompt)
         job = _job(rows, flags, with_parameters(parameters, make), options, settings, needs)
+        if answers is not None:
+            job = replace(job, schema=answers)
         return await bulk.run(job, as_json=flags.as_json)
 
     run_to_exit(main)
@@ -216,9 +230,19 @@ def classify(
     labels: Annotated[
         str,
         typer.Option(
-            metavar="A,B,C", help="The labels, separated by commas.", rich_help_panel=Group.MODEL.value
+            metavar="A,B,C|FILE",
+            help="The labels, separated by commas; or a file with a line for each: label: what it means.",
+            rich_help_panel=Group.MODEL.value,
         ),
     ],
+    instructions: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEXT|@FILE",
+            help="What to classify, and how; the labels and the form of the answer are added.",
+            rich_help_panel=Group.MODEL.value,
+        ),
+    ] = None,
     text_column: Annotated[
         str,
         typer.Option(
@@ -254,7 +278,7 @@ def classify(
 
     async def main() -> Exit:
         by = label_mode_for(flags.model) if labels_by is LabelsBy.AUTO else labels_by
-        chosen = Labels(labels.split(","), "schema" if by == LabelsBy.SCHEMA else "prompt")
+        chosen = chosen_labels(labels, "schema" if by == LabelsBy.SCHEMA else "prompt", instructions)
         shown: Examples = ()
         if examples is not None:
             shown = read_examples(examples, chosen, text_column, truth_column or "label")
@@ -271,6 +295,7 @@ def classify(
         settings: dict[str, object] = {
             "labels": chosen.names,
             "labels_by": chosen.mode,
+            "instruction": chosen.own_instruction,
             "text_column": text_column,
             "examples": fingerprint(shown),
         }

@@ -34,12 +34,14 @@ from .._jobs.progress import JobProgress
 from .._jobs.report.row_counts import JobReport
 from .._jobs.rows import MakeRequest, Row, open_rows
 from .._jobs.run import MAX_CREDITS_FACT, JobRun
+from .._sending.conversation import expected
 from .._sending.options import MAX_OUTAGE, OnExhausted
 from ..errors import AccessError, ConfigurationError, SegmindError
 from .client_options import ClientOptions, open_client
 from .console import drop, is_gone, say, show_json
 from .exit_codes import Exit, exit_for_report
 from .live import Live
+from .option_values.schema import AnswerSchema
 from .start.changed_settings import begin_anew, refusal_text
 from .start.forecast import balance_of, show_forecast
 from .start.input_check import NO_COLUMNS_NEEDED, ColumnsNeeded, check_encoding, check_rows
@@ -81,6 +83,9 @@ class Confirmation:
     """Whether to send nothing, and to write the results of earlier runs."""
 
 
+_MAX_REASKS = 1
+"""How often an answer that does not fit its schema is requested again."""
+
 MakeBrain: TypeAlias = "Callable[[OpenRows], Brain]"
 
 
@@ -115,6 +120,8 @@ class Job:
     """None: what the name of the output says."""
     passed_on: bool = False
     """Whether the output is passed on to standard output."""
+    schema: AnswerSchema | None = None
+    """The shape that answers must have; None: any text."""
 
     def open_rows(self) -> AbstractContextManager[Iterator[Row]]:
         """Open the input."""
@@ -139,7 +146,8 @@ class Job:
             form is not Format.JSONL,
             self.output_format,
             self.passed_on,
-            self.confirmation.results_only,
+            fields=None if self.schema is None else self.schema.fields,
+            only=self.confirmation.results_only,
         )
 
     def count_rows(self, stop: threading.Event, tell: Callable[[int], None] = lambda _: None) -> int | None:
@@ -174,7 +182,8 @@ class Job:
     @property
     def all_settings(self) -> JobSettings:
         """The settings that the journal is opened with."""
-        return settings_of(self.client.model, self.own_settings, self.options)
+        wanted = None if self.schema is None else expected(self.schema.parse, _MAX_REASKS)
+        return settings_of(self.client.model, self.own_settings, self.options, wanted)
 
 
 async def run(job: Job, *, as_json: bool) -> Exit:
@@ -319,6 +328,8 @@ async def send_rows(
             run = client.run_job(
                 rows,
                 journal=job.journal_path,
+                parse=None if job.schema is None else job.schema.parse,
+                max_reasks=_MAX_REASKS,
                 options=job.options,
                 settings=job.own_settings,
                 progress=None if job.confirmation.results_only else show,

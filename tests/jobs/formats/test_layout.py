@@ -71,3 +71,20 @@ def test_a_prefix_stands_before_all_results() -> None:
     assert clashes(["text", "r_text"], "r_") == ["r_text"]
     taken = layout({"r_text": TEXT}, "r_")
     assert taken.names["text"] == "r2_text"
+
+
+def test_fields_of_an_answer_stand_in_place_of_the_parsed_answer() -> None:
+    got = layout({"name": TEXT}, None, {"age": COUNT, "name": TEXT, "text": TEXT})
+    assert "parsed" not in got.columns
+    assert got.fields == {"age": "age", "name": "parsed_name", "text": "parsed_text"}
+    assert got.columns["age"] is COUNT
+    row = got.row({"name": "input"}, {"text": "{}", "parsed": {"age": 3, "name": "n", "text": 7}})
+    assert (row["name"], row["text"], row["age"]) == ("input", "{}", 3)
+    assert (row["parsed_name"], row["parsed_text"]) == ("n", None)
+    assert "age" not in got.row({}, {"parsed": None})
+
+
+def test_fields_have_the_prefix_of_the_results() -> None:
+    got = layout({"parsed_id": TEXT, "r_age": TEXT}, "r_", {"age": COUNT, "id": TEXT})
+    assert got.fields == {"age": "r_parsed_age", "id": "r_parsed_id"}
+    assert list(got.names) == [name for name in RESULT_COLUMNS if name != "parsed"]

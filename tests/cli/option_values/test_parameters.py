@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from segmind_async.cli import app
-from segmind_async.cli.model_parameters import parameters_of
+from segmind_async.cli.option_values.parameters import parameters_of
 from segmind_async.emulator import Emulator, FunctionBrain, Question
 from tests.support import serving
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 from pydantic_core import from_json
 
-from ..models import JsonDict
+from ...models import JsonDict
 
 _ELSEWHERE = {
     "model": "--model",

@@ -1,0 +1,1 @@
+"""Values of options that are more than a word: parameters, schemas, labels."""
