@@ -72,6 +72,7 @@ class Ledger:
         """Units that the balance fell by for the unpriced calls."""
         self._external = ExternalSpend()
         self._reservations = Reservations()
+        self._guards_account = True
         self._full = False
         """The service refused the last call for want of credits, and none of ours has ended since."""
 
@@ -144,6 +145,8 @@ class Ledger:
     def _account_shortfall(self, hold: Hold) -> Shortfall | None:
         model, floor, now = hold.model, hold.budget.floor, hold.started_at
         balance = hold.balance
+        if not self._guards_account and floor <= 0:
+            return None
         if balance is None:
             # Unknown never means plenty: one call, then with every answer one more.
             if self.in_flight <= self._answered:
@@ -207,6 +210,10 @@ class Ledger:
         self._doubts.add(now, moments)
         for budget in hold.budget.line:
             budget.doubts.add(now, moments)
+
+    def guard_account(self, on: bool) -> None:
+        """Guard the account, or leave it to a gateway; a floor above 0 is kept in any case."""
+        self._guards_account = on
 
     def inherit_doubt(self, units: int, at: float) -> None:
         """Take over what an earlier run of this program had in flight or in doubt when it ended, at *at*."""

@@ -156,6 +156,13 @@ class LedgerProtocol(Protocol):
         """Forget what refusals have taught about the service's own reservations."""
         ...
 
+    def guard_account(self, on: bool) -> None:
+        """Say whether this ledger guards the account; if not, a gateway does it for all who call it.
+
+        Budgets with a limit or a floor of their own are kept in any case.
+        """
+        ...
+
     def inherit_doubt(self, units: int, at: float) -> None:
         """Take over the amount that an earlier process had in flight or in doubt when it ended, at *at*."""
         ...

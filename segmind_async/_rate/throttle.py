@@ -58,13 +58,15 @@ class Throttle:
     """Pacer, concurrency limit and gate of one API key."""
 
     __slots__ = (
-        "_diagnosis", "_episode", "_number", "_starts", "concurrency_limit", "gate", "pacer",
+        "_diagnosis", "_episode", "_number", "_starts", "concurrency_limit", "gate", "keeps_pace", "pacer",
     )  # fmt: skip
 
     def __init__(self, max_in_flight: int, requests_per_minute: float | None = None) -> None:
         self.pacer: Pacer = Pacer(requests_per_minute)
         self.concurrency_limit: ConcurrencyLimit = ConcurrencyLimit(max_in_flight)
         self.gate: Gate = Gate()
+        self.keeps_pace: bool = True
+        """Whether starts are paced here; a gateway does it for all who call it."""
         self._number = 0
         self._starts = StartTracker()
         self._episode: _Episode | None = None
@@ -82,11 +84,9 @@ class Throttle:
         """Return the earliest instant of the next start, *now* at least; inf if an answer must come first."""
         while (due := self._starts.due(now)) is not None:
             self._pass(due, now)
-        if self.gate.phase is not Phase.OPEN:
-            opens = self._gate_opens(now, in_flight)
-            if opens > now:
-                return max(opens, self.pacer.next_start(now))
-        return max(now, self.pacer.next_start(now))
+        # First the gate: what it learns as it opens may change the pace.
+        opens = now if self.gate.phase is Phase.OPEN else self._gate_opens(now, in_flight)
+        return max(now, opens, self.pacer.next_start(now) if self.keeps_pace else now)
 
     def _gate_opens(self, now: float, in_flight: int) -> float:
         """Return when the gate lets the next start pass; inf if an answer must come first."""
@@ -150,6 +150,14 @@ class Throttle:
             bound.closed_for(wait)
         if not trials:
             self._episode = _Episode([tag], told, now, self._number)
+
+    def asked_to_wait(self, tag: StartTag, now: float, told: float | None) -> None:
+        """Close the gate for a 429 that is about no limit of the key, and so teaches nothing."""
+        self._starts.end(tag)
+        if self.gate.is_echo(tag.at):
+            self.gate.echo(now, told)
+        else:
+            self.gate.close(now, told, tag.number)
 
     def _end_trials(self, tag: StartTag, now: float) -> list[Bound]:
         """End the trials that may explain a refusal, and return their bounds."""

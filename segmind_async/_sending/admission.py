@@ -197,6 +197,8 @@ class Admission:
             None if report_change is None else ChangeDetector(report_change, throttle, self.breaker)
         )
         self.rate_limited: int = 0
+        self.behind_gateway: bool = False
+        """Whether the answers come from a gateway, which minds money and pace for all who call it."""
         self.waits: Waits = Waits(report_wait)
         self._asked_until = -math.inf
         """Until when the service has asked for nothing to be sent, in answers of 429; seconds."""
@@ -357,7 +359,7 @@ class Admission:
 
     def learn(self, tag: StartTag, failure: Failure | None, now: float) -> None:
         """Let throttle and circuit breaker learn from a failure; None: from a read that succeeded."""
-        if failure is not None and failure.resend in (Resend.YES, Resend.RARELY):
+        if failure is not None and failure.resend in (Resend.YES, Resend.RARELY, Resend.WHEN_BACK):
             self.breaker.failed(now)
         if failure is None:
             self.throttle.answered(tag, now)
@@ -365,11 +367,24 @@ class Admission:
             self.rate_limited += 1
             if failure.retry_after is not None:
                 self._asked_until = max(self._asked_until, now + failure.retry_after)
-            self.throttle.refused(tag, now, failure.retry_after)
+            if self.behind_gateway:
+                self.throttle.asked_to_wait(tag, now, failure.retry_after)
+            else:
+                self.throttle.refused(tag, now, failure.retry_after)
         elif failure.status is None:
             self.throttle.abandoned(tag)
         else:
             self.throttle.answered(tag, now)
+
+    def met(self, *, gateway: bool, status: int) -> None:
+        """Note whether a response came from a gateway; to be called before its lease ends.
+
+        A proxy between them may answer for it, but not with an answer of its own.
+        """
+        if gateway != self.behind_gateway and (gateway or status == 200):
+            self.behind_gateway = gateway
+            self.throttle.keeps_pace = not gateway
+            self._ledger.guard_account(not gateway)
 
     def state(self) -> tuple[PacerState, int]:
         """Return the state that a restart needs: the pace, and the units that may still be billed."""

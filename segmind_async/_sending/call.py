@@ -206,10 +206,11 @@ class Call:
                 self._started_at = lease.hold.started_at
             progress.attempts += 1
             totals.attempts += 1
+            wire = self._wire_to_gateway() if service.admission.behind_gateway else self._wire
             try:
                 try:
                     lease.dispatched()
-                    got = await service.transport.send(self._wire, progress.left)
+                    got = await service.transport.send(wire, math.inf if wire.patient else progress.left)
                 except BaseException:
                     self._abandon(lease, reported=reported)
                     raise
@@ -218,7 +219,7 @@ class Call:
                 # Whatever was raised, the slot and the hold are given back.
                 if lease.state is State.SENT or lease.state is State.ADMITTED:
                     lease.cancelled()
-            progress.used += lease.took
+            progress.used += 0.0 if wire.patient else lease.took
             if reported and service.hooks.wants_attempts():
                 self._report_attempt(answer, lease.took)
             if isinstance(answer, ChatCompletion):
@@ -227,6 +228,16 @@ class Call:
                     raise self._tools_not_supported(answer)
                 return answer
             await self._wait_before_retry(answer, self._next_retry(answer))
+
+    def _wire_to_gateway(self) -> WireRequest:
+        """Return the request for a gateway, which has calls wait as the queue here would.
+
+        It takes the time that is left from when it sends the call on, as `timeouts.total` is taken here.
+        """
+        headers: list[tuple[str, str]] = [(response_headers.PRIORITY, self._options.scope.priority)]
+        if self._retry_state.left < math.inf:
+            headers.append((response_headers.TIMEOUT, f"{self._retry_state.left:.3f}"))
+        return self._wire._replace(patient=True, headers=tuple(headers))
 
     def _abandon(self, lease: Lease, *, reported: bool) -> None:
         """End an attempt that was cancelled, or met a bug of this library: it may have been sent."""
@@ -304,8 +315,12 @@ class Call:
     def _settle(self, lease: Lease, got: WireResponse | Failure) -> ChatCompletion | Failure:
         """Decode the response and settle the lease with it."""
         if isinstance(got, Failure):
+            if got.kind is FailureKind.UNREACHABLE and self._service.admission.behind_gateway:
+                got = replace(got, kind=FailureKind.GATEWAY_GONE)
             lease.failed(got)
             return got
+        gateway = response_headers.is_gateway(got.headers)
+        self._service.admission.met(gateway=gateway, status=got.status)
         balance = response_headers.balance_in(got.headers)
         reading = None if balance is None else floor_units(balance)
         answer = self._read(got)
@@ -390,7 +405,8 @@ class Call:
         self._report_retry(failure, wait)
         if wait:
             admission = self._service.admission
-            with admission.pause(WaitReason.RETRY, admission.now() + wait):
+            gone = failure.kind is FailureKind.GATEWAY_GONE
+            with admission.pause(WaitReason.OUTAGE if gone else WaitReason.RETRY, admission.now() + wait):
                 await anyio.sleep(wait)
 
     def _report_attempt(self, got: ChatCompletion | Failure | None, seconds: float) -> None:

@@ -154,7 +154,8 @@ def _pause(failure: Failure, state: RetryState, policy: RetryPolicy) -> Retry:
     if failure.resend in (Resend.WHEN_OPEN, Resend.WHEN_FUNDED):
         # The admission makes it wait, for the gate or for credits.
         return Retry(0.0, 0.0)
-    return Retry(0.0, _exponential(policy.base, policy.cap, state.retries))
+    tries = state.attempts if failure.resend is Resend.WHEN_BACK else state.retries
+    return Retry(0.0, _exponential(policy.base, policy.cap, tries))
 
 
 @lru_cache(maxsize=256)

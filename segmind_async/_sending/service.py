@@ -109,6 +109,8 @@ async def get(
     except BaseException:
         admission.throttle.abandoned(tag)
         raise
+    if isinstance(got, WireResponse):
+        admission.met(gateway=response_headers.is_gateway(got.headers), status=got.status)
     progress.attempts += 1
     progress.used += admission.now() - sent_at
     answer = read(got) if isinstance(got, WireResponse) else got

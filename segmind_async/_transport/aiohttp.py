@@ -87,7 +87,9 @@ class AiohttpTransport:
         # Read once: in Python 3.11 it is a system call.
         loop = asyncio.get_running_loop()
         session = self._sessions.opened(loop) or await self._sessions.session()
-        deadline = self._deadlines.after(loop, min(time_left, self._attempt))
+        deadline = self._deadlines.after(
+            loop, time_left if request.patient else min(time_left, self._attempt)
+        )
         body = request.body
         try:
             with deadline:
@@ -96,6 +98,7 @@ class AiohttpTransport:
                     (self._queued_url if request.queued else self._base_url) + request.path,
                     data=body if body is None or len(body) <= _IN_ONE_PIECE else io.BytesIO(body),
                     allow_redirects=False,
+                    headers=request.headers or None,
                     timeout=self._timeout,
                 )
         except (aiohttp.ClientError, OSError) as error:

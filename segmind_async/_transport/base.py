@@ -20,6 +20,10 @@ class WireRequest(NamedTuple):
     body: bytes | None = None
     queued: bool = False
     """Whether the path belongs to queued inference, `/v2`, beside the base URL's `/v1`."""
+    headers: tuple[tuple[str, str], ...] = ()
+    """Headers of this POST alone, ASCII."""
+    patient: bool = False
+    """Whether `Timeouts.attempt` does not apply: a gateway may let it wait before it is sent on."""
 
 
 class WireResponse(NamedTuple):

@@ -15,7 +15,7 @@ from enum import Enum, auto
 from .. import errors
 from ..errors import MAX_BODY, ErrorDetails, SegmindError
 from .json import UnreadableError, read_object
-from .response_headers import credits_in, request_id_in
+from .response_headers import credits_in, is_final, request_id_in
 
 
 class FailureKind(Enum):
@@ -37,6 +37,8 @@ class FailureKind(Enum):
     """A status that does not change with another attempt: 3xx, 501, 505."""
     UNREACHABLE = auto()
     """No connection."""
+    GATEWAY_GONE = auto()
+    """No connection to a gateway that has answered before; it is started again."""
     DISCONNECTED = auto()
     """The connection was lost before the answer was complete."""
     TIMED_OUT = auto()
@@ -67,6 +69,8 @@ class Resend(Enum):
     """At most `RetryPolicy.server_error_retries` times."""
     WHEN_OPEN = auto()
     """When the rate gate opens; not counted as a retry."""
+    WHEN_BACK = auto()
+    """As long as there is time; not counted as a retry."""
     WHEN_FUNDED = auto()
     """When the ledger has more available: after a completion or a top-up."""
 
@@ -84,6 +88,7 @@ _RULES: Mapping[FailureKind, tuple[type[SegmindError], Resend]] = {
     FailureKind.UNAVAILABLE: (errors.ServerError, Resend.YES),
     FailureKind.PERMANENT: (errors.InvalidResponseError, Resend.NEVER),
     FailureKind.UNREACHABLE: (errors.APIConnectionError, Resend.YES),
+    FailureKind.GATEWAY_GONE: (errors.APIConnectionError, Resend.WHEN_BACK),
     FailureKind.DISCONNECTED: (errors.APIConnectionError, Resend.YES),
     FailureKind.TIMED_OUT: (errors.APITimeoutError, Resend.YES),
     FailureKind.CERTIFICATE: (errors.APIConnectionError, Resend.NEVER),
@@ -135,11 +140,13 @@ class Failure:
     needed: Decimal | None = None
     """Credits this call would need, from the text of a 406."""
     cause: BaseException | None = None
+    final: bool = False
+    """Whether a gateway has said that another attempt cannot help."""
 
     @property
     def resend(self) -> Resend:
         """Whether another attempt can help."""
-        return _RULES[self.kind][1]
+        return Resend.NEVER if self.final else _RULES[self.kind][1]
 
     def error(self, details: ErrorDetails, floor: Decimal = Decimal(0)) -> SegmindError:
         """Return the error for the caller; *floor* is the balance, in credits, that the call had to leave."""
@@ -177,6 +184,7 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes, retry_after: f
         retry_after=retry_after,
         balance=_amount(_BALANCE, text) if out_of_credits else None,
         needed=_amount(_NEEDED, text) if out_of_credits else None,
+        final=is_final(headers),
     )
 
 

@@ -19,6 +19,13 @@ RESET_AT = "x-rate-limit-reset-at-utc"
 RETRY_AFTER = "retry-after"
 RETRY_AFTER_MS = "retry-after-ms"
 DATE = "date"
+GATEWAY = "x-segmind-gateway"
+"""Sent by this library's own gateway with every answer; its value is a version."""
+PRIORITY = "x-segmind-priority"
+TIMEOUT = "x-segmind-timeout"
+"""Of a request to a gateway: seconds that the call may take from when it is sent on."""
+SHOULD_RETRY = "x-should-retry"
+"""`false` says that another attempt cannot help; read from a gateway only."""
 
 _DECIMAL = re.compile(r"[0-9]{1,20}(?:\.[0-9]{0,40})?(?:[eE][+-]?[0-9]{1,2})?", re.ASCII)
 
@@ -51,6 +58,16 @@ def cost_in(headers: Mapping[str, str]) -> Decimal | None:
     """Return the credits the call cost as the headers give them; None if they do not, or not readably."""
     cost = credits_in(headers.get(COST))
     return cost if cost is None or cost < MAX_COST else None
+
+
+def is_gateway(headers: Mapping[str, str]) -> bool:
+    """Return whether the answer is that of a gateway, which minds money and pace for all who call it."""
+    return GATEWAY in headers
+
+
+def is_final(headers: Mapping[str, str]) -> bool:
+    """Return whether a gateway says that the same request would meet the same refusal."""
+    return is_gateway(headers) and headers.get(SHOULD_RETRY) == "false"
 
 
 def request_id_in(headers: Mapping[str, str]) -> str | None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
+import math
 from collections.abc import Collection, Mapping
 from hashlib import blake2b
 from hmac import compare_digest
 from urllib.parse import urlsplit
 
 from .._sending.call_queue import Priority
+from .._wire.response_headers import PRIORITY, TIMEOUT
 from ..errors import ConfigurationError
 from ._errors import GatewayError
 
@@ -16,7 +18,6 @@ MIN_TOKEN = 8
 """Characters of the shortest token: a shorter one can be guessed."""
 
 BUDGET_HEADER = "x-segmind-budget"
-PRIORITY_HEADER = "x-segmind-priority"
 
 
 class Tokens:
@@ -88,13 +89,28 @@ def chosen_budget(own: str | None, headers: Mapping[str, str]) -> str | None:
 
 def chosen_priority(headers: Mapping[str, str]) -> Priority | None:
     """Return the priority that a request names, None if it names none; raises a 400 for another word."""
-    named = headers.get(PRIORITY_HEADER)
+    named = headers.get(PRIORITY)
     if not named:
         return None
     if named not in _PRIORITIES:
         message = f"x-segmind-priority is {named[:40]!r}; use interactive or bulk"
-        raise GatewayError(400, message, param=PRIORITY_HEADER)
+        raise GatewayError(400, message, param=PRIORITY)
     return _PRIORITIES[named]
+
+
+def chosen_timeout(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds that a call may take from when it is sent on; None if its caller names none."""
+    named = headers.get(TIMEOUT)
+    if named is None:
+        return None
+    try:
+        seconds = float(named)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        message = f"{TIMEOUT} is {named[:40]!r}; give seconds, more than 0"
+        raise GatewayError(400, message, param=TIMEOUT)
+    return seconds
 
 
 _PRIORITIES: Mapping[str, Priority] = {"interactive": "interactive", "bulk": "bulk"}

@@ -18,11 +18,13 @@ from .._hooks.trace import trace
 from .._providers.answers import as_openai
 from .._sending.call_queue import Priority
 from .._version import __version__
+from .._wire.response_headers import GATEWAY
 from ..client import SegmindClient
+from ..config import Timeouts
 from ..errors import BudgetExceededError, SegmindError
 from ..models import ChatCompletion, ChatRequest, JsonDict
 from ..telemetry import PROMETHEUS_CONTENT_TYPE, prometheus_text
-from ._access import Tokens, chosen_budget, chosen_priority
+from ._access import Tokens, chosen_budget, chosen_priority, chosen_timeout
 from ._budgets.amounts import answer_headers, cost_headers, credits_of, plain
 from ._budgets.budgets import Budgets
 from ._budgets.rules import BudgetRule
@@ -54,6 +56,8 @@ class CallScope(NamedTuple):
 
     budget: BudgetRule | None
     priority: Priority | None
+    timeout: float | None
+    """Seconds from when it is sent on; None: as for the gateway's client."""
 
 
 class Handlers:
@@ -88,8 +92,15 @@ class Handlers:
 
     @web.middleware
     async def _answering(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Let in who may, and turn whatever is raised into an error in OpenAI's form."""
+        """Let in who may, and say in each answer that it is a gateway's."""
         request[_REQUEST_ID] = f"gw-{uuid4().hex}"
+        response = await self._answer(request, handler)
+        if not response.prepared:
+            response.headers[GATEWAY] = __version__
+        return response
+
+    async def _answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Answer, and turn whatever is raised into an error in the form of its route."""
         try:
             if request.path != "/healthz":
                 self._tokens.check_host(request.host)
@@ -147,7 +158,11 @@ class Handlers:
         """Return the budget a call counts in and its priority, by its token and its headers."""
         own = request[_BUDGET]
         name = chosen_budget(own if isinstance(own, str) else None, request.headers)
-        return CallScope(None if name is None else self._budgets.rule(name), chosen_priority(request.headers))
+        return CallScope(
+            None if name is None else self._budgets.rule(name),
+            chosen_priority(request.headers),
+            chosen_timeout(request.headers),
+        )
 
     def _headers(self, request: web.Request, completion: ChatCompletion, scope: CallScope) -> dict[str, str]:
         headers = answer_headers(completion, request[_REQUEST_ID])
@@ -217,6 +232,8 @@ class Handlers:
         ):
             async with self._budgets.booked(scope.budget, wanted.model) as client:
                 chosen = client if scope.priority is None else client.budget(priority=scope.priority)
+                if scope.timeout is not None:
+                    chosen = chosen.with_options(timeouts=Timeouts(total=scope.timeout))
                 try:
                     return await chosen.chat(wanted)
                 except BudgetExceededError as error:

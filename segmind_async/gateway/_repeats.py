@@ -10,8 +10,9 @@ from collections.abc import Callable, Coroutine, Mapping
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
+from .._wire.response_headers import PRIORITY
 from ..models import ChatCompletion
-from ._access import BUDGET_HEADER, PRIORITY_HEADER, token_in
+from ._access import BUDGET_HEADER, token_in
 
 RETRY_COUNT = "x-stainless-retry-count"
 """Sent by OpenAI's SDKs with every request; above 0 in a repeat."""
@@ -46,7 +47,7 @@ def may_repeat(headers: Mapping[str, str], elapsed: float) -> bool:
 def request_key(headers: Mapping[str, str], body: bytes) -> bytes:
     """Return a digest of what must be equal in a repeat: who asks, in which budget, and what."""
     digest = blake2b(body)
-    for text in (token_in(headers), headers.get(BUDGET_HEADER, ""), headers.get(PRIORITY_HEADER, "")):
+    for text in (token_in(headers), headers.get(BUDGET_HEADER, ""), headers.get(PRIORITY, "")):
         digest.update(blake2b(text.encode("utf-8", "surrogateescape")).digest())
     return digest.digest()
 

@@ -90,6 +90,10 @@ class UnlimitedLedger:
         """Do nothing: no reservations are known."""
         self._record("forget_reservations")
 
+    def guard_account(self, on: bool) -> None:
+        """Do nothing: the account is never guarded."""
+        self._record("guard_account", on)
+
     def inherit_doubt(self, units: int, at: float) -> None:
         """Do nothing: nothing is ever in doubt."""
         self._record("inherit_doubt", units, at)

@@ -30,3 +30,8 @@ def renderer(headers: Mapping[str, str]) -> MakeHead:
         return "\r\n".join(lines).encode("ascii")
 
     return render
+
+
+def more_lines(headers: tuple[tuple[str, str], ...]) -> bytes:
+    """Return the lines of further headers."""
+    return "".join(f"{name}: {value}\r\n" for name, value in headers).encode("ascii") if headers else b""

@@ -19,7 +19,7 @@ from ..deadlines import Deadline, Deadlines
 from ..sessions import PerLoop
 from .connection import Connection
 from .pool import ConnectionPool
-from .request_head import renderer
+from .request_head import more_lines, renderer
 from .response_body import DamagedError, decoded
 
 
@@ -45,7 +45,9 @@ class DirectTransport:
         # Read once: in Python 3.11 it is a system call.
         loop = asyncio.get_running_loop()
         pool = self._pools.opened(loop) or await self._pools.session()
-        deadline = self._deadlines.after(loop, min(time_left, self._attempt))
+        deadline = self._deadlines.after(
+            loop, time_left if request.patient else min(time_left, self._attempt)
+        )
         connection = pool.take()
         if connection is None:
             try:
@@ -71,10 +73,12 @@ class DirectTransport:
         head = self._head(
             (self._queued_url if request.queued else self._base_url) + request.path, body is not None
         )
+        if body is not None:
+            head = b"%b%d\r\n%b\r\n" % (head, len(body), more_lines(request.headers))
         is_kept = False
         lost: Exception | None = None
         try:
-            connection.begin(head if body is None else b"%b%d\r\n\r\n" % (head, len(body)), body or b"")
+            connection.begin(head, body or b"")
             with deadline:
                 await connection.more()
                 if not connection.is_complete:

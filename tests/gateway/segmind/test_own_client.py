@@ -1,0 +1,139 @@
+"""Our own client behind a gateway: it leaves money and pace to it, and outlives it."""
+
+from __future__ import annotations
+
+import asyncio
+from decimal import Decimal
+from typing import Any
+
+import anyio
+import pytest
+
+import segmind_async as sa
+from segmind_async import Limits, SegmindClient, Timeouts
+from segmind_async.emulator import Emulator, faults
+from segmind_async.gateway import Gateway, GatewayOptions
+from tests.gateway.support import world
+
+TRANSPORTS = pytest.mark.parametrize("transport", ["public", "direct"])
+
+
+@TRANSPORTS
+async def test_a_client_that_is_told_of_a_gateway_leaves_money_to_it(transport: Any) -> None:
+    # By its own first costs and the balance alone it would send few at a time.
+    async with (
+        world(balance=0.01, cost=0.0001, latency=1) as w,
+        SegmindClient("any-key", w.gateway.url, transport=transport) as worker,
+    ):
+        await worker.balance()
+        async with anyio.create_task_group() as tasks:
+            for index in range(40):
+                tasks.start_soon(worker.chat, f"question {index}")
+            await asyncio.sleep(0)
+            assert worker.statistics().in_flight == 40
+    assert len(w.emulator.calls) == 40
+
+
+async def test_a_floor_of_its_own_is_kept_all_the_same() -> None:
+    async with (
+        world(balance=0.01, cost=0.0005) as w,
+        SegmindClient("any-key", w.gateway.url, limits=Limits(floor=0.005)) as worker,
+    ):
+        outcomes = await worker.chat_many([f"question {index}" for index in range(20)])
+        assert w.emulator.state.account.balance >= Decimal("0.005")
+    assert {one.status for one in outcomes} == {sa.Status.OK, sa.Status.UNSENT}
+
+
+@TRANSPORTS
+async def test_an_attempt_is_not_timed_out_while_the_gateway_lets_it_wait(transport: Any) -> None:
+    client = {"limits": Limits(max_in_flight=1)}
+    timeouts = Timeouts(total=50, attempt=20)
+    async with (
+        world(latency=15, client=client) as w,
+        SegmindClient("any-key", w.gateway.url, timeouts=timeouts, transport=transport) as worker,
+    ):
+        await worker.balance()
+        outcomes = await worker.chat_many([f"question {index}" for index in range(8)])
+    assert [one.status for one in outcomes] == [sa.Status.OK] * 8
+    assert len(w.emulator.calls) == 8
+
+
+async def test_the_deadline_travels_with_the_request() -> None:
+    async with (
+        world(latency=60) as w,
+        SegmindClient("any-key", w.gateway.url, timeouts=Timeouts(total=5)) as worker,
+    ):
+        await worker.balance()
+        # Its answer may have been billed: the gateway says so, and it is not sent again.
+        with pytest.raises(sa.ServerError, match="504"):
+            await worker.chat("hello")
+        assert len(w.emulator.calls) == 1
+
+
+@pytest.mark.parametrize("value", ["soon", "0", "-1", "nan", "inf", ""])
+async def test_a_deadline_that_is_none_is_a_400(value: str) -> None:
+    async with world() as w:
+        response = await w.post("/gpt-5.4-mini", {}, headers={"x-segmind-timeout": value})
+        assert response.status == 400
+        assert "x-segmind-timeout" in (await response.json())["error"]
+
+
+async def test_out_of_credits_is_asked_once() -> None:
+    async with world(balance=0) as w, SegmindClient("any-key", w.gateway.url) as worker:
+        with pytest.raises(sa.InsufficientCreditsError) as caught:
+            await worker.chat("hello")
+    assert caught.value.details.attempts == 1
+
+
+async def test_a_429_of_the_gateway_teaches_no_limit() -> None:
+    options = GatewayOptions(port=0, max_calls=4)
+    async with (
+        world(latency=1, options=options) as w,
+        SegmindClient("any-key", w.gateway.url, limits=Limits(max_in_flight=16)) as worker,
+    ):
+        await worker.balance()
+        outcomes = await worker.chat_many([f"question {index}" for index in range(24)])
+        found = worker.statistics()
+    assert {one.status for one in outcomes} == {sa.Status.OK}
+    assert found.rate_limited
+    assert (found.limit, found.requests_per_minute) == (16, None)
+
+
+async def test_rows_wait_for_a_gateway_that_is_gone_and_go_on() -> None:
+    rows = [f"question {index}" for index in range(60)]
+    async with (
+        Emulator(latency=2, balance=5) as emulator,
+        SegmindClient(emulator.key, emulator.url) as upstream,
+    ):
+        first = Gateway(upstream, GatewayOptions(port=0, grace=0))
+        await first.__aenter__()
+        port = int(first.url.split(":")[2].removesuffix("/v1"))
+        worker = SegmindClient("any-key", first.url, limits=Limits(max_in_flight=8))
+        async with worker, worker.fan_out(rows) as outcomes:
+            found = [await anext(outcomes) for _ in range(10)]
+            await first.__aexit__(None, None, None)
+            await anyio.sleep(45)
+            async with Gateway(upstream, GatewayOptions(port=port)):
+                found += [one async for one in outcomes]
+        billed = emulator.billed()
+    assert [one.status for one in found] == [sa.Status.OK] * len(rows)
+    # Only what was on the wire when it went is in doubt.
+    assert sum(billed.values()) <= len(rows) + 8
+    assert outcomes.report.maybe_paid_twice <= 8
+
+
+async def test_a_client_that_meets_the_service_itself_guards_again() -> None:
+    async with world() as w, SegmindClient("any-key", w.gateway.url) as worker:
+        admission = worker._service.admission
+        await worker.chat("hello")
+        assert admission.behind_gateway
+        admission.met(gateway=False, status=502)
+        assert admission.behind_gateway
+        admission.met(gateway=False, status=200)
+        assert not admission.behind_gateway
+
+
+async def test_errors_of_others_are_not_final() -> None:
+    async with world() as w, SegmindClient(w.emulator.key, w.emulator.url) as direct:
+        w.emulator.script(faults.Answer(503, b"{}", headers={"x-should-retry": "false"}))
+        assert (await direct.chat("hello")).attempts == 2
