@@ -67,6 +67,8 @@ PURE = {
     "_sending.waits",
     "_agents.schema_tools",
     "_agents.tool_protocol",
+    "cli.view.fitting",
+    "cli.view.frame",
     "gateway._access",
     "gateway._budgets.amounts",
     "gateway._budgets.rules",

@@ -12,6 +12,7 @@ from typing import NoReturn
 import anyio
 import typer
 
+from .._jobs.file_job import NotWrittenError
 from .._jobs.report.row_counts import JobReport
 from .._process import early_interrupt
 from .._process.stop_signals import as_interrupt
@@ -102,7 +103,7 @@ def run_to_exit(main: Callable[[], Awaitable[Exit]]) -> NoReturn:
             _interruptible, main, backend_options={"use_uvloop": find_spec("uvloop") is not None}
         )
         sys.stdout.flush()
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, NotWrittenError):
         code = Exit.INTERRUPTED
         say("interrupted")
     except SegmindError as error:

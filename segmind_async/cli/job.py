@@ -241,6 +241,10 @@ async def _run(job: Job, *, as_json: bool) -> Exit:
     if job.confirmation.dry_run:
         await _print_forecast(job, as_json=as_json)
         return Exit.OK
+    if job.confirmation.results_only and not job.journal_path.exists():
+        raise ConfigurationError(
+            f"--results-only: there is no journal {str(job.journal_path)!r}, so no row is finished"
+        )
     with Live() as live:
         live.begin(lambda: f"reading {job.input.name}")
         await anyio.to_thread.run_sync(_check_input, job)

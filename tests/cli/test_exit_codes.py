@@ -11,7 +11,8 @@ import pytest
 from typer.testing import CliRunner
 
 from segmind_async import FanOutReport, StopReason
-from segmind_async.cli import app
+from segmind_async._jobs.file_job import NotWrittenError
+from segmind_async.cli import app, job
 from segmind_async.cli.exit_codes import EXIT_AFTER_STOP, Exit, exit_for_report
 from segmind_async.emulator import Emulator, faults
 from segmind_async.jobs import JobReport
@@ -106,6 +107,39 @@ def test_rows_that_failed_in_an_outage_are_asked_again_and_others_are_not(tmp_pa
         assert "met an outage" not in said
         code, said = run(tmp_path, emulator, *outage, "--retry-failed")
         assert (code, "not asked again" in said) == (0, False), said
+
+
+def test_results_alone_are_exit_code_0_whatever_is_unsent_and_need_a_journal(tmp_path: Path) -> None:
+    with serving(Emulator()) as emulator:
+        code, said = run(tmp_path, emulator, "--results-only")
+        assert (code, "there is no journal" in said) == (2, True)
+        assert run(tmp_path, emulator, "--limit", "7")[0] == 0
+        (tmp_path / "out.jsonl").unlink()
+        code, said = run(tmp_path, emulator, "--results-only")
+        assert code == 0, said
+        assert "7 ok, 0 failed, 93 unsent; nothing was sent now" in said
+        assert emulator.requests == 7
+    assert len((tmp_path / "out.jsonl").read_text().splitlines()) == 100
+
+
+def test_results_left_unwritten_are_exit_code_130_and_the_command_that_writes_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def left(*_: object) -> JobReport:
+        raise NotWrittenError(report(StopReason.INTERRUPTED, "interrupted", ok=3))
+
+    monkeypatch.setattr(job, "run_file", left)
+    monkeypatch.setattr("sys.argv", ["segmind-async", "run", "rows.jsonl", "-o", "out.jsonl"])
+    with serving(Emulator()) as emulator:
+        code, said = run(tmp_path, emulator)
+    assert code == 130
+    assert said.splitlines()[-5:] == [
+        "3 ok, 0 failed; 3.0 a second; 0 credits spent",
+        "stopped early: interrupted",
+        f"the same command resumes the job; its journal is {tmp_path / 'out.jsonl.journal'}",
+        f"results not written in {tmp_path / 'out.jsonl'}; this writes them, and sends nothing:",
+        "  segmind-async run rows.jsonl -o out.jsonl --results-only",
+    ]
 
 
 def test_max_failures_is_exit_code_1(tmp_path: Path) -> None:

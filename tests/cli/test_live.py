@@ -240,6 +240,10 @@ def test_a_job_that_just_began_claims_to_know_nothing() -> None:
     ]
 
 
+def test_the_line_of_a_job_that_just_began_claims_nothing_either() -> None:
+    assert line(JobProgress(), Recent()) == ("0 rows done, 0 failed; 0 in flight, limit 0; 0 credits spent")
+
+
 def test_while_rows_are_counted_the_total_is_at_least_so_many() -> None:
     counting = progress(PROGRESS, total=None, counted=12_000)
     assert frame(counting, recent(), Samples(), 80)[0].plain.endswith("─ 7 121 of 12 000+ rows")
