@@ -397,8 +397,13 @@ class Admission:
         """Go on from a state taken *elapsed* seconds ago; to be called before the first start."""
         self._bind_loop()
         self.throttle.pacer.restore(pace, self.now(), elapsed)
-        if in_doubt:
-            self._ledger.inherit_doubt(in_doubt, self.now() - elapsed)
+        self.inherit_doubt(in_doubt, elapsed)
+
+    def inherit_doubt(self, units: int, elapsed: float = 0.0) -> None:
+        """Hold what an earlier process had in flight or in doubt when it ended, *elapsed* seconds ago."""
+        self._bind_loop()
+        if units:
+            self._ledger.inherit_doubt(units, self.now() - elapsed)
 
     def statistics(self, model: CostModel) -> Statistics:
         """Return a snapshot with the estimate of *model*."""

@@ -472,6 +472,15 @@ def run_gateway(
             rich_help_panel=Group.SERVER.value,
         ),
     ] = None,
+    state: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="SQLite file of what is spent and in flight, kept over a crash; default: beside --budgets.",
+            dir_okay=False,
+            rich_help_panel=Group.SERVER.value,
+        ),
+    ] = None,
     repeat_wait: Annotated[
         float,
         typer.Option(
@@ -497,7 +506,7 @@ def run_gateway(
             port,
             tuple(token or ()),
             () if budgets is None else read_rules(budgets.read_text(encoding="utf-8")),
-            None if budgets is None else budgets.with_name(f"{budgets.name}.db"),
+            state or (None if budgets is None else budgets.with_name(f"{budgets.name}.db")),
             repeat_wait=repeat_wait,
         )
         client = ClientOptions(

@@ -25,7 +25,8 @@ class GatewayOptions:
     budgets: Sequence[BudgetRule] = ()
     """Budgets, each with the token that stands for it."""
     state: Path | None = None
-    """SQLite file that keeps what budgets have spent; needed if one has credits."""
+    """SQLite file that keeps what budgets have spent, and what is in flight: after a crash the next gateway
+    holds that as perhaps billed. Needed if a budget has credits; None: nothing is kept."""
     max_calls: int = 1024
     """Calls that are taken at once, those that wait included, for each budget and for all without one. One
     more is refused with a 429."""

@@ -1,8 +1,8 @@
-"""What budgets have spent, in a small SQLite file: kept over restarts and a `kill -9`.
+"""What budgets have spent, and what is being sent, in a small SQLite file: kept over a `kill -9`.
 
 A call that may cost something is noted before it is sent, with what it is expected to cost, and deleted in
 the transaction that books its cost. What is still noted when the file is opened was cut off by the death of
-the process: it may have been billed, and counts as spent.
+the process: it may have been billed. It counts as spent by its budget, and is in doubt for the account.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ class Entry(NamedTuple):
 
     id: str
     budget: str
+    """Empty for a call that no limit of a budget concerns."""
     period: str
     units: int
     """Expected cost, in units of 10⁻¹⁰ credit."""
@@ -49,6 +50,8 @@ class BudgetBook:
 
     def __init__(self, path: Path) -> None:
         self._path = path.resolve()
+        self.in_doubt: int = 0
+        """Units that the calls may have cost which a process before had in flight when it died."""
         self._lock = Lock(self._path.with_name(self._path.name + ".lock"))
         owner = self._lock.take()
         if owner is not None:
@@ -113,7 +116,8 @@ class BudgetBook:
                 raise sqlite3.DatabaseError("it holds something else")
             database.execute("PRAGMA synchronous = FULL")
             left_over = database.execute("SELECT budget, period, units FROM sent").fetchall()
-            database.executemany(_BOOK, left_over)
+            self.in_doubt = sum(units for _, _, units in left_over)
+            database.executemany(_BOOK, [row for row in left_over if row[0]])
             database.execute("DELETE FROM sent")
             database.commit()
         except BaseException:

@@ -64,15 +64,28 @@ class Budgets:
     @asynccontextmanager
     async def booked(self, rule: BudgetRule | None, model: str) -> AsyncIterator[SegmindClient]:
         """Yield the client for one call of *model*; what it costs is on the disk, whatever ends it."""
-        if rule is None or rule.cap is None or self._book is None:
+        if self._book is None:
             yield self.client_of(rule)
-            return
+        elif rule is None or rule.cap is None:
+            client = self.client_of(rule)
+            entry = Entry(uuid4().hex, "", "", _expected(client, model))
+            await self._book.sending(entry)
+            try:
+                yield client
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await self._book.ended(entry, 0)
+        else:
+            async with self._capped(self._book, rule, model) as client:
+                yield client
+
+    @asynccontextmanager
+    async def _capped(self, book: BudgetBook, rule: BudgetRule, model: str) -> AsyncIterator[SegmindClient]:
         opened = self._opened(rule)
         # A call's own scope says what this call alone has cost, doubts included.
         scoped = opened.client.budget(max_credits=opened.capped_at)
-        expected = ceil_units(scoped.with_options(model=model).statistics().estimate)
-        entry = Entry(uuid4().hex, rule.name, opened.period, expected)
-        await self._book.sending(entry)
+        entry = Entry(uuid4().hex, rule.name, opened.period, _expected(scoped, model))
+        await book.sending(entry)
         try:
             yield scoped
         finally:
@@ -80,7 +93,7 @@ class Budgets:
             assert left is not None
             assert opened.capped_at is not None
             with anyio.CancelScope(shield=True):
-                await self._book.ended(entry, ceil_units(opened.capped_at - left))
+                await book.ended(entry, ceil_units(opened.capped_at - left))
 
     def _opened(self, rule: BudgetRule) -> _Open:
         period = rule.period(self._wall_clock())
@@ -95,3 +108,8 @@ class Budgets:
             )
             found = self._open[rule.name] = _Open(period, scoped, left)
         return found
+
+
+def _expected(client: SegmindClient, model: str) -> int:
+    """Return the units that a call of *model* is expected to cost."""
+    return ceil_units(client.with_options(model=model).statistics().estimate)

@@ -13,6 +13,7 @@ import anyio
 import pytest
 
 from segmind_async import BudgetExceededError, ConfigurationError
+from segmind_async._money.units import ceil_units
 from segmind_async.gateway import BudgetRule, GatewayOptions, read_rules
 from segmind_async.gateway._access import chosen_budget, chosen_priority
 from segmind_async.gateway._budgets import budgets as budgets_module
@@ -302,3 +303,38 @@ async def test_many_calls_at_once_keep_within_their_budget(tmp_path: Path) -> No
     # Near its end the guard keeps a part for costs that it cannot foretell.
     assert 7 <= statuses.count(200) <= 10
     assert statuses.count(200) + statuses.count(402) == 60
+
+
+async def test_the_successor_holds_what_was_in_flight_as_doubt(tmp_path: Path) -> None:
+    book = BudgetBook(tmp_path / "budgets.db")
+    await book.sending(Entry("1", "team", "all", ceil_units(Decimal("0.5"))))
+    await book.sending(Entry("2", "", "", ceil_units(Decimal("0.25"))))
+    # As a kill leaves it: neither has ended.
+    book.close()
+    async with world(options=options(tmp_path, credits=1), cost=COST) as w:
+        assert w.client.statistics().held == Decimal("0.75")
+        assert (await asked(w))[1] == "0.49"
+        await anyio.sleep(70)
+        await w.client.balance()
+        assert w.client.statistics().held == 0
+    again = BudgetBook(tmp_path / "budgets.db")
+    assert again.in_doubt == 0
+    again.close()
+
+
+@pytest.mark.parametrize("token", [TOKEN, "token-of-the-team"])
+async def test_a_call_without_a_limit_is_noted_while_it_runs(tmp_path: Path, token: str) -> None:
+    async with world(options=options(tmp_path), cost=COST, latency=5) as w:
+
+        def noted() -> list[Any]:
+            with sqlite3.connect(tmp_path / "budgets.db") as database:
+                rows = database.execute("SELECT budget, units > 0 FROM sent").fetchall()
+            database.close()
+            return rows
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(asked, w, {"x-api-key": token})
+            while not w.emulator.requests:
+                await anyio.sleep(0.1)
+            assert noted() == [("", 1)]
+        assert noted() == []
