@@ -27,6 +27,7 @@ from .console import plain, say, show_json
 from .exit_codes import Exit, run_to_exit
 from .help import Command, Commands, Group
 from .option_values.labels import chosen_labels
+from .option_values.outside import set_defaults
 from .option_values.parameters import parameters_of
 from .option_values.schema import read_schema
 from .options import (
@@ -85,11 +86,13 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _main(
+    ctx: typer.Context,
     _: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     """Chat completions on Segmind: many at once, never more than the account can pay."""
+    set_defaults(ctx)
 
 
 @app.command(

@@ -27,9 +27,10 @@ ENVIRONMENT: Mapping[str, str] = {
 }
 """Environment variables that the command reads, with their meaning."""
 
-DOT_ENV = (
-    "SEGMIND_API_KEY and SEGMIND_BASE_URL are also read from a file .env in the working directory "
-    "(lines NAME=value); the environment wins."
+OTHER_SOURCES = (
+    "Options have variables too: SEGMIND_ and the name, such as SEGMIND_MAX_IN_FLIGHT=8. Variables are also "
+    "read from a file .env in the working directory (lines NAME=value), options also from segmind.toml. "
+    "Arguments win over the environment, that over .env, that over segmind.toml."
 )
 
 Entries: TypeAlias = Sequence[tuple[str, str]]
@@ -81,6 +82,16 @@ class Command(TyperCommand):
         """Return the words of the usage line, arguments without Typer's braces."""
         return [piece.strip("{}") for piece in super().collect_usage_pieces(ctx)]
 
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override,unused-ignore]  # as above
+        """Parse the arguments; an error in a value that is no argument says where it stands."""
+        try:
+            return super().parse_args(ctx, args)
+        except typer.BadParameter as error:
+            source = ctx.get_parameter_source(error.param.name) if error.param and error.param.name else None
+            if source is not None and source.name == "DEFAULT_MAP":
+                error.message += " (from the environment, .env or segmind.toml)"
+            raise
+
     def _groups(self, ctx: typer.Context) -> dict[str, list[tuple[str, str]]]:
         groups: dict[str, list[tuple[str, str]]] = {group.value: [] for group in Group}
         for param in self.get_params(ctx):
@@ -104,7 +115,7 @@ class Commands(TyperGroup):
         _examples(formatter, self.epilog)
         _list(formatter, "Environment", [*ENVIRONMENT.items()])
         formatter.write("\n")
-        formatter.write_text(f"  {DOT_ENV}")
+        formatter.write_text(f"  {OTHER_SOURCES}")
         _list(formatter, "Exit codes", [(str(code.value), meaning) for code, meaning in MEANINGS.items()])
         return formatter.getvalue().rstrip("\n")
 

@@ -50,7 +50,7 @@ def test_the_options_of_a_job_are_in_groups() -> None:
 
 def test_environment_and_exit_codes_are_in_the_help_of_the_command_itself() -> None:
     text = " ".join(shown("", 120).split())
-    for name in ("SEGMIND_API_KEY", "SEGMIND_BASE_URL", ".env"):
+    for name in ("SEGMIND_API_KEY", "SEGMIND_BASE_URL", ".env", "segmind.toml"):
         assert name in text
     assert set(MEANINGS) == set(Exit)
     for code, meaning in MEANINGS.items():
