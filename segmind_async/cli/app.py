@@ -533,7 +533,7 @@ segmind-async demo --json
 """,
 )
 def run_demo(as_json: AsJson = False) -> None:
-    """Classify support messages with a local stand-in, stop at the floor, go on: no key, no cost."""
+    """Classify support messages on the emulator, stop at the floor, and go on: no key, no cost."""
     from .demo import demo  # noqa: PLC0415  # as above
 
     async def main() -> Exit:
