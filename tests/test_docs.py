@@ -50,6 +50,7 @@ def point_at(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SEGMIND_BASE_URL", emulator.url)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_the_programs_of_the_pages_run(program: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Pasted into a file, in real time, with the emulator in another thread: each has a loop of its own."""
@@ -400,6 +401,7 @@ def test_job(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
         assert sum(1 for _ in file) == 201
 
 
+@pytest.mark.slow
 def test_spam_assassin(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

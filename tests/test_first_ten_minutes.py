@@ -17,6 +17,7 @@ GUIDE = Path(__file__).parents[1] / "docs" / "guides" / "first-ten-minutes.md"
 STEPS = re.findall(r"```bash\n(.*?)```\n(?:\n```text\n(.*?)```)?", GUIDE.read_text(encoding="utf-8"), re.S)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="a POSIX shell")
 def test_the_commands_of_the_guide_say_what_it_says(tmp_path: Path) -> None:
     assert len(STEPS) >= 8

@@ -62,6 +62,7 @@ def test_gateway(segmind_gateway, segmind_emulator):
 """
 
 
+@pytest.mark.slow
 def test_the_fixtures_serve_sync_and_async_tests_and_patch_nothing(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(SUITE)
     pytester.makeconftest("import pytest\n\n@pytest.fixture\ndef anyio_backend():\n    return 'asyncio'\n")
@@ -69,11 +70,13 @@ def test_the_fixtures_serve_sync_and_async_tests_and_patch_nothing(pytester: pyt
     done.assert_outcomes(passed=6)
 
 
+@pytest.mark.slow
 def test_the_marker_is_explained(pytester: pytest.Pytester) -> None:
     done = pytester.runpytest_subprocess("--markers")
     done.stdout.fnmatch_lines(["@pytest.mark.segmind(brain=None, *"])
 
 
+@pytest.mark.slow
 def test_the_example_of_the_guide_passes(pytester: pytest.Pytester) -> None:
     page = (Path(__file__).parents[1] / "docs/guides/testing.md").read_text(encoding="utf-8")
     [example] = re.findall(r'```python title="test_translate.py"\n(.*?)```', page, re.S)

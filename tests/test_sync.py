@@ -240,6 +240,7 @@ def test_ctrl_c_cancels_the_call_and_the_client_still_works(wait: str) -> None:
     assert (done.stdout, done.stderr) == ("interrupted\necho: goes on 0\n[]\n", "")
 
 
+@pytest.mark.slow
 def test_a_script_that_never_closes_ends_without_a_word() -> None:
     script = textwrap.dedent(
         """

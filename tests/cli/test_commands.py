@@ -307,6 +307,7 @@ def test_a_job_begins_whatever_it_may_cost_and_says_how_far_the_money_goes(
         )
 
 
+@pytest.mark.slow
 def test_when_twenty_rows_are_known_the_cost_is_said_again(rows: Path, tmp_path: Path) -> None:
     words = ["run", str(rows), "-o", str(tmp_path / "out"), "--max-in-flight", "2"]
     with serving(Emulator(balance="0.045", cost="0.001", latency=0.1)) as emulator:

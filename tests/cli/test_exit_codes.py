@@ -84,6 +84,7 @@ def run(tmp_path: Path, emulator: Emulator, *words: str) -> tuple[int, str]:
     return got.exit_code, got.stderr
 
 
+@pytest.mark.slow
 def test_an_outage_longer_than_max_outage_is_exit_code_6(tmp_path: Path) -> None:
     with serving(Emulator()) as emulator:
         emulator.script(*[faults.status(503)] * 1000)
@@ -92,6 +93,7 @@ def test_an_outage_longer_than_max_outage_is_exit_code_6(tmp_path: Path) -> None
     assert "stopped early: the service has been failing for max_outage=1 s" in said
 
 
+@pytest.mark.slow
 def test_rows_that_failed_in_an_outage_are_asked_again_and_others_are_not(tmp_path: Path) -> None:
     outage = ["--max-outage", "1", "--max-in-flight", "2"]
     with serving(Emulator()) as emulator:

@@ -125,6 +125,7 @@ async def test_nothing_of_what_others_wrote_can_steer_a_terminal(tmp_path: Path)
         assert steering not in text
 
 
+@pytest.mark.slow
 def test_the_command_prints_json_and_pages_and_says_so(journal: Path, tmp_path: Path) -> None:
     got = call("report", str(journal))
     assert got.exit_code == 0

@@ -47,6 +47,7 @@ async def test_a_long_job_is_told_as_often_as_a_short_one_and_written_down_less(
     assert written[-1] == told[-1]
 
 
+@pytest.mark.slow
 async def test_the_total_is_known_when_the_input_is_read_and_expected_again_by_the_next_run(
     tmp_path: Path,
 ) -> None:

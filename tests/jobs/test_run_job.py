@@ -174,6 +174,7 @@ async def test_an_error_of_the_rows_comes_out_and_what_was_answered_is_kept(tmp_
         assert run.report.resumed >= 1
 
 
+@pytest.mark.slow
 async def test_a_disk_that_refuses_stops_the_sending_and_keeps_what_was_in_flight(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

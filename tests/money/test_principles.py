@@ -82,6 +82,7 @@ def drifting(seed: int, to: float) -> Iterator[int]:
     return (int(CENT * to ** (n / 640) * chance.lognormvariate(0, 0.3)) for n in count())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("named", [True, False], ids=["cost named", "balance alone"])
 @pytest.mark.parametrize(
     ("costs", "sigma"),
@@ -110,6 +111,7 @@ def test_the_floor_is_kept_and_little_is_left(
     assert sum(left) / len(left) < 0.08
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("nested", [False, True])
 @pytest.mark.parametrize("guess", [CENT // 10, CENT, 50 * CENT])
 def test_a_cap_is_passed_by_no_more_than_one_call_is_dearer(guess: int, nested: bool) -> None:
@@ -327,6 +329,7 @@ def test_the_bound_far_from_the_floor_holds_for_no_call_that_outlasts_all_finish
     assert exposure.required(30.0, model) > room
 
 
+@pytest.mark.slow
 def test_a_dear_kind_that_takes_long_fills_no_short_run() -> None:
     over = []
     for seed in range(10):

@@ -75,6 +75,7 @@ def test_chance_refusals_cost_little(noise: float, least: float) -> None:
         assert run.rate(60, 600) >= least * FREE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("before", "after"),
     [

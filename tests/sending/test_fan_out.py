@@ -538,6 +538,7 @@ async def test_an_empty_retry_budget_fails_a_row_while_the_service_works_for_oth
     assert got == {"ok": 8, "failed": 1}
 
 
+@pytest.mark.slow
 async def test_an_outage_does_not_pay_a_row_more_often_than_allowed() -> None:
     transport = ScriptedTransport(otherwise=always(lost()), latency=0.1)
     async with client(transport) as c:

@@ -75,6 +75,7 @@ async def outcomes(behaviour: Behaviour, *, workers: int, between: float) -> Cou
     return counts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("pause", "between"),
     [
@@ -91,6 +92,7 @@ async def test_a_copy_that_comes_before_the_next_request_is_never_its_answer(
     assert counts == {"own": CALLS}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pause", [0.0, 0.001, 0.3], ids=str)
 @pytest.mark.parametrize("workers", [1, 8])
 async def test_a_copy_that_comes_after_the_next_request_is_known_by_its_request_id(

@@ -36,6 +36,7 @@ def test_no_message_that_is_asked_was_learnt_nor_one_much_like_it() -> None:
         assert max(len(own & other) / len(own | other) for other in seen) < 0.6
 
 
+@pytest.mark.slow
 def test_the_model_is_right_about_most_messages_that_it_has_not_seen() -> None:
     learnt, asked = demo.parted(demo.messages())
     model = demo.brain(learnt)
@@ -50,6 +51,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_quick")
 def test_the_demo_stops_in_front_of_the_floor_and_finishes_after_a_top_up() -> None:
     got = CliRunner().invoke(app, ["demo"], env={"COLUMNS": "80"})
@@ -67,6 +69,7 @@ def test_the_demo_stops_in_front_of_the_floor_and_finishes_after_a_top_up() -> N
     assert max(map(len, text.splitlines())) <= 80 or str(Path(page[1]).parent) in text
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_quick")
 def test_the_figures_of_the_demo_as_json() -> None:
     got = CliRunner().invoke(app, ["demo", "--json"])

@@ -247,6 +247,7 @@ def failing(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(path, isolation_level="DEFERRED", factory=Failing)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at", ["write", "commit"])
 @pytest.mark.parametrize("nth", range(3, 12))
 async def test_a_commit_that_fails_once_is_made_in_the_room_of_the_reserve(
@@ -265,6 +266,7 @@ async def test_a_commit_that_fails_once_is_made_in_the_room_of_the_reserve(
         assert journal.commit_error is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at", ["write", "commit"])
 @pytest.mark.parametrize("nth", range(3, 9))
 async def test_a_commit_that_fails_again_is_told_to_who_waits_and_spoils_nothing_else(
