@@ -195,9 +195,10 @@ def _with_answers(rows: Sequence[SampleRow], answers: Mapping[int, bytes]) -> tu
 
 
 def _answer_text(raw: bytes) -> str | None:
-    """Return the text of an answer; of one without text, the tools that it calls."""
+    """Return the text of an answer; of one without text, the tools that it calls; None if it has neither."""
     answer = decode(raw)
-    return clipped(answer.text or "calls " + ", ".join(one.name for one in answer.tool_calls))
+    called = ", ".join(one.name for one in answer.tool_calls)
+    return clipped(answer.text.strip() or (f"calls {called}" if called else None))
 
 
 class _Aggregates:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from segmind_async.cli import app
+from segmind_async.cli.option_values.schema import read_schema
 
 SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -23,8 +25,10 @@ SCHEMA: dict[str, Any] = {
     "additionalProperties": False,
 }
 MODULE = """
+from collections.abc import Callable
 from enum import Enum
-from pydantic import BaseModel
+from typing import Annotated
+from pydantic import BaseModel, PlainSerializer
 
 class Kind(Enum):
     GOOD = "good"
@@ -38,6 +42,9 @@ class Invoice(BaseModel):
     item: Item
     text: str
 
+class Odd(BaseModel):
+    n: Annotated[int, PlainSerializer(str, return_type=Callable[..., int])]
+
 Names = list[str]
 broken = 3
 """
@@ -46,7 +53,7 @@ broken = 3
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr("sys.path", [*sys.path])
     (tmp_path / "rows.csv").write_text("nr,body\n1,alpha\n2,beta\n")
     (tmp_path / "s.json").write_text(json.dumps(SCHEMA))
     (tmp_path / "invoice_models.py").write_text(MODULE)
@@ -93,6 +100,11 @@ def test_fields_of_a_type_become_columns(folder: Path) -> None:
     assert row["kind"] == answer["kind"]
     assert row["parsed_text"] == answer["text"]
     assert json.loads(row["item"]) == answer["item"]
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_type_whose_written_form_has_no_schema_has_one_column() -> None:
+    assert read_schema("invoice_models:Odd").fields == {}
 
 
 def test_a_list_stands_in_the_column_of_the_whole_answer(folder: Path) -> None:

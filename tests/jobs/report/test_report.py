@@ -94,6 +94,28 @@ async def test_a_running_job_is_told_from_one_that_stopped(tmp_path: Path) -> No
         assert read_report(tmp_path / "j").pending == (stopped.pending or 0) - 1
 
 
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [
+        pytest.param({"content": " yes\n"}, "yes", id="text"),
+        pytest.param(
+            {"content": None, "tool_calls": [{"id": "1", "function": {"name": "find", "arguments": "{}"}}]},
+            "calls find",
+            id="a-call-of-a-tool",
+        ),
+        pytest.param({"content": ""}, None, id="nothing"),
+    ],
+)
+async def test_a_sample_row_shows_what_was_answered(
+    tmp_path: Path, message: dict[str, object], shown: str | None
+) -> None:
+    raw = json.dumps({"choices": [{"message": message, "finish_reason": "stop"}]}).encode()
+    with Journal(tmp_path / "j", {}) as journal:
+        await journal.keep(Record("id r", b"", "ok", raw=raw))
+    (row,) = read_report(tmp_path / "j").ordinary
+    assert row.answer == shown
+
+
 async def test_a_sample_that_cannot_be_read_is_a_clear_error(tmp_path: Path) -> None:
     with Journal(tmp_path / "j", {}) as journal:
         journal.sample(1.0, {"ok": "many"}).result()
