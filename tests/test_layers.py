@@ -41,6 +41,7 @@ ROOMS = (
     "client",
     "jobs",
     "sync",
+    "engines",
     "_emulator",
     "emulator",
     "gateway",

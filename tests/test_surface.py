@@ -38,6 +38,7 @@ def test_all_that_is_named_is_there_and_nothing_more_is_promised() -> None:
         "messages",
         "models",
         "emulator",
+        "engines",
         "gateway",
         "sync",
         "telemetry",

@@ -40,7 +40,7 @@ async def matched(
 async def _looked_up(
     finished: FinishedRows, batch: Sequence[Row], *, dedupe: bool, answers: bool
 ) -> list[KnownRow]:
-    rows = [_keyed(row) for row in batch]
+    rows = [keyed(row) for row in batch]
     names = [name_of(row, digest, dedupe=dedupe) for row, digest in rows]
     found = await finished.look_up(names, shared=dedupe, answers=answers)
     sources = [source_of(row) for row, _ in rows] if finished.kept else []
@@ -64,7 +64,7 @@ def _kept(record: Record | None, source: bytes, kept: int) -> Record | None:
     return record if record.source == source else None
 
 
-def _keyed(row: Row) -> tuple[Row, bytes]:
+def keyed(row: Row) -> tuple[Row, bytes]:
     """Return a row with the digest of its request; a row whose request has none is invalid."""
     try:
         row.id.encode()

@@ -179,6 +179,11 @@ _OPENERS: Mapping[Format, Callable[[Path, TextOptions], AbstractContextManager[F
 }
 
 
+def rows_made(given: Iterable[Columns], make: MakeRequest) -> Iterator[Row]:
+    """Yield the rows of columns that stand in no file; one of which no request can be made says why."""
+    return _rows(enumerate(given, 1), make, None, "row")
+
+
 def _rows(
     found: Iterable[tuple[int, Columns | str]], make: MakeRequest, limit: int | None, unit: str
 ) -> Iterator[Row]:

@@ -76,6 +76,13 @@ def frame_of(results: Iterable[Outcome[Any] | JsonObject], like: Frame, prefix: 
     return joined
 
 
+def cells_of(result: Outcome[Any] | JsonObject, prefix: str) -> dict[str, object]:
+    """Return a value for each of COLUMNS, their names under *prefix*."""
+    _, values = _flat(result)
+    cells = map(_cell, COLUMNS.values(), values)
+    return {prefix + name: cell for name, cell in zip(COLUMNS, cells, strict=True)}
+
+
 def _narwhals() -> ModuleType:
     try:
         return import_module("narwhals.stable.v2")

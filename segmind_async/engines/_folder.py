@@ -1,0 +1,89 @@
+"""The journals of a job in shards: where they stand, and their sums.
+
+A folder has a folder for each set of settings, and that a journal for each shard, named by a hash of its
+rows. So a shard that is run again finds its journal; the others hold what other divisions of the rows have
+answered.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections.abc import Iterable, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+
+from pydantic_core import to_json
+
+from .._jobs.journal.journal import JournalError
+from .._jobs.journal.reader import JournalReader
+from .._jobs.journal.settings import JobSettings
+from .._jobs.known_rows import keyed
+from .._jobs.rows import Row
+
+_SUFFIX = ".journal"
+
+
+def folder_of(root: Path, settings: JobSettings) -> Path:
+    """Return the folder of the journals of jobs with these settings."""
+    canonical = to_json([[name, settings[name]] for name in sorted(settings)])
+    return root / hashlib.sha256(canonical).hexdigest()[:16]
+
+
+def journal_of(folder: Path, rows: Iterable[Row]) -> Path:
+    """Return the journal of a shard: its name depends on what the rows ask, and on their order."""
+    whole = hashlib.sha256()
+    for row, digest in map(keyed, rows):
+        whole.update(digest or (row.problem or "").encode())
+    return folder / f"{whole.hexdigest()[:32]}{_SUFFIX}"
+
+
+def journals_in(folder: Path) -> list[Path]:
+    """Return the journals of all shards in *folder*, and in folders inside it; not those just being made."""
+    return sorted(path for path in folder.rglob(f"*{_SUFFIX}") if path.is_file() and _is_made(path))
+
+
+def _is_made(path: Path) -> bool:
+    """Return whether a journal has its tables: they are made in one transaction, after the file."""
+    with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=rw", uri=True, timeout=30)) as database:
+        return bool(database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0])
+
+
+@dataclass(frozen=True, slots=True)
+class FolderTotals:
+    """Sums over the journals of all shards of a folder."""
+
+    shards: int
+    counts: Mapping[str, int]
+    """Finished rows by status; a row that several shards have counts in each."""
+    spent: Decimal
+    """Credits that all answers have cost. An answer that another shard has paid for costs nothing."""
+    attempts: int
+    in_doubt: int
+    """Attempts that may have been billed although their answer was lost."""
+    unpriced: int
+    """Answers for which the service named no cost."""
+
+
+def read_folder(journal: str | Path) -> FolderTotals:
+    """Return the sums over all shards of the job with the folder *journal*, also while it runs.
+
+    Raises JournalError if the folder holds no journal, or a file that is none.
+    """
+    paths = journals_in(Path(journal))
+    if not paths:
+        raise JournalError(f"journal={str(journal)!r} holds no journal of a shard; name the job's folder")
+    counts: dict[str, int] = {}
+    spent, attempts, in_doubt, unpriced = Decimal(0), 0, 0, 0
+    for path in paths:
+        with JournalReader(path) as reader:
+            totals = reader.totals()
+            spent += reader.spent()
+            for status, count in reader.counts().items():
+                counts[status] = counts.get(status, 0) + count
+        attempts += totals.attempts
+        in_doubt += totals.in_doubt
+        unpriced += totals.unpriced
+    return FolderTotals(len(paths), counts, spent, attempts, in_doubt, unpriced)

@@ -1,0 +1,216 @@
+"""One shard of a job: rows in, rows with answers out, and all that a job promises."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, closing, contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import anyio
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+
+from .._jobs.formats.dataframes import COLUMNS, cells_of
+from .._jobs.journal.finished import FinishedRows
+from .._jobs.journal.journal import JournalError
+from .._jobs.journal.lock import Lock
+from .._jobs.journal.record import Record
+from .._jobs.journal.settings import JobSettings
+from .._jobs.known_rows import KnownRow, matched
+from .._jobs.options import JobOptions, settings_of
+from .._jobs.own_request import own_request
+from .._jobs.results import row_of
+from .._jobs.rows import MakeRequest, Row, batches_of, rows_made, template, with_instruction, with_parameters
+from .._jobs.run import JobRun
+from .._sending.conversation import expected
+from .._sending.options import JobSending
+from ..client import SegmindClient
+from ..config import Limits, RetryPolicy, Timeouts
+from ..errors import ConfigurationError, SegmindError
+from ..models import DEFAULT_MODEL, JsonObject
+from ._answered import take_answers
+from ._folder import folder_of, journal_of, journals_in
+
+_LOOK_EVERY = 0.5
+"""Seconds between two looks at whether another task has left the same shard."""
+
+
+class ShardStoppedError(SegmindError):
+    """A shard ended before its rows did. Its journal has what was answered; run again, it sends the rest."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShardJob:
+    """A job as an engine takes it: call it with the rows of a block. It can be pickled.
+
+    The key is not part of it: each worker takes it from `SEGMIND_API_KEY`, and its service or gateway from
+    *base_url* or `SEGMIND_BASE_URL`. Raises ConfigurationError for options that cannot work.
+    """
+
+    journal: str | Path
+    """Folder of the journals, which all workers reach: local or NFS. One folder for each service: answers of
+    the emulator would pass for those of the real one."""
+    prompt: str | None = None
+    """Text with `{column}`s; None: each row has `prompt` or `messages`."""
+    instructions: str | None = None
+    """System prompt."""
+    parse: Any = None
+    """Type of the answers, as of `SegmindClient.run_job`; None: text."""
+    model: str = DEFAULT_MODEL
+    parameters: JsonObject = field(default_factory=dict)
+    """Parameters of all requests, such as `max_tokens`."""
+    base_url: str | None = None
+    limits: Limits | None = None
+    """Limits of each worker; those of a gateway hold for the sum of them."""
+    timeouts: Timeouts | None = None
+    retry: RetryPolicy | None = None
+    sending: JobSending = field(default_factory=JobSending)
+    """Further keyword arguments of `SegmindClient.run_job`, such as `max_outage`."""
+    retry_failed: bool | frozenset[str] = False
+    """As `JobOptions.retry_failed`."""
+    prefix: str = "result_"
+    """Stands before the names of the columns of results."""
+    yield_unsent: bool = False
+    """Whether a shard that stops early yields its other rows with the status `unsent`; else it raises."""
+    wait: float = 600.0
+    """Seconds to wait while another task runs the same shard."""
+
+    def __post_init__(self) -> None:
+        if "max_credits" in self.sending:
+            raise ConfigurationError(
+                f"sending={{'max_credits': {self.sending['max_credits']}}} would bound each shard, and not "
+                "the job; give its caller a budget at the gateway"
+            )
+        self.make_request()
+
+    def __call__(self, rows: Iterable[Mapping[str, object]]) -> list[dict[str, object]]:
+        """Run a shard as `run_shard`, and return its rows as a list, which engines can send on."""
+        return list(run_shard(rows, self))
+
+    def make_request(self) -> MakeRequest:
+        """Return what makes the requests of rows."""
+        make = own_request if self.prompt is None else template(self.prompt)
+        if self.instructions is not None:
+            make = with_instruction(self.instructions, make)
+        return with_parameters(self.parameters, make)
+
+    @property
+    def options(self) -> JobOptions:
+        """Options of the job of one shard: rows are known by what they ask."""
+        return JobOptions(retry_failed=self.retry_failed, dedupe=True)
+
+    @property
+    def settings(self) -> JobSettings:
+        """What must be equal for an answer to be shared."""
+        wanted = None if self.parse is None else expected(self.parse, self.sending.get("max_reasks", 1))
+        return settings_of(self.model, {}, self.options, wanted)
+
+
+def run_shard(rows: Iterable[Mapping[str, object]], job: ShardJob) -> Iterator[dict[str, object]]:
+    """Run a shard of *job*, then yield each row in order with the columns of its result beside its own.
+
+    The results are those of `frame_of`. Nothing that a journal of the folder holds an answer of is sent
+    again, however the rows were divided then. Equal requests in a shard share one answer, and only the first
+    of them has its cost. Rows of an iterator are kept in a list; answers are read from the journal, one batch
+    at a time. Works in any thread, also of a running event loop, which it blocks.
+
+    Raises ShardStoppedError for a shard that stops early, with nothing yielded, unless *job* yields unsent
+    rows; JournalError while another task runs the same shard for longer than `wait`; ConfigurationError for a
+    row that has a column of a result's name.
+    """
+    given = rows if isinstance(rows, Collection) else list(rows)
+    _check_columns(given, job.prefix)
+    shard = _Shard(job, given)
+    with start_blocking_portal() as portal:
+        not_kept = portal.call(shard.send)
+        for known in _known_rows(portal, shard):
+            yield shard.result(known, not_kept)
+
+
+def _check_columns(rows: Iterable[Mapping[str, object]], prefix: str) -> None:
+    names = {prefix + name for name in COLUMNS}
+    for number, row in enumerate(rows, 1):
+        if there := sorted(names & row.keys()):
+            raise ConfigurationError(
+                f"prefix={prefix!r}: row {number} has a column {there[0]!r}; choose another prefix"
+            )
+
+
+def _known_rows(portal: BlockingPortal, shard: _Shard) -> Iterator[KnownRow]:
+    """Yield the rows with their records, read in the portal's thread one batch at a time."""
+    with closing(portal.call(FinishedRows.open, shard.path)) as finished:
+        batches = matched(finished, batches_of(shard.rows()), dedupe=True, answers=True)
+        try:
+            while batch := portal.call(_next, batches):
+                yield from batch
+        finally:
+            portal.call(batches.aclose)
+
+
+async def _next(batches: AsyncGenerator[list[KnownRow], None]) -> list[KnownRow]:
+    """Return the next batch; an empty list after the last one."""
+    return await anext(batches, [])
+
+
+class _Shard:
+    """The rows of a shard and its journal."""
+
+    def __init__(self, job: ShardJob, given: Collection[Mapping[str, object]]) -> None:
+        self.rows: Callable[[], Iterator[Row]] = partial(rows_made, given, job.make_request())
+        self._folder = folder_of(Path(job.journal), job.settings)
+        self.path = journal_of(self._folder, self.rows())
+        self._job = job
+
+    async def send(self) -> dict[str, Record]:
+        """Send what has no answer; return the records that the journal does not keep, by key."""
+        job = self._job
+        self._folder.mkdir(parents=True, exist_ok=True)
+        others = [path for path in journals_in(self._folder) if path != self.path]
+        with await _turn(self.path, job.wait):
+            await take_answers(self.path, self._job.settings, self.rows, others)
+            run = await self._run()
+        sent = run.report.fan_out
+        if sent is not None and sent.stop_reason is not None and not job.yield_unsent:
+            raise ShardStoppedError(f"the shard {self.path.name} stopped early: {sent.stop_message}")
+        return run.not_kept
+
+    async def _run(self) -> JobRun[Any]:
+        job = self._job
+        client = SegmindClient(None, job.base_url, job.model, job.limits, job.timeouts, job.retry)
+        async with client:
+            run = client.run_job(
+                self.rows(), journal=self.path, parse=job.parse, options=job.options, **job.sending
+            )
+            run.skip_finished = True
+            async with run:
+                async for _ in run:
+                    pass
+        return run
+
+    def result(self, known: KnownRow, not_kept: Mapping[str, Record]) -> dict[str, object]:
+        """Return a row of the input with its result."""
+        record = known.record or not_kept.get(known.key)
+        if record is not None and known.repeated:
+            record = replace(record, units=0, attempts=0, number=None)
+        return {**known.row.columns, **cells_of(row_of(known.row, record), self._job.prefix)}
+
+
+async def _turn(path: Path, seconds: float) -> AbstractContextManager[None]:
+    """Wait until no other task runs the shard of *path*; give a context that keeps others out."""
+    lock = Lock(path.with_name(path.name + ".task"))
+    deadline = anyio.current_time() + seconds
+    while (owner := lock.take()) is not None:
+        if anyio.current_time() >= deadline:
+            raise JournalError(f"{owner} has run the shard {path.name} for {seconds:g} s; wait for it")
+        await anyio.sleep(_LOOK_EVERY)
+    return _held(lock)
+
+
+@contextmanager
+def _held(lock: Lock) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        lock.release()

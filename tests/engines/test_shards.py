@@ -1,0 +1,215 @@
+"""A job in shards: however its rows are divided, and whatever is killed, nothing that was answered is asked again."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import pickle
+import signal
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import anyio.to_thread
+import pytest
+from pydantic import BaseModel
+
+import segmind_async as sa
+from segmind_async._jobs.journal.lock import Lock
+from segmind_async.emulator import Emulator, FunctionBrain
+from segmind_async.engines import ShardJob, ShardStoppedError, read_folder, run_shard
+from tests.jobs.processes import wait_for
+from tests.support import KEY
+
+Row = dict[str, Any]
+
+
+def texts(count: int) -> list[Row]:
+    return [{"text": f"mail {n}", "n": n} for n in range(count)]
+
+
+def shards(rows: list[Row], size: int) -> list[list[Row]]:
+    return [rows[start : start + size] for start in range(0, len(rows), size)]
+
+
+def job(folder: Path, **more: Any) -> ShardJob:
+    return ShardJob(folder / "journal", prompt="Classify: {text}", **more)
+
+
+def run_all(rows: list[Row], size: int, with_job: ShardJob) -> list[dict[str, object]]:
+    return [row for shard in shards(rows, size) for row in run_shard(shard, with_job)]
+
+
+def test_answers_stand_beside_all_columns_of_the_input(emulator: Emulator, tmp_path: Path) -> None:
+    found = list(run_shard(iter(texts(300)), job(tmp_path)))
+    assert [(row["n"], row["text"]) for row in found] == [(n, f"mail {n}") for n in range(300)]
+    assert {row["result_status"] for row in found} == {"ok"}
+    assert all(str(row["result_text"]).endswith(f"mail {row['n']}") for row in found)
+    assert sum(Decimal(str(row["result_cost"])) for row in found) == read_folder(tmp_path / "journal").spent
+    assert emulator.requests == 300
+
+
+def test_another_division_into_shards_asks_nothing_again(emulator: Emulator, tmp_path: Path) -> None:
+    rows = texts(60)
+    first = run_all(rows, 20, job(tmp_path))
+    spent = read_folder(tmp_path / "journal").spent
+    again = run_all(list(reversed(rows)), 13, job(tmp_path))
+    assert emulator.requests == 60
+    assert [row["result_text"] for row in reversed(again)] == [row["result_text"] for row in first]
+    totals = read_folder(tmp_path / "journal")
+    assert (totals.shards, totals.spent, totals.attempts) == (3 + 5, spent, 60)
+    assert {row["result_cost"] for row in again} == {Decimal(0)}
+    run_all([*rows, {"text": "new", "n": 60}], 30, job(tmp_path))
+    assert emulator.requests == 61
+
+
+def test_equal_requests_share_an_answer_that_is_counted_once(emulator: Emulator, tmp_path: Path) -> None:
+    rows: list[Row] = [{"text": "same", "n": 0}, {"text": "same", "n": 1}]
+    first, second = run_shard(rows, job(tmp_path))
+    assert emulator.requests == 1
+    assert first["result_text"] == second["result_text"]
+    assert (first["n"], second["n"], second["result_cost"]) == (0, 1, 0)
+
+
+def test_a_changed_model_or_schema_is_another_folder_inside(emulator: Emulator, tmp_path: Path) -> None:
+    for model in ("gpt-5.4-mini", "gpt-5.4-nano"):
+        list(run_shard(texts(3), job(tmp_path, model=model)))
+    assert emulator.requests == 6
+    assert len(list((tmp_path / "journal").iterdir())) == 2
+
+
+class Kind(BaseModel):
+    kind: str
+
+
+def test_parsed_answers_are_json(emulator: Emulator, tmp_path: Path) -> None:
+    emulator.brain = FunctionBrain(lambda _: '{"kind": "spam"}')
+    (row,) = run_shard(texts(1), job(tmp_path, parse=Kind))
+    assert json.loads(str(row["result_parsed"])) == {"kind": "spam"}
+
+
+def test_a_row_without_the_column_fails_alone(emulator: Emulator, tmp_path: Path) -> None:
+    first, second = run_shard([{"other": 1}, {"text": "good"}], job(tmp_path))
+    assert (first["result_status"], second["result_status"]) == ("failed", "ok")
+    assert "row 1: no column 'text' among 'other'" in str(first["result_error"])
+
+
+def test_a_shard_that_stops_early_raises_and_goes_on_when_it_is_run_again(
+    emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEGMIND_API_KEY", "SG_another")
+    with pytest.raises(ShardStoppedError, match=r"stopped early: .*401"):
+        list(run_shard(texts(5), job(tmp_path)))
+    rows = list(run_shard(texts(5), job(tmp_path, yield_unsent=True)))
+    assert len(rows) == 5
+    assert "ok" not in {row["result_status"] for row in rows}
+    monkeypatch.setenv("SEGMIND_API_KEY", KEY)
+    assert {row["result_status"] for row in run_shard(texts(5), job(tmp_path))} == {"ok"}
+
+
+def test_the_same_shard_at_the_same_time_is_sent_once(emulator: Emulator, tmp_path: Path) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(lambda _: list(run_shard(texts(20), job(tmp_path))), range(4)))
+    assert emulator.requests == 20
+    assert all(result == results[0] for result in results)
+
+
+def test_a_shard_that_another_task_keeps_is_an_error_at_last(emulator: Emulator, tmp_path: Path) -> None:
+    list(run_shard(texts(1), job(tmp_path)))
+    (path,) = (tmp_path / "journal").rglob("*.journal")
+    lock = Lock(path.with_name(path.name + ".task"))
+    assert lock.take() is None
+    try:
+        with pytest.raises(sa.JournalError, match=f"process {os.getpid()} has run the shard"):
+            list(run_shard(texts(1), job(tmp_path, wait=0.0)))
+    finally:
+        lock.release()
+
+
+def test_a_journal_that_another_task_is_just_making_is_passed_over(
+    emulator: Emulator, tmp_path: Path
+) -> None:
+    list(run_shard(texts(1), job(tmp_path)))
+    (path,) = (tmp_path / "journal").rglob("*.journal")
+    path.with_name("made.journal").touch()
+    assert [row["result_status"] for row in run_shard(texts(2), job(tmp_path))] == ["ok", "ok"]
+    assert emulator.requests == 2
+    assert read_folder(tmp_path / "journal").counts == {"ok": 3}
+
+
+def test_copying_that_was_cut_off_is_done_again_without_doubles(emulator: Emulator, tmp_path: Path) -> None:
+    run_all(texts(4), 1, job(tmp_path))
+    list(run_shard(texts(4), job(tmp_path)))
+    whole = max((tmp_path / "journal").rglob("*.journal"), key=rows_in)
+    with sqlite3.connect(whole) as database:
+        database.execute("DELETE FROM meta WHERE name = 'answers of other shards taken'")
+        database.execute("DELETE FROM rows WHERE number > 2")
+        database.execute("DELETE FROM answers WHERE number > 2")
+    database.close()
+    list(run_shard(texts(4), job(tmp_path)))
+    assert rows_in(whole) == 4
+    assert emulator.requests == 4
+
+
+def rows_in(path: Path) -> int:
+    database = sqlite3.connect(path)
+    try:
+        (count,) = database.execute("SELECT count(*) FROM rows").fetchone()
+    finally:
+        database.close()
+    return int(count)
+
+
+async def test_it_works_where_a_loop_runs(emulator: Emulator, tmp_path: Path) -> None:
+    assert len(job(tmp_path)(texts(2))) == 2
+    rows = await anyio.to_thread.run_sync(job(tmp_path), texts(2))
+    assert len(rows) == 2
+
+
+def test_what_cannot_work_is_refused_before_anything_is_sent(emulator: Emulator, tmp_path: Path) -> None:
+    with pytest.raises(
+        sa.ConfigurationError, match="row 2 has a column 'result_text'; choose another prefix"
+    ):
+        list(run_shard([{"text": "a"}, {"text": "b", "result_text": ""}], job(tmp_path)))
+    with pytest.raises(sa.ConfigurationError, match="would bound each shard"):
+        job(tmp_path, sending={"max_credits": 1})
+    with pytest.raises(sa.ConfigurationError, match="no plain column name"):
+        ShardJob(tmp_path, prompt="{text.__class__}")
+    with pytest.raises(sa.JournalError, match="holds no journal"):
+        read_folder(tmp_path)
+    assert emulator.requests == 0
+
+
+def test_a_job_can_be_pickled_and_holds_no_key(emulator: Emulator, tmp_path: Path) -> None:
+    whole = job(tmp_path, parse=Kind, limits=sa.Limits(max_in_flight=3))
+    pickled = pickle.dumps(whole)
+    assert pickle.loads(pickled) == whole
+    assert KEY.encode() not in pickled
+
+
+def work(block: list[Row], folder: Path) -> None:
+    list(run_shard(block, job(folder, limits=sa.Limits(max_in_flight=4))))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="kills processes")
+def test_workers_that_are_killed_pay_twice_at_most_what_was_in_flight(
+    emulator: Emulator, tmp_path: Path
+) -> None:
+    rows, spawn = texts(240), multiprocessing.get_context("spawn")
+    for kill in range(1, 4):
+        workers = [spawn.Process(target=work, args=(block, tmp_path)) for block in shards(rows, 80)]
+        for worker in workers:
+            worker.start()
+        wait_for(emulator, 50 * kill)
+        for worker in workers:
+            os.kill(worker.pid or 0, signal.SIGKILL)
+            worker.join()
+            worker.close()
+    found = run_all(rows, 48, job(tmp_path))
+    assert [row["n"] for row in found] == list(range(240))
+    assert {row["result_status"] for row in found} == {"ok"}
+    assert 240 <= emulator.requests <= 240 + 3 * 3 * 4
