@@ -14,6 +14,7 @@ MEASUREMENTS = {
     "memory": "memory against the number of rows, and of a call that waits",
     "admission": "cost of a grant against the number of waiting calls",
     "jobs": "what a journal costs per row, in memory, at a resume",
+    "doors": "many processes with one key, killed at random: behind a gateway, guarded, unguarded",
     "startup": "time to import the package, and of --help",
     "guard": "one run down to the floor, drawn",
     "flow": "how well the admission spends money and rate (most of an hour)",
