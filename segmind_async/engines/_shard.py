@@ -12,7 +12,7 @@ from typing import Any
 import anyio
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
-from .._jobs.formats.dataframes import COLUMNS, cells_of
+from .._jobs.formats.dataframes import COLUMNS, Frame, cells_of, frame_of, rows_of
 from .._jobs.journal.finished import FinishedRows
 from .._jobs.journal.journal import JournalError
 from .._jobs.journal.lock import Lock
@@ -89,6 +89,15 @@ class ShardJob:
         """Run a shard as `run_shard`, and return its rows as a list, which engines can send on."""
         return list(run_shard(rows, self))
 
+    def frame(self, frame: Frame) -> Frame:
+        """Run a shard whose rows are those of a data frame; return it with the columns of `frame_of`.
+
+        pandas, polars or pyarrow, as engines hand out blocks; a frame without rows sends nothing. Needs the
+        extra `dataframe`. Raises as `run_shard`.
+        """
+        found = _results(list(rows_of(frame)), self)
+        return frame_of((result for _, result in found), frame, self.prefix)
+
     def make_request(self) -> MakeRequest:
         """Return what makes the requests of rows."""
         make = own_request if self.prompt is None else template(self.prompt)
@@ -121,12 +130,20 @@ def run_shard(rows: Iterable[Mapping[str, object]], job: ShardJob) -> Iterator[d
     row that has a column of a result's name.
     """
     given = rows if isinstance(rows, Collection) else list(rows)
+    for row, result in _results(given, job):
+        yield {**row.columns, **cells_of(result, job.prefix)}
+
+
+def _results(given: Collection[Mapping[str, object]], job: ShardJob) -> Iterator[tuple[Row, JsonObject]]:
+    """Run a shard, then yield its rows in order, each with its row of an output."""
     _check_columns(given, job.prefix)
+    if not given:
+        return
     shard = _Shard(job, given)
     with start_blocking_portal() as portal:
         not_kept = portal.call(shard.send)
         for known in _known_rows(portal, shard):
-            yield shard.result(known, not_kept)
+            yield known.row, _result(known, not_kept)
 
 
 def _check_columns(rows: Iterable[Mapping[str, object]], prefix: str) -> None:
@@ -189,12 +206,13 @@ class _Shard:
                     pass
         return run
 
-    def result(self, known: KnownRow, not_kept: Mapping[str, Record]) -> dict[str, object]:
-        """Return a row of the input with its result."""
-        record = known.record or not_kept.get(known.key)
-        if record is not None and known.repeated:
-            record = replace(record, units=0, attempts=0, number=None)
-        return {**known.row.columns, **cells_of(row_of(known.row, record), self._job.prefix)}
+
+def _result(known: KnownRow, not_kept: Mapping[str, Record]) -> JsonObject:
+    """Return the row of an output."""
+    record = known.record or not_kept.get(known.key)
+    if record is not None and known.repeated:
+        record = replace(record, units=0, attempts=0, number=None)
+    return row_of(known.row, record)
 
 
 async def _turn(path: Path, seconds: float) -> AbstractContextManager[None]:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import dask
 import dask.bag
+import dask.dataframe
+import pandas as pd
 import pytest
 
 from segmind_async.emulator import Emulator
@@ -30,3 +32,17 @@ def test_a_bag_is_mapped_and_another_number_of_partitions_asks_nothing(
     assert {row["result_status"] for row in results[0]} == {"ok"}
     assert emulator.requests == 60
     assert read_folder(tmp_path / "journal").attempts == 60
+
+
+def test_a_frame_is_mapped_and_no_call_is_made_to_learn_its_columns(
+    emulator: Emulator, tmp_path: Path
+) -> None:
+    whole = job(tmp_path)
+    frame = dask.dataframe.from_pandas(pd.DataFrame(texts(30)), npartitions=3)  # type: ignore[no-untyped-call]  # as above
+    answered = frame.map_partitions(whole.frame, meta=whole.frame(frame.head(0)))
+    assert emulator.requests == 0
+    found = answered.compute(scheduler="threads")
+    assert list(found["n"]) == list(range(30))
+    assert list(found["result_text"]) == [f"echo: Classify: mail {n}" for n in range(30)]
+    assert found["result_cost"].sum() == read_folder(tmp_path / "journal").spent
+    assert emulator.requests == 30

@@ -183,6 +183,11 @@ def test_what_cannot_work_is_refused_before_anything_is_sent(emulator: Emulator,
     assert emulator.requests == 0
 
 
+def test_no_rows_are_no_shard(emulator: Emulator, tmp_path: Path) -> None:
+    assert job(tmp_path)([]) == []
+    assert not (tmp_path / "journal").exists()
+
+
 def test_a_job_can_be_pickled_and_holds_no_key(emulator: Emulator, tmp_path: Path) -> None:
     whole = job(tmp_path, parse=Kind, limits=sa.Limits(max_in_flight=3))
     pickled = pickle.dumps(whole)
