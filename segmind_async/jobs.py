@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ._jobs.formats.dataframes import frame_of, rows_of
-from ._jobs.journal.journal import JournalError
+from ._jobs.journal.journal_error import JournalError
 from ._jobs.options import JobOptions
 from ._jobs.progress import JobProgress
 from ._jobs.report.row_counts import JobReport

@@ -6,6 +6,7 @@ of rows that an earlier run finished come from the journal.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable
 from contextlib import aclosing
@@ -42,6 +43,7 @@ from ..errors import (
 from ..models import ChatCompletion, Outcome, Status, StopReason
 from .cost_estimate import Moments
 from .journal import restart
+from .journal.checksums import Damage
 from .journal.commit_thread import wait_for
 from .journal.finished import FinishedRows
 from .journal.journal import Journal
@@ -66,6 +68,11 @@ MAX_CREDITS_FACT = "max_credits"
 
 _JOB_WIDE_ERRORS = (AccessError, NotFoundError, ModelRetiredError)
 """Errors that every row would get: they stop the job."""
+
+_LOG = logging.getLogger(__name__)
+
+_MOST_NAMED = 20
+"""Damaged rows that one log record names."""
 
 _STATE_EVERY = 1.0
 """Seconds between two writes of pace and money for a restart."""
@@ -149,6 +156,7 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
         )
         try:
             await wait_for(self.journal.opened)
+            self._tell_damage(self.journal.damage)
             if self.journal.changed:
                 await wait_for(self.journal.adopt())
             restart.resume(self._service.admission, await wait_for(self.journal.fact("state")))
@@ -164,6 +172,15 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
         await self._fan_out.__aenter__()
         self._tasks.start_soon(self._report_progress_often)
         return self
+
+    def _tell_damage(self, damage: Damage) -> None:
+        self.report.damaged = damage.rows
+        if damage.rows:
+            _LOG.warning(
+                "rows of the journal are damaged and asked again: %d, among them %s",
+                damage.rows,
+                ", ".join(map(repr, damage.keys[:_MOST_NAMED])) or "none whose key is certain",
+            )
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -25,7 +25,8 @@ from .._jobs.formats.output import check_output
 from .._jobs.formats.row_count import count_rows
 from .._jobs.formats.spool import spool, spool_of
 from .._jobs.formats.text import AS_FOUND, TextOptions
-from .._jobs.journal.journal import Journal, JournalError, OtherSettingsError
+from .._jobs.journal.journal import Journal, OtherSettingsError
+from .._jobs.journal.journal_error import JournalError
 from .._jobs.journal.reader import JournalReader
 from .._jobs.journal.settings import JobSettings
 from .._jobs.options import JobOptions, settings_of

@@ -79,6 +79,8 @@ def print_summary(report: JobReport, files: Files, *, written: bool = True) -> N
 
 
 def _print_details(report: JobReport) -> None:
+    if report.damaged:
+        say(f"{report.damaged} answers in the journal were damaged, and their rows were asked again")
     if report.kept:
         say(f"{report.kept} finished rows stay as earlier settings made them; the others follow the new ones")
     if report.repeated:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from pydantic_core import to_json
 
-from .._jobs.journal.journal import JournalError
+from .._jobs.journal.journal_error import JournalError
 from .._jobs.journal.reader import JournalReader
 from .._jobs.journal.settings import JobSettings
 from .._jobs.known_rows import keyed

@@ -14,7 +14,7 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from .._jobs.formats.dataframes import COLUMNS, Frame, cells_of, frame_of, rows_of
 from .._jobs.journal.finished import FinishedRows
-from .._jobs.journal.journal import JournalError
+from .._jobs.journal.journal_error import JournalError
 from .._jobs.journal.lock import Lock
 from .._jobs.journal.record import Record
 from .._jobs.journal.settings import JobSettings

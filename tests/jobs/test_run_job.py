@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -14,6 +15,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, TypeAdapter
 from pydantic_core import to_json
 
 import segmind_async as sa
+from segmind_async._jobs.journal.journal import Journal
 from segmind_async._jobs.journal.reader import JournalReader
 from segmind_async._jobs.rows import as_rows
 from segmind_async.emulator import Emulator, FunctionBrain, faults
@@ -107,12 +109,10 @@ async def test_a_failed_row_comes_back_as_the_error_it_was(tmp_path: Path) -> No
 async def test_an_error_of_a_class_that_is_no_longer_known_is_still_told(tmp_path: Path) -> None:
     async with client(ScriptedTransport(otherwise=always(status(400)))) as opened:
         await outcomes(opened.run_job(rows(1), journal=tmp_path / "j"))
-        import sqlite3
-
-        database = sqlite3.connect(tmp_path / "j")
-        database.execute("UPDATE rows SET error_type = 'OldError'")
-        database.commit()
-        database.close()
+        with JournalReader(tmp_path / "j") as reader:
+            settings, (record,) = reader.settings(), reader.rows()
+        with Journal(tmp_path / "j", settings) as journal:
+            await journal.keep(replace(record, error_type="OldError", replaces=record.number))
         (outcome,) = await outcomes(opened.run_job(rows(1), journal=tmp_path / "j"))
     assert str(outcome.error) == "OldError: HTTP 400: no"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import IO
 
 from ...errors import ConfigurationError
-from ..journal.journal import JournalError
+from ..journal.journal_error import JournalError
 from ..journal.lock import Lock
 from ..openers import private
 

@@ -7,7 +7,7 @@ from contextlib import closing
 from itertools import count
 from pathlib import Path
 
-from .journal import JournalError
+from .journal_error import JournalError
 from .lock import Lock
 
 

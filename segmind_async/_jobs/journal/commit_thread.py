@@ -55,10 +55,17 @@ class WriterThread:
     """Does work on one database in a thread of its own.
 
     *connect* is called in that thread and opens the database; `opened` has its result or error. *reserve* is
-    the path of the reserve file; None: there is none.
+    the path of the reserve file; None: there is none. *before_commit* is called in each transaction, and ends
+    it if it raises.
     """
 
-    def __init__(self, connect: Callable[[], sqlite3.Connection], reserve: Path | None = None) -> None:
+    def __init__(
+        self,
+        connect: Callable[[], sqlite3.Connection],
+        reserve: Path | None = None,
+        before_commit: Callable[[sqlite3.Connection], None] = lambda _database: None,
+    ) -> None:
+        self._before_commit = before_commit
         self.commit_error: Exception | None = None
         """The first error of a commit; later work may be durable all the same. None if all succeeded."""
         self._reserve = _Reserve(reserve)
@@ -171,12 +178,12 @@ class WriterThread:
     def _do(self, database: sqlite3.Connection, group: list[_Request]) -> None:
         """Do a group and commit it; if that fails, once more after the reserve was deleted."""
         try:
-            ended = _done(database, group)
+            ended = _done(database, group, self._before_commit)
         except Exception as error:  # noqa: BLE001  # every future must be resolved
             self.commit_error = self.commit_error or error
             self._reserve.give_back()
             try:
-                ended = _done(database, group)
+                ended = _done(database, group, self._before_commit)
             except Exception as again:  # noqa: BLE001  # as above
                 ended = [again] * len(group)
         here: list[tuple[asyncio.Future[Any], object]] = []
@@ -190,13 +197,16 @@ class WriterThread:
                 here[0][0].get_loop().call_soon_threadsafe(_end_all, here)
 
 
-def _done(database: sqlite3.Connection, group: list[_Request]) -> list[object]:
+def _done(
+    database: sqlite3.Connection, group: list[_Request], before_commit: Callable[[sqlite3.Connection], None]
+) -> list[object]:
     """Do a group in one transaction and return results and errors in order; raises if the commit fails."""
     try:
         as_one = _done_together(database, group)
         ended = [
             None if as_one and asked.together is not None else _result(database, asked) for asked in group
         ]
+        before_commit(database)
         database.commit()
     except BaseException:
         with suppress(sqlite3.Error):

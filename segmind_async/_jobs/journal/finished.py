@@ -11,12 +11,14 @@ import sqlite3
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import anyio.to_thread
 
 from ..row_keys import key_of
 from .bulk_insert import put
+from .checksums import checksum, row_checksum
+from .journal_error import damaged, translated
 from .record import COLUMNS, Record
 
 _CACHE = 32 * 1024
@@ -48,12 +50,13 @@ _COPY = (
     "WHERE number > ? AND NOT replaced ORDER BY key, number"
 )
 _FIND = f"SELECT {', '.join(_COPIED)} FROM finished WHERE key IN"  # noqa: S608  # names alone
+_WHOLE = f"{', '.join(f'rows.{name}' for name in COLUMNS)}, rows.checksum, raw, answers.checksum"
 _FIND_KEPT = (
-    f"SELECT kept.key, {', '.join(f'rows.{name}' for name in COLUMNS)}, raw "  # noqa: S608  # names alone
+    f"SELECT kept.key, {_WHOLE} "  # noqa: S608  # names alone
     "FROM kept JOIN rows USING (number) LEFT JOIN answers USING (number) WHERE kept.key IN"
 )
 _FIND_WITH_ANSWER = (
-    f"SELECT {', '.join(f'rows.{name}' for name in COLUMNS)}, raw "  # noqa: S608  # names alone
+    f"SELECT {_WHOLE} "  # noqa: S608  # names alone
     "FROM finished JOIN rows USING (number) LEFT JOIN answers USING (number) WHERE finished.key IN"
 )
 _ADD = "INSERT OR IGNORE INTO seen VALUES"
@@ -84,12 +87,17 @@ class FinishedRows:
         self._database = sqlite3.connect(
             uri, uri=True, timeout=30, isolation_level=None, check_same_thread=False
         )
+        self._path = path
         self._lock = threading.Lock()
         self.kept: int = kept
         """Number of the last record that stays although settings have changed since."""
         self._last = 0
         """Number of the last record that was copied."""
-        self._database.executescript(_TABLES)
+        try:
+            self._database.executescript(_TABLES)
+        except BaseException:
+            self._database.close()
+            raise
 
     def __repr__(self) -> str:
         return f"FinishedRows(last={self._last})"
@@ -110,7 +118,7 @@ class FinishedRows:
 
     def close(self) -> None:
         """Delete the temporary tables and close the file, after the look-up in progress. Idempotent."""
-        with self._lock:
+        with self._lock, translated(self._path):
             self._database.close()
 
     async def refresh(self) -> None:
@@ -137,15 +145,15 @@ class FinishedRows:
         return await anyio.to_thread.run_sync(self._look_up_kept, sources)
 
     def _look_up_kept(self, sources: Sequence[bytes]) -> list[Record | None]:
-        with self._lock:
+        with self._lock, translated(self._path):
             names = [source.hex().upper() for source in sources]
             keys = [f"{name}#{place}" for name, place in zip(names, self._count(names), strict=True)]
             query = f"{_FIND_KEPT} ({','.join('?' * len(keys))})"
-            found = {key: Record(*row) for key, *row in self._database.execute(query, keys)}
+            found = {key: self._record(row) for key, *row in self._database.execute(query, keys)}
         return [found.get(key) for key in keys]
 
     def _refresh(self) -> None:
-        with self._lock:
+        with self._lock, translated(self._path):
             if self.kept:
                 self._database.executescript(_KEPT)
             self._database.execute("BEGIN")
@@ -159,11 +167,11 @@ class FinishedRows:
             self._last = last
 
     def _begin_pass(self) -> None:
-        with self._lock:
+        with self._lock, translated(self._path):
             self._database.execute("DELETE FROM seen")
 
     def _look_up(self, names: Sequence[str], shared: bool, answers: bool) -> list[Found]:
-        with self._lock:
+        with self._lock, translated(self._path):
             occurrences = self._count(names)
             keys = names if shared else list(map(key_of, names, occurrences))
             records = {record.key: record for record in self._records(keys, answers)}
@@ -195,5 +203,14 @@ class FinishedRows:
     def _records(self, keys: Sequence[str], answers: bool) -> list[Record]:
         marks = f"({','.join('?' * len(keys))})"
         if answers:
-            return [Record(*row) for row in self._database.execute(f"{_FIND_WITH_ANSWER} {marks}", keys)]
+            return [self._record(row) for row in self._database.execute(f"{_FIND_WITH_ANSWER} {marks}", keys)]
         return [Record(*row) for row in self._database.execute(f"{_FIND} {marks}", keys)]
+
+    def _record(self, row: Sequence[Any]) -> Record:
+        """Return the record of a row that has its answer; raises JournalError if one of them is damaged."""
+        *columns, whole, raw, of_answer = row
+        number = columns[COLUMNS.index("number")]
+        same = whole == row_checksum(tuple(columns), raw is not None, replaced=0)
+        if not same or (raw is not None and of_answer != checksum(number, raw)):
+            raise damaged(self._path, f"in row {number}, since the job began")
+        return Record(*[*columns, raw])

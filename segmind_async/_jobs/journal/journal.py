@@ -15,23 +15,21 @@ import os
 import sqlite3
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from contextlib import suppress
 from pathlib import Path
 
-from ...errors import ConfigurationError
 from ..openers import private
-from . import tables
+from . import owner, tables
 from .bulk_insert import put
+from .checksums import Damage, checksum, row_checksum, take_out_damage
 from .commit_thread import WriterThread
+from .journal_error import JournalError, damaged
 from .lock import Lock, is_on_network
 from .record import COLUMNS, Draft, Record
 from .settings import Changes, JobSettings, changes, may_change
 
 _SAFE_WAL = ((3, 51, 3), (3, 50, 7), (3, 44, 6))
 """SQLite releases from which WAL no longer loses commits (3.50 and 3.44: the fix was taken back to them)."""
-
-
-class JournalError(ConfigurationError):
-    """The journal cannot be used; the message gives the reason and the remedy."""
 
 
 class OtherSettingsError(JournalError):
@@ -66,7 +64,10 @@ SPENT = (
     "(SELECT coalesce(sum(most), 0) FROM (SELECT max(units) AS most FROM drafts GROUP BY key))"
 )
 
-_INSERT = f"INSERT INTO rows ({', '.join(COLUMNS)}) VALUES"  # names alone
+_INSERT = f"INSERT INTO rows ({', '.join(COLUMNS)}, checksum) VALUES"  # names alone
+
+
+_REPLACE = "UPDATE rows SET replaced = 1, checksum = ~checksum WHERE number = ? AND NOT replaced"
 
 
 class Journal:
@@ -100,11 +101,15 @@ class Journal:
         self._drafted = False
         self._connect = connect or _connected
         self._lock = Lock(path.with_name(path.name + ".lock"))
-        owner = self._lock.take()
-        if owner is not None:
-            raise JournalError(f"{owner} is working on this journal; wait for it, or name another one")
+        holder = self._lock.take()
+        if holder is not None:
+            raise JournalError(f"{holder} is working on this journal; wait for it, or name another one")
         reserve = path.with_name(path.name + ".reserve")
-        self._writer = WriterThread(self._opened, reserve)
+        self.damage: Damage = Damage()
+        """What was damaged when the journal was opened; those rows are asked again."""
+        self._owner = owner.Owner()
+        self._left = self._closed = False
+        self._writer = WriterThread(self._opened, reserve, before_commit=self._check_owner)
         try:
             if wait:
                 self.opened.result()
@@ -123,7 +128,11 @@ class Journal:
 
     def close(self) -> None:
         """Write all pending work, close the file and release the lock. Idempotent."""
+        if not self._closed and self.opened.done() and self.opened.exception() is None:
+            self._writer.submit(self._leave, awaited=False)
+        self._closed = True
         self._writer.close()
+        self._owner.forget()
         self._lock.release()
 
     @property
@@ -142,7 +151,7 @@ class Journal:
         def write(database: sqlite3.Connection) -> None:
             if not self.kept:
                 tables.delete_rows(database)
-            _run(database, "INSERT OR REPLACE INTO meta VALUES ('kept', ?)", json.dumps(self.kept))
+            tables.write_fact(database, "kept", self.kept)
             tables.write_settings(database, self._settings)
 
         return self._writer.submit(write)
@@ -156,10 +165,14 @@ class Journal:
         for number, record in enumerate(records, self._last + 1):
             record.number = number
         put(database, _INSERT, [_values(record) for record in records])
-        answers = [(record.number, record.raw) for record in records if record.raw is not None]
+        answers = [
+            (record.number, record.raw, checksum(record.number, record.raw))
+            for record in records
+            if record.raw is not None
+        ]
         put(database, "INSERT INTO answers VALUES", answers)
         replaced = [(record.replaces,) for record in records if record.replaces is not None]
-        database.executemany("UPDATE rows SET replaced = 1 WHERE number = ?", replaced)
+        database.executemany(_REPLACE, replaced)
         ended = [(submission,) for _, submission in kept if submission is not None]
         if ended:
             database.executemany("DELETE FROM submissions WHERE request = ?", ended)
@@ -173,9 +186,9 @@ class Journal:
 
     def submitted(self, request: str, digest: bytes, at: float) -> asyncio.Future[None]:
         """Write the id under which the service queued a request; *at* is in epoch seconds."""
-        values = (request, digest, at)
+        values = (request, digest, at, checksum(request, digest, at))
         return self._writer.submit_on_loop(
-            lambda database: _run(database, "INSERT OR REPLACE INTO submissions VALUES (?, ?, ?)", *values),
+            lambda database: _run(database, _SUBMIT, *values),
             # Until it is on the disk, a crash would have the request paid twice.
             urgent=True,
         )
@@ -188,7 +201,7 @@ class Journal:
         self._drafted = True
 
         def insert(database: sqlite3.Connection) -> None:
-            _run(database, "INSERT INTO drafts VALUES (?, ?, ?, ?)", *draft)
+            _run(database, "INSERT INTO drafts VALUES (?, ?, ?, ?, ?)", *draft, checksum(*draft))
             if submission is not None:
                 _run(database, "DELETE FROM submissions WHERE request = ?", submission)
 
@@ -197,9 +210,7 @@ class Journal:
     def drafts(self) -> Future[list[Draft]]:
         """Return the answers that were not parsed, oldest first."""
         self._drafted = True
-        return self._writer.submit(
-            lambda database: [Draft(*row) for row in database.execute("SELECT * FROM drafts ORDER BY rowid")]
-        )
+        return self._writer.submit(lambda database: [Draft(*row) for row in database.execute(_DRAFTS)])
 
     def forget_submission(self, request: str) -> Future[None]:
         """Delete a submission that ended without an answer."""
@@ -210,23 +221,26 @@ class Journal:
     def submissions(self) -> Future[list[tuple[str, bytes, float]]]:
         """Return the submissions that have no answer: id, digest and epoch seconds, oldest first."""
         return self._writer.submit(
-            lambda database: database.execute("SELECT * FROM submissions ORDER BY at").fetchall()
+            lambda database: database.execute(
+                "SELECT request, digest, at FROM submissions ORDER BY at"
+            ).fetchall()
         )
 
     def sample(self, at: float, facts: Mapping[str, object]) -> Future[None]:
         """Write the progress *at* that epoch second, with the next commit."""
         text = json.dumps(facts)
-        return self._writer.submit(
-            lambda database: _run(database, "INSERT INTO samples (at, facts) VALUES (?, ?)", at, text),
-            awaited=False,
-        )
+
+        def insert(database: sqlite3.Connection) -> None:
+            number = database.execute("SELECT coalesce(max(number), 0) + 1 FROM samples").fetchone()[0]
+            whole = checksum(number, at, text)
+            _run(database, "INSERT INTO samples VALUES (?, ?, ?, ?)", number, at, text, whole)
+
+        return self._writer.submit(insert, awaited=False)
 
     def set_fact(self, name: str, value: object) -> Future[None]:
         """Write a fact about the job, as JSON, with the next commit."""
-        text = json.dumps(value)
-        return self._writer.submit(
-            lambda database: _run(database, "INSERT OR REPLACE INTO meta VALUES (?, ?)", name, text)
-        )
+        written = json.loads(json.dumps(value))  # as it is now
+        return self._writer.submit(lambda database: tables.write_fact(database, name, written))
 
     def fact(self, name: str) -> Future[object]:
         """Return a fact about the job; None if it was never written."""
@@ -252,19 +266,44 @@ class Journal:
             database.execute(f"PRAGMA journal_mode = {'WAL' if wal else 'TRUNCATE'}")
             database.execute("PRAGMA synchronous = FULL")
             if fresh:
-                tables.create(database, self._settings)
+                tables.create(database, self._settings, {owner.FACT: self._owner.as_json()})
+            else:
+                self._refuse_second(database)
+                self.damage = take_out_damage(database, self.path)
+                tables.write_fact(database, owner.FACT, self._owner.as_json())
+                database.commit()
             self._last = database.execute("SELECT coalesce(max(number), 0) FROM rows").fetchone()[0]
             self._compare_settings(database)
         except BaseException as error:
             if database is not None:
                 database.close()
-            if not isinstance(error, sqlite3.Error):
+            if not isinstance(error, sqlite3.Error | UnicodeDecodeError):
                 raise
             raise JournalError(
                 f"the journal {str(self.path)!r} cannot be used ({error}); "
                 "name another one, or delete it to begin anew"
             ) from error
         return database
+
+    def _refuse_second(self, database: sqlite3.Connection) -> None:
+        """Raise JournalError if another process has the journal open although nothing is locked."""
+        with suppress(DamagedFactError):
+            if owner.lives(read_fact(database, owner.FACT)):
+                raise JournalError(
+                    "another process is working on this journal, whose lock file was deleted; wait for "
+                    "it, or name another one"
+                )
+
+    def _leave(self, database: sqlite3.Connection) -> None:
+        _run(database, "DELETE FROM meta WHERE name = ? AND value = ?", owner.FACT, self._owner.as_text())
+        self._left = True
+
+    def _check_owner(self, database: sqlite3.Connection) -> None:
+        """Raise JournalError if another process has taken the journal over."""
+        if not self._left and read_fact(database, owner.FACT) != self._owner.as_json():
+            raise JournalError(
+                f"the journal {str(self.path)!r} was taken over by another process: its lock file was deleted"
+            )
 
     def _compare_settings(self, database: sqlite3.Connection) -> None:
         """Find changed settings and what becomes of finished rows; raises OtherSettingsError."""
@@ -280,6 +319,9 @@ class Journal:
             raise OtherSettingsError(self.path, self.changed, finished)
         self.kept = self._last if paid else 0
 
+
+_SUBMIT = "INSERT OR REPLACE INTO submissions VALUES (?, ?, ?, ?)"
+_DRAFTS = "SELECT key, digest, units, raw FROM drafts ORDER BY rowid"
 
 _PAID = (
     "SELECT EXISTS (SELECT 1 FROM rows WHERE units > 0 OR in_doubt > 0)",
@@ -320,6 +362,8 @@ def check_is_journal(database: sqlite3.Connection, path: Path) -> None:
             f"the journal {str(path)!r} has version {version}, this release writes {tables.VERSION}; "
             "finish that job with the release it was begun with, or name another journal"
         )
+    if not tables.are_ours(database):
+        raise damaged(path, "its tables are not those of a journal")
 
 
 def _check_whole(database: sqlite3.Connection, path: Path) -> None:
@@ -327,17 +371,27 @@ def _check_whole(database: sqlite3.Connection, path: Path) -> None:
     if _is_cut(database, path):
         verdict = "its last page is cut"
     if verdict != "ok":
-        raise JournalError(f"the journal {str(path)!r} is damaged ({verdict}); restore it or delete it")
+        raise damaged(path, verdict)
+
+
+class DamagedFactError(JournalError):
+    """A fact about the job is damaged."""
 
 
 def read_fact(database: sqlite3.Connection, name: str) -> object:
-    """Return the fact *name*; None if it was never written."""
-    found = database.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
-    return None if found is None else json.loads(found[0])
+    """Return the fact *name*; None if it was never written. Raises DamagedFactError."""
+    found = database.execute("SELECT value, checksum FROM meta WHERE name = ?", (name,)).fetchone()
+    if found is None:
+        return None
+    text, whole = found
+    if checksum(name, text) != whole:
+        raise DamagedFactError(f"{name!r} in the journal is damaged; run its job again, or restore it")
+    return json.loads(text)
 
 
 def _values(record: Record) -> tuple[object, ...]:
-    return tuple(getattr(record, name) for name in COLUMNS)
+    values = tuple(getattr(record, name) for name in COLUMNS)
+    return (*values, row_checksum(values, record.raw is not None, replaced=0))
 
 
 def _run(database: sqlite3.Connection, statement: str, *values: object) -> None:

@@ -61,6 +61,16 @@ class Lock:
         self._file = file
         return None
 
+    def holder(self) -> str | None:
+        """Return who holds the lock; None if nobody does. Takes nothing and makes no file."""
+        try:
+            with self._path.open(encoding="utf-8") as file:
+                if _may_share(file.fileno()):
+                    return None
+                return file.read().strip() or "another process"
+        except OSError:
+            return None
+
     def release(self) -> None:
         """Let go, and delete the file while it is still locked. Idempotent."""
         if self._file is not None:
@@ -100,6 +110,13 @@ if os.name == "posix":
     def _lock_file(descriptor: int) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
+    def _may_share(descriptor: int) -> bool:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        return True
+
 else:  # pragma: no cover  # Windows
     import msvcrt
 
@@ -107,3 +124,11 @@ else:  # pragma: no cover  # Windows
         # Far behind what is written there, so that others can read who holds it.
         os.lseek(descriptor, 1 << 20, os.SEEK_SET)
         msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+
+    def _may_share(descriptor: int) -> bool:
+        try:
+            _lock_file(descriptor)
+        except OSError:
+            os.lseek(descriptor, 0, os.SEEK_SET)
+            return False
+        return True

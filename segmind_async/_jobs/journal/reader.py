@@ -11,15 +11,20 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 from ..._money.units import credits_of
-from .journal import SPENT, JournalError, check_is_journal, read_fact
+from .checksums import checksum, row_checksum
+from .journal import SPENT, check_is_journal, read_fact
+from .journal_error import JournalError, translated
 from .lock import Lock
 from .record import COLUMNS, Record
 from .tables import read_settings
 
 _AT_ONCE = 4096
 """Rows of one read."""
+
+_NUMBER = COLUMNS.index("number")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +62,9 @@ class JournalReader:
         self._database = sqlite3.connect(f"{path.resolve().as_uri()}?mode=rw", uri=True, timeout=30)
         try:
             self._database.execute("PRAGMA query_only = 1")
+            self._database.execute("PRAGMA cell_size_check = 1")
             check_is_journal(self._database, path)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             self._database.close()
             raise JournalError(f"the journal {str(path)!r} cannot be read ({error})") from error
         except BaseException:
@@ -81,61 +87,89 @@ class JournalReader:
     @property
     def owner(self) -> str | None:
         """Owner of the journal's lock, such as "process 4711"; None if it is free."""
-        lock = Lock(self.path.with_name(self.path.name + ".lock"))
-        owner = lock.take()
-        lock.release()
-        return owner
+        return Lock(self.path.with_name(self.path.name + ".lock")).holder()
 
     def settings(self) -> dict[str, object]:
         """Return the settings that must not change when the job is resumed."""
-        return read_settings(self._database)
+        with translated(self.path):
+            return read_settings(self._database)
 
     def fact(self, name: str) -> object:
         """Return a fact about the job; None if it was never written."""
-        return read_fact(self._database, name)
+        with translated(self.path):
+            return read_fact(self._database, name)
 
     def counts(self) -> dict[str, int]:
         """Return the number of finished rows by status."""
         query = "SELECT status, count(*) FROM rows WHERE NOT replaced GROUP BY status"
-        return dict(self._database.execute(query).fetchall())
+        return dict(self._fetched(query))
 
     def totals(self) -> Totals:
         """Return sums over all rows ever sent."""
-        spent, attempts, in_doubt, unpriced = self._database.execute(
+        ((spent, attempts, in_doubt, unpriced),) = self._fetched(
             "SELECT coalesce(sum(units), 0), coalesce(sum(attempts), 0), coalesce(sum(in_doubt), 0), "
             "coalesce(sum(status = 'ok' AND units IS NULL), 0) FROM rows"
-        ).fetchone()
+        )
         return Totals(credits_of(spent), attempts, in_doubt, unpriced)
 
     def spent(self) -> Decimal:
         """Return the credits that all answers have cost, as `Journal.spent`."""
-        return credits_of(self._database.execute(SPENT).fetchone()[0])
+        return credits_of(self._fetched(SPENT)[0][0])
 
     def costs(self) -> tuple[int, float, float]:
         """Return count, sum and sum of squares of what finished rows cost, in units; of those with a cost."""
         query = "SELECT count(units), total(units), total(1.0 * units * units) FROM rows WHERE NOT replaced"
-        count, whole, squares = self._database.execute(query).fetchone()
+        ((count, whole, squares),) = self._fetched(query)
         return count, whole, squares
 
     def rows(self, *, raw: bool = False) -> Iterator[Record]:
-        """Yield the finished rows in the order in which they ended, their answers only if *raw*."""
-        answer, join = ("raw", "LEFT JOIN answers USING (number)") if raw else ("NULL", "")
+        """Yield the finished rows in the order in which they ended, their answers only if *raw*.
+
+        Raises JournalError at one that is damaged: the job's next run asks it again.
+        """
+        answer = "raw, answers.checksum" if raw else "NULL, NULL"
         query = (
-            f"SELECT {', '.join(COLUMNS)}, {answer} FROM rows {join} "  # noqa: S608  # names alone
+            f"SELECT {', '.join(COLUMNS)}, rows.checksum, answers.number IS NOT NULL, {answer} "  # noqa: S608  # names
+            "FROM rows LEFT JOIN answers USING (number) "
             "WHERE number > ? AND NOT replaced ORDER BY number LIMIT ?"
         )
         last = 0
-        while found := self._database.execute(query, (last, _AT_ONCE)).fetchall():
-            yield from (Record(*row) for row in found)
-            last = found[-1][COLUMNS.index("number")]
+        while found := self._fetched(query, last, _AT_ONCE):
+            for *row, whole, has_answer, text, of_answer in found:
+                number = row[_NUMBER]
+                if whole != row_checksum(tuple(row), bool(has_answer), replaced=0):
+                    raise self._damaged(number)
+                if text is not None and of_answer != checksum(number, text):
+                    raise self._damaged(number)
+                yield Record(*[*row, text])
+            last = found[-1][_NUMBER]
 
     def answers(self, numbers: Iterable[int]) -> dict[int, bytes]:
         """Return the answers of the records with these numbers, of those that have one."""
-        query = "SELECT raw FROM answers WHERE number = ?"
-        found = {number: self._database.execute(query, (number,)).fetchone() for number in numbers}
-        return {number: row[0] for number, row in found.items() if row is not None}
+        answers = {}
+        for number in numbers:
+            for text, whole in self._fetched("SELECT raw, checksum FROM answers WHERE number = ?", number):
+                if whole != checksum(number, text):
+                    raise self._damaged(number)
+                answers[number] = text
+        return answers
+
+    def _damaged(self, number: int) -> JournalError:
+        return JournalError(
+            f"row {number} of the journal {str(self.path)!r} is damaged; run its job again, which asks that "
+            "row again, or restore the journal"
+        )
+
+    def _fetched(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        with translated(self.path):
+            return self._database.execute(query, values).fetchall()
 
     def samples(self) -> list[Sample]:
         """Return the progress over time, oldest first."""
-        found = self._database.execute("SELECT at, facts FROM samples ORDER BY number").fetchall()
-        return [Sample(at, json.loads(facts)) for at, facts in found]
+        found = self._fetched("SELECT number, at, facts, checksum FROM samples ORDER BY number")
+        # A damaged one is left out: a curve lacks a point.
+        return [
+            Sample(at, json.loads(facts))
+            for number, at, facts, whole in found
+            if whole == checksum(number, at, facts)
+        ]

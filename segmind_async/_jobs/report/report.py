@@ -18,7 +18,7 @@ from ..._money.units import credits_of
 from ..._providers.answers import decode
 from ..._sending.histogram import Histogram
 from ...models import Status
-from ..journal.journal import JournalError
+from ..journal.journal_error import JournalError
 from ..journal.reader import JournalReader, Sample, Totals
 from ..journal.record import Record
 from ..progress import JobProgress, Recent, seconds_to_end, seconds_to_floor

@@ -69,6 +69,8 @@ class JobReport(RowCounts):
     """Those of them that the service no longer knew: they were sent again, and may be paid twice."""
     kept: int = 0
     """Finished rows that stay although settings have changed since."""
+    damaged: int = 0
+    """Rows whose answers in the journal were damaged when it was opened: they are asked again."""
     never_sent: int = 0
     """Failed rows whose request could not be sent, such as one that exceeds the model's context."""
     asked_again: int = 0

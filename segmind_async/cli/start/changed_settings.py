@@ -6,7 +6,8 @@ import sqlite3
 from pathlib import Path
 
 from ..._jobs.journal.aside import put_aside
-from ..._jobs.journal.journal import JournalError, OtherSettingsError, changed_text
+from ..._jobs.journal.journal import OtherSettingsError, changed_text
+from ..._jobs.journal.journal_error import JournalError
 from ..._jobs.journal.reader import JournalReader
 from ..._jobs.journal.settings import NEVER_FREE, Changes, JobSettings, changes, may_change
 from ..console import say

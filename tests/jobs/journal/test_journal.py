@@ -23,7 +23,8 @@ from segmind_async._jobs.journal import journal as module
 from segmind_async._jobs.journal import lock, tables
 from segmind_async._jobs.journal.commit_thread import wait_for
 from segmind_async._jobs.journal.finished import FinishedRows
-from segmind_async._jobs.journal.journal import Journal, JournalError
+from segmind_async._jobs.journal.journal import Journal
+from segmind_async._jobs.journal.journal_error import JournalError
 from segmind_async._jobs.journal.reader import JournalReader
 from segmind_async._jobs.journal.record import Record
 
@@ -163,7 +164,7 @@ def test_another_version_is_refused(
     monkeypatch.setattr(tables, "VERSION", 99)
     Journal(tmp_path / "j", SETTINGS).close()
     monkeypatch.undo()
-    with pytest.raises(JournalError, match="has version 99, this release writes 5"):
+    with pytest.raises(JournalError, match="has version 99, this release writes 6"):
         use(tmp_path / "j")
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from segmind_async._jobs.journal.journal import Journal, JournalError
+from segmind_async._jobs.journal.journal import Journal
+from segmind_async._jobs.journal.journal_error import JournalError
 from segmind_async._jobs.journal.reader import JournalReader
 from segmind_async._jobs.journal.record import Record
 from segmind_async._jobs.progress import JobProgress
