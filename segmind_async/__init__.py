@@ -10,6 +10,7 @@ from __future__ import annotations
 
 # isort: off
 from ._process import early_interrupt as _  # noqa: F401  # before all others: see there
+from ._process import early_sign as __  # noqa: F401
 
 # isort: on
 import logging

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import sys
 
-from ._process import early_interrupt, standard_streams
+from ._process import early_interrupt, early_sign, standard_streams
 
 _ALLOCATIONS = 20_000
 """Objects made, less those that went, between two looks of the garbage collector."""
@@ -20,12 +20,14 @@ def main() -> None:
     except ModuleNotFoundError as error:
         if error.name not in {"typer", "rich", "pydantic_settings"}:
             raise
+        early_sign.clear()
         sys.exit("the command line needs more packages: pip install 'segmind-async[cli]'")
     # This process is ours, so the collector is too. Nothing here makes rubbish that it alone could find,
     # and with 512 calls in flight it takes a third of the time: what is there stays out of its sight, and
     # it looks less often.
     gc.freeze()
     gc.set_threshold(_ALLOCATIONS)
+    early_sign.clear()
     app()
 
 

@@ -34,7 +34,8 @@ def is_command(argv: Sequence[str], original: Sequence[str]) -> bool:
 
 def _end(_: int, __: FrameType | None) -> NoReturn:
     # Nothing was begun that would have to be ended. An exception would be printed by whoever imports this.
-    os.write(2, b"interrupted\n")
+    # On a terminal the line holds `^C` by now.
+    os.write(2, b"\ninterrupted\n" if os.isatty(2) else b"interrupted\n")
     os._exit(INTERRUPTED)
 
 

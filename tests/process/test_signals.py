@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pty
 import signal
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from segmind_async._process import early_sign
 from segmind_async._process.early_interrupt import is_command
 from segmind_async.emulator import Emulator
 from tests.jobs.processes import command, environment, finish, numbered, results, wait_for, write
@@ -209,3 +211,47 @@ def test_in_development_mode_nothing_is_left_open(tmp_path: Path) -> None:
     assert ended.returncode == 0, ended.stderr
     for word in ("Warning", "Traceback", "ignored"):
         assert word not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("argv", "wanted"),
+    [
+        (["segmind-async", "run", "in.csv"], True),
+        (["segmind-async", "demo"], True),
+        (["segmind-async", "run", "--help"], False),
+        (["segmind-async", "report", "run"], False),
+        (["segmind-async"], False),
+        (["job.py", "run"], False),
+    ],
+)
+def test_only_commands_with_a_live_view_show_a_sign_at_once(argv: list[str], wanted: bool) -> None:
+    assert early_sign.is_wanted(argv, []) == wanted
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+class _Gone(_Terminal):
+    def flush(self) -> None:
+        raise BrokenPipeError
+
+
+def test_the_sign_is_removed_and_shown_on_terminals_only() -> None:
+    terminal, gone = _Terminal(), _Gone()
+    for stream in (terminal, None, io.StringIO(), gone):
+        early_sign.show(stream)
+        early_sign.clear()
+        early_sign.clear()
+    assert terminal.getvalue() == "starting …\r\x1b[K"
+    early_sign.show(terminal)
+    terminal.close()
+
+
+def test_a_terminal_that_goes_while_the_sign_is_shown_costs_nothing() -> None:
+    terminal = _Terminal()
+    early_sign.show(terminal)
+    terminal.flush = _Gone().flush  # type: ignore[method-assign]
+    early_sign.clear()
+    early_sign.clear()
