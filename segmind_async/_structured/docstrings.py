@@ -9,7 +9,8 @@ _GOOGLE = re.compile(r"^(?:Args|Arguments|Parameters):\s*$")
 _GOOGLE_ITEM = re.compile(r"^\*{0,2}(\w+)\s*(?:\([^)]*\))?:\s*(.*)$")
 _NUMPY = re.compile(r"^(?:Other )?Parameters\s*$")
 _NUMPY_ITEM = re.compile(r"^(\w+(?:\s*,\s*\w+)*)\s*(?::.*)?$")
-_SPHINX_ITEM = re.compile(r"^:param\s+(?:[^:]*\s)?(\w+)\s*:\s*(.*)$")
+_SPHINX_ITEM = re.compile(r"^:param\s(?:[^:]*\s)?(\w+)\s*:\s*(.*)$")
+"""One blank only before the group: two parts that both take blanks would be quadratic in them."""
 
 
 def summary_of(docstring: str | None) -> str:
@@ -24,16 +25,17 @@ def parameters_of(docstring: str | None) -> dict[str, str]:
     found: dict[str, str] = {}
     for number, line in enumerate(lines):
         if _GOOGLE.match(line):
-            found.update(_google(lines[number + 1 :]))
+            found.update(_google(lines, number + 1))
         elif _NUMPY.match(line) and number + 1 < len(lines) and set(lines[number + 1].strip()) == {"-"}:
-            found.update(_numpy(lines[number + 2 :]))
+            found.update(_numpy(lines, number + 2))
     return {**found, **_sphinx(lines)}
 
 
-def _google(lines: list[str]) -> dict[str, str]:
-    """Read indented items up to the next line without indentation."""
+def _google(lines: list[str], start: int) -> dict[str, str]:
+    """Read indented items from line *start* up to the next line without indentation."""
     indented = []
-    for line in lines:
+    for number in range(start, len(lines)):
+        line = lines[number]
         if line and not line[0].isspace():
             break
         indented.append(line)
@@ -41,11 +43,12 @@ def _google(lines: list[str]) -> dict[str, str]:
     return _items([line[margin:] for line in indented], _GOOGLE_ITEM)
 
 
-def _numpy(lines: list[str]) -> dict[str, str]:
-    """Read items without indentation, their texts indented, up to the next underlined heading."""
+def _numpy(lines: list[str], start: int) -> dict[str, str]:
+    """Read items without indentation from line *start*, texts indented, up to the next underlined heading."""
     found: dict[str, str] = {}
     names: list[str] = []
-    for number, line in enumerate(lines):
+    for number in range(start, len(lines)):
+        line = lines[number]
         if number + 1 < len(lines) and re.fullmatch(r"-{3,}", lines[number + 1].strip()):
             break
         if line[:1].isspace():
