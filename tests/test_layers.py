@@ -79,6 +79,7 @@ PURE = {
     "gateway._openai.envelope",
     "gateway._openai.event_stream",
     "gateway._openai.model_list",
+    "gateway._openai.schema_tools",
     "gateway._segmind.form",
     "telemetry._prometheus",
     "tools",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Literal, Optional, Self
 
 from pydantic import (
@@ -36,7 +36,21 @@ empty and put what you have to say into `answer`.
 Tools:
 """
 
+CALLS_MEANING = "Tools to call now, all at once; empty with an answer."
+ANSWER_MEANING = "The last words; null while tools are called."
+
 _CONFIG = ConfigDict(extra="forbid")
+
+
+def instructions(tools: Iterable[tuple[str, str]]) -> str:
+    """Return how to call *tools* (names and descriptions), in words for the model."""
+    return _HOW + "\n".join(f"- {name}: {description}" for name, description in tools)
+
+
+def results_text(results: Iterable[tuple[str, str]]) -> str:
+    """Return the results of calls (names of tools and texts) as one message of the user."""
+    pairs = [{"tool": name, "result": text} for name, text in results]
+    return f"Results:\n{to_json(pairs).decode()}"
 
 
 class _Turn(BaseModel):
@@ -44,8 +58,8 @@ class _Turn(BaseModel):
 
     model_config = _CONFIG
 
-    calls: list[Any] = Field(description="Tools to call now, all at once; empty with an answer.")
-    answer: str | None = Field(description="The last words; null while tools are called.")
+    calls: list[Any] = Field(description=CALLS_MEANING)
+    answer: str | None = Field(description=ANSWER_MEANING)
 
     @model_validator(mode="after")
     def _does_something(self) -> Self:
@@ -73,8 +87,8 @@ class ViaSchema:
 
     def opening(self, system: str | None, task: Messages) -> list[Message]:
         """Return the task after a system prompt that lists the tools and how to call them."""
-        listed = "\n".join(f"- {one.name}: {one.description}" for one in self._tools.values())
-        return opening_messages(f"{system}\n\n{_HOW}{listed}" if system else _HOW + listed, task)
+        told = instructions((one.name, one.description) for one in self._tools.values())
+        return opening_messages(f"{system}\n\n{told}" if system else told, task)
 
     def calls_in(self, completion: ChatCompletion[Any], turn: int) -> Sequence[ToolCall]:
         """Return the calls of an answer, with ids made here."""
@@ -98,8 +112,8 @@ class ViaSchema:
         reply: Message = {"role": "assistant", "content": completion.text}
         if not calls:
             return [reply]
-        pairs = [{"tool": call.name, "result": text} for call, text in zip(calls, results, strict=True)]
-        return [reply, {"role": "user", "content": f"Results:\n{to_json(pairs).decode()}"}]
+        told = results_text((call.name, text) for call, text in zip(calls, results, strict=True))
+        return [reply, {"role": "user", "content": told}]
 
     def _arguments(self, call: Any) -> str:
         """Return the arguments of a call as JSON, without optional ones that are null: defaults apply."""

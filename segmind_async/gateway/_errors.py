@@ -60,7 +60,8 @@ def gateway_error_of(error: SegmindError) -> GatewayError:
     """Return what the caller of the gateway is told of a failed call."""
     status, kind, code = _kind_of(error)
     # Sent again after a doubt, a call may be paid twice: who wants that must ask for it anew.
-    doubted = error.details.in_doubt > 0 or isinstance(error, errors.InvalidResponseError)
+    paid = isinstance(error, errors.InvalidResponseError | errors.OutputError)
+    doubted = error.details.in_doubt > 0 or paid
     return GatewayError(
         status,
         error.message,
@@ -92,6 +93,9 @@ _KINDS: tuple[tuple[type[SegmindError], tuple[int, str, str | None]], ...] = (
     (errors.NotFoundError, (404, INVALID, "model_not_found")),
     (errors.ModelRetiredError, (404, INVALID, "model_retired")),
     (errors.ToolsNotSupportedError, (400, INVALID, "tools_not_supported")),
+    (errors.OutputTruncatedError, (400, INVALID, "output_truncated")),
+    (errors.RefusalError, (400, INVALID, "content_filter")),
+    (errors.OutputError, (502, "api_error", "upstream_unreadable")),
     (errors.RequestError, (400, INVALID, None)),
     # The caller's token was right: the gateway's own key is what is refused.
     (errors.AuthenticationError, (502, "api_error", "upstream_key_refused")),

@@ -37,6 +37,7 @@ from ._openai.model_list import model_list, one_model
 from ._options import GatewayOptions
 from ._repeats import Repeats
 from ._segmind import form
+from ._tool_support import ToolSupport
 
 _log = logging.getLogger("segmind_async.gateway")
 
@@ -71,6 +72,7 @@ class Handlers:
         self._budgets = budgets
         self._load = Load(options.max_calls, options.max_bytes)
         self._repeats = Repeats(options.repeat_wait)
+        self._tools = ToolSupport(options.tools_via)
 
     def app(self) -> web.Application:
         """Return the application."""
@@ -235,7 +237,7 @@ class Handlers:
                 if scope.timeout is not None:
                     chosen = chosen.with_options(timeouts=Timeouts(total=scope.timeout))
                 try:
-                    return await chosen.chat(wanted)
+                    return await self._tools.chat(chosen, wanted)
                 except BudgetExceededError as error:
                     # Only a budget of the gateway has a limit here.
                     assert scope.budget is not None

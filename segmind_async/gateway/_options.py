@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
-from ..config import MIB, check_amount, check_count
+from ..config import MIB, check_amount, check_choice, check_count
 from ..errors import ConfigurationError
 from ._access import checked_token, is_loopback
 from ._budgets.rules import BudgetRule, check_rules
@@ -41,6 +42,9 @@ class GatewayOptions:
     repeat_wait: float = 10.0
     """Seconds that a call goes on, and its answer is kept, after an SDK gave up at its timeout: its repeat
     then gets that answer. SDKs of OpenAI repeat within 8 s. 0: it is cancelled at once."""
+    tools_via: Literal["auto", "native", "schema"] = "auto"
+    """How tools reach the models: by the providers' function calling (`native`), or by a structured output
+    that holds the calls (`schema`). `auto` finds out for each model."""
     grace: float = 60.0
     """Seconds that calls in flight have to end when the gateway stops."""
 
@@ -53,6 +57,7 @@ class GatewayOptions:
         check_amount("heartbeat", self.heartbeat, above=True)
         check_amount("repeat_wait", self.repeat_wait)
         check_amount("grace", self.grace)
+        check_choice("tools_via", self.tools_via, ("auto", "native", "schema"))
         check_count("max_calls", self.max_calls, at_least=1)
         check_count("max_bytes", self.max_bytes, at_least=1024)
         for token in self.tokens:

@@ -54,8 +54,7 @@ def test_no_error_of_the_library_is_forgotten() -> None:
     unmapped = {kind.__name__ for kind in known if gateway_error_of(kind("m")).status == 500}
     # Those that no single chat raises.
     assert unmapped == {
-        "SegmindError", "ConfigurationError", "AgentLimitError", "OutputError", "OutputValidationError",
-        "OutputTruncatedError", "RefusalError", "CreditsError", "AccessError", "TransientError", "RequestError",
+        "SegmindError", "ConfigurationError", "AgentLimitError", "CreditsError", "AccessError", "TransientError", "RequestError",
     } - {"CreditsError", "RequestError"}  # fmt: skip
 
 
