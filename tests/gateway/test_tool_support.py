@@ -90,7 +90,8 @@ async def test_calls_at_once_find_out_once() -> None:
         async with anyio.create_task_group() as tasks:
             for _ in range(5):
                 tasks.start_soon(_ask, client)
-        assert w.emulator.requests == 5 + 1 + 5
+        # A call that begins after the probe has ended goes through the schema at once.
+        assert 1 + 1 + 5 <= w.emulator.requests <= 5 + 1 + 5
 
 
 async def test_a_demanded_call_needs_no_probe() -> None:
