@@ -76,8 +76,11 @@ async def test_no_commit_delays_a_look_up(tmp_path: Path) -> None:
         writer.execute("BEGIN EXCLUSIVE")  # as during a commit, for as long as the disk takes
         ((_, found, _),) = await finished.look_up(["id 1"])
         assert found is not None
-        with pytest.raises(sqlite3.OperationalError, match="locked"):
-            sqlite3.connect(tmp_path / "j", timeout=0).execute("SELECT * FROM rows")
+        with (
+            closing(sqlite3.connect(tmp_path / "j", timeout=0)) as other,
+            pytest.raises(sqlite3.OperationalError, match="locked"),
+        ):
+            other.execute("SELECT * FROM rows")
         writer.execute("ROLLBACK")
 
 
