@@ -324,6 +324,7 @@ def test_notebook(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
     assert names["outcomes"].report.ok == 20
 
 
+@pytest.mark.slow
 def test_summarise_code(capsys: pytest.CaptureFixture[str]) -> None:
     """Rehearsed on the emulator, over the code itself; in real time, since its tools run in threads."""
     module = example("summarise_code")
@@ -360,6 +361,7 @@ def test_summarise_code_one_fails_and_the_rest_is_merged(capsys: pytest.CaptureF
     assert (traces["plan"], traces["config"], traces["models"], traces["merge"]) == (2, 2, 6, 1)
 
 
+@pytest.mark.slow
 def test_summarise_code_ends_the_whole_tree_in_one_place() -> None:
     module = example("summarise_code")
 

@@ -111,6 +111,7 @@ def test_twice_the_text_takes_about_twice_the_time(
     assert growth(read, text_of) < MOST_PER_DOUBLING
 
 
+@pytest.mark.slow
 def test_a_quadratic_reader_is_noticed() -> None:
     def read(text: str) -> int:
         return sum(len(text[n:].lstrip(" ")) for n in range(len(text)))

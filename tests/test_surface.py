@@ -51,6 +51,7 @@ def test_all_that_is_named_is_there_and_nothing_more_is_promised() -> None:
     assert public - set(sa.__all__) <= modules | {"annotations", "logging"}
 
 
+@pytest.mark.slow
 def test_importing_takes_none_of_the_extras() -> None:
     script = (
         "import sys, segmind_async\n"

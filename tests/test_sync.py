@@ -60,6 +60,7 @@ def test_many(client: sync.SegmindClient) -> None:
     assert [outcome.text for outcome in outcomes] == ["echo: a", "echo: b", "echo: c"]
 
 
+@pytest.mark.slow
 def test_a_fan_out_is_an_iterator(client: sync.SegmindClient) -> None:
     outcomes = client.fan_out((str(n) for n in range(100)), ordered=True)
     assert [outcome.index for outcome in outcomes] == list(range(100))
@@ -67,6 +68,7 @@ def test_a_fan_out_is_an_iterator(client: sync.SegmindClient) -> None:
     assert repr(outcomes).startswith("sync.FanOut(")
 
 
+@pytest.mark.slow
 def test_a_fan_out_can_be_left_and_its_report_read_meanwhile(client: sync.SegmindClient) -> None:
     def endless() -> Iterator[str]:
         while True:
@@ -122,6 +124,7 @@ def test_a_client_that_is_never_used_starts_no_thread() -> None:
         assert not bridges()
 
 
+@pytest.mark.slow
 def test_a_client_that_is_forgotten_takes_its_thread_along() -> None:
     client = sync.SegmindClient(KEY, transport=ScriptedTransport())
     scoped = client.budget()
@@ -149,6 +152,7 @@ async def test_it_works_where_a_loop_runs_already() -> None:
         assert [outcome.text for outcome in client.fan_out(["a"])] == ["echo: a"]
 
 
+@pytest.mark.slow
 def test_many_threads_share_its_slots() -> None:
     most = 0
     transport = ScriptedTransport(latency=0.02)
@@ -280,6 +284,7 @@ def test_answers_of_a_type(tmp_path: Path) -> None:
         assert [outcome.parsed for outcome in client.run_job(["x"], journal=journal, parse=int)] == [7]
 
 
+@pytest.mark.slow
 def test_a_job_that_is_left_can_be_continued(client: sync.SegmindClient, tmp_path: Path) -> None:
     rows, journal = [f"row {n}" for n in range(20)], tmp_path / "j"
     with client.run_job(rows, journal=journal, max_in_flight=2) as outcomes:

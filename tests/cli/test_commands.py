@@ -138,6 +138,7 @@ def test_run(rows: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "out.jsonl.part").exists()
 
 
+@pytest.mark.slow
 def test_what_the_emulator_said_never_passes_for_a_real_answer(rows: Path, tmp_path: Path) -> None:
     output = tmp_path / "out.jsonl"
     words = ["run", str(rows), "-o", str(output)]
@@ -161,6 +162,7 @@ def test_what_the_emulator_said_never_passes_for_a_real_answer(rows: Path, tmp_p
     assert "--restart begins anew" in said
 
 
+@pytest.mark.slow
 def test_a_first_mistake_is_not_final(tmp_path: Path) -> None:
     path, output = tmp_path / "rows.csv", tmp_path / "out.csv"
     path.write_text("title,body\n" + "".join(f"a {n},b {n}\n" for n in range(20)))
@@ -361,6 +363,7 @@ def test_a_job_begins_although_the_balance_cannot_be_read(
     assert "known better after 20 rows)\n" in got.stderr
 
 
+@pytest.mark.slow
 def test_a_sample_is_paid_for_once_and_says_what_all_would_cost(rows: Path, tmp_path: Path) -> None:
     output = tmp_path / "out.jsonl"
     words = ["run", str(rows), "-o", str(output)]
@@ -449,6 +452,7 @@ def test_run_with_a_template_and_rows_that_cannot_be_used(tmp_path: Path) -> Non
     assert lines(output)[1]["error"] == "InvalidRow: line 3: no value in column 'age'"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["out.csv", "out.parquet", "out.jsonl.gz"])
 def test_the_name_of_the_output_says_its_form(rows: Path, tmp_path: Path, name: str) -> None:
     output = tmp_path / name
@@ -481,6 +485,7 @@ def test_run_stops_for_credits_with_exit_code_3(rows: Path, tmp_path: Path) -> N
     assert budget.exit_code == 3
 
 
+@pytest.mark.slow
 def test_classify(tmp_path: Path) -> None:
     path, output = tmp_path / "rows.csv", tmp_path / "out.jsonl"
     pairs = [("cheap pills", "spam"), ("see you at noon", "ham")] * 20
@@ -640,6 +645,7 @@ def test_a_clean_end_leaves_results_and_journal_in_a_folder_that_is_made(rows: P
     assert "name one that ends in .journal" in " ".join(call("report", "nothing").stderr.split())
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="pipes")
 def test_a_reader_that_leaves_ends_the_command_quietly(rows: Path, tmp_path: Path) -> None:
     output = tmp_path / "out.jsonl"
@@ -753,6 +759,7 @@ def test_progress_is_told_every_ten_seconds(
     assert "  3 x BadRequestError, such as: HTTP 400: Something went wrong" in told
 
 
+@pytest.mark.slow
 def test_max_credits_bounds_a_job_over_all_its_runs_and_may_be_raised(rows: Path, tmp_path: Path) -> None:
     words = ["run", str(rows), "-o", str(tmp_path / "out"), "--max-in-flight", "1"]
     with serving(Emulator(cost="0.001")) as emulator:
@@ -996,6 +1003,7 @@ def test_what_a_row_names_itself_is_obeyed_or_refused(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_results_may_go_to_standard_output(rows: Path, tmp_path: Path) -> None:
     words = ["run", str(rows), "-o", "-", "--emulate"]
     for _ in range(2):

@@ -160,10 +160,12 @@ def test_what_is_no_journal_is_exit_code_2(tmp_path: Path, content: str | None, 
     assert "Traceback" not in got.output
 
 
+@pytest.mark.slow
 def test_a_page_that_cannot_be_written_is_exit_code_5(journal: Path, tmp_path: Path) -> None:
     assert call("report", str(journal), "--html", str(tmp_path / "no such folder" / "x")).exit_code == 5
 
 
+@pytest.mark.slow
 def test_without_the_extra_the_page_has_no_charts_and_says_so(journal: Path, tmp_path: Path) -> None:
     script = "import sys; sys.modules['matplotlib'] = None\nfrom segmind_async.__main__ import main\nmain()"
     words = [sys.executable, "-c", script, "report", str(journal), "--html", str(tmp_path / "x")]

@@ -39,10 +39,12 @@ def python(code: str) -> str:
     return subprocess.check_output([sys.executable, "-c", code], text=True).splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_help_brings_neither_the_emulator_nor_what_reads_settings() -> None:
     assert python(_HELP % (["segmind_async.emulator", "pydantic_settings", "aiohttp.web", "uvloop"],)) == "[]"
 
 
+@pytest.mark.slow
 def test_the_collector_is_set_by_who_owns_the_process_and_not_by_an_import() -> None:
     assert (
         python(_COLLECTOR.replace("import segmind_async, ", "import segmind_async.__main__, ")) == "True True"

@@ -45,6 +45,7 @@ def asked_for(kind: Any) -> Any:
     return shape_of(kind).response_format(OpenAI.schema_rules)
 
 
+@pytest.mark.slow
 @given(kinds)
 def test_what_the_client_asks_for_is_taken(drawn: Drawn) -> None:
     check_format(asked_for(drawn.kind))

@@ -52,6 +52,7 @@ def test_answers_stand_beside_all_columns_of_the_input(emulator: Emulator, tmp_p
     assert emulator.requests == 300
 
 
+@pytest.mark.slow
 def test_another_division_into_shards_asks_nothing_again(emulator: Emulator, tmp_path: Path) -> None:
     rows = texts(60)
     first = run_all(rows, 20, job(tmp_path))
@@ -110,6 +111,7 @@ def test_a_shard_that_stops_early_raises_and_goes_on_when_it_is_run_again(
     assert {row["result_status"] for row in run_shard(texts(5), job(tmp_path))} == {"ok"}
 
 
+@pytest.mark.slow
 def test_the_same_shard_at_the_same_time_is_sent_once(emulator: Emulator, tmp_path: Path) -> None:
     with ThreadPoolExecutor(4) as pool:
         results = list(pool.map(lambda _: list(run_shard(texts(20), job(tmp_path))), range(4)))

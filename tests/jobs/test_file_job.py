@@ -80,6 +80,7 @@ async def test_the_same_again_asks_nothing(tmp_path: Path) -> None:
     assert set(asked(transport).values()) == {1}
 
 
+@pytest.mark.slow
 async def test_reordered_grown_and_changed_input_is_matched_row_by_row(tmp_path: Path) -> None:
     rows = write(tmp_path / "in.jsonl", numbered(100))
     transport = ScriptedTransport()

@@ -148,6 +148,7 @@ async def test_a_run_is_used_as_it_is_meant(tmp_path: Path) -> None:
         odd.run_job(rows(1), journal=tmp_path / "k", options=QUEUED)
 
 
+@pytest.mark.slow
 async def test_leaving_early_leaves_a_journal_that_goes_on(tmp_path: Path) -> None:
     transport = ScriptedTransport(latency=1.0)
     async with client(transport, limits=sa.Limits(8)) as opened:
@@ -220,6 +221,7 @@ async def test_queued_delivery_gives_the_same_outcomes(tmp_path: Path) -> None:
         assert reader._database.execute("SELECT count(*) FROM submissions").fetchone() == (0,)
 
 
+@pytest.mark.slow
 async def test_what_was_queued_at_a_stop_is_fetched_and_not_paid_again(tmp_path: Path) -> None:
     async with (
         Emulator(latency=20.0, balance=100) as emulator,
@@ -515,6 +517,7 @@ async def test_a_generator_of_rows_is_closed_when_the_job_is_left(tmp_path: Path
     assert closed == [True]
 
 
+@pytest.mark.slow
 async def test_a_queued_row_that_ran_out_of_time_is_fetched_later_and_not_paid_again(tmp_path: Path) -> None:
     async with (
         Emulator(latency=700.0, balance=100) as emulator,

@@ -469,6 +469,7 @@ def down_until(when: float) -> Callable[[WireRequest], Reply]:
     return lambda request: by_text(request) if anyio.current_time() >= when else status(503)
 
 
+@pytest.mark.slow
 async def test_in_an_outage_rows_wait_and_one_at_a_time_probes() -> None:
     transport = ScriptedTransport(latency=0.1)
     hooks = RecordingHooks()

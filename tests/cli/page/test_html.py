@@ -136,6 +136,7 @@ def luminance(colour: str) -> float:
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
+@pytest.mark.slow
 async def test_questions_stand_beside_their_answers_and_what_is_left_out_is_counted(tmp_path: Path) -> None:
     def ask(question: Question) -> str:
         return f"<b>the answer</b> to {question.prompt}"
@@ -192,6 +193,7 @@ async def test_a_short_job_is_drawn_from_its_beginning(tmp_path: Path) -> None:
     assert before == after + last.progress.spent
 
 
+@pytest.mark.slow
 async def test_the_same_report_is_the_same_page(tmp_path: Path) -> None:
     await fill(tmp_path / "j", Story(rows=60))
     assert page(read_report(tmp_path / "j")) == page(read_report(tmp_path / "j"))

@@ -154,6 +154,7 @@ class _LongAnswers:
         return f"{question.prompt} " * 4000
 
 
+@pytest.mark.slow
 def test_two_processes_never_work_on_one_journal(tmp_path: Path, emulator: Emulator) -> None:
     crash.write_rows(tmp_path / "in.jsonl", 5)
     argv = ["run", str(tmp_path / "in.jsonl"), "-o", str(tmp_path / "out.jsonl")]

@@ -202,6 +202,7 @@ def opened_elsewhere(path: Path) -> str:
     return got.stderr
 
 
+@pytest.mark.slow
 async def test_a_second_process_is_refused_although_the_lock_file_was_deleted(tmp_path: Path) -> None:
     path = tmp_path / "j"
     with Journal(path, SETTINGS) as journal:

@@ -100,6 +100,7 @@ async def test_submissions_end_with_the_row_that_they_were_made_for(tmp_path: Pa
         assert await wait_for(journal.submissions()) == [("request 0", b"digest", 100.0)]
 
 
+@pytest.mark.slow
 def test_a_second_process_is_refused_and_told_who_works(tmp_path: Path) -> None:
     path = tmp_path / "j"
     with Journal(path, SETTINGS), JournalReader(path) as reader:
@@ -209,6 +210,7 @@ async def test_a_journal_cut_anywhere_in_its_last_page_is_refused(tmp_path: Path
         assert await wait_for(counts(journal)) == {"ok": 100}
 
 
+@pytest.mark.slow
 async def test_a_damaged_page_is_found(tmp_path: Path) -> None:
     path = tmp_path / "j"
     with Journal(path, SETTINGS) as journal:
