@@ -136,7 +136,7 @@ class Handlers:
         call = read_chat(body)
         wanted = ChatRequest.of(call.messages, call.model, call.parameters)
         start = partial(self._completed, wanted, call.trace, scope, len(body))
-        answer = partial(self._repeats.answer, request.headers, body, start)
+        answer = partial(self._repeats.answer, request.path, request.headers, body, start)
         if call.stream:
             return await self._streamed(request, call, scope, answer)
         completion = await answer()
@@ -152,7 +152,7 @@ class Handlers:
         body = await self._body(request)
         wanted = form.read_request(request.match_info["slug"], body)
         start = partial(self._completed, wanted, "", scope, len(body))
-        completion = await self._repeats.answer(request.headers, body, start)
+        completion = await self._repeats.answer(request.path, request.headers, body, start)
         headers = {**form.answer_headers(completion), **self._headers(request, completion, scope)}
         return _json({**completion.raw}, headers)
 

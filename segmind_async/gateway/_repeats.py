@@ -44,10 +44,13 @@ def may_repeat(headers: Mapping[str, str], elapsed: float) -> bool:
         return True
 
 
-def request_key(headers: Mapping[str, str], body: bytes) -> bytes:
-    """Return a digest of what must be equal in a repeat: who asks, in which budget, and what."""
+def request_key(path: str, headers: Mapping[str, str], body: bytes) -> bytes:
+    """Return a digest of what must be equal in a repeat: who asks, in which budget, and what.
+
+    In Segmind's own form the *path* names the model.
+    """
     digest = blake2b(body)
-    for text in (token_in(headers), headers.get(BUDGET_HEADER, ""), headers.get(PRIORITY, "")):
+    for text in (path, token_in(headers), headers.get(BUDGET_HEADER, ""), headers.get(PRIORITY, "")):
         digest.update(blake2b(text.encode("utf-8", "surrogateescape")).digest())
     return digest.digest()
 
@@ -69,12 +72,13 @@ class Repeats:
 
     async def answer(
         self,
+        path: str,
         headers: Mapping[str, str],
         body: bytes,
         start: Callable[[], Coroutine[Any, Any, ChatCompletion]],
     ) -> ChatCompletion:
         """Return the answer of the call that this request repeats, else of a call that *start* makes."""
-        key = request_key(headers, body)
+        key = request_key(path, headers, body)
         task = (self._taken(key) if is_repeat(headers) else None) or self._started(start)
         clock = asyncio.get_running_loop().time
         began = clock()

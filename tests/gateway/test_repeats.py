@@ -140,12 +140,13 @@ def test_who_may_ask_again(headers: dict[str, str], elapsed: float, expected: bo
     assert may_repeat(headers, elapsed) is expected
 
 
-def test_a_key_tells_token_and_body_apart() -> None:
+def test_a_key_tells_path_token_and_body_apart() -> None:
     keys = [
-        request_key({"x-api-key": "ab"}, b"c"),
-        request_key({"x-api-key": "a"}, b"bc"),
-        request_key({"x-segmind-budget": "ab"}, b"c"),
-        request_key({"x-segmind-priority": "ab"}, b"c"),
-        request_key({}, b"c"),
+        request_key("/v1/a", {"x-api-key": "ab"}, b"c"),
+        request_key("/v1/a", {"x-api-key": "a"}, b"bc"),
+        request_key("/v1/a", {"x-segmind-budget": "ab"}, b"c"),
+        request_key("/v1/a", {"x-segmind-priority": "ab"}, b"c"),
+        request_key("/v1/a", {}, b"c"),
+        request_key("/v1/b", {}, b"c"),
     ]
     assert len({*keys}) == len(keys)

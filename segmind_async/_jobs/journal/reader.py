@@ -21,7 +21,7 @@ from .lock import Lock
 from .record import COLUMNS, Record
 from .tables import read_settings
 
-_AT_ONCE = 4096
+_AT_ONCE = 1024
 """Rows of one read."""
 
 _NUMBER = COLUMNS.index("number")
