@@ -41,7 +41,7 @@ from typing import Any
 
 from .agent_result import AgentResult
 
-_KEY = re.compile(r"SG_\w+")
+_KEY = re.compile(r"SG_[\w-]+")
 
 MAX_BODY = 64 * 1024
 """Bytes of a response body that an error keeps: enough to read, small enough to log."""

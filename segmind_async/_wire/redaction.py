@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
+from urllib.parse import quote
 
 from ..errors import redact
 from .failures import Failure
 
-_KEY = re.compile(rb"SG_\w+")
+_KEY = re.compile(rb"SG_[\w-]+")
 _REPLACEMENT = "SG_[redacted]"
 
 
 class Redactor:
-    """Removes one key, of any form; its own repr and pickle do not contain the key."""
+    """Removes one key, of any form; its own repr and pickle do not contain the key.
 
-    __slots__ = ("_key",)
+    A server may echo it as it is, within JSON or within a URL.
+    """
+
+    __slots__ = ("_data", "_text")
 
     def __init__(self, key: str) -> None:
-        self._key = key
+        pattern = "|".join(_spellings(key))
+        self._text = re.compile(pattern)
+        self._data = re.compile(pattern.encode())
 
     def __repr__(self) -> str:
         return "Redactor()"
@@ -28,11 +35,11 @@ class Redactor:
 
     def text(self, text: str) -> str:
         """Return *text* without the key."""
-        return redact(text.replace(self._key, _REPLACEMENT))
+        return redact(self._text.sub(_REPLACEMENT, text))
 
     def data(self, data: bytes) -> bytes:
         """Return *data* without the key."""
-        return _KEY.sub(_REPLACEMENT.encode(), data.replace(self._key.encode(), _REPLACEMENT.encode()))
+        return _KEY.sub(_REPLACEMENT.encode(), self._data.sub(_REPLACEMENT.encode(), data))
 
     def failure(self, failure: Failure) -> Failure:
         """Return *failure* without the key: a server or proxy may echo the request."""
@@ -42,3 +49,11 @@ class Redactor:
             body=self.data(failure.body),
             headers={name: self.text(value) for name, value in failure.headers.items()},
         )
+
+
+def _spellings(key: str) -> list[str]:
+    """Return patterns of a key as it is, within a JSON text, and percent-encoded."""
+    in_json = json.dumps(key)[1:-1]
+    in_url = re.sub(r"%[0-9A-F]{2}", lambda found: f"(?i:{found[0]})", re.escape(quote(key, safe="")))
+    found = [re.escape(key), re.escape(in_json), re.escape(in_json.replace("/", "\\/")), in_url]
+    return sorted({*found}, key=len, reverse=True)
