@@ -16,9 +16,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -26,6 +24,7 @@ from typing import TextIO
 
 import aiohttp
 import anyio
+from anyio.from_thread import start_blocking_portal
 
 from segmind_async.emulator import CallFacts, Emulator
 
@@ -175,7 +174,12 @@ def measure(way: str, processes: int, rows: int, kills: int, seed: int) -> Resul
         seed=seed,
     )
     began = time.monotonic()
-    with tempfile.TemporaryDirectory() as folder, _serving(emulator):
+    # Its thread is one of this process, which reads the books afterwards.
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        start_blocking_portal() as portal,
+        portal.wrap_async_context_manager(emulator),
+    ):
         run = Run(way, Path(folder), emulator, rows, chance)
         done = 0
         try:
@@ -206,27 +210,6 @@ def measure(way: str, processes: int, rows: int, kills: int, seed: int) -> Resul
 
 def _cost(_facts: CallFacts, chance: random.Random) -> Decimal:
     return (MEAN * Decimal(chance.lognormvariate(-0.18, 0.6))).quantize(Decimal("1e-10"))
-
-
-@contextlib.contextmanager
-def _serving(emulator: Emulator) -> Iterator[None]:
-    """Serve from a thread of this process, which reads the books afterwards."""
-    ready, loops, ends = threading.Event(), list[asyncio.AbstractEventLoop](), asyncio.Event()
-
-    async def serve() -> None:
-        async with emulator:
-            loops.append(asyncio.get_running_loop())
-            ready.set()
-            await ends.wait()
-
-    thread = threading.Thread(target=asyncio.run, args=(serve(),))
-    thread.start()
-    ready.wait()
-    try:
-        yield
-    finally:
-        loops[0].call_soon_threadsafe(ends.set)
-        thread.join()
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

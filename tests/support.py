@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from anyio.from_thread import start_blocking_portal
 from pydantic_core import to_json
 
 from segmind_async import Limits, RetryPolicy, SegmindClient, Timeouts
@@ -50,21 +49,5 @@ def always(reply: Reply) -> Callable[[WireRequest], Reply]:
 @contextmanager
 def serving(emulator: Emulator) -> Iterator[Emulator]:
     """Serve in real time from a thread, for callers that block or run in processes of their own."""
-    ready, ends = threading.Event(), asyncio.Event()
-    loops: list[asyncio.AbstractEventLoop] = []
-
-    async def serve() -> None:
-        async with emulator:
-            loops.append(asyncio.get_running_loop())
-            ready.set()
-            await ends.wait()
-
-    # Run so, it ends what a killed caller has left of its calls.
-    thread = threading.Thread(target=asyncio.run, args=(serve(),))
-    thread.start()
-    ready.wait()
-    try:
+    with start_blocking_portal() as portal, portal.wrap_async_context_manager(emulator):
         yield emulator
-    finally:
-        loops[0].call_soon_threadsafe(ends.set)
-        thread.join()

@@ -96,6 +96,8 @@ def _print_details(report: JobReport) -> None:
     if report.accuracy is not None:
         say(f"accuracy {report.accuracy:.1%} of {report.judged} rows with a known label")
     assert report.fan_out is not None
+    if report.fan_out.cancelled:
+        say(f"{report.fan_out.cancelled} calls were cancelled on their way: they may be billed all the same")
     if report.fan_out.maybe_paid_twice:
         say(f"{report.fan_out.maybe_paid_twice} attempts may have been paid twice: their answers were lost")
 

@@ -33,12 +33,12 @@ class Tokens:
     def check(self, headers: Mapping[str, str]) -> str | None:
         """Return the budget that the token of these headers stands for; None for a token of the gateway.
 
-        Raises a 401 if it is none of them; without any tokens, all are let in.
+        Raises a 401 for an unknown token; if no tokens are configured, every caller is accepted.
         """
         if not self._digests:
             return None
         given = _digest(token_in(headers))
-        # All of them, in any case: how long it takes tells nothing.
+        # Every token is compared, so that the time taken reveals nothing.
         found = [
             name
             for known, name in zip(self._digests, self._names, strict=True)
@@ -88,7 +88,7 @@ def chosen_budget(own: str | None, headers: Mapping[str, str]) -> str | None:
 
 
 def chosen_priority(headers: Mapping[str, str]) -> Priority | None:
-    """Return the priority that a request names, None if it names none; raises a 400 for another word."""
+    """Return the priority that a request names, None if it names none; raises a 400 for an unknown one."""
     named = headers.get(PRIORITY)
     if not named:
         return None

@@ -59,7 +59,7 @@ def headers_of(problem: GatewayError) -> dict[str, str]:
 def gateway_error_of(error: SegmindError) -> GatewayError:
     """Return what the caller of the gateway is told of a failed call."""
     status, kind, code = _kind_of(error)
-    # Sent again after a doubt, a call may be paid twice: who wants that must ask for it anew.
+    # Sending a call again that may have been billed can bill it twice: that takes a new request.
     paid = isinstance(error, errors.InvalidResponseError | errors.OutputError)
     doubted = error.details.in_doubt > 0 or paid
     return GatewayError(
@@ -102,7 +102,7 @@ _KINDS: tuple[tuple[type[SegmindError], tuple[int, str, str | None]], ...] = (
     (errors.PermissionDeniedError, (403, "permission_error", "model_not_allowed")),
     (errors.BudgetExceededError, (402, QUOTA, QUOTA)),
     (errors.CreditsError, (402, QUOTA, QUOTA)),
-    # Its own pace is the gateway's business: a 429 means that a queue here is full, and nothing else.
+    # The gateway paces its calls itself; a 429 means only that a queue here is full.
     (errors.RateLimitError, (503, "api_error", "upstream_rate_limited")),
     (errors.APITimeoutError, (504, "api_error", "timeout")),
     (errors.APIConnectionError, (502, "api_error", "upstream_unreachable")),

@@ -94,7 +94,7 @@ class Handlers:
 
     @web.middleware
     async def _answering(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Let in who may, and say in each answer that it is a gateway's."""
+        """Check the caller's access, and mark each response as coming from a gateway."""
         request[_REQUEST_ID] = f"gw-{uuid4().hex}"
         response = await self._answer(request, handler)
         if not response.prepared:
@@ -245,8 +245,8 @@ class Handlers:
                     raise budget_error(error, scope.budget.name, daily=daily) from error
 
     async def _body(self, request: web.Request) -> bytes:
-        """Read the body of a request; raises GatewayError if it is no JSON, too long or too slow."""
-        # A page of any site may send a form or plain text here without asking; JSON it may not.
+        """Read the body of a request; raises GatewayError if it is not JSON, too long or too slow."""
+        # Any website can post a form or plain text here without a CORS preflight, but not JSON.
         if request.content_type != "application/json":
             raise GatewayError(415, f"send Content-Type: application/json, not {request.content_type[:80]!r}")
         try:
@@ -259,7 +259,7 @@ class Handlers:
 
 
 def _openai(completion: ChatCompletion) -> JsonDict:
-    # The service names no time of its answers, and OpenAI's form has one.
+    # The service sends no creation time, which OpenAI's format requires.
     return as_openai(completion, created=int(time.time()))  # noqa: TID251
 
 

@@ -29,7 +29,7 @@ class Load:
         if self.calls[budget] >= self._max_calls:
             whose = "" if budget is None else f" of budget {budget!r}"
             raise _full(f"{self._max_calls} calls{whose} wait or run already")
-        # A single one always passes: it is bounded by itself.
+        # A single request always passes; its size has a limit of its own.
         if self.bytes and self.bytes + size > self._max_bytes:
             raise _full(f"the requests that wait or run take {self.bytes} bytes already")
         self.calls[budget] += 1

@@ -115,7 +115,7 @@ class Repeats:
     def _ended(self, task: asyncio.Task[ChatCompletion]) -> None:
         self._tasks.discard(task)
         if not task.cancelled():
-            # Looked at, so that the loop does not report the failure of a call that nobody asks for again.
+            # Retrieved, so that asyncio does not log the failure of an abandoned call.
             task.exception()
 
     def _leave(self, key: bytes, task: asyncio.Task[ChatCompletion]) -> None:

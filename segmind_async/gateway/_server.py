@@ -36,7 +36,7 @@ class Gateway:
         options = self.options
         if options.state is not None:
             self._book = BudgetBook(options.state)
-            # No user of a client has a use for it, so it is no method of the client.
+            # Users of a client do not need it, so it is not part of its public interface.
             self._client._service.admission.inherit_doubt(self._book.in_doubt)
         budgets = Budgets(self._client, options.budgets, self._book)
         # A call whose caller has gone is cancelled with its handler, instead of being paid for nobody.

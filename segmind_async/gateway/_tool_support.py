@@ -1,4 +1,4 @@
-"""Which models tools reach, found out by their answers; for the others, tools go through a schema."""
+"""Find out by their answers which models receive `tools`; for the others, tools go through a schema."""
 
 from __future__ import annotations
 

@@ -25,6 +25,7 @@ from segmind_async.cli.report_command import show
 from segmind_async.emulator import Emulator
 from segmind_async.models import Wait, WaitReason
 from tests.jobs.journals import Story, fill, progress
+from tests.jobs.processes import command, numbered, write
 from tests.support import serving
 
 EVIL = "[bold red]x[/]\x1b]0;owned\x07\x1b[2J\r\n\u202e"
@@ -182,22 +183,10 @@ def test_without_the_extra_the_page_has_no_charts_and_says_so(journal: Path, tmp
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="signals")
 def test_a_running_job_is_reported_on_from_another_process(tmp_path: Path) -> None:
-    rows, output = tmp_path / "rows.jsonl", tmp_path / "out.jsonl"
-    rows.write_text("".join(json.dumps({"prompt": f"row {n}"}) + "\n" for n in range(400)))
+    output = tmp_path / "out.jsonl"
+    rows = write(tmp_path / "rows.jsonl", numbered(400))
     with serving(Emulator(latency=0.3, balance=5)) as emulator:
-        words = [
-            sys.executable,
-            "-m",
-            "segmind_async",
-            "run",
-            str(rows),
-            "-o",
-            str(output),
-            "--max-in-flight",
-            "8",
-        ]
-        environment = {**os.environ, "SEGMIND_BASE_URL": emulator.url, "SEGMIND_API_KEY": emulator.key}
-        process = subprocess.Popen(words, env=environment, stderr=subprocess.PIPE)
+        process = command(emulator, rows, "--max-in-flight", "8")
         try:
             told: dict[str, Any] = {}
             while process.poll() is None and not (told.get("progress") and told["finished"]):

@@ -126,6 +126,7 @@ def test_the_second_signal_ends_at_once_and_writes_what_is_finished(name: str, t
     assert code == 130, said
     assert got == {"ok": 16, "unsent": 34}
     assert "16 ok, 0 failed, 34 unsent" in said
+    assert "8 calls were cancelled on their way: they may be billed all the same" in said
     assert "the same command resumes the job" in said
     assert f"results in {tmp_path / 'out.jsonl'}" in said
 

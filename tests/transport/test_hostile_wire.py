@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import anyio
 import pytest
-from _pytest.mark.structures import ParameterSet
 
 import segmind_async as sa
 from segmind_async._transport.aiohttp import AiohttpTransport
@@ -45,19 +44,24 @@ async def ask(client: sa.SegmindClient) -> str:
     return "ok" if reply.text == "good" else f"wrong: {reply.text}"
 
 
-def as_parameter(case: Case) -> ParameterSet:
-    """Return a case by its name; what is sent without end takes seconds."""
-    marks = [pytest.mark.slow] if case.name.endswith("without end") else []
-    return pytest.param(case, id=f"{case.group}: {case.name}", marks=marks)
-
-
 def client_of(make: MakeTransport, url: str, **timeouts: float) -> sa.SegmindClient:
     return sa.SegmindClient(
         "k", url, transport=make(url, sa.Timeouts(**timeouts)), retry=sa.RetryPolicy(retries=0)
     )
 
 
-@pytest.mark.parametrize("case", [as_parameter(case) for case in CASES])
+@pytest.mark.parametrize(
+    "case",
+    [
+        # What is sent without end takes seconds.
+        pytest.param(
+            case,
+            id=f"{case.group}: {case.name}",
+            marks=[pytest.mark.slow] if case.name.endswith("without end") else [],
+        )
+        for case in CASES
+    ],
+)
 async def test_every_answer_ends_in_its_outcome_and_the_next_call_works(
     transport: MakeTransport, case: Case
 ) -> None:

@@ -9,7 +9,7 @@ from ...models import Balance, ChatCompletion, JsonDict, Statistics
 
 
 def plain(amount: Decimal) -> str:
-    """Write an amount without an exponent, which many readers of numbers do not take."""
+    """Write an amount without an exponent, which many number parsers do not accept."""
     return f"{amount:f}"
 
 

@@ -51,7 +51,7 @@ class BudgetBook:
     def __init__(self, path: Path) -> None:
         self._path = path.resolve()
         self.in_doubt: int = 0
-        """Units that the calls may have cost which a process before had in flight when it died."""
+        """Units possibly spent by calls that were in flight when an earlier process died."""
         self._lock = Lock(self._path.with_name(self._path.name + ".lock"))
         owner = self._lock.take()
         if owner is not None:

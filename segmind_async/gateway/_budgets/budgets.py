@@ -54,7 +54,7 @@ class Budgets:
         return found
 
     def client_of(self, rule: BudgetRule | None) -> SegmindClient:
-        """Return the client whose calls count in the budget's present period; the whole one for None."""
+        """Return the client whose calls count in the budget's present period; the gateway's for None."""
         return self._client if rule is None else self._opened(rule).client
 
     def left(self, rule: BudgetRule | None) -> Decimal | None:
@@ -63,7 +63,7 @@ class Budgets:
 
     @asynccontextmanager
     async def booked(self, rule: BudgetRule | None, model: str) -> AsyncIterator[SegmindClient]:
-        """Yield the client for one call of *model*; what it costs is on the disk, whatever ends it."""
+        """Yield the client for one call of *model*; its cost is written to disk however it ends."""
         if self._book is None:
             yield self.client_of(rule)
         elif rule is None or rule.cap is None:

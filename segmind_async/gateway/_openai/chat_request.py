@@ -70,7 +70,7 @@ def read_body(body: bytes) -> JsonDict:
 
 
 def checked(param: str, check: Callable[[T], R], value: T) -> R:
-    """Return what *check* makes of *value*; its refusal becomes one of *param*."""
+    """Return `check(value)`; a refusal becomes an error that names *param*."""
     try:
         return check(value)
     except InvalidRequestError as error:
@@ -139,7 +139,7 @@ def _is_whole(value: object) -> bool:
 
 
 def _is_number(value: object) -> bool:
-    # Not NaN nor infinite, which Python's parser takes.
+    # Neither NaN nor infinity, which Python's JSON parser accepts.
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e308
 
 

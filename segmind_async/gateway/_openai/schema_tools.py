@@ -1,5 +1,6 @@
-"""Tools carried through structured output, for models that no `tools` reach: calls written into, and read
-from, answers that follow a schema. Pure.
+"""Tools carried through structured output, for models that never receive `tools`.
+
+Calls are written into, and read from, answers that follow a schema. Pure.
 
 The caller sees OpenAI's tool calls; the model sees a conversation in plain text, as an agent with
 `tools_via="schema"` writes it.
@@ -30,7 +31,7 @@ _ANSWER = "answer_"
 
 @dataclass(frozen=True, slots=True)
 class CarriedCall:
-    """A call as it is sent to a model that no tools reach."""
+    """A call as it is sent to a model that never receives `tools`."""
 
     messages: Messages
     parameters: JsonDict
@@ -42,7 +43,7 @@ class CarriedCall:
     """Answers of the model in the conversation so far."""
 
     def read(self, completion: ChatCompletion[Any]) -> ChatCompletion[Any]:
-        """Return the answer with the calls that it holds, or with its text, as if tools had reached it."""
+        """Return the answer with the calls that it holds, or with its text, as if it had received them."""
         if self.schema is None:
             return completion
         turn = completion.parsed
@@ -258,7 +259,7 @@ def _value_of(text: str) -> object:
 
 
 def _results(rows: list[JsonDict], names: Mapping[str, str]) -> Message:
-    """Return the results of one answer's calls as one message; what is no text stays a part of its own."""
+    """Return the results of one answer's calls as one message; non-text content stays a separate part."""
     pairs: list[tuple[str, str]] = []
     others: list[object] = []
     for row in rows:
