@@ -31,6 +31,8 @@ class ClientOptions:
     """Credits that must be left on the account."""
     timeout: float | None = None
     """Seconds of one call, all its attempts included; None: the client's own."""
+    offline: bool = False
+    """Whether nothing is going to be sent, so that no key is needed."""
 
     @property
     def timeouts(self) -> Timeouts | None:
@@ -55,6 +57,8 @@ async def open_client(options: ClientOptions) -> AsyncIterator[SegmindClient]:
 
     settings = Settings()
     key = settings.api_key.get_secret_value() if settings.api_key else None
+    if options.offline:
+        key = "none"
     if key is None:
         raise ConfigurationError(
             "no API key: set SEGMIND_API_KEY, or write it into a file .env; --emulate needs none"

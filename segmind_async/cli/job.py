@@ -43,7 +43,7 @@ from .console import drop, is_gone, say, show_json
 from .exit_codes import Exit, exit_for_report
 from .live import Live
 from .option_values.schema import AnswerSchema
-from .start.changed_settings import begin_anew, refusal_text
+from .start.changed_settings import begin_anew, refusal_text, tell_changes, why_anew
 from .start.forecast import balance_of, show_forecast
 from .start.input_check import NO_COLUMNS_NEEDED, ColumnsNeeded, check_encoding, check_rows
 from .start.outlook import Announcer, may_start, outlook_text
@@ -123,6 +123,8 @@ class Job:
     """Whether the output is passed on to standard output."""
     schema: AnswerSchema | None = None
     """The shape that answers must have; None: any text."""
+    anew: str | None = None
+    """Why this job takes the place of an earlier one; None if it goes on with that, or is the first."""
 
     def open_rows(self) -> AbstractContextManager[Iterator[Row]]:
         """Open the input."""
@@ -239,37 +241,57 @@ def _copy_to_stdout(output: Path) -> None:
 
 
 async def _run(job: Job, *, as_json: bool) -> Exit:
+    _check_results_only(job)
+    if not job.confirmation.results_only:
+        why = why_anew(job.journal_path, job.all_settings, restart=job.confirmation.restart)
+        job = replace(job, anew=why)
     if job.confirmation.dry_run:
         await _print_forecast(job, as_json=as_json)
         return Exit.OK
-    if job.confirmation.results_only and not job.journal_path.exists():
-        raise ConfigurationError(
-            f"--results-only: there is no journal {str(job.journal_path)!r}, so no row is finished"
-        )
     with Live() as live:
         live.begin(lambda: f"reading {job.input.name}")
         await anyio.to_thread.run_sync(_check_input, job)
-    _make_folders(job)
-    begin_anew(
-        job.journal_path,
-        job.output,
-        job.all_settings,
-        restart=job.confirmation.restart,
-        keep_finished=job.options.keep_finished,
-    )
     _check_paths(job)
-    options = job.client
+    _make_folders(job)
+    if job.anew is None:
+        tell_changes(job.journal_path, job.all_settings, keep_finished=job.options.keep_finished)
+    options = replace(job.client, offline=job.confirmation.results_only)
     if job.make_brain is not None and options.emulate:
         options = replace(options, brain=job.make_brain(job.open_rows))
     async with open_client(options) as client:
         code = await (_run_sample if job.confirmation.sample else _run_all)(job, client, as_json=as_json)
-    if (
-        code in {Exit.OK, Exit.SOME_FAILED}
-        and not job.confirmation.sample
-        and job.input == spool_of(job.journal_path)
-    ):
+    all_sent = not (job.confirmation.sample or job.confirmation.results_only)
+    if all_sent and code in {Exit.OK, Exit.SOME_FAILED} and job.input == spool_of(job.journal_path):
         job.input.unlink()
     return code
+
+
+def _check_results_only(job: Job) -> None:
+    """Refuse `--results-only` without a journal, or beside what would send rows or put the journal aside."""
+    asked = job.confirmation
+    if not asked.results_only:
+        return
+    beside = {
+        "--restart": asked.restart,
+        "--sample": asked.sample is not None,
+        "--dry-run": asked.dry_run,
+        "--retry-failed": job.options.retry_failed,
+    }
+    for option, given in beside.items():
+        if given:
+            raise ConfigurationError(f"--results-only sends nothing and keeps all: leave out {option}")
+    if not job.journal_path.exists():
+        raise ConfigurationError(
+            f"--results-only: there is no journal {str(job.journal_path)!r}, so no row is finished"
+        )
+
+
+def _begun(job: Job) -> Job:
+    """Put the files of an earlier job aside if this one takes its place: nothing can refuse it any more."""
+    if job.anew is None:
+        return job
+    begin_anew(job.journal_path, job.output, job.anew)
+    return replace(job, anew=None)
 
 
 async def _run_all(job: Job, client: SegmindClient, *, as_json: bool) -> Exit:
@@ -277,6 +299,7 @@ async def _run_all(job: Job, client: SegmindClient, *, as_json: bool) -> Exit:
     if not only and not await _may_start(job, client, costs):
         say("not started, nothing was sent")
         return Exit.USAGE
+    job = _begun(job)
     report = await send_rows(job, client, costs)
     if as_json:
         show_json(as_json_of(report))
@@ -292,7 +315,7 @@ async def _run_sample(job: Job, client: SegmindClient, *, as_json: bool) -> Exit
     assert job.confirmation.sample is not None
     whole = await _forecast(job)
     indices = choose_rows(job.confirmation.sample, whole.rows)
-
+    job = _begun(job)
     report = await send_rows(job, client, Moments(), indices)
     found = await _forecast(job)
     if as_json:
@@ -374,7 +397,7 @@ def _rereadable(job: Job) -> Iterator[Job]:
             if job.confirmation.dry_run
             else job.journal_path
         )
-        yield replace(job, input=spool(stream, journal))
+        yield replace(job, input=spool(stream, journal, again=not job.confirmation.results_only))
 
 
 def _check_paths(job: Job) -> None:
@@ -436,6 +459,8 @@ async def _may_start(job: Job, client: SegmindClient, costs: Moments) -> bool:
 def _left_of_bound(job: Job) -> Decimal | None:
     """Return the credits that the job may still cost: `--max-credits` is a bound of all its runs."""
     most, spent = job.spending.max_credits, Decimal(0)
+    if job.anew is not None:
+        return most
     try:
         with JournalReader(job.journal_path) as reader:
             spent, kept = reader.spent(), reader.fact(MAX_CREDITS_FACT)
@@ -458,7 +483,7 @@ async def _affordable(job: Job, client: SegmindClient) -> Decimal | None:
 
 def _outlook(job: Job, costs: Moments) -> Outlook | None:
     """Return the outlook on the rows still to be sent; adds to *costs* what earlier runs have paid."""
-    rows = _counted(job) - _finished(job.journal_path, costs)
+    rows = _counted(job) - (0 if job.anew else _finished(job.journal_path, costs))
     found = measured(costs, rows)
     if found is not None or rows < 1:
         return found
@@ -497,7 +522,7 @@ _COUNT_FOR = 0.5
 async def _forecast(job: Job) -> Forecast:
     with ExitStack() as stack:
         journal = None
-        if job.journal_path.exists() and not job.confirmation.restart:
+        if job.journal_path.exists() and job.anew is None:
             keep = job.options.keep_finished
             journal = stack.enter_context(Journal(job.journal_path, job.all_settings, keep_finished=keep))
         rows = stack.enter_context(job.open_rows())

@@ -17,7 +17,7 @@ import segmind_async as sa
 from segmind_async import __version__
 from segmind_async._jobs.own_request import own_request
 from segmind_async._jobs.rows import open_rows
-from segmind_async.cli import app, console
+from segmind_async.cli import app, console, job
 from segmind_async.cli.client_options import ClientOptions
 from segmind_async.cli.start import input_check, outlook
 from segmind_async.emulator import Emulator, FunctionBrain, Question, faults
@@ -150,7 +150,7 @@ def test_what_the_emulator_said_never_passes_for_a_real_answer(rows: Path, tmp_p
     with serving(Emulator(FunctionBrain(lambda question: question.prompt.upper()))) as emulator:
         got = call(*words, **on(emulator))
         assert (got.exit_code, emulator.requests) == (0, 50)
-    assert "the emulator has answered 50 rows; a new job begins, and their journal is " in got.stderr
+    assert "the emulator has answered 50 rows; a new job begins; the old journal is " in got.stderr
     assert lines(output)[0]["text"] == "WORD 0"
     assert (tmp_path / "out.jsonl.1").read_bytes() == emulated
     assert call("report", str(tmp_path / "out.jsonl.journal.1")).exit_code == 0
@@ -222,6 +222,86 @@ def test_to_begin_anew_keeps_the_old_journal_and_results(rows: Path, tmp_path: P
         assert f"begun anew; the old journal is {output.resolve()}.journal.{number}" in got.stderr
         assert len(lines(output)) == 5
     assert (tmp_path / "out.jsonl.1").read_bytes() == before
+
+
+def test_what_is_refused_puts_nothing_aside(
+    rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    output, journal = tmp_path / "out.jsonl", tmp_path / "out.jsonl.journal"
+    words = ["run", str(rows), "-o", str(output), "--limit", "5"]
+    monkeypatch.setattr(job, "may_start", lambda *_: False)
+    with serving(Emulator()) as emulator:
+        assert call(*words, "--yes", **on(emulator)).exit_code == 0
+        before = (output.read_bytes(), journal.stat().st_ino)
+        for more, variables, said in (
+            ([], {}, "no API key"),
+            (["--model", "gpt 5"], on(emulator), "is not a slug"),
+            (["--journal", str(rows)], on(emulator), "is the input; name another file"),
+            ([], on(emulator), "not started, nothing was sent"),
+        ):
+            got = call(*words, "--restart", *more, **variables)
+            assert got.exit_code == 2
+            assert said in " ".join(got.stderr.split())
+            assert "begun anew" not in got.stderr
+            assert (output.read_bytes(), journal.stat().st_ino) == before
+        assert "(5 by earlier runs)" in call(*words, **on(emulator)).stderr
+        assert emulator.requests == 5
+
+
+@pytest.mark.parametrize("restart", [[], ["--restart"]])
+def test_an_output_of_another_job_is_left_alone(rows: Path, tmp_path: Path, restart: list[str]) -> None:
+    journal = tmp_path / "j"
+    words = ["run", str(rows), "--emulate", "--journal", str(journal), "--limit", "5"]
+    assert call(*words, "-o", str(tmp_path / "out.jsonl")).exit_code == 0
+    mine = tmp_path / "mine.jsonl"
+    mine.write_text("mine")
+    for output in (mine, rows):
+        before = output.read_bytes()
+        got = call(*words, "-o", str(output), *restart)
+        assert got.exit_code == 2
+        assert "no journal of this job explains it" in got.stderr or "is the input" in got.stderr
+        assert output.read_bytes() == before
+        assert journal.exists()
+
+
+@pytest.mark.parametrize("option", ["--restart", "--dry-run", "--sample=2", "--retry-failed"])
+def test_writing_results_alone_goes_with_nothing_that_sends(rows: Path, tmp_path: Path, option: str) -> None:
+    words = ["run", str(rows), "-o", str(tmp_path / "out.jsonl"), "--emulate"]
+    assert call(*words).exit_code == 0
+    got = call(*words, "--results-only", option)
+    assert got.exit_code == 2
+    assert (
+        f"--results-only sends nothing and keeps all: leave out {option.split('=', maxsplit=1)[0]}"
+        in got.stderr
+    )
+    assert len(lines(tmp_path / "out.jsonl")) == 50
+
+
+def test_writing_results_alone_needs_no_key(
+    rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    output = tmp_path / "out.jsonl"
+    with serving(Emulator()) as emulator:
+        assert call("run", str(rows), "-o", str(output), **on(emulator)).exit_code == 0
+    output.unlink()
+    got = call("run", str(rows), "-o", str(output), "--results-only")
+    assert (got.exit_code, len(lines(output))) == (0, 50), got.stderr
+
+
+def test_rows_that_were_piped_in_stay_although_nothing_is_piped_in_again(tmp_path: Path) -> None:
+    output = tmp_path / "out.jsonl"
+    words = ["run", "-", "-o", str(output), "--input-format", "jsonl", "--emulate"]
+    piped = "".join(json.dumps({"prompt": f"row {n}"}) + "\n" for n in range(8))
+    got = CliRunner().invoke(app, [*words, "--max-failures", "1", "--max-credits", "0.00001"], input=piped)
+    assert got.exit_code == 3, got.stderr
+    copied = (tmp_path / "out.jsonl.journal.input").read_bytes()
+    assert copied
+    for more in (["--results-only"], ["--max-credits", "0.00001"]):
+        assert CliRunner().invoke(app, [*words, *more], input="").exit_code in {0, 3}
+        assert (tmp_path / "out.jsonl.journal.input").read_bytes() == copied
+        assert len(lines(output)) == 8
 
 
 def test_a_dry_run_sends_nothing_and_says_what_it_would_cost(tmp_path: Path) -> None:

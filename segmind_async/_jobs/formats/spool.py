@@ -17,11 +17,14 @@ def spool_of(journal: Path) -> Path:
     return journal.with_name(journal.name + ".input")
 
 
-def spool(stream: IO[bytes], journal: Path) -> Path:
+def spool(stream: IO[bytes], journal: Path, *, again: bool = True) -> Path:
     """Copy *stream* to a file beside *journal* and return its path: a job reads its rows twice.
 
-    From a terminal nothing is read: the copy of an earlier run is used. Raises JournalError if the journal is
-    in use, whose rows these would replace, and ConfigurationError if there is no copy.
+    Nothing is read from a terminal, nor without *again*: the copy of an earlier run is used. So it is if the
+    stream is empty, as that of a program without a terminal: the copy may be the last one.
+
+    Raises JournalError if the journal is in use, whose rows these would replace, and ConfigurationError if
+    there is no copy.
     """
     path = spool_of(journal)
     lock = Lock(journal.with_name(journal.name + ".lock"))
@@ -29,11 +32,14 @@ def spool(stream: IO[bytes], journal: Path) -> Path:
     if owner is not None:
         raise JournalError(f"{owner} is working on {str(journal)!r}; wait for it, or name another journal")
     try:
-        if not stream.isatty():
+        if not stream.isatty() and (again or not path.exists()):
             part = path.with_name(path.name + ".part")
             with open(part, "wb", opener=private) as file:
                 shutil.copyfileobj(stream, file)
-            part.replace(path)
+            if part.stat().st_size or not path.exists():
+                part.replace(path)
+            else:
+                part.unlink()
         elif not path.exists():
             raise ConfigurationError("input='-': nothing is piped in; use it as in `… | segmind-async run -`")
     finally:

@@ -11,8 +11,8 @@ from .journal_error import JournalError
 from .lock import Lock
 
 
-def put_aside(journal: Path, output: Path) -> Path:
-    """Rename *journal* and *output* to names with a number, and return the new name of the journal.
+def put_aside(journal: Path, output: Path) -> tuple[Path, Path | None]:
+    """Rename *journal* and *output* to names with a number, and return these; None for no output.
 
     Raises JournalError if the journal is in use.
     """
@@ -28,9 +28,8 @@ def put_aside(journal: Path, output: Path) -> Path:
         number = next(
             n for n in count(1) if not any(_numbered(path, n).exists() for path in (journal, output))
         )
-        if output.is_file():
-            output.replace(_numbered(output, number))
-        return journal.replace(_numbered(journal, number))
+        results = output.replace(_numbered(output, number)) if output.is_file() else None
+        return journal.replace(_numbered(journal, number)), results
     finally:
         lock.release()
 

@@ -13,31 +13,39 @@ from ..._jobs.journal.settings import NEVER_FREE, Changes, JobSettings, changes,
 from ..console import say
 
 
-def begin_anew(
-    journal: Path, output: Path, settings: JobSettings, *, restart: bool, keep_finished: bool
-) -> None:
-    """Put the journal and the output of an earlier job aside, if a new one begins; and say so.
+def why_anew(journal: Path, settings: JobSettings, *, restart: bool) -> str | None:
+    """Return why a new job takes the place of that of *journal*; None if that goes on, or there is none.
 
-    It does with *restart*, and after a job that the emulator has answered. Of a job that goes on, say what
-    has changed; the journal refuses one that may not.
+    It does with *restart*, and after a job that the emulator has answered.
     """
     if not journal.exists():
-        return
+        return None
     if restart:
-        say(f"begun anew; the old journal is {put_aside(journal, output)}")
-        return
+        return "begun anew"
     changed, finished = _changes(journal, settings)
-    if not changed or not finished:
-        return
-    if changed.get("emulate") == (True, False):
-        kept = put_aside(journal, output)
-        say(f"the emulator has answered {finished} rows; a new job begins, and their journal is {kept}")
-    elif may_change(changed, paid=True, keep_finished=keep_finished, dedupe=bool(settings.get("dedupe"))):
+    if finished and changed.get("emulate") == (True, False):
+        return f"the emulator has answered {finished} rows; a new job begins"
+    return None
+
+
+def begin_anew(journal: Path, output: Path, why: str) -> None:
+    """Put the journal and the output of the earlier job aside, and say so."""
+    kept, results = put_aside(journal, output)
+    say(f"{why}; the old journal is {kept}" + ("" if results is None else f", the old results {results}"))
+
+
+def tell_changes(journal: Path, settings: JobSettings, *, keep_finished: bool) -> None:
+    """Say what has changed since earlier runs, if it may; the journal refuses the rest."""
+    changed, finished = _changes(journal, settings)
+    dedupe = bool(settings.get("dedupe"))
+    if changed and finished and may_change(changed, paid=True, keep_finished=keep_finished, dedupe=dedupe):
         say(f"this job had {finished} finished rows with {changed_text(changed)}")
 
 
 def _changes(journal: Path, settings: JobSettings) -> tuple[Changes, int]:
     """Return which settings differ, and how many rows are finished."""
+    if not journal.exists():
+        return {}, 0
     try:
         with JournalReader(journal) as reader:
             return changes(reader.settings(), settings), sum(reader.counts().values())
