@@ -15,6 +15,7 @@ def main() -> None:
     """Run the command line, or say what it needs."""
     early_interrupt.install()
     standard_streams.open_missing()
+    standard_streams.escape_unencodable()
     try:
         from .cli import app  # noqa: PLC0415  # an extra: without it, say so
     except ModuleNotFoundError as error:

@@ -1,13 +1,14 @@
-"""Standard streams that were closed before the process began, as by `2>&-`."""
+"""Standard streams that were closed before the process began, or that cannot hold every character."""
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 
 
 def open_missing() -> None:
-    """Open the null device in place of each standard stream that is closed.
+    """Open the null device in place of each standard stream that is closed, as by `2>&-`.
 
     Else the next file that is opened, such as a journal, would get its number and what is printed; and
     uvloop aborts the process. Call it before anything else opens a file.
@@ -22,3 +23,9 @@ def open_missing() -> None:
             os.close(opened)
         stream = open(number, mode, encoding="utf-8", closefd=False)  # noqa: SIM115  # as long as the process
         setattr(sys, name, stream)
+
+
+def escape_unencodable() -> None:
+    """Let standard output escape what its encoding lacks: an answer that is paid must not end in an error."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")

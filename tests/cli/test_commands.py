@@ -940,6 +940,23 @@ LATIN = "text;label\nsch\xf6n, ja;a\n".encode("latin-1")
         pytest.param("a.jsonl", b"[1, 2", [], "begins as a JSON array and is none", id="half-an-array"),
         pytest.param("a.xlsx", b"PK", ["--prompt", "{text}"], "a spreadsheet: save it as CSV", id="xlsx"),
         pytest.param("a.txt", b"hello\n", [], "plain text, which has no columns", id="txt"),
+        *(
+            pytest.param(
+                "a.csv",
+                b"text\na\n",
+                ["--prompt", "{text}", "--encoding", name],
+                f"encoding={name!r}",
+                id=name,
+            )
+            for name in ("hex", "rot13")
+        ),
+        pytest.param(
+            "a.csv",
+            b"text\na\n",
+            ["--prompt", "{text}", "--encoding", "utf-16"],
+            "it is no utf-16 from here on (UTF-16 stream does not start with BOM); name another --encoding",
+            id="no-mark",
+        ),
         pytest.param(
             "a.csv", b"text\na\n", ["--prompt", "{text}", "--encoding", "x9"], "encoding='x9'", id="encoding"
         ),

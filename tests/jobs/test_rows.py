@@ -192,7 +192,7 @@ def test_labels() -> None:
     assert repr(labels) == "Labels(['Spam', 'ham'])"
     for names, says in [
         (["a"], "at least two"),
-        (["a", "A"], "at least two"),
+        (["a", "A"], "cannot be told apart"),
         (["a", "b", " "], "one of them is empty"),
     ]:
         with pytest.raises(sa.ConfigurationError, match=says):

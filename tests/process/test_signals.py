@@ -229,6 +229,15 @@ def test_only_commands_with_a_live_view_show_a_sign_at_once(argv: list[str], wan
     assert early_sign.is_wanted(argv, []) == wanted
 
 
+@pytest.mark.slow
+def test_an_answer_that_standard_output_cannot_encode_is_escaped() -> None:
+    words = [sys.executable, "-m", "segmind_async", "chat", "caf\xe9 \u2192", "--emulate"]
+    got = subprocess.run(
+        words, env={**os.environ, "PYTHONIOENCODING": "ascii"}, capture_output=True, timeout=60, check=False
+    )
+    assert (got.returncode, got.stdout) == (0, b"echo: caf\\xe9 \\u2192\n"), got.stderr
+
+
 class _Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True

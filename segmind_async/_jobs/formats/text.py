@@ -43,8 +43,8 @@ class TextOptions:
     def __post_init__(self) -> None:
         if self.encoding is not None:
             try:
-                codecs.lookup(self.encoding)
-            except LookupError:
+                io.TextIOWrapper(io.BytesIO(), encoding=self.encoding)
+            except (LookupError, ValueError):  # not known, no encoding of text, or no name at all
                 raise ConfigurationError(
                     f"encoding={self.encoding!r} is not known; write for instance cp1252, latin-1 or utf-8"
                 ) from None
@@ -156,6 +156,11 @@ class Lines:
             self._damaged = True
             self.count += 1
             raise BadLineError(f"the packed file is damaged from here on ({error})") from error
+        except UnicodeError as error:
+            self._damaged = True
+            self.count += 1
+            self.problem = f"it is no {self._encoding} from here on ({error}); name another --encoding"
+            raise BadLineError(self.problem) from error
 
 
 def _is_truncated(text: str) -> bool:

@@ -159,7 +159,7 @@ def _value(value: object, option: Option, place: str) -> object:
 def read_defaults(environment: Mapping[str, str], options: Options) -> tuple[Defaults, dict[str, str]]:
     """Return values of the environment, else `.env`, else `segmind.toml`; and misspelt variables.
 
-    Raises ConfigurationError as `from_toml`, or if the file is no TOML.
+    Raises ConfigurationError as `from_toml`, or if a file cannot be read.
     """
     written = _dot_env()
     layers = [from_toml(_toml(), options, TOML.name)]
@@ -185,4 +185,7 @@ def _dot_env() -> Mapping[str, str | None]:
         return {}
     from dotenv import dotenv_values  # noqa: PLC0415  # only where there is a file
 
-    return dotenv_values(DOT_ENV)
+    try:
+        return dotenv_values(DOT_ENV)
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"{DOT_ENV} cannot be read: {error}; write it as UTF-8") from error

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
 import sys
 from dataclasses import dataclass
 from importlib import import_module
+from inspect import isroutine
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +50,7 @@ def read_schema(text: str) -> AnswerSchema:
 
 def _read_file(path: Path) -> dict[str, Any]:
     try:
-        found = from_json(path.read_bytes())
+        found = from_json(path.read_bytes().removeprefix(codecs.BOM_UTF8))
     except OSError as error:
         raise _refusal(f"file {str(path)!r} cannot be read: {error.strerror}") from error
     except ValueError as error:
@@ -60,6 +62,9 @@ def _read_file(path: Path) -> dict[str, Any]:
 
 def _imported(text: str) -> Any:
     module, _, name = text.partition(":")
+    if not all(part.isidentifier() for part in module.split(".")) or module.endswith(".py"):
+        stem = Path(module).stem
+        raise _refusal(f"{text!r} names no module: write it without folder and suffix, as {stem}:{name}")
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)
@@ -67,8 +72,10 @@ def _imported(text: str) -> Any:
         found: Any = import_module(module)
         for part in name.split("."):
             found = getattr(found, part)
-    except (ImportError, ValueError, AttributeError) as error:
-        raise _refusal(f"{text!r}: {error}") from error
+    except (Exception, SystemExit) as error:  # the module is the user's, and may do anything
+        raise _refusal(f"{text!r}: {type(error).__name__}: {error}") from error
+    if isroutine(found):
+        raise _refusal(f"{text!r} is a function; name a type, such as a pydantic model")
     return found
 
 

@@ -156,6 +156,14 @@ def test_a_file_that_cannot_be_used_is_named(folder: Path) -> None:
     assert "segmind.toml, flor: there is no such option; did you mean floor?" in " ".join(got.stderr.split())
 
 
+def test_a_dot_env_in_another_encoding_is_named(folder: Path) -> None:
+    (folder / ".env").write_text("SEGMIND_FLOOR=1\n", encoding="utf-16")
+    got = call("chat", "x", "--emulate")
+    assert got.exit_code == 2
+    assert ".env cannot be read: " in " ".join(got.stderr.split())
+    assert "write it as UTF-8" in " ".join(got.stderr.split())
+
+
 @pytest.mark.usefixtures("folder")
 def test_a_misspelt_variable_is_named() -> None:
     got = call("chat", "x", "--emulate", SEGMIND_MODL="o3")

@@ -46,6 +46,7 @@ def test_json_with_labels_and_what_they_mean() -> None:
         pytest.param(": x", "line 1", id="no-label"),
         pytest.param('"a" x', "line 1", id="text-after-the-quotes"),
         pytest.param("a: x\na: y", "line 2: the label 'a' is there twice", id="twice"),
+        pytest.param("label,meaning\nspam,junk", "line 1: 'label,meaning' has a comma", id="a-table"),
         pytest.param("{", "is no JSON", id="no-json"),
         pytest.param('{"a": 1}', "'a' is no label with a text", id="no-text"),
         pytest.param("[1]", "1 is no label", id="no-name"),
@@ -55,6 +56,16 @@ def test_what_cannot_be_read_is_named(text: str, says: str) -> None:
     with pytest.raises(ConfigurationError, match=r"labels='file'") as caught:
         read_definitions(text, "file")
     assert says in str(caught.value)
+
+
+def test_labels_that_cannot_be_told_apart_are_refused() -> None:
+    with pytest.raises(ConfigurationError, match="'Spam' and 'spam' cannot be told apart"):
+        Labels(["Spam", "ham", "spam"])
+    assert Labels(["spam", " spam", "ham"]).names == ["spam", "ham"]
+
+
+def test_a_label_with_a_comma_is_quoted_in_the_prompt() -> None:
+    assert 'nothing else: spam, "ham, good". The' in Labels(["spam", "ham, good"]).instruction
 
 
 def test_the_prompt_has_instructions_and_meanings() -> None:

@@ -84,6 +84,11 @@ def test_fields_of_a_json_schema_become_columns(folder: Path) -> None:
     assert {name: line[name] for name in SCHEMA["properties"]} == json.loads(line["text"])
 
 
+def test_a_file_may_begin_with_a_byte_order_mark(folder: Path) -> None:
+    (folder / "marked.json").write_text(json.dumps(SCHEMA), encoding="utf-8-sig")
+    assert list(read_schema("marked.json").fields) == ["name", "age", "tags"]
+
+
 def test_fields_in_parquet(folder: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
     assert run("out.parquet", "s.json").exit_code == 0
@@ -130,10 +135,18 @@ def test_another_schema_is_another_job(folder: Path) -> None:
         pytest.param("no_such_module:A", "No module named", id="no-module"),
         pytest.param("invoice_models:Nothing", "has no attribute 'Nothing'", id="no-type"),
         pytest.param("invoice_models:broken", "3", id="no-schema"),
+        pytest.param("./invoice_models.py:Item", "as invoice_models:Item", id="a-path"),
+        pytest.param("invoice_models.py:Item", "as invoice_models:Item", id="a-file-name"),
+        pytest.param(".invoice_models:Item", "names no module", id="relative"),
+        pytest.param("broken_module:A", "SyntaxError", id="no-python"),
+        pytest.param("leaving_module:A", "SystemExit: 3", id="a-module-that-exits"),
+        pytest.param("json:loads", "is a function", id="a-function"),
     ],
 )
 def test_what_is_no_schema_is_named(folder: Path, schema: str, says: str) -> None:
     (folder / "list.json").write_text("[]")
+    (folder / "broken_module.py").write_text("class A(:\n")
+    (folder / "leaving_module.py").write_text("raise SystemExit(3)\n")
     got = run("out.csv", schema)
     assert got.exit_code == 2
     told = " ".join(got.stderr.split())
