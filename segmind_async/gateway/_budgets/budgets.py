@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from uuid import uuid4
 
 import anyio
@@ -16,6 +18,8 @@ from ...client import SegmindClient
 from .._errors import GatewayError
 from .book import BudgetBook, Entry
 from .rules import BudgetRule
+
+_log = logging.getLogger("segmind_async.gateway")
 
 
 @dataclass(slots=True)
@@ -66,34 +70,18 @@ class Budgets:
         """Yield the client for one call of *model*; its cost is written to disk however it ends."""
         if self._book is None:
             yield self.client_of(rule)
-        elif rule is None or rule.cap is None:
+            return
+        if rule is None or rule.cap is None:
             client = self.client_of(rule)
-            entry = Entry(uuid4().hex, "", "", _expected(client, model))
-            await self._book.sending(entry)
-            try:
-                yield client
-            finally:
-                with anyio.CancelScope(shield=True):
-                    await self._book.ended(entry, 0)
+            noted = _noted(self._book, Entry(uuid4().hex, "", "", _expected(client, model)), lambda: 0)
         else:
-            async with self._capped(self._book, rule, model) as client:
-                yield client
-
-    @asynccontextmanager
-    async def _capped(self, book: BudgetBook, rule: BudgetRule, model: str) -> AsyncIterator[SegmindClient]:
-        opened = self._opened(rule)
-        # A call's own scope says what this call alone has cost, doubts included.
-        scoped = opened.client.budget(max_credits=opened.capped_at)
-        entry = Entry(uuid4().hex, rule.name, opened.period, _expected(scoped, model))
-        await book.sending(entry)
-        try:
-            yield scoped
-        finally:
-            left = scoped.statistics().budget_left
-            assert left is not None
-            assert opened.capped_at is not None
-            with anyio.CancelScope(shield=True):
-                await book.ended(entry, ceil_units(opened.capped_at - left))
+            opened = self._opened(rule)
+            # A call's own scope says what this call alone has cost, doubts included.
+            client = opened.client.budget(max_credits=opened.capped_at)
+            entry = Entry(uuid4().hex, rule.name, opened.period, _expected(client, model))
+            noted = _noted(self._book, entry, partial(_spent, opened, client))
+        async with noted:
+            yield client
 
     def _opened(self, rule: BudgetRule) -> _Open:
         period = rule.period(self._wall_clock())
@@ -108,6 +96,32 @@ class Budgets:
             )
             found = self._open[rule.name] = _Open(period, scoped, left)
         return found
+
+
+@asynccontextmanager
+async def _noted(book: BudgetBook, entry: Entry, cost: Callable[[], int]) -> AsyncIterator[None]:
+    """Keep *entry* in the book while the block runs, then write its *cost*, in units, in its place."""
+    try:
+        # The book works in order: a note whose caller leaves now is deleted after it was written.
+        await book.sending(entry)
+        yield
+    finally:
+        with anyio.CancelScope(shield=True):
+            try:
+                await book.ended(entry, cost())
+            except Exception:  # noqa: BLE001  # the answer is paid: its caller gets it whatever fails here
+                _log.exception(
+                    "the cost of a call cannot be written; what was expected of it is counted when the "
+                    "gateway starts again"
+                )
+
+
+def _spent(opened: _Open, scoped: SegmindClient) -> int:
+    """Return the units that the calls of *scoped*, a scope of the budget's whole size, have cost."""
+    left = scoped.statistics().budget_left
+    assert left is not None
+    assert opened.capped_at is not None
+    return ceil_units(opened.capped_at - left)
 
 
 def _expected(client: SegmindClient, model: str) -> int:

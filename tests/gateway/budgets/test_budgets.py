@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import sqlite3
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -12,12 +14,13 @@ from typing import Any
 import anyio
 import pytest
 
-from segmind_async import BudgetExceededError, ConfigurationError
+from segmind_async import BudgetExceededError, ConfigurationError, SegmindClient
 from segmind_async._money.units import ceil_units
 from segmind_async.gateway import BudgetRule, GatewayOptions, read_rules
 from segmind_async.gateway._access import chosen_budget, chosen_priority
 from segmind_async.gateway._budgets import budgets as budgets_module
 from segmind_async.gateway._budgets.book import BudgetBook, Entry
+from segmind_async.gateway._budgets.budgets import Budgets
 from segmind_async.gateway._errors import GatewayError, budget_error
 from segmind_async.gateway._load import Load
 from tests.gateway.support import TOKEN, World, world
@@ -103,6 +106,58 @@ async def test_a_caller_that_hangs_up_during_its_call_has_its_budget_charged(tmp
         [(units,)] = database.execute("SELECT units FROM spent").fetchall()
     database.close()
     assert units > 0
+
+
+@pytest.mark.parametrize("rule", [BudgetRule("team", credits=Decimal(1)), None])
+async def test_a_caller_that_leaves_while_its_call_is_noted_leaves_no_note(
+    tmp_path: Path, rule: BudgetRule | None
+) -> None:
+    async with booking(tmp_path, rule) as (budgets, _):
+        entered = False
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            async with budgets.booked(rule, "gpt-5.4-mini"):
+                entered = True
+        assert not entered
+    book = BudgetBook(tmp_path / "budgets.db")
+    assert (book.in_doubt, book.spent("team", "all")) == (0, 0)
+    book.close()
+
+
+@pytest.mark.parametrize("rule", [BudgetRule("team", credits=Decimal(1)), None])
+async def test_an_answer_whose_cost_cannot_be_written_is_returned_and_charged_at_the_next_start(
+    tmp_path: Path,
+    rule: BudgetRule | None,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def full(_entry: Entry, _units: int) -> asyncio.Future[None]:
+        ended = asyncio.get_running_loop().create_future()
+        ended.set_exception(sqlite3.OperationalError("database or disk is full"))
+        return ended
+
+    async with booking(tmp_path, rule) as (budgets, book):
+        monkeypatch.setattr(book, "ended", full)
+        answer = None
+        async with budgets.booked(rule, "gpt-5.4-mini"):
+            answer = "paid"
+        assert answer == "paid"
+    [record] = caplog.records
+    assert "counted when the gateway starts again" in record.getMessage()
+    successor = BudgetBook(tmp_path / "budgets.db")
+    assert successor.in_doubt > 0
+    assert (successor.spent("team", "all") > 0) is (rule is not None)
+    successor.close()
+
+
+@asynccontextmanager
+async def booking(path: Path, rule: BudgetRule | None) -> AsyncIterator[tuple[Budgets, BudgetBook]]:
+    book = BudgetBook(path / "budgets.db")
+    try:
+        async with SegmindClient("any-key") as client:
+            yield Budgets(client, [rule] if rule else [], book), book
+    finally:
+        book.close()
 
 
 async def test_a_day_ends_at_midnight(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
