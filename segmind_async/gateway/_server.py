@@ -34,21 +34,24 @@ class Gateway:
 
     async def __aenter__(self) -> Gateway:
         options = self.options
-        if options.state is not None:
-            self._book = BudgetBook(options.state)
-            # Users of a client do not need it, so it is not part of its public interface.
-            self._client._service.admission.inherit_doubt(self._book.in_doubt)
-        budgets = Budgets(self._client, options.budgets, self._book)
-        # A call whose caller has gone is cancelled with its handler, instead of being paid for nobody.
-        self._runner = runner = web.AppRunner(
-            Handlers(self._client, options, budgets).app(),
-            access_log=None,
-            handler_cancellation=True,
-            shutdown_timeout=options.grace,
-        )
         try:
+            if options.state is not None:
+                self._book = BudgetBook(options.state)
+                # Users of a client do not need it, so it is not part of its public interface.
+                self._client._service.admission.inherit_doubt(self._book.in_doubt)
+            budgets = Budgets(self._client, options.budgets, self._book)
+            # A call whose caller has gone is cancelled with its handler, instead of being paid for nobody.
+            self._runner = runner = web.AppRunner(
+                Handlers(self._client, options, budgets).app(),
+                access_log=None,
+                handler_cancellation=True,
+                shutdown_timeout=options.grace,
+            )
             await runner.setup()
             await web.TCPSite(runner, options.host, options.port).start()
+            if self._book is not None:
+                # Only now: if this one did not start, the next one must still know of it.
+                await self._book.take_over()
         except BaseException:
             await self._stop()
             raise

@@ -2,7 +2,8 @@
 
 A call that may cost something is noted before it is sent, with what it is expected to cost, and deleted in
 the transaction that books its cost. What is still noted when the file is opened was cut off by the death of
-the process: it may have been billed. It counts as spent by its budget, and is in doubt for the account.
+the process: it may have been billed. It counts as spent by its budget, and is in doubt for the account. The
+notes are kept until `take_over`: a gateway that fails to start leaves them to the next one.
 """
 
 from __future__ import annotations
@@ -30,6 +31,14 @@ _BOOK = """
 INSERT INTO spent VALUES (?, ?, ?) ON CONFLICT (budget, period) DO UPDATE SET units = units + excluded.units
 """
 
+_BOOK_NOTED = """
+INSERT INTO spent SELECT budget, period, units FROM sent WHERE id = ? AND budget <> ''
+ON CONFLICT (budget, period) DO UPDATE SET units = units + excluded.units
+"""
+
+_SPENT = "SELECT coalesce(sum(units), 0) FROM spent WHERE budget = ? AND period = ?"
+_NOTED = "SELECT id, units FROM sent WHERE budget = ? AND period = ?"
+
 
 class Entry(NamedTuple):
     """A call that is about to be sent."""
@@ -52,6 +61,8 @@ class BudgetBook:
         self._path = path.resolve()
         self.in_doubt: int = 0
         """Units possibly spent by calls that were in flight when an earlier process died."""
+        self._left_over: frozenset[str] = frozenset()
+        """Ids of these calls."""
         self._lock = Lock(self._path.with_name(self._path.name + ".lock"))
         owner = self._lock.take()
         if owner is not None:
@@ -79,10 +90,23 @@ class BudgetBook:
 
     def spent(self, budget: str, period: str) -> int:
         """Return the units that a budget has spent in a period."""
-        query = "SELECT coalesce(sum(units), 0) FROM spent WHERE budget = ? AND period = ?"
-        return self._writer.submit(
-            lambda database: int(database.execute(query, (budget, period)).fetchone()[0])
-        ).result()
+
+        def add_up(database: sqlite3.Connection) -> int:
+            booked = int(database.execute(_SPENT, (budget, period)).fetchone()[0])
+            noted = database.execute(_NOTED, (budget, period)).fetchall()
+            return booked + sum(int(units) for id_, units in noted if id_ in self._left_over)
+
+        return self._writer.submit(add_up).result()
+
+    def take_over(self) -> asyncio.Future[None]:
+        """Book what an earlier process left as spent: from now on this one answers for it. Idempotent."""
+
+        def book(database: sqlite3.Connection) -> None:
+            for id_ in self._left_over:
+                database.execute(_BOOK_NOTED, (id_,))
+                database.execute("DELETE FROM sent WHERE id = ?", (id_,))
+
+        return self._writer.submit_on_loop(book, urgent=True)
 
     def sending(self, entry: Entry) -> asyncio.Future[None]:
         """Note a call; done when it is on the disk, and only then may it be sent."""
@@ -115,11 +139,9 @@ class BudgetBook:
             elif found != _APPLICATION:
                 raise sqlite3.DatabaseError("it holds something else")
             database.execute("PRAGMA synchronous = FULL")
-            left_over = database.execute("SELECT budget, period, units FROM sent").fetchall()
-            self.in_doubt = sum(units for _, _, units in left_over)
-            database.executemany(_BOOK, [row for row in left_over if row[0]])
-            database.execute("DELETE FROM sent")
-            database.commit()
+            left_over = dict(database.execute("SELECT id, units FROM sent").fetchall())
+            self._left_over = frozenset(left_over)
+            self.in_doubt = sum(left_over.values())
         except BaseException:
             database.close()
             raise

@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import pytest
 
 from segmind_async import BudgetExceededError, ConfigurationError, SegmindClient
 from segmind_async._money.units import ceil_units
-from segmind_async.gateway import BudgetRule, GatewayOptions, read_rules
+from segmind_async.gateway import BudgetRule, Gateway, GatewayOptions, read_rules
 from segmind_async.gateway._access import chosen_budget, chosen_priority
 from segmind_async.gateway._budgets import budgets as budgets_module
 from segmind_async.gateway._budgets.book import BudgetBook, Entry
@@ -374,6 +375,55 @@ async def test_the_successor_holds_what_was_in_flight_as_doubt(tmp_path: Path) -
         assert w.client.statistics().held == 0
     again = BudgetBook(tmp_path / "budgets.db")
     assert again.in_doubt == 0
+    again.close()
+
+
+async def test_a_start_that_fails_leaves_the_doubt_to_the_next_one(tmp_path: Path) -> None:
+    path = tmp_path / "budgets.db"
+    killed = BudgetBook(path)
+    await killed.sending(Entry("1", "team", "all", 5))
+    await killed.sending(Entry("2", "", "", 7))
+    killed.close()
+    async with world() as w:
+        port = int(w.gateway.url.removesuffix("/v1").rsplit(":", 1)[1])
+        with pytest.raises(OSError, match=str(port)):
+            await Gateway(w.client, replace(options(tmp_path, credits=1), port=port)).__aenter__()
+    for _ in range(2):
+        book = BudgetBook(path)
+        assert (book.in_doubt, book.spent("team", "all"), book.spent("team", "other")) == (12, 5, 0)
+        book.close()
+
+
+async def test_budgets_that_cannot_be_set_up_leave_the_file_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("no budgets")
+
+    async with world() as w:
+        with monkeypatch.context() as patched:
+            patched.setattr(budgets_module.Budgets, "__init__", broken)
+            with pytest.raises(RuntimeError, match="no budgets"):
+                await Gateway(w.client, options(tmp_path, credits=1)).__aenter__()
+        BudgetBook(tmp_path / "budgets.db").close()
+
+
+async def test_what_an_earlier_process_left_is_counted_once_while_it_is_taken_over(tmp_path: Path) -> None:
+    path = tmp_path / "budgets.db"
+    killed = BudgetBook(path)
+    await killed.sending(Entry("1", "team", "all", 5))
+    killed.close()
+    book = BudgetBook(path)
+    await book.sending(Entry("2", "team", "all", 100))
+    assert book.spent("team", "all") == 5
+    await book.take_over()
+    await book.take_over()
+    assert book.spent("team", "all") == 5
+    await book.ended(Entry("2", "team", "all", 100), 1)
+    assert book.spent("team", "all") == 6
+    book.close()
+    again = BudgetBook(path)
+    assert (again.in_doubt, again.spent("team", "all")) == (0, 6)
     again.close()
 
 
