@@ -17,7 +17,7 @@ from pathlib import Path
 
 from pydantic_core import to_json
 
-from .._jobs.journal.journal_error import JournalError
+from .._jobs.journal.journal_error import JournalError, translated
 from .._jobs.journal.reader import JournalReader
 from .._jobs.journal.settings import JobSettings
 from .._jobs.known_rows import keyed
@@ -47,7 +47,8 @@ def journals_in(folder: Path) -> list[Path]:
 
 def _is_made(path: Path) -> bool:
     """Return whether a journal has its tables: they are made in one transaction, after the file."""
-    with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=rw", uri=True, timeout=30)) as database:
+    uri = f"{path.resolve().as_uri()}?mode=rw"
+    with translated(path), closing(sqlite3.connect(uri, uri=True, timeout=30)) as database:
         return bool(database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0])
 
 

@@ -8,6 +8,7 @@ import os
 import pickle
 import signal
 import sqlite3
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
@@ -18,9 +19,16 @@ import pytest
 from pydantic import BaseModel
 
 import segmind_async as sa
+from segmind_async._jobs.journal.journal import Journal
 from segmind_async._jobs.journal.lock import Lock
+from segmind_async._jobs.journal.reader import JournalReader
+from segmind_async._jobs.journal.record import Record
+from segmind_async._jobs.known_rows import keyed
+from segmind_async._jobs.rows import Row as JobRow
+from segmind_async._jobs.rows import rows_made
 from segmind_async.emulator import Emulator, FunctionBrain
 from segmind_async.engines import ShardJob, ShardStoppedError, read_folder, run_shard
+from segmind_async.engines._answered import take_answers
 from tests.jobs.processes import wait_for
 from tests.support import KEY
 
@@ -65,6 +73,32 @@ def test_another_division_into_shards_asks_nothing_again(emulator: Emulator, tmp
     assert {row["result_cost"] for row in again} == {Decimal(0)}
     run_all([*rows, {"text": "new", "n": 60}], 30, job(tmp_path))
     assert emulator.requests == 61
+
+
+@pytest.mark.parametrize("order", ["ab", "ba"])
+async def test_an_answer_of_one_shard_counts_more_than_a_failure_of_another(
+    order: str, tmp_path: Path
+) -> None:
+    made = job(tmp_path)
+
+    def rows() -> Iterator[JobRow]:
+        return rows_made([{"text": "x"}], made.make_request())
+
+    digest = keyed(next(rows()))[1]
+    for name, status in (("a", "failed"), ("b", "ok")):
+        with Journal(tmp_path / name, made.settings) as journal:
+            await journal.keep(Record(f"request {digest.hex()}", digest, status))
+    await take_answers(tmp_path / "c", made.settings, rows, [tmp_path / name for name in order])
+    with JournalReader(tmp_path / "c") as reader:
+        assert [record.status for record in reader.rows()] == ["ok"]
+
+
+def test_a_file_that_is_no_journal_is_named(emulator: Emulator, tmp_path: Path) -> None:
+    run_all(texts(2), 2, job(tmp_path))
+    (tmp_path / "journal" / "x.journal").write_bytes(b"no database, but long enough to be read as one" * 30)
+    with pytest.raises(sa.ConfigurationError, match=r"x\.journal' is damaged"):
+        read_folder(tmp_path / "journal")
+    assert emulator.requests == 2
 
 
 def test_equal_requests_share_an_answer_that_is_counted_once(emulator: Emulator, tmp_path: Path) -> None:

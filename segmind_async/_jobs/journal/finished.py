@@ -50,7 +50,9 @@ _COPY = (
     "WHERE number > ? AND NOT replaced ORDER BY key, number"
 )
 _FIND = f"SELECT {', '.join(_COPIED)} FROM finished WHERE key IN"  # noqa: S608  # names alone
-_WHOLE = f"{', '.join(f'rows.{name}' for name in COLUMNS)}, rows.checksum, raw, answers.checksum"
+_WHOLE = (
+    f"{', '.join(f'rows.{name}' for name in COLUMNS)}, rows.replaced, rows.checksum, raw, answers.checksum"
+)
 _FIND_KEPT = (
     f"SELECT kept.key, {_WHOLE} "  # noqa: S608  # names alone
     "FROM kept JOIN rows USING (number) LEFT JOIN answers USING (number) WHERE kept.key IN"
@@ -208,9 +210,10 @@ class FinishedRows:
 
     def _record(self, row: Sequence[Any]) -> Record:
         """Return the record of a row that has its answer; raises JournalError if one of them is damaged."""
-        *columns, whole, raw, of_answer = row
+        *columns, replaced, whole, raw, of_answer = row
         number = columns[COLUMNS.index("number")]
-        same = whole == row_checksum(tuple(columns), raw is not None, replaced=0)
+        # One that was replaced since the last `refresh` still stands for what was known then.
+        same = whole == row_checksum(tuple(columns), raw is not None, replaced)
         if not same or (raw is not None and of_answer != checksum(number, raw)):
             raise damaged(self._path, f"in row {number}, since the job began")
         return Record(*[*columns, raw])

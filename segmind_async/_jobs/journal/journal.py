@@ -128,8 +128,10 @@ class Journal:
 
     def close(self) -> None:
         """Write all pending work, close the file and release the lock. Idempotent."""
-        if not self._closed and self.opened.done() and self.opened.exception() is None:
-            self._writer.submit(self._leave, awaited=False)
+        if not self._closed:
+            # Also while it is being opened: that goes on, and writes who owns it.
+            with suppress(ValueError):  # opening it has failed
+                self._writer.submit(self._leave, awaited=False)
         self._closed = True
         self._writer.close()
         self._owner.forget()
@@ -270,10 +272,12 @@ class Journal:
             else:
                 self._refuse_second(database)
                 self.damage = take_out_damage(database, self.path)
-                tables.write_fact(database, owner.FACT, self._owner.as_json())
-                database.commit()
             self._last = database.execute("SELECT coalesce(max(number), 0) FROM rows").fetchone()[0]
             self._compare_settings(database)
+            if not fresh:
+                # Last: whoever does not open it must not stand in it as its owner.
+                tables.write_fact(database, owner.FACT, self._owner.as_json())
+                database.commit()
         except BaseException as error:
             if database is not None:
                 database.close()

@@ -19,7 +19,7 @@ from segmind_async._jobs.journal import owner
 from segmind_async._jobs.journal.checksums import checksum, row_checksum
 from segmind_async._jobs.journal.commit_thread import wait_for
 from segmind_async._jobs.journal.finished import FinishedRows
-from segmind_async._jobs.journal.journal import Journal
+from segmind_async._jobs.journal.journal import Journal, OtherSettingsError, read_fact
 from segmind_async._jobs.journal.journal_error import JournalError
 from segmind_async._jobs.journal.reader import JournalReader
 from segmind_async._jobs.journal.record import Draft, Record
@@ -212,6 +212,21 @@ async def test_a_second_process_is_refused_although_the_lock_file_was_deleted(tm
             Journal(path, SETTINGS)
         await journal.keep(record(1))
     assert not opened_elsewhere(path)
+
+
+async def test_whoever_did_not_open_a_journal_does_not_own_it(tmp_path: Path) -> None:
+    path = tmp_path / "j"
+    await filled(path)
+    with pytest.raises(OtherSettingsError):
+        Journal(path, {**SETTINGS, "model": "another"})
+    assert _owner_of(path) is None
+    Journal(path, SETTINGS, wait=False).close()
+    assert _owner_of(path) is None
+
+
+def _owner_of(path: Path) -> object:
+    with closing(sqlite3.connect(path)) as database:
+        return read_fact(database, owner.FACT)
 
 
 async def test_a_process_whose_journal_was_taken_over_commits_nothing_more(

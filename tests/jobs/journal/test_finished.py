@@ -53,6 +53,16 @@ async def test_the_latest_record_of_a_key_counts(tmp_path: Path) -> None:
     assert (found.status, found.number) == ("ok", 2)
 
 
+async def test_a_row_that_is_replaced_meanwhile_is_not_damaged(tmp_path: Path) -> None:
+    with Journal(tmp_path / "j", {}) as journal:
+        await journal.keep(record(1, "failed"))
+        with closing(await FinishedRows.open(tmp_path / "j")) as finished:
+            await journal.keep(record(1, replaces=1))
+            ((_, found, _),) = await finished.look_up(["id 1"], answers=True)
+    assert found is not None
+    assert (found.status, found.number) == ("failed", 1)
+
+
 async def test_the_second_row_of_a_name_has_a_key_of_its_own(tmp_path: Path) -> None:
     Journal(tmp_path / "j", {}).close()
     with closing(await FinishedRows.open(tmp_path / "j")) as finished:
