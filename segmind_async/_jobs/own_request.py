@@ -36,7 +36,8 @@ def own_request(columns: Mapping[str, object]) -> ChatRequest:
     if not isinstance(messages, list) and not isinstance(prompt, str):
         names = ", ".join(map(repr, columns)) or "none"
         raise ValueError(  # noqa: TRY004  # the value of a row, not the type of an argument
-            f"neither 'prompt' nor 'messages' among the columns {names}; name columns with --prompt"
+            f"neither 'prompt' nor 'messages' among the columns {names}; "
+            "the command makes one of columns by --prompt"
         )
     given = {name: columns[name] for name in PARAMETERS & columns.keys() if columns[name] not in (None, "")}
     parameters = {name: _value(name, value) for name, value in sorted(given.items())}

@@ -17,6 +17,7 @@ from pydantic_core import from_json, to_json
 
 from ..errors import InvalidRequestError
 from ..models import JsonDict, JsonObject
+from .finite import endless
 from .json_schema import adapter_of, normalised
 from .json_text import only_value
 from .restore import DuplicateKeyError, is_rewritten, restored
@@ -57,6 +58,10 @@ class Shape(Generic[T]):
         self.name: str = named.strip("_") or _DEFAULT_NAME
         self._described = described if is_rewritten(described) else None
         made = strict(described)
+        if (name := endless(made)) is not None:
+            raise InvalidRequestError(
+                f"no value fits {name or self.name!r}: each must contain another; let that be null or a list"
+            )
         self.wraps: bool = made.get("type") != "object"
         self.schema: JsonDict = _wrapped(made) if self.wraps else made
         self._taken: dict[SchemaRules, JsonDict] = {}

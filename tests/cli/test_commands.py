@@ -194,7 +194,7 @@ def test_a_job_with_paid_rows_goes_on_with_other_settings(tmp_path: Path) -> Non
         refused = call(*words, "Ho {name}", "--model", "gpt-5", **on(emulator))
         assert refused.exit_code == 2
         said = " ".join(refused.stderr.split())
-        assert "model='gpt-5.4-mini', and now model='gpt-5', prompt='Hi {name}', and now" in said
+        assert "model='gpt-5.4-mini', and now model='gpt-5'; prompt='Hi {name}', and now" in said
         assert "--keep-finished keeps the 4 finished rows and sends the others with the new settings" in said
         assert "this job had" not in said, "the refusal says what has changed"
         new = ["Ho {name}", "--model", "gpt-5", "--keep-finished"]

@@ -37,7 +37,10 @@ def test_jsonl(tmp_path: Path) -> None:
         (b"[1]", "line 2: a JSON list, not an object"),
         (b"null", "line 2: a JSON NoneType, not an object"),
         (b"{}", "line 2: neither 'prompt' nor 'messages' among the columns none"),
-        (b'{"prompt": 5, "b": 1}', "among the columns 'prompt', 'b'; name columns with --prompt"),
+        (
+            b'{"prompt": 5, "b": 1}',
+            "among the columns 'prompt', 'b'; the command makes one of columns by --prompt",
+        ),
         (b"[" * 100_000, "line 2: not JSON"),
     ],
 )
@@ -72,7 +75,7 @@ def test_csv(tmp_path: Path) -> None:
         (
             6,
             "4",
-            "line 6: neither 'prompt' nor 'messages' among the columns 'id', 'prompt'; name columns with --prompt",
+            "line 6: neither 'prompt' nor 'messages' among the columns 'id', 'prompt'; the command makes one of columns by --prompt",
         ),
         (7, "5", None),
     ]

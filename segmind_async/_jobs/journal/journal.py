@@ -53,7 +53,7 @@ class OtherSettingsError(JournalError):
 
 def changed_text(changed: Changes) -> str:
     """Return the changed settings as a text."""
-    return ", ".join(f"{name}={before!r}, and now {name}={now!r}" for name, (before, now) in changed.items())
+    return "; ".join(f"{name}={before!r}, and now {name}={now!r}" for name, (before, now) in changed.items())
 
 
 FINISHED = "SELECT count(*) FROM rows WHERE NOT replaced"
