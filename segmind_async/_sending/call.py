@@ -219,7 +219,8 @@ class Call:
                 # Whatever was raised, the slot and the hold are given back.
                 if lease.state is State.SENT or lease.state is State.ADMITTED:
                     lease.cancelled()
-            progress.used += 0.0 if wire.patient else lease.took
+            # A gateway has calls wait, and names what it spent on them after that.
+            progress.used += response_headers.elapsed_in(got.headers) if wire.patient else lease.took
             if reported and service.hooks.wants_attempts():
                 self._report_attempt(answer, lease.took)
             if isinstance(answer, ChatCompletion):
@@ -235,8 +236,9 @@ class Call:
         It takes the time that is left from when it sends the call on, as `timeouts.total` is taken here.
         """
         headers: list[tuple[str, str]] = [(response_headers.PRIORITY, self._options.scope.priority)]
-        if self._retry_state.left < math.inf:
-            headers.append((response_headers.TIMEOUT, f"{self._retry_state.left:.3f}"))
+        left = self._retry_state.left
+        if left < math.inf:
+            headers.append((response_headers.TIMEOUT, f"{max(left, response_headers.MIN_TIMEOUT):.3f}"))
         return self._wire._replace(patient=True, headers=tuple(headers))
 
     def _abandon(self, lease: Lease, *, reported: bool) -> None:

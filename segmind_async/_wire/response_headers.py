@@ -24,6 +24,10 @@ GATEWAY = "x-segmind-gateway"
 PRIORITY = "x-segmind-priority"
 TIMEOUT = "x-segmind-timeout"
 """Of a request to a gateway: seconds that the call may take from when it is sent on."""
+MIN_TIMEOUT = 0.001
+"""The least of these seconds; they are written with three decimals."""
+ELAPSED = "x-segmind-elapsed"
+"""Of a gateway's refusal: seconds from when it sent the call on until it gave up."""
 SHOULD_RETRY = "x-should-retry"
 """`false` says that another attempt cannot help; read from a gateway only."""
 
@@ -92,6 +96,11 @@ def credits_in(value: object) -> Decimal | None:
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def elapsed_in(headers: Mapping[str, str]) -> float:
+    """Return the seconds that a gateway has spent on a call that failed; 0 if it names none."""
+    return (_number(headers.get(ELAPSED, "")) or 0.0) if is_gateway(headers) else 0.0
 
 
 def seconds_to_wait(headers: Mapping[str, str], wall_now: float) -> float | None:

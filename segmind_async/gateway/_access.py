@@ -5,17 +5,22 @@ from __future__ import annotations
 import ipaddress
 import math
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from hashlib import blake2b
 from hmac import compare_digest
 from urllib.parse import urlsplit
 
 from .._sending.call_queue import Priority
-from .._wire.response_headers import PRIORITY, TIMEOUT
+from .._wire.response_headers import MIN_TIMEOUT, PRIORITY, TIMEOUT
+from ..config import Timeouts
 from ..errors import ConfigurationError
 from ._errors import GatewayError
 
 MIN_TOKEN = 8
 """Characters of the shortest token: a shorter one can be guessed."""
+
+_MAX_TIMEOUT = 7 * 24 * 3600.0
+"""Seconds. What is longer is taken for that; no call lasts a week."""
 
 BUDGET_HEADER = "x-segmind-budget"
 
@@ -99,7 +104,10 @@ def chosen_priority(headers: Mapping[str, str]) -> Priority | None:
 
 
 def chosen_timeout(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds that a call may take from when it is sent on; None if its caller names none."""
+    """Return the seconds that a call may take from when it is sent on; None if its caller names none.
+
+    Raises a 400 for what is no such time.
+    """
     named = headers.get(TIMEOUT)
     if named is None:
         return None
@@ -107,10 +115,15 @@ def chosen_timeout(headers: Mapping[str, str]) -> float | None:
         seconds = float(named)
     except ValueError:
         seconds = math.nan
-    if not 0 < seconds < math.inf:
-        message = f"{TIMEOUT} is {named[:40]!r}; give seconds, more than 0"
+    if not MIN_TIMEOUT <= seconds < math.inf:
+        message = f"{TIMEOUT} is {named[:40]!r}; give seconds, at least {MIN_TIMEOUT:g}"
         raise GatewayError(400, message, param=TIMEOUT)
-    return seconds
+    return min(seconds, _MAX_TIMEOUT)
+
+
+def within(own: Timeouts, asked: float) -> Timeouts:
+    """Return the gateway's *own* timeouts for a call whose caller asks for a shorter total, in seconds."""
+    return replace(own, total=asked if own.total is None else min(own.total, asked))
 
 
 _PRIORITIES: Mapping[str, Priority] = {"interactive": "interactive", "bulk": "bulk"}

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from .. import errors
+from .._wire.response_headers import ELAPSED
 from ..errors import SegmindError
 
 INVALID = "invalid_request_error"
@@ -56,8 +57,8 @@ def headers_of(problem: GatewayError) -> dict[str, str]:
     return headers
 
 
-def gateway_error_of(error: SegmindError) -> GatewayError:
-    """Return what the caller of the gateway is told of a failed call."""
+def gateway_error_of(error: SegmindError, *, timed: bool = False) -> GatewayError:
+    """Return what the caller of the gateway is told of a failed call; *timed*: it has named a timeout."""
     status, kind, code = _kind_of(error)
     # Sending a call again that may have been billed can bill it twice: that takes a new request.
     paid = isinstance(error, errors.InvalidResponseError | errors.OutputError)
@@ -68,10 +69,14 @@ def gateway_error_of(error: SegmindError) -> GatewayError:
         kind,
         code,
         _PARAMS.get(type(error)),
-        final=doubted or isinstance(error, errors.AccessError),
+        # The time that a caller has named is used up: sending again would spend it once more.
+        final=doubted
+        or isinstance(error, errors.AccessError)
+        or (timed and isinstance(error, errors.APITimeoutError)),
         retry_after=(error.retry_after or BUSY_FOR) if status == 503 else None,
         cost=error.details.cost,
         request_id=error.request_id,
+        headers={ELAPSED: f"{error.details.elapsed:.3f}"} if error.details.elapsed else {},
     )
 
 

@@ -18,13 +18,12 @@ from .._hooks.trace import trace
 from .._providers.answers import as_openai
 from .._sending.call_queue import Priority
 from .._version import __version__
-from .._wire.response_headers import GATEWAY
+from .._wire.response_headers import GATEWAY, TIMEOUT
 from ..client import SegmindClient
-from ..config import Timeouts
 from ..errors import BudgetExceededError, SegmindError
 from ..models import ChatCompletion, ChatRequest, JsonDict
 from ..telemetry import PROMETHEUS_CONTENT_TYPE, prometheus_text
-from ._access import Tokens, chosen_budget, chosen_priority, chosen_timeout
+from ._access import Tokens, chosen_budget, chosen_priority, chosen_timeout, within
 from ._budgets.amounts import answer_headers, cost_headers, credits_of, plain
 from ._budgets.budgets import Budgets
 from ._budgets.rules import BudgetRule
@@ -58,7 +57,7 @@ class CallScope(NamedTuple):
     budget: BudgetRule | None
     priority: Priority | None
     timeout: float | None
-    """Seconds from when it is sent on; None: as for the gateway's client."""
+    """Seconds from when it is sent on, at most those of the gateway's client; None: those."""
 
 
 class Handlers:
@@ -235,7 +234,8 @@ class Handlers:
             async with self._budgets.booked(scope.budget, wanted.model) as client:
                 chosen = client if scope.priority is None else client.budget(priority=scope.priority)
                 if scope.timeout is not None:
-                    chosen = chosen.with_options(timeouts=Timeouts(total=scope.timeout))
+                    own = self._client._options.timeouts
+                    chosen = chosen.with_options(timeouts=within(own, scope.timeout))
                 try:
                     return await self._tools.chat(chosen, wanted)
                 except BudgetExceededError as error:
@@ -265,7 +265,8 @@ def _openai(completion: ChatCompletion) -> JsonDict:
 
 async def _begun(request: web.Request, headers: dict[str, str]) -> web.StreamResponse:
     """Send the head of an event stream."""
-    response = web.StreamResponse(headers={"x-request-id": request[_REQUEST_ID], **headers, **HEADERS})
+    own = {"x-request-id": request[_REQUEST_ID], GATEWAY: __version__}
+    response = web.StreamResponse(headers={**own, **headers, **HEADERS})
     await response.prepare(request)
     return response
 
@@ -275,7 +276,7 @@ def _error_of(request: web.Request, error: Exception) -> GatewayError:
     if isinstance(error, GatewayError):
         return error
     if isinstance(error, SegmindError):
-        return gateway_error_of(error)
+        return gateway_error_of(error, timed=TIMEOUT in request.headers)
     _log.error("gateway failed", exc_info=error, extra={"request_id": request[_REQUEST_ID]})
     return GatewayError(500, "the gateway has failed; its log says why", "api_error", final=True)
 

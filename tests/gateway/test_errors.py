@@ -47,6 +47,13 @@ def test_each_error_has_its_status_and_says_whether_to_repeat(
     assert ("Retry-After" in headers_of(told)) is (status == 503)
 
 
+def test_a_timeout_that_its_caller_has_named_is_final_and_says_what_it_took() -> None:
+    error = sa.APITimeoutError("m", sa.ErrorDetails(elapsed=2.5))
+    assert headers_of(gateway_error_of(error)) == {"x-segmind-elapsed": "2.500"}
+    assert headers_of(gateway_error_of(error, timed=True))["x-should-retry"] == "false"
+    assert headers_of(gateway_error_of(sa.ServerError("m"), timed=True)) == {}
+
+
 def test_no_error_of_the_library_is_forgotten() -> None:
     known = [
         kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, sa.SegmindError)

@@ -9,7 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from segmind_async._wire import response_headers
-from segmind_async._wire.response_headers import MAX_REQUEST_ID, credits_in, request_id_in, seconds_to_wait
+from segmind_async._wire.response_headers import (
+    MAX_REQUEST_ID,
+    credits_in,
+    elapsed_in,
+    request_id_in,
+    seconds_to_wait,
+)
 
 # 2026-11-01T00:00:00Z
 NOW = 1793491200.0
@@ -131,3 +137,17 @@ def test_an_absurd_cost_is_unknown_and_a_high_balance_is_not() -> None:
 )
 def test_a_request_id_can_be_stored_and_shown(received: str | None, read: str | None) -> None:
     assert request_id_in({} if received is None else {"x-request-id": received}) == read
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"x-segmind-gateway": "1", "x-segmind-elapsed": "2.500"}, 2.5),
+        ({"x-segmind-gateway": "1", "x-segmind-elapsed": "-1"}, 0),
+        ({"x-segmind-gateway": "1", "x-segmind-elapsed": "nan"}, 0),
+        ({"x-segmind-gateway": "1"}, 0),
+        ({"x-segmind-elapsed": "2.500"}, 0),
+    ],
+)
+def test_only_a_gateway_says_what_it_has_spent(headers: dict[str, str], seconds: float) -> None:
+    assert elapsed_in(headers) == seconds

@@ -10,6 +10,7 @@ import anyio
 import pytest
 from aiohttp import web
 
+import segmind_async
 from segmind_async import RetryPolicy
 from segmind_async.emulator import Calls, FunctionBrain, faults
 from segmind_async.gateway._openai.event_stream import PIECE, chat_events
@@ -115,6 +116,7 @@ async def test_a_quick_answer_has_its_cost_in_the_head() -> None:
         assert response.status == 200
         assert response.content_type == "text/event-stream"
         assert float(response.headers["x-segmind-cost"]) > 0
+        assert response.headers["x-segmind-gateway"] == segmind_async.__version__
         body = await response.read()
     assert not body.startswith(b":")
     *chunks, usage, _done = events(body)
@@ -128,6 +130,7 @@ async def test_heartbeats_keep_a_slow_call_alive() -> None:
         response = await w.session.post(w.gateway.url + "/chat/completions", json=asked(stream=True))
         assert 9 < anyio.current_time() - began < 12
         assert response.headers["x-request-id"].startswith("gw-")
+        assert response.headers["x-segmind-gateway"] == segmind_async.__version__
         body = await response.read()
     assert body.count(b": waiting for the answer\n") == 3
     assert b"id:" not in body

@@ -13,7 +13,7 @@ import segmind_async as sa
 from segmind_async import Limits, SegmindClient, Timeouts
 from segmind_async.emulator import Emulator, faults
 from segmind_async.gateway import Gateway, GatewayOptions
-from tests.gateway.support import world
+from tests.gateway.support import asked, world
 
 TRANSPORTS = pytest.mark.parametrize("transport", ["public", "direct"])
 
@@ -70,12 +70,71 @@ async def test_the_deadline_travels_with_the_request() -> None:
         assert len(w.emulator.calls) == 1
 
 
-@pytest.mark.parametrize("value", ["soon", "0", "-1", "nan", "inf", ""])
+@pytest.mark.parametrize("value", ["8", "1e308"])
+async def test_a_deadline_that_is_named_cannot_pass_the_operators_own(value: str) -> None:
+    async with world(latency=60, client={"timeouts": Timeouts(total=3)}) as w:
+        began = anyio.current_time()
+        response = await w.post("/gpt-5.4-mini", asked(), headers={"x-segmind-timeout": value})
+        assert (response.status, round(anyio.current_time() - began)) == (504, 3)
+
+
+async def test_a_deadline_that_is_named_leaves_the_operators_other_timeouts() -> None:
+    client = {"timeouts": Timeouts(total=None, queue=2), "limits": Limits(max_in_flight=1)}
+    async with world(latency=20, client=client) as w:
+        statuses: list[int] = []
+
+        async def ask() -> None:
+            response = await w.post("/gpt-5.4-mini", asked(), headers={"x-segmind-timeout": "30"})
+            statuses.append(response.status)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(ask)
+            tasks.start_soon(ask)
+    assert statuses == [504, 200]
+
+
+@pytest.mark.parametrize("value", ["soon", "0", "-1", "nan", "inf", "", "1e-320", "0.0001"])
 async def test_a_deadline_that_is_none_is_a_400(value: str) -> None:
     async with world() as w:
         response = await w.post("/gpt-5.4-mini", {}, headers={"x-segmind-timeout": value})
         assert response.status == 400
         assert "x-segmind-timeout" in (await response.json())["error"]
+
+
+async def test_a_call_with_hardly_any_time_left_names_a_deadline_that_is_taken() -> None:
+    async with (
+        world(latency=1) as w,
+        SegmindClient("any-key", w.gateway.url, timeouts=Timeouts(total=1e-4)) as worker,
+    ):
+        await worker.balance()
+        with pytest.raises(sa.ServerError, match="504"):
+            await worker.chat("hello")
+
+
+async def test_the_time_that_a_gateway_has_spent_counts_as_spent() -> None:
+    async with (
+        world() as w,
+        SegmindClient("any-key", w.gateway.url, timeouts=Timeouts(total=5)) as worker,
+    ):
+        await worker.balance()
+        # The gateway's own attempts and waits fill the time; its client must not begin anew.
+        w.emulator.script(*[faults.Answer(503, b"{}", headers={"retry-after": "2"})] * 40)
+        began = anyio.current_time()
+        with pytest.raises(sa.TransientError, match=r"timeouts\.total=5 leaves no time"):
+            await worker.chat("hello")
+        assert anyio.current_time() - began < 6
+
+
+@pytest.mark.parametrize(("headers", "repeated"), [({"x-segmind-timeout": "1"}, False), ({}, True)])
+async def test_a_timeout_that_its_caller_has_named_is_final(headers: dict[str, str], repeated: bool) -> None:
+    # Nothing is in doubt: it has waited for a slot.
+    client = {"timeouts": Timeouts(queue=2), "limits": Limits(max_in_flight=1)}
+    async with world(latency=20, client=client) as w, anyio.create_task_group() as tasks:
+        tasks.start_soon(w.chat)
+        await anyio.sleep(1)
+        response = await w.post("/gpt-5.4-mini", asked("another"), headers=headers)
+    assert response.status == 504
+    assert ("x-should-retry" not in response.headers) is repeated
 
 
 async def test_out_of_credits_is_asked_once() -> None:
