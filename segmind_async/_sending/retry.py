@@ -127,11 +127,13 @@ def decide(failure: Failure, state: RetryState, policy: RetryPolicy, budget: Ret
         return GiveUp(
             f"the server asks to wait {pause.wait:g} s, more than max_retry_after={policy.max_retry_after:g}"
         )
-    if pause.wait + _MIN_ATTEMPT >= state.left:
+    spare = state.left - pause.wait - _MIN_ATTEMPT
+    if spare <= 0:
         return GiveUp(f"timeouts.total={state.total:g} leaves no time for another attempt")
     if rule in (Resend.YES, Resend.RARELY) and not budget.take():
         return GiveUp("too many calls of this client are failing: its retry budget is used up")
-    return pause
+    # Jitter must not use up the time of the attempt that follows.
+    return Retry(pause.wait, min(pause.spread, spare))
 
 
 def _limit_reached(failure: Failure, state: RetryState, policy: RetryPolicy) -> str | None:

@@ -53,6 +53,12 @@ def progress(**fields: float) -> RetryState:
             Retry(0, 0),
             id="out of credits uses up no retries",
         ),
+        pytest.param(
+            failure(FailureKind.UNAVAILABLE),
+            progress(total=0.25, used=0.125),
+            Retry(0, 0.125 - 0.01),
+            id="jitter leaves time for the attempt",
+        ),
         pytest.param(failure(FailureKind.SERVER_ERROR), progress(), Retry(0, 0.5), id="500 once"),
         pytest.param(
             failure(FailureKind.TIMED_OUT, doubt=True), progress(), Retry(0, 0.5), id="in doubt once"
@@ -90,7 +96,7 @@ def progress(**fields: float) -> RetryState:
         pytest.param(
             failure(FailureKind.UNAVAILABLE, retry_after=10),
             progress(total=12.1, used=2),
-            Retry(10, 1),
+            Retry(10, 12 - 1.9 - 10 - 0.01),
             id="just in time",
         ),
     ],

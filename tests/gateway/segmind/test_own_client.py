@@ -120,7 +120,7 @@ async def test_the_time_that_a_gateway_has_spent_counts_as_spent() -> None:
         # The gateway's own attempts and waits fill the time; its client must not begin anew.
         w.emulator.script(*[faults.Answer(503, b"{}", headers={"retry-after": "2"})] * 40)
         began = anyio.current_time()
-        with pytest.raises(sa.TransientError, match=r"timeouts\.total=5 leaves no time"):
+        with pytest.raises(sa.TransientError):
             await worker.chat("hello")
         assert anyio.current_time() - began < 6
 
