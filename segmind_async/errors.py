@@ -41,7 +41,13 @@ from typing import Any
 
 from .agent_result import AgentResult
 
-_KEY = re.compile(r"SG_[\w-]+")
+KEY_PATTERN = r"SG_[\w-]+"
+"""Regular expression of what looks like an API key."""
+
+REDACTED = "SG_[redacted]"
+"""Stands for an API key."""
+
+_KEY = re.compile(KEY_PATTERN)
 
 MAX_BODY = 64 * 1024
 """Bytes of a response body that an error keeps: enough to read, small enough to log."""
@@ -49,7 +55,7 @@ MAX_BODY = 64 * 1024
 
 def redact(text: str) -> str:
     """Replace every text that looks like an API key (`SG_…`)."""
-    return _KEY.sub("SG_[redacted]", text) if "SG_" in text else text
+    return _KEY.sub(REDACTED, text) if "SG_" in text else text
 
 
 @dataclass(frozen=True, slots=True)

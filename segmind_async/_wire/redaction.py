@@ -7,11 +7,10 @@ import re
 from dataclasses import replace
 from urllib.parse import quote
 
-from ..errors import redact
+from ..errors import KEY_PATTERN, REDACTED, redact
 from .failures import Failure
 
-_KEY = re.compile(rb"SG_[\w-]+")
-_REPLACEMENT = "SG_[redacted]"
+_KEY = re.compile(KEY_PATTERN.encode())
 
 
 class Redactor:
@@ -35,11 +34,11 @@ class Redactor:
 
     def text(self, text: str) -> str:
         """Return *text* without the key."""
-        return redact(self._text.sub(_REPLACEMENT, text))
+        return redact(self._text.sub(REDACTED, text))
 
     def data(self, data: bytes) -> bytes:
         """Return *data* without the key."""
-        return _KEY.sub(_REPLACEMENT.encode(), self._data.sub(_REPLACEMENT.encode(), data))
+        return _KEY.sub(REDACTED.encode(), self._data.sub(REDACTED.encode(), data))
 
     def failure(self, failure: Failure) -> Failure:
         """Return *failure* without the key: a server or proxy may echo the request."""
