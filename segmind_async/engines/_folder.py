@@ -8,16 +8,15 @@ answered.
 from __future__ import annotations
 
 import hashlib
-import sqlite3
 from collections.abc import Iterable, Mapping
-from contextlib import closing
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
 from pydantic_core import to_json
 
-from .._jobs.journal.journal_error import JournalError, translated
+from .._jobs.journal.journal import has_tables
+from .._jobs.journal.journal_error import JournalError
 from .._jobs.journal.reader import JournalReader
 from .._jobs.journal.settings import JobSettings
 from .._jobs.known_rows import keyed
@@ -42,14 +41,7 @@ def journal_of(folder: Path, rows: Iterable[Row]) -> Path:
 
 def journals_in(folder: Path) -> list[Path]:
     """Return the journals of all shards in *folder*, and in folders inside it; not those just being made."""
-    return sorted(path for path in folder.rglob(f"*{_SUFFIX}") if path.is_file() and _is_made(path))
-
-
-def _is_made(path: Path) -> bool:
-    """Return whether a journal has its tables: they are made in one transaction, after the file."""
-    uri = f"{path.resolve().as_uri()}?mode=rw"
-    with translated(path), closing(sqlite3.connect(uri, uri=True, timeout=30)) as database:
-        return bool(database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0])
+    return sorted(path for path in folder.rglob(f"*{_SUFFIX}") if path.is_file() and has_tables(path))
 
 
 @dataclass(frozen=True, slots=True)

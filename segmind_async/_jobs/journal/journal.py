@@ -15,7 +15,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 from ..openers import private
@@ -23,7 +23,7 @@ from . import owner, tables
 from .bulk_insert import put
 from .checksums import Damage, checksum, row_checksum, take_out_damage
 from .commit_thread import WriterThread
-from .journal_error import JournalError, damaged
+from .journal_error import JournalError, damaged, translated
 from .lock import Lock, is_on_network
 from .record import COLUMNS, Draft, Record
 from .settings import Changes, JobSettings, changes, may_change
@@ -246,7 +246,7 @@ class Journal:
 
     def fact(self, name: str) -> Future[object]:
         """Return a fact about the job; None if it was never written."""
-        return self._writer.submit(lambda database: read_fact(database, name))
+        return self._writer.submit(lambda database: read_fact(database, self.path, name))
 
     def finished(self) -> Future[int]:
         """Return the number of finished rows."""
@@ -292,7 +292,7 @@ class Journal:
     def _refuse_second(self, database: sqlite3.Connection) -> None:
         """Raise JournalError if another process has the journal open although nothing is locked."""
         with suppress(DamagedFactError):
-            if owner.lives(read_fact(database, owner.FACT)):
+            if owner.lives(read_fact(database, self.path, owner.FACT)):
                 raise JournalError(
                     "another process is working on this journal, whose lock file was deleted; wait for "
                     "it, or name another one"
@@ -304,15 +304,15 @@ class Journal:
 
     def _check_owner(self, database: sqlite3.Connection) -> None:
         """Raise JournalError if another process has taken the journal over."""
-        if not self._left and read_fact(database, owner.FACT) != self._owner.as_json():
+        if not self._left and read_fact(database, self.path, owner.FACT) != self._owner.as_json():
             raise JournalError(
                 f"the journal {str(self.path)!r} was taken over by another process: its lock file was deleted"
             )
 
     def _compare_settings(self, database: sqlite3.Connection) -> None:
         """Find changed settings and what becomes of finished rows; raises OtherSettingsError."""
-        self.changed = changes(tables.read_settings(database), self._settings)
-        kept = read_fact(database, "kept")
+        self.changed = changes(tables.read_settings(database, self.path), self._settings)
+        kept = read_fact(database, self.path, "kept")
         self.kept = kept if isinstance(kept, int) else 0
         if not self.changed:
             return
@@ -347,12 +347,26 @@ def _is_empty(database: sqlite3.Connection, path: Path) -> bool:
     """Return whether nothing was written yet: a journal is made in one transaction."""
     if _is_cut(database, path) or database.execute("PRAGMA application_id").fetchone()[0]:
         return False
-    return not database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    return not _has_tables(database)
 
 
 def _is_cut(database: sqlite3.Connection, path: Path) -> bool:
     # SQLite fills a page that was cut with zeros, and finds nothing wrong with it.
     return bool(path.stat().st_size % database.execute("PRAGMA page_size").fetchone()[0])
+
+
+def has_tables(path: Path) -> bool:
+    """Return whether the journal *path* has its tables: they are made in one transaction, after the file.
+
+    Raises JournalError for a file that is no database.
+    """
+    uri = f"{path.resolve().as_uri()}?mode=rw"
+    with translated(path), closing(sqlite3.connect(uri, uri=True, timeout=30)) as database:
+        return _has_tables(database)
+
+
+def _has_tables(database: sqlite3.Connection) -> bool:
+    return bool(database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0])
 
 
 def check_is_journal(database: sqlite3.Connection, path: Path) -> None:
@@ -382,14 +396,16 @@ class DamagedFactError(JournalError):
     """A fact about the job is damaged."""
 
 
-def read_fact(database: sqlite3.Connection, name: str) -> object:
-    """Return the fact *name*; None if it was never written. Raises DamagedFactError."""
+def read_fact(database: sqlite3.Connection, path: Path, name: str) -> object:
+    """Return the fact *name*; None if it was never written. Raises DamagedFactError, which names *path*."""
     found = database.execute("SELECT value, checksum FROM meta WHERE name = ?", (name,)).fetchone()
     if found is None:
         return None
     text, whole = found
     if checksum(name, text) != whole:
-        raise DamagedFactError(f"{name!r} in the journal is damaged; run its job again, or restore it")
+        raise DamagedFactError(
+            f"{name!r} in the journal {str(path)!r} is damaged; run its job again, or restore it"
+        )
     return json.loads(text)
 
 

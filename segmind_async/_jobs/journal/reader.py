@@ -92,12 +92,12 @@ class JournalReader:
     def settings(self) -> dict[str, object]:
         """Return the settings that must not change when the job is resumed."""
         with translated(self.path):
-            return read_settings(self._database)
+            return read_settings(self._database, self.path)
 
     def fact(self, name: str) -> object:
         """Return a fact about the job; None if it was never written."""
         with translated(self.path):
-            return read_fact(self._database, name)
+            return read_fact(self._database, self.path, name)
 
     def counts(self) -> dict[str, int]:
         """Return the number of finished rows by status."""

@@ -6,9 +6,10 @@ import json
 import sqlite3
 from collections.abc import Mapping
 from contextlib import closing
+from pathlib import Path
 
 from .checksums import checksum
-from .journal_error import JournalError
+from .journal_error import damaged
 
 APPLICATION = 0x5E6D1D
 """Marks the file as ours (`PRAGMA application_id`)."""
@@ -64,13 +65,13 @@ def _create_tables(database: sqlite3.Connection) -> None:
         database.execute(statement)
 
 
-def read_settings(database: sqlite3.Connection) -> dict[str, object]:
-    """Return the settings of the job."""
+def read_settings(database: sqlite3.Connection, path: Path) -> dict[str, object]:
+    """Return the settings of the job. Raises JournalError, which names *path*, if one is damaged."""
     query = "SELECT name, value, checksum FROM meta WHERE name LIKE 'setting %'"
     found = database.execute(query).fetchall()
     for name, text, whole in found:
         if checksum(name, text) != whole:
-            raise JournalError(f"the {name} in the journal is damaged; restore it or delete it")
+            raise damaged(path, f"in its {name}")
     return {name.removeprefix("setting "): json.loads(text) for name, text, _ in found}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import sqlite3
 import subprocess
 import sys
@@ -184,6 +185,20 @@ async def test_damaged_settings_and_foreign_tables_are_refused(
         read(tmp_path / "j")
 
 
+async def test_a_damaged_setting_or_fact_is_told_with_the_journal_that_has_it(tmp_path: Path) -> None:
+    path = tmp_path / "j"
+    with Journal(path, SETTINGS) as journal:
+        await wait_for(journal.set_fact("state", 1))
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("UPDATE meta SET value = '2' WHERE name IN ('setting model', 'state')")
+        database.commit()
+    with JournalReader(path) as reader:
+        with pytest.raises(JournalError, match=re.escape(f"{str(path)!r} is damaged (in its setting model)")):
+            reader.settings()
+        with pytest.raises(JournalError, match=f"'state' in the journal {str(path)!r} is damaged; run its"):
+            reader.fact("state")
+
+
 def test_a_checksum_tells_types_and_borders_apart() -> None:
     assert checksum("ab", "c") != checksum("a", "bc")
     assert checksum("a") != checksum(b"a")
@@ -226,7 +241,7 @@ async def test_whoever_did_not_open_a_journal_does_not_own_it(tmp_path: Path) ->
 
 def _owner_of(path: Path) -> object:
     with closing(sqlite3.connect(path)) as database:
-        return read_fact(database, owner.FACT)
+        return read_fact(database, path, owner.FACT)
 
 
 async def test_a_process_whose_journal_was_taken_over_commits_nothing_more(
