@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Sized
 from typing import Annotated, Any, Literal, Optional, Self
 
 from pydantic import (
@@ -53,6 +53,12 @@ def results_text(results: Iterable[tuple[str, str]]) -> str:
     return f"Results:\n{to_json(pairs).decode()}"
 
 
+def check_turn(calls: Sized, answer: object) -> None:
+    """Raise ValueError, in words for the model, for an answer that calls nothing and says nothing."""
+    if not calls and answer is None:
+        raise ValueError("call a tool or give an answer")
+
+
 class _Turn(BaseModel):
     """What to do next: call tools, or answer."""
 
@@ -63,8 +69,7 @@ class _Turn(BaseModel):
 
     @model_validator(mode="after")
     def _does_something(self) -> Self:
-        if not self.calls and self.answer is None:
-            raise ValueError("call a tool or give an answer")
+        check_turn(self.calls, self.answer)
         return self
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
-from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, TypeAdapter
+from pydantic import AfterValidator, GetCoreSchemaHandler, GetJsonSchemaHandler, TypeAdapter
 from pydantic_core import CoreSchema, SchemaError, SchemaValidator, core_schema, from_json, to_json
 
 from ..errors import InvalidRequestError
@@ -91,8 +91,11 @@ def _check_form(node: object, place: str) -> None:
             _check_form(value, f"{place}.{word}")
 
 
-def adapter_of(schema: Schema) -> TypeAdapter[Any]:
-    """Return the type that a normalised schema describes; raises InvalidRequestError naming the place."""
+def adapter_of(schema: Schema, check: Callable[[Any], Any] | None = None) -> TypeAdapter[Any]:
+    """Return the type that a normalised schema describes; raises InvalidRequestError naming the place.
+
+    *check* is called with each value that fits; it returns the value, or raises ValueError.
+    """
     try:
         validator = SchemaValidator(_Checks(schema).whole())
     except (SchemaError, TypeError, ValueError) as error:
@@ -100,7 +103,10 @@ def adapter_of(schema: Schema) -> TypeAdapter[Any]:
             raise
         reason = str(error).strip().splitlines()[-1].strip()
         raise InvalidRequestError(f"parse is a dict that is no JSON schema: {reason}") from error
-    return TypeAdapter(Annotated[Any, _Described(schema, validator)])
+    described = _Described(schema, validator)
+    if check is None:
+        return TypeAdapter(Annotated[Any, described])
+    return TypeAdapter(Annotated[Any, described, AfterValidator(check)])
 
 
 def _mentions_root(node: object) -> bool:

@@ -124,9 +124,11 @@ def shape_of(answer_type: object) -> Shape[Any]:
     """Return the shape of a type, or of a `TypeAdapter`; cached.
 
     Takes any type that pydantic can validate: a model, dataclass, TypedDict, enum, Literal, union, list,
-    dict, plain type; and a JSON schema as a dict, whose values are plain JSON. Raises InvalidRequestError
-    naming the place for a type that providers do not support.
+    dict, plain type; and a JSON schema as a dict, whose values are plain JSON. A shape is its own.
+    Raises InvalidRequestError naming the place for a type that providers do not support.
     """
+    if isinstance(answer_type, Shape):
+        return answer_type
     if isinstance(answer_type, Mapping):
         return _shape_of_schema(to_json(normalised(answer_type)))
     try:

@@ -96,7 +96,7 @@ def progress(**fields: float) -> RetryState:
         pytest.param(
             failure(FailureKind.UNAVAILABLE, retry_after=10),
             progress(total=12.1, used=2),
-            Retry(10, 12 - 1.9 - 10 - 0.01),
+            Retry(10, 12.1 - 2 - 10 - 0.01),
             id="just in time",
         ),
     ],

@@ -10,14 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from pydantic_core import from_json, to_json
 
-from ..._agents.schema_tools import ANSWER_MEANING, CALLS_MEANING, instructions, results_text
+from ..._agents.schema_tools import ANSWER_MEANING, CALLS_MEANING, check_turn, instructions, results_text
 from ..._providers.openai_messages import calls_of, parts_of, texts_of
-from ..._structured.json_schema import normalised
-from ..._structured.shape import shape_of
+from ..._structured.json_schema import adapter_of, normalised
+from ..._structured.shape import Shape, shape_of
 from ...errors import InvalidRequestError
 from ...models import ChatCompletion, JsonDict, JsonObject, Message, Messages, ToolCall
 
@@ -42,6 +43,11 @@ class CarriedCall:
     turn: int
     """Answers of the model in the conversation so far."""
 
+    def shape(self) -> Shape[Any]:
+        """Return the shape of the answer: its schema, and that it must call a tool or say something."""
+        assert self.schema is not None
+        return _turn_shape(to_json(self.schema))
+
     def read(self, completion: ChatCompletion[Any]) -> ChatCompletion[Any]:
         """Return the answer with the calls that it holds, or with its text, as if it had received them."""
         if self.schema is None:
@@ -62,6 +68,17 @@ class CarriedCall:
             return given
         optional = self.optional[call["tool"]]
         return to_json({k: v for k, v in given.items() if v is not None or k not in optional}).decode()
+
+
+@lru_cache(maxsize=256)
+def _turn_shape(schema: bytes) -> Shape[Any]:
+    described = from_json(schema)
+    return Shape(adapter_of(described, _checked_turn), described)
+
+
+def _checked_turn(turn: dict[str, Any]) -> dict[str, Any]:
+    check_turn(turn["calls"], turn["answer"])
+    return turn
 
 
 def has_tool_turns(messages: Messages) -> bool:
@@ -232,7 +249,7 @@ def _as_text(rows: list[JsonDict]) -> Iterator[Message]:
             results = []
         if calls := [_called(call) for call in calls_of(row)]:
             names |= {str(call.id): call.name for call in calls}
-            yield {"role": "assistant", "content": _calls_text(calls)}
+            yield {"role": "assistant", "content": _calls_text(calls, texts_of(row))}
         else:
             yield row
     if results:
@@ -245,9 +262,10 @@ def _called(call: JsonObject) -> ToolCall:
     return ToolCall(str(call.get("id")), str(fields.get("name")), str(fields.get("arguments") or "{}"))
 
 
-def _calls_text(calls: Iterable[ToolCall]) -> str:
+def _calls_text(calls: Iterable[ToolCall], texts: list[str]) -> str:
+    """Return calls, and what was said beside them, in the form of the answers that `read` takes."""
     made = [{"tool": call.name, "arguments": _value_of(call.arguments)} for call in calls]
-    return to_json({"calls": made, "answer": None}).decode()
+    return to_json({"calls": made, "answer": "\n".join(texts) or None}).decode()
 
 
 def _value_of(text: str) -> object:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from segmind_async import ChatCompletion, InvalidRequestError
-from segmind_async._structured.shape import shape_of
+from segmind_async._structured.shape import ShapeMismatchError, shape_of
 from segmind_async.gateway._openai.schema_tools import CarriedCall, carried, has_tool_turns
 
 USER: dict[str, Any] = {"role": "user", "content": "hello"}
@@ -41,8 +41,7 @@ def made(*tools: Any, messages: Any = (USER,), **parameters: Any) -> CarriedCall
 
 
 def answered(call: CarriedCall, **turn: Any) -> ChatCompletion[Any]:
-    assert call.schema is not None
-    shape = shape_of(call.schema)
+    shape = call.shape()
     text = json.dumps({"calls": [], "answer": None, **turn})
     return call.read(ChatCompletion(text, "stop", parsed=shape.read(text)))
 
@@ -88,7 +87,8 @@ def test_ids_differ_from_turn_to_turn() -> None:
 def test_the_answer_is_text() -> None:
     got = answered(made(NOW), answer="noon")
     assert (got.text, got.finish_reason, got.tool_calls) == ("noon", "stop", ())
-    assert answered(made(NOW)).text == ""
+    beside = answered(made(NOW), calls=[{"tool": "now", "arguments": {}}], answer=None)
+    assert (beside.text, len(beside.tool_calls)) == ("", 1)
 
 
 def test_a_schema_of_the_answer_is_kept() -> None:
@@ -134,6 +134,18 @@ def test_what_cannot_be_carried_is_refused() -> None:
         made(ADD, tool_choice="other")
     with pytest.raises(InvalidRequestError, match="'web_search'"):
         made({"type": "web_search"})
+
+
+@pytest.mark.parametrize("content", ["Let me look.", [{"type": "text", "text": "Let me look."}]])
+def test_words_beside_calls_stay_in_the_conversation(content: Any) -> None:
+    row = {"role": "assistant", "content": content, "tool_calls": [CALL]}
+    told = json.loads(rows_of(made(ADD, messages=(USER, row)))[2]["content"])
+    assert told == {"calls": [{"tool": "add", "arguments": {"a": 1}}], "answer": "Let me look."}
+
+
+def test_an_answer_that_says_nothing_does_not_fit() -> None:
+    with pytest.raises(ShapeMismatchError, match="call a tool or give an answer"):
+        made(ADD).shape().read('{"calls":[],"answer":null}')
 
 
 CALL: dict[str, Any] = {"id": "c1", "type": "function", "function": {"name": "add", "arguments": '{"a":1}'}}
