@@ -27,8 +27,8 @@ class ToolSupport:
 
     def __init__(self, via: Literal["auto", "native", "schema"]) -> None:
         self._via = via
-        self._native: set[str] = set()
-        self._dropped: set[str] = set()
+        self._reached: dict[str, bool] = {}
+        """Whether tools reach a model, where that is known."""
         self._finding: defaultdict[str, anyio.Lock] = defaultdict(anyio.Lock)
 
     async def chat(self, client: SegmindClient, wanted: ChatRequest) -> ChatCompletion[Any]:
@@ -38,40 +38,47 @@ class ToolSupport:
         # A body in the service's own form is passed on as it is.
         if self._via == "native" or isinstance(wanted, EncodedRequest) or not _with_tools(wanted):
             return await client.chat(wanted)
-        if self._via == "schema" or model in self._dropped:
+        if self._via == "schema" or self._reached.get(model) is False:
             return await _through_schema(client, wanted)
         paid: list[Decimal | None] = []
+        text: ChatCompletion[Any] | None = None
         try:
             got = await client.chat(wanted)
         except ToolsNotSupportedError as error:
-            self._dropped.add(model)
+            # A model that has called tools before has ignored them this once.
+            self._reached.setdefault(model, False)
             paid.append(error.details.cost)
         else:
             if got.tool_calls:
-                self._native.add(model)
+                self._reached[model] = True
             if not _is_in_question(wanted, got) or await self._reach(client, model, paid):
                 return _with_cost(got, paid)
+            text = got
             paid.append(got.cost)
         try:
             return _with_cost(await _through_schema(client, wanted), paid)
         except SegmindError as error:
-            error.add_paid(error.answers, _sum(error.details.cost, paid))
+            cost = _sum(error.details.cost, paid)
+            if text is not None:
+                # It is whole and paid, and no call was demanded.
+                return replace(text, cost=cost)
+            error.add_paid(error.answers, cost)
             raise
 
     async def _reach(self, client: SegmindClient, model: str, paid: list[Decimal | None]) -> bool:
         """Return whether tools reach a model, if need be by a call; what that has cost goes into *paid*."""
         async with self._finding[model]:
-            if model not in self._native and model not in self._dropped:
+            if model not in self._reached:
                 try:
                     paid.append((await client.chat(ChatRequest.of(PROBE_MESSAGES, model, PROBE))).cost)
-                    self._native.add(model)
+                    self._reached[model] = True
                 except ToolsNotSupportedError as error:
                     paid.append(error.details.cost)
-                    self._dropped.add(model)
+                    self._reached.setdefault(model, False)
                 except SegmindError as error:
                     # The answer is paid: it is returned unchecked, and the next one is checked.
                     paid.append(error.details.cost)
-        return model not in self._dropped
+        return self._reached.get(model, True)
 
 
 def _with_tools(wanted: ChatRequest) -> bool:
@@ -88,7 +95,9 @@ async def _through_schema(client: SegmindClient, wanted: ChatRequest) -> ChatCom
     request = ChatRequest.of(call.messages, wanted.model, call.parameters)
     if call.schema is None:
         return await client.chat(request)
-    return call.read(await client.chat(request, parse=call.schema))
+    # A shape of this library: no type that its users could pass.
+    shape: Any = call.shape()
+    return call.read(await client.chat(request, parse=shape))
 
 
 def _with_cost(got: ChatCompletion[Any], paid: list[Decimal | None]) -> ChatCompletion[Any]:

@@ -173,10 +173,52 @@ async def test_no_tool_may_be_called() -> None:
         assert got.choices[0].message.content == "I have no tools."
 
 
+async def test_one_ignored_demand_does_not_turn_tools_off_that_reached_the_model() -> None:
+    call = {"tool": "add", "arguments": {"a": 1, "b": 2}}
+    native = Calls([("add", {"a": 1, "b": 2})])
+    # The second is replaced: the emulator keeps a demand that a model ignores.
+    said: list[Any] = [native, "", json.dumps({"calls": [call], "answer": None}), native]
+    message = {"role": "assistant", "content": "I would rather not."}
+    choices = [{"index": 0, "finish_reason": "stop", "message": message}]
+    questions: list[Question] = []
+
+    def answer(question: Question) -> Any:
+        questions.append(question)
+        return said.pop(0)
+
+    async with sdk(FunctionBrain(answer)) as (w, client):
+        w.emulator.script(None, faults.Answer(200, json.dumps({"choices": choices}).encode()))
+        for choice in ("auto", "required", "auto"):
+            got = await client.chat.completions.create(
+                model=MODEL, messages=USER, tools=[ADD], tool_choice=choice
+            )
+            assert got.choices[0].message.tool_calls
+    assert [question.schema is None for question in questions] == [True, True, False, True]
+    assert w.emulator.requests == 4
+
+
+async def test_an_answer_in_words_is_kept_if_none_through_the_schema_follows() -> None:
+    async with sdk(FunctionBrain(lambda _: "never JSON"), ignore_tools=True) as (w, client):
+        raw = await client.chat.completions.with_raw_response.create(model=MODEL, messages=USER, tools=[ADD])
+        assert raw.parse().choices[0].message.content == "never JSON"
+        assert Decimal(raw.headers["x-segmind-cost"]) == Decimal(5) - (await w.client.balance()).total
+
+
+async def test_an_answer_that_says_nothing_is_asked_for_again() -> None:
+    said = [json.dumps({"calls": [], "answer": answer}) for answer in (None, "done")]
+    options = GatewayOptions(port=0, tools_via="schema")
+    async with sdk(FunctionBrain(lambda _: said.pop(0)), options=options) as (w, client):
+        got = await client.chat.completions.create(model=MODEL, messages=USER, tools=[ADD])
+        assert got.choices[0].message.content == "done"
+        assert w.emulator.requests == 2
+
+
 async def test_answers_of_no_use_are_an_error_that_is_not_repeated() -> None:
     async with sdk(FunctionBrain(lambda _: "never JSON"), ignore_tools=True) as (w, client):
         with pytest.raises(openai.InternalServerError) as caught:
-            await client.chat.completions.create(model=MODEL, messages=USER, tools=[ADD])
+            await client.chat.completions.create(
+                model=MODEL, messages=USER, tools=[ADD], tool_choice="required"
+            )
         assert caught.value.code == "upstream_unreadable"
         paid = Decimal(caught.value.response.headers["x-segmind-cost"])
         assert paid == Decimal(5) - (await w.client.balance()).total
