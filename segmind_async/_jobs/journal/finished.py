@@ -53,13 +53,16 @@ _FIND = f"SELECT {', '.join(_COPIED)} FROM finished WHERE key IN"  # noqa: S608 
 _WHOLE = (
     f"{', '.join(f'rows.{name}' for name in COLUMNS)}, rows.replaced, rows.checksum, raw, answers.checksum"
 )
+_STANDS = "NOT (rows.replaced AND raw IS NULL AND rows.status = 'ok')"
+"""False of a row whose answer was found damaged, and taken out, since it was copied."""
 _FIND_KEPT = (
     f"SELECT kept.key, {_WHOLE} "  # noqa: S608  # names alone
-    "FROM kept JOIN rows USING (number) LEFT JOIN answers USING (number) WHERE kept.key IN"
+    f"FROM kept JOIN rows USING (number) LEFT JOIN answers USING (number) WHERE {_STANDS} AND kept.key IN"
 )
 _FIND_WITH_ANSWER = (
     f"SELECT {_WHOLE} "  # noqa: S608  # names alone
-    "FROM finished JOIN rows USING (number) LEFT JOIN answers USING (number) WHERE finished.key IN"
+    "FROM finished JOIN rows USING (number) LEFT JOIN answers USING (number) "
+    f"WHERE {_STANDS} AND finished.key IN"
 )
 _ADD = "INSERT OR IGNORE INTO seen VALUES"
 _COUNT = "INSERT INTO seen VALUES"

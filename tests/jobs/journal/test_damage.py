@@ -134,6 +134,17 @@ async def test_a_damaged_answer_is_named_and_asked_again_and_its_cost_still_coun
     assert len(read(path)) == ROWS - 1
 
 
+async def test_an_answer_that_is_taken_out_while_another_looks_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "j"
+    await filled(path)
+    with closing(await FinishedRows.open(path)) as finished:
+        data = path.read_bytes()
+        path.write_bytes(data.replace(b"answer 5", b"answer 6"))
+        Journal(path, SETTINGS).close()
+        found = await finished.look_up(["id 5", "id 6"], answers=True)
+    assert [each is None for _, each, _ in found] == [True, False]
+
+
 @pytest.mark.parametrize(
     ("statement", "rows"),
     [
