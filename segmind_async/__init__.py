@@ -18,6 +18,7 @@ import logging
 from ._agents.agent import Agent, AgentStep
 from ._hooks.trace import current_trace, trace
 from ._sending.fan_out import FanOut
+from ._text.wait_reasons import Wait, WaitReason
 from ._version import __version__
 from .agent_result import AgentResult, ToolRun
 from .client import SegmindClient
@@ -79,8 +80,6 @@ from .models import (
     StopReason,
     ToolCall,
     Usage,
-    Wait,
-    WaitReason,
 )
 from .tokens import TokenCount, count_tokens
 from .tools import Tool, tool

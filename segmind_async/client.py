@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -42,7 +41,7 @@ from ._transport.access import DEFAULT_BASE_URL, checked_key, checked_url, heade
 from ._transport.base import Transport
 from ._transport.choice import TransportName, make_transport
 from ._wire.redaction import Redactor
-from .config import Limits, RetryPolicy, Timeouts
+from .config import Environment, Limits, RetryPolicy, Timeouts
 from .errors import ClientClosedError, ConfigurationError, InvalidRequestError
 from .hooks import Hooks
 from .models import (
@@ -98,11 +97,12 @@ class SegmindClient:
         transport: Transport | TransportName | None = None,
         hooks: Iterable[Hooks] = (),
     ) -> None:
-        key = checked_key(os.environ.get("SEGMIND_API_KEY") if api_key is None else api_key)
-        url = checked_url(base_url or os.environ.get("SEGMIND_BASE_URL") or DEFAULT_BASE_URL, allow_http)
+        environment = Environment.read()
+        key = checked_key(environment.api_key if api_key is None else api_key)
+        url = checked_url(base_url or environment.base_url or DEFAULT_BASE_URL, allow_http)
         limits, timeouts = limits or Limits(), timeouts or Timeouts()
         if transport is None or isinstance(transport, str):
-            name = transport or os.environ.get("SEGMIND_TRANSPORT") or "public"
+            name = transport or environment.transport or "public"
             transport = make_transport(name, url, headers(key), timeouts, limits.max_response_bytes)
         dispatcher = HookDispatcher(hooks)
         self._service = Service(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 from .errors import ConfigurationError
@@ -34,6 +35,26 @@ def check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
     """Raise ConfigurationError unless *value* is one of *choices*."""
     if value not in choices:
         raise ConfigurationError(f"{name}={value!r} must be one of {', '.join(map(repr, choices))}")
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """What a client takes from environment variables where its arguments leave it open; None: not set."""
+
+    api_key: str | None = field(default=None, repr=False)
+    """`SEGMIND_API_KEY`."""
+    base_url: str | None = None
+    """`SEGMIND_BASE_URL`."""
+    transport: str | None = None
+    """`SEGMIND_TRANSPORT`."""
+
+    @classmethod
+    def read(cls) -> Environment:
+        """Read the variables; an empty address or transport counts as not set."""
+        found = os.environ.get
+        return cls(
+            found("SEGMIND_API_KEY"), found("SEGMIND_BASE_URL") or None, found("SEGMIND_TRANSPORT") or None
+        )
 
 
 @dataclass(frozen=True, slots=True)

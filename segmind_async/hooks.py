@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal
 
-from .models import ChatCompletion, ChatRequest, Usage, Wait
+from ._text.wait_reasons import Wait
+from .models import ChatCompletion, ChatRequest, Usage
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from itertools import count
 from typing import Any, TypeVar
 
+from .._text.wait_reasons import Wait
 from ..errors import ConfigurationError
 from ..hooks import (
     AgentEnded,
@@ -26,7 +27,6 @@ from ..hooks import (
     ToolStarted,
     Waiting,
 )
-from ..models import Wait
 from .log import LOG, LogHooks
 
 T = TypeVar("T")

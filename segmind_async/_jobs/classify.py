@@ -12,8 +12,9 @@ from pydantic_core import from_json, to_json
 
 from ..errors import ConfigurationError
 from ..models import ChatCompletion, JsonObject
+from .prompt_template import column
 from .results import ParsedAnswer
-from .rows import Row, column, open_rows
+from .rows import Row, open_rows
 
 LabelMode: TypeAlias = Literal["schema", "prompt"]
 

@@ -19,7 +19,7 @@ from .exposure import Exposure
 from .external_spend import ExternalSpend
 from .lognormal import NO_MOMENTS, Moments
 from .protocol import Hold, LedgerStatistics, ListPrice, Price, Shortfall
-from .reservations import Reservations, is_free
+from .service_reservations import ServiceReservations, is_free
 
 DOUBT_SETTLES_AFTER = 60.0
 """Seconds after which a call whose answer was lost has surely ended on the server, and a balance shows
@@ -71,7 +71,7 @@ class Ledger:
         self._fallen = 0
         """Units that the balance fell by for the unpriced calls."""
         self._external = ExternalSpend()
-        self._reservations = Reservations()
+        self._reservations = ServiceReservations()
         self._guards_account = True
         self._full = False
         """The service refused the last call for want of credits, and none of ours has ended since."""

@@ -5,7 +5,7 @@ Latency is no signal here, because the length of an answer rules it; a 5xx or a 
 
 from __future__ import annotations
 
-from .bound import Bound
+from .learnt_limit import LearntLimit
 
 _PROOF = 6
 """Accepted attempts above a limit that prove it to be higher: answers on their way count here and no longer
@@ -16,7 +16,7 @@ _LONGEST_PAUSE = 300.0
 lost."""
 
 
-class ConcurrencyLimit(Bound):
+class ConcurrencyLimit(LearntLimit):
     """The in-flight limit of one API key."""
 
     __slots__ = ()

@@ -19,9 +19,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from .bound import Bound
+from .learnt_limit import LearntLimit
 from .pacer import MINUTE, SECOND, TEN_SECONDS
-from .refusal_evidence import IN_FLIGHT, NOTICEABLE, Finding, RefusalEvidence
+from .refusal_cause import IN_FLIGHT, NOTICEABLE, Finding, RefusalEvidence
 
 _MILDEST_FIRST = (SECOND, IN_FLIGHT, TEN_SECONDS, MINUTE)
 """Explanations in order: of several that explain the refusals alike, the one that costs least is tried
@@ -100,7 +100,7 @@ class Diagnosis:
 
     __slots__ = ("_began", "_bounds", "_claim", "_evidence", "_tried", "by_chance")
 
-    def __init__(self, bounds: Mapping[float, Bound]) -> None:
+    def __init__(self, bounds: Mapping[float, LearntLimit]) -> None:
         """*bounds*: of each load, by its span or `IN_FLIGHT`."""
         self._bounds = bounds
         self._evidence: RefusalEvidence | None = RefusalEvidence(tuple(bounds))

@@ -19,7 +19,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from .bound import Bound
+from .learnt_limit import LearntLimit
 from .start_log import StartLog
 
 SECOND, TEN_SECONDS, MINUTE = 1.0, 10.0, 60.0
@@ -70,8 +70,9 @@ class Pacer:
     )  # fmt: skip
 
     def __init__(self, requests_per_minute: float | None = None) -> None:
-        self.bounds: dict[float, Bound] = {
-            span: Bound(math.inf, "no limit met", proof=_PROOF[span], longest_pause=MINUTE) for span in SPANS
+        self.bounds: dict[float, LearntLimit] = {
+            span: LearntLimit(math.inf, "no limit met", proof=_PROOF[span], longest_pause=MINUTE)
+            for span in SPANS
         }
         """The most starts within each span; the spans are in seconds."""
         self.log: StartLog = StartLog(_KEPT_FOR, _KEPT_STARTS)

@@ -7,7 +7,7 @@ What is known, and how surely:
 - Which load it was about is weighed by all attempts since the first refusal, accepted and refused
   (`Diagnosis`, `RefusalEvidence`); a bound is lowered when one explanation is settled.
 - A refusal while a bound stands above what is known to pass ends that trial, and is no further evidence.
-- Every bound is raised again by trials while it is in use, since the service may have changed (`Bound`).
+- Every bound in use is raised again by trials, since the service may have changed (`LearntLimit`).
 
 Pure: times are arguments, in monotonic seconds.
 """
@@ -17,12 +17,12 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from .bound import Bound
 from .concurrency_limit import ConcurrencyLimit
 from .diagnosis import Diagnosis
 from .gate import Gate, Phase
+from .learnt_limit import LearntLimit
 from .pacer import MINUTE, SPANS, TEN_SECONDS, Pacer
-from .refusal_evidence import IN_FLIGHT
+from .refusal_cause import IN_FLIGHT
 from .start_tracker import StartTag, StartTracker
 
 _NAMED = (MINUTE, TEN_SECONDS)
@@ -159,10 +159,10 @@ class Throttle:
         else:
             self.gate.close(now, told, tag.number)
 
-    def _end_trials(self, tag: StartTag, now: float) -> list[Bound]:
+    def _end_trials(self, tag: StartTag, now: float) -> list[LearntLimit]:
         """End the trials that may explain a refusal, and return their bounds."""
         by_chance = self._diagnosis.by_chance
-        ended: list[Bound] = []
+        ended: list[LearntLimit] = []
         if self.concurrency_limit.refused(tag.others + 1, now, by_chance=by_chance):
             ended.append(self.concurrency_limit)
         for span, bound in self.pacer.bounds.items():

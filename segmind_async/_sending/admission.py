@@ -31,11 +31,12 @@ from .._rate.gate import Phase
 from .._rate.pacer import PacerState
 from .._rate.start_tracker import StartTag
 from .._rate.throttle import Throttle
+from .._text.wait_reasons import Wait, WaitReason
 from .._wire.failures import Billing, Failure, FailureKind, Resend
 from ..hooks import Change
-from ..models import Statistics, Wait, WaitReason
+from ..models import Statistics
 from .call_queue import Priority, Queue, Scope
-from .hold_states import Event, State, step
+from .reservation_states import Event, State, step
 from .waits import Pause, Waits
 
 

@@ -27,6 +27,7 @@ from .._providers.finish import ignored_tools
 from .._providers.provider import Answer
 from .._providers.registry import check_slug
 from .._providers.requests import EncodedRequest, encode, must_call
+from .._text.wait_reasons import WaitReason
 from .._transport.base import WireRequest, WireResponse
 from .._wire import response_headers
 from .._wire.failures import Billing, Failure, FailureKind, Resend, refusal, unreadable
@@ -42,10 +43,10 @@ from ..errors import (
     ToolsNotSupportedError,
 )
 from ..hooks import AttemptEnded, BalanceSeen, CallEnded, CallStarted, RetryPlanned
-from ..models import ChatCompletion, ChatRequest, Messages, WaitReason
+from ..models import ChatCompletion, ChatRequest, Messages
 from ..tokens import check_context_window, may_exceed_window
 from .admission import CallScope, Closed, Lease, Ticket
-from .hold_states import State
+from .reservation_states import State
 from .retry import GiveUp, Retry, RetryState, decide
 from .service import Service, refresh_balance
 

@@ -21,6 +21,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from .._money.units import ceil_units, credits_of, floor_units
+from .._text.wait_reasons import WaitReason
 from ..agent_result import T_co
 from ..config import RetryPolicy
 from ..errors import (
@@ -35,7 +36,7 @@ from ..errors import (
     ToolsNotSupportedError,
     TransientError,
 )
-from ..models import ChatCompletion, ChatRequest, FanOutReport, Outcome, Status, StopReason, WaitReason
+from ..models import ChatCompletion, ChatRequest, FanOutReport, Outcome, Status, StopReason
 from .admission import CallScope
 from .call import Call, CallOptions, CallTotals, NotSentError
 from .conversation import Conversation

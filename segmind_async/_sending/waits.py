@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from .._money.units import credits_of
-from ..models import Wait, WaitReason
+from .._text.wait_reasons import Wait, WaitReason
 
 _ORDER = (WaitReason.OUTAGE, None, WaitReason.TOP_UP, WaitReason.DOUBTS, WaitReason.RETRY)
 """Which wait is shown first; None stands for the block of the queue."""

@@ -17,7 +17,7 @@ from ..errors import MAX_BODY
 from .base import WireRequest, WireResponse
 from .connections import Copies, Response, SurplusError
 from .deadlines import Deadline, Deadlines
-from .sessions import SessionPool
+from .session_pool import SessionPool
 
 if TYPE_CHECKING:
     from multidict import CIMultiDictProxy

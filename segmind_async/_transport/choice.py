@@ -13,7 +13,7 @@ from .aiohttp import AiohttpTransport
 from .base import Transport
 from .direct.aiohttp_names import mismatch
 from .direct.transport import DirectTransport
-from .sessions import SessionPool
+from .session_pool import SessionPool
 
 TransportName = Literal["public", "direct"]
 

@@ -16,7 +16,7 @@ from .._jobs.classify import Examples, fingerprint, label_mode_for, read_example
 from .._jobs.formats.text import TextOptions
 from .._jobs.options import JobOptions
 from .._jobs.own_request import own_request
-from .._jobs.rows import MakeRequest, column, template, with_instruction, with_parameters
+from .._jobs.prompt_template import MakeRequest, column, template, with_instruction, with_parameters
 from .._version import __version__
 from ..messages import system, user
 from ..models import DEFAULT_MODEL, JsonDict
@@ -332,14 +332,14 @@ def _job(
     """Return the job of `run` or `classify`."""
     more = {name: value for name, value in _parameters(flags).items() if name != "max_tokens"}
     return bulk.Job(
-        rows,
-        flags.output,
-        make,
-        bulk.SpendingLimits(
+        input=rows,
+        output=flags.output,
+        make=make,
+        spending=bulk.SpendingLimits(
             flags.floor, flags.max_credits, flags.on_exhausted.value, flags.max_failures, flags.max_outage
         ),
-        options,
-        ClientOptions(
+        options=options,
+        client=ClientOptions(
             flags.model,
             flags.max_in_flight,
             flags.rpm,
@@ -347,17 +347,19 @@ def _job(
             flags.emulated_balance,
             timeout=flags.timeout,
         ),
-        flags.limit,
-        flags.journal,
-        {**settings, "max_tokens": flags.max_tokens, "parameters": more},
-        bulk.Confirmation(flags.dry_run, flags.sample, flags.yes, flags.restart, flags.results_only),
-        flags.input_format,
-        make_brain,
-        flags.prefix,
-        flags.overwrite,
-        TextOptions(flags.encoding, _character(flags.delimiter)),
-        needs,
-        flags.output_format,
+        limit=flags.limit,
+        journal=flags.journal,
+        settings={**settings, "max_tokens": flags.max_tokens, "parameters": more},
+        confirmation=bulk.Confirmation(
+            flags.dry_run, flags.sample, flags.yes, flags.restart, flags.results_only
+        ),
+        form=flags.input_format,
+        make_brain=make_brain,
+        prefix=flags.prefix,
+        overwrite=flags.overwrite,
+        text=TextOptions(flags.encoding, _character(flags.delimiter)),
+        needs=needs,
+        output_format=flags.output_format,
     )
 
 

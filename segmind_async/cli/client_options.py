@@ -53,9 +53,9 @@ async def open_client(options: ClientOptions) -> AsyncIterator[SegmindClient]:
         ):
             yield client
         return
-    from .settings import Settings  # noqa: PLC0415  # importing it takes as long as aiohttp
+    from .credentials import Credentials  # noqa: PLC0415  # importing it takes as long as aiohttp
 
-    settings = Settings()
+    settings = Credentials()
     key = settings.api_key.get_secret_value() if settings.api_key else None
     if options.offline:
         key = "none"
@@ -69,6 +69,6 @@ async def open_client(options: ClientOptions) -> AsyncIterator[SegmindClient]:
 
 def has_key() -> bool:
     """Return whether an API key is configured."""
-    from .settings import Settings  # noqa: PLC0415  # see `open_client`
+    from .credentials import Credentials  # noqa: PLC0415  # see `open_client`
 
-    return Settings().api_key is not None
+    return Credentials().api_key is not None

@@ -32,8 +32,9 @@ from .._jobs.journal.settings import JobSettings
 from .._jobs.options import JobOptions, settings_of
 from .._jobs.outlook import FIRST_ROWS, Outlook, guessed, measured
 from .._jobs.progress import JobProgress
+from .._jobs.prompt_template import MakeRequest
 from .._jobs.report.row_counts import JobReport
-from .._jobs.rows import MakeRequest, Row, open_rows
+from .._jobs.rows import Row, open_rows
 from .._jobs.run import MAX_CREDITS_FACT, JobRun
 from .._sending.conversation import expected
 from .._sending.options import MAX_OUTAGE, OnExhausted

@@ -21,8 +21,9 @@ from .._jobs.journal.settings import JobSettings
 from .._jobs.known_rows import KnownRow, matched
 from .._jobs.options import JobOptions, settings_of
 from .._jobs.own_request import own_request
+from .._jobs.prompt_template import MakeRequest, template, with_instruction, with_parameters
 from .._jobs.results import row_of
-from .._jobs.rows import MakeRequest, Row, batches_of, rows_made, template, with_instruction, with_parameters
+from .._jobs.rows import Row, batches_of, rows_made
 from .._jobs.run import JobRun
 from .._sending.conversation import expected
 from .._sending.options import JobSending

@@ -14,9 +14,10 @@ from segmind_async._jobs.file_job import Stage
 from segmind_async._jobs.journal.record import Record
 from segmind_async._jobs.progress import JobProgress, Recent
 from segmind_async._jobs.report.samples import Samples
+from segmind_async._text.wait_reasons import Wait, WaitReason
 from segmind_async.cli.live import Live, can_draw
 from segmind_async.cli.view.frame import frame, line, state_of
-from segmind_async.models import StopReason, Wait, WaitReason
+from segmind_async.models import StopReason
 from tests.jobs.journals import progress
 
 STOPPING = "stopping: 64 calls in flight, at most 1:00 min more; Ctrl-C again cancels them"

@@ -20,10 +20,10 @@ from typer.testing import CliRunner, Result
 from segmind_async._jobs.journal.journal import Journal
 from segmind_async._jobs.journal.record import Record
 from segmind_async._jobs.report.report import read_report
+from segmind_async._text.wait_reasons import Wait, WaitReason
 from segmind_async.cli import app
 from segmind_async.cli.report_command import show
 from segmind_async.emulator import Emulator
-from segmind_async.models import Wait, WaitReason
 from tests.jobs.journals import Story, fill, progress
 from tests.jobs.processes import command, numbered, write
 from tests.support import serving

@@ -16,7 +16,8 @@ from segmind_async._jobs.journal.journal import Journal
 from segmind_async._jobs.journal.record import Record
 from segmind_async._jobs.progress import JobProgress
 from segmind_async._money.units import credits_of
-from segmind_async.models import FanOutReport, Statistics, StopReason, Wait, WaitReason
+from segmind_async._text.wait_reasons import Wait, WaitReason
+from segmind_async.models import FanOutReport, Statistics, StopReason
 
 
 def progress(base: JobProgress = JobProgress(), /, **fields: Any) -> JobProgress:  # noqa: B008  # frozen

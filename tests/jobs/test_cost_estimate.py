@@ -28,8 +28,9 @@ from segmind_async._jobs.journal.journal import Journal
 from segmind_async._jobs.journal.record import Record
 from segmind_async._jobs.known_rows import KnownRow
 from segmind_async._jobs.own_request import own_request
+from segmind_async._jobs.prompt_template import with_parameters
 from segmind_async._jobs.row_keys import digest_of
-from segmind_async._jobs.rows import Row, with_parameters
+from segmind_async._jobs.rows import Row
 from segmind_async.jobs import JobOptions
 from tests.jobs.mappings import open_mappings
 

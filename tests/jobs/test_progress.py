@@ -16,7 +16,8 @@ from segmind_async._jobs.progress import (
     seconds_to_floor,
     spend_rate,
 )
-from segmind_async.models import StopReason, Wait, WaitReason
+from segmind_async._text.wait_reasons import Wait, WaitReason
+from segmind_async.models import StopReason
 from tests.jobs.journals import progress
 
 

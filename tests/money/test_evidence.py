@@ -13,7 +13,7 @@ from segmind_async._money.cost_model import CostModel, InFlightCall
 from segmind_async._money.doubts import Doubts
 from segmind_async._money.hindsight import COHORT, Hindsight
 from segmind_async._money.lognormal import Moments
-from segmind_async._money.reservations import Reservations, is_free
+from segmind_async._money.service_reservations import ServiceReservations, is_free
 
 CENT = 10**8
 
@@ -198,11 +198,11 @@ def test_reservations_are_shared_by_what_is_in_flight() -> None:
     for _ in range(100):
         model.finished(CENT, 1.0)
     model.fitted(0.0)
-    reservations = Reservations()
+    reservations = ServiceReservations()
     assert reservations.with_one_more(model) == 0
     in_flight(model, 10)
     reservations.refused(model, None, 5 * CENT, 45 * CENT, 10)
-    assert repr(reservations) == "Reservations(m: 440000000)"
+    assert repr(reservations) == "ServiceReservations(m: 440000000)"
     assert 4.4 * 11 * CENT <= reservations.with_one_more(model) <= 5.5 * 11 * CENT
     reservations.forget()
     assert reservations.with_one_more(model) == 0
@@ -219,7 +219,7 @@ def test_reservations_are_shared_by_what_is_in_flight() -> None:
     ],
 )
 def test_what_one_call_reserves(free: int | None, needed: int | None, others: int, each: float) -> None:
-    model, reservations = CostModel(1), Reservations()
+    model, reservations = CostModel(1), ServiceReservations()
     known = 100 if others else 50
     reservations.refused(model, free, needed, known, others)
     assert reservations.each[model] == pytest.approx(each)

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import math
 
-from segmind_async._rate.bound import Bound
 from segmind_async._rate.concurrency_limit import ConcurrencyLimit
 from segmind_async._rate.diagnosis import Diagnosis
+from segmind_async._rate.learnt_limit import LearntLimit
 from segmind_async._rate.pacer import MINUTE, SECOND, SPANS, TEN_SECONDS
-from segmind_async._rate.refusal_evidence import IN_FLIGHT
+from segmind_async._rate.refusal_cause import IN_FLIGHT
 
 
 class Bench:
     """A diagnosis, its bounds, and attempts with the loads that are named."""
 
     def __init__(self) -> None:
-        spans = {span: Bound(math.inf, "no limit met", proof=1, longest_pause=60) for span in SPANS}
-        self.bounds: dict[float, Bound] = {**spans, IN_FLIGHT: ConcurrencyLimit(64)}
+        spans = {span: LearntLimit(math.inf, "no limit met", proof=1, longest_pause=60) for span in SPANS}
+        self.bounds: dict[float, LearntLimit] = {**spans, IN_FLIGHT: ConcurrencyLimit(64)}
         self.diagnosis = Diagnosis(self.bounds)
         self.now = 0.0
         self.number = 0

@@ -16,10 +16,10 @@ import segmind_async as sa
 from segmind_async._transport import choice
 from segmind_async._transport.aiohttp import AiohttpTransport
 from segmind_async._transport.direct.aiohttp_names import mismatch, mismatch_of
+from segmind_async._transport.direct.content_coding import DamagedError, decoded
 from segmind_async._transport.direct.request_head import renderer
-from segmind_async._transport.direct.response_body import DamagedError, decoded
 from segmind_async._transport.direct.transport import DirectTransport
-from segmind_async._transport.sessions import SessionPool
+from segmind_async._transport.session_pool import SessionPool
 from segmind_async.transport import Billing, Failure, FailureKind, Transport, WireRequest, WireResponse
 from tests.transport.hostile import Behaviour, Connection, HostileServer, answer
 

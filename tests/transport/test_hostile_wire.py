@@ -10,7 +10,7 @@ import pytest
 import segmind_async as sa
 from segmind_async._transport.aiohttp import AiohttpTransport
 from segmind_async._transport.direct.transport import DirectTransport
-from segmind_async._transport.sessions import SessionPool
+from segmind_async._transport.session_pool import SessionPool
 from segmind_async.transport import Transport
 from tests.transport.hostile import Connection, HostileServer
 from tests.transport.hostile_wire import CASES, GOOD, PAGE, Case, serve, slowly, table

@@ -13,7 +13,7 @@ import pytest
 import segmind_async as sa
 from segmind_async._transport import connections
 from segmind_async._transport.aiohttp import AiohttpTransport
-from segmind_async._transport.sessions import SessionPool
+from segmind_async._transport.session_pool import SessionPool
 from segmind_async.transport import Billing, Failure, FailureKind, WireRequest
 from tests.transport.hostile import Behaviour, Connection, HostileServer, answer
 

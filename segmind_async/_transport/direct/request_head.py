@@ -11,7 +11,7 @@ MakeHead = Callable[[str, bool], bytes]
 """Returns the head for a URL; with a body it lacks the length of the body and the empty line."""
 
 ACCEPTED = "gzip, deflate"
-"""Content codings that `response_body.decoded` undoes; the standard library has no others before 3.14."""
+"""Content codings that `content_coding.decoded` undoes; the standard library has no others before 3.14."""
 
 
 def renderer(headers: Mapping[str, str]) -> MakeHead:

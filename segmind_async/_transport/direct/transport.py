@@ -16,11 +16,11 @@ from ..aiohttp import REPEATED, TOO_EARLY, Headers, failure_of, may_be_billed
 from ..base import WireRequest, WireResponse
 from ..connections import Copies
 from ..deadlines import Deadline, Deadlines
-from ..sessions import PerLoop
+from ..session_pool import PerLoop
 from .connection import Connection
-from .pool import ConnectionPool
+from .content_coding import DamagedError, decoded
+from .direct_pool import ConnectionPool
 from .request_head import more_lines, renderer
-from .response_body import DamagedError, decoded
 
 
 class DirectTransport:

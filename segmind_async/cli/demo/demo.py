@@ -18,9 +18,9 @@ from rich.console import Console
 from ..._jobs.classify import Labels
 from ..._jobs.cost_estimate import Moments
 from ..._jobs.options import JobOptions
+from ..._jobs.prompt_template import column, with_instruction
 from ..._jobs.report.report import Report, read_report
 from ..._jobs.report.row_counts import JobReport
-from ..._jobs.rows import column, with_instruction
 from ..._text.quantities import credits_text
 from ...client import SegmindClient
 from ...config import Limits

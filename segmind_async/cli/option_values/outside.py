@@ -8,7 +8,7 @@ import typer
 
 from ...errors import ConfigurationError
 from ..console import say
-from .defaults import Option, Options, read_defaults
+from .option_sources import Option, Options, read_defaults
 
 
 def set_defaults(ctx: typer.Context) -> None:

@@ -11,7 +11,8 @@ from time import monotonic
 from ..._jobs.formats.layout import clashes
 from ..._jobs.formats.text import Lines, TextOptions, open_text
 from ..._jobs.outlook import FIRST_ROWS
-from ..._jobs.rows import Row, fields_of
+from ..._jobs.prompt_template import fields_of
+from ..._jobs.rows import Row
 from ...errors import ConfigurationError
 from ..console import plain
 

@@ -16,7 +16,7 @@ import pytest
 
 import segmind_async as sa
 from segmind_async._jobs.formats.dataframes import COLUMNS, frame_of, rows_of
-from segmind_async._jobs.rows import template
+from segmind_async._jobs.prompt_template import template
 from segmind_async.testing import ScriptedTransport, answer
 from tests.jobs.mappings import open_mappings
 from tests.support import KEY

@@ -22,7 +22,8 @@ import segmind_async as sa
 from segmind_async._jobs.formats import text as lines
 from segmind_async._jobs.formats.file_format import Format, format_of
 from segmind_async._jobs.own_request import own_request
-from segmind_async._jobs.rows import Row, open_rows, template
+from segmind_async._jobs.prompt_template import template
+from segmind_async._jobs.rows import Row, open_rows
 
 
 def read(path: Path, content: bytes, prompt: str = "{text}", **options: Any) -> list[Row]:

@@ -20,8 +20,9 @@ import segmind_async as sa
 from segmind_async._jobs.formats import parquet
 from segmind_async._jobs.formats.columns import ColumnType
 from segmind_async._jobs.formats.output import RESULT_COLUMNS, check_output, open_output
+from segmind_async._jobs.prompt_template import template
 from segmind_async._jobs.results import FIELDS
-from segmind_async._jobs.rows import open_rows, template
+from segmind_async._jobs.rows import open_rows
 
 FAILED: dict[str, Any] = {"id": "a", "index": 0, "status": "failed", "error": "InvalidRow: line 1"}
 FINE: dict[str, Any] = {

@@ -8,7 +8,7 @@ from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
-class Settings(BaseSettings):
+class Credentials(BaseSettings):
     """Key and address. Only the command reads `.env`: the library itself reads no file."""
 
     model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(

@@ -42,7 +42,7 @@ _ABOUT = 0.9
 trial that ends too early costs little."""
 
 
-class Bound:
+class LearntLimit:
     """An upper bound on a load."""
 
     __slots__ = (

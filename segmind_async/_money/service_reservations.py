@@ -27,7 +27,7 @@ _FREE = 0.5
 the known one to be what is free of reservations: a smaller difference is answers on their way."""
 
 
-class Reservations:
+class ServiceReservations:
     """Mean reservation of a call, by its model."""
 
     __slots__ = ("each",)
@@ -38,7 +38,7 @@ class Reservations:
 
     def __repr__(self) -> str:
         each = ", ".join(f"{model.name}: {units:.0f}" for model, units in self.each.items())
-        return f"Reservations({each})"
+        return f"ServiceReservations({each})"
 
     def with_one_more(self, candidate: CostModel) -> float:
         """Return what is reserved for all in flight and one more, as far as the service told."""

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from segmind_async.cli import app
-from segmind_async.cli.option_values.defaults import (
+from segmind_async.cli.option_values.option_sources import (
     Option,
     Options,
     from_toml,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from segmind_async._rate.refusal_evidence import IN_FLIGHT, NOTICEABLE, RefusalEvidence
+from segmind_async._rate.refusal_cause import IN_FLIGHT, NOTICEABLE, RefusalEvidence
 
 MINUTE = 60.0
 

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from segmind_async._sending.hold_states import TRANSITIONS, Event, State, step
+from segmind_async._sending.reservation_states import TRANSITIONS, Event, State, step
 
 
 @pytest.mark.parametrize(("state", "event"), list(itertools.product(State, Event)))

@@ -6,20 +6,20 @@ import math
 
 import pytest
 
-from segmind_async._rate.bound import Bound
 from segmind_async._rate.concurrency_limit import ConcurrencyLimit
+from segmind_async._rate.learnt_limit import LearntLimit
 
 
 def bound(
     value: float = 20, *, ceiling: float = math.inf, proof: int = 1, longest_pause: float = 60
-) -> Bound:
+) -> LearntLimit:
     """Return a bound that was lowered to *value* at 0 s."""
-    made = Bound(ceiling, "no limit met", proof=proof, longest_pause=longest_pause)
+    made = LearntLimit(ceiling, "no limit met", proof=proof, longest_pause=longest_pause)
     made.lower(value, 0.0, "429")
     return made
 
 
-def use(made: Bound, now: float, times: int = 100) -> float:
+def use(made: LearntLimit, now: float, times: int = 100) -> float:
     """Accept loads at the bound until it rises; return by how much."""
     for _ in range(times):
         risen = made.accepted(made.value, now)
@@ -29,7 +29,7 @@ def use(made: Bound, now: float, times: int = 100) -> float:
 
 
 def test_it_is_lowered_to_what_passed_and_never_raised_by_that() -> None:
-    made = Bound(math.inf, "no limit met", proof=1, longest_pause=60)
+    made = LearntLimit(math.inf, "no limit met", proof=1, longest_pause=60)
     assert (made.is_set, made.learnt) == (False, False)
     made.lower(20, 1.0, "429 with 21 in flight")
     assert (made.value, made.passed, made.is_set, made.learnt) == (20, 20, True, True)
@@ -38,7 +38,7 @@ def test_it_is_lowered_to_what_passed_and_never_raised_by_that() -> None:
     assert made.value == 20
     made.lower(0, 3.0, "429")
     assert made.value == 1
-    assert repr(made) == "Bound(1 of inf, 429: 20 lowered to 1)"
+    assert repr(made) == "LearntLimit(1 of inf, 429: 20 lowered to 1)"
 
 
 def test_an_unused_bound_stays() -> None:
@@ -185,7 +185,7 @@ def test_a_concurrency_limit_counts_whole_attempts() -> None:
 
 
 def test_a_bound_that_says_at_least_is_tried_soon() -> None:
-    made = Bound(math.inf, "no limit met", proof=1, longest_pause=60)
+    made = LearntLimit(math.inf, "no limit met", proof=1, longest_pause=60)
     made.lower(10, 0.0, "429", at_least=True)
     assert made.accepted(10, 5.0) == 0
     assert made.accepted(10, 5.0) == 1
