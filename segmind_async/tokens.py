@@ -39,7 +39,7 @@ def count_tokens(messages: Messages, model: str = DEFAULT_MODEL) -> TokenCount:
     vocabulary, offline; all others are estimated at four bytes a token. Images are not counted, and the few
     tokens that a provider puts around each message are not included.
 
-    Raises InvalidRequestError for messages that are no conversation, and for an invalid slug.
+    Raises InvalidRequestError for messages that are not a conversation, and for an invalid slug.
     """
     check_slug(model)
     check_messages(messages)

@@ -98,7 +98,7 @@ class Native:
 def opening_messages(system: str | None, task: Messages) -> list[Message]:
     """Return a conversation's first messages; a continued one begins with the agent's own prompt already.
 
-    Raises InvalidRequestError for two system prompts, and for a task that is no conversation.
+    Raises InvalidRequestError for two system prompts, and for a task that is not a conversation.
     """
     if not isinstance(task, str):
         check_sequence(task)

@@ -180,7 +180,7 @@ def _checked(
     number: int, name: object, schema: object, pattern: re.Pattern[str] = _NAME
 ) -> tuple[str, Mapping[str, object]]:
     if not isinstance(name, str) or not pattern.fullmatch(name):
-        raise BadRequestError(f"tools[{number}]: {name!r} is no valid name")
+        raise BadRequestError(f"tools[{number}]: {name!r} is not a valid name")
     if not isinstance(schema, dict) or schema.get("type") != "object":
         raise BadRequestError(f"tools[{number}]: the schema must be of type 'object'")
     if not isinstance(schema.get("properties"), dict):
@@ -217,7 +217,7 @@ def _claude_choice(choice: object, schemas: Mapping[str, object]) -> str | None:
 
 def _known(name: object, schemas: Mapping[str, object]) -> str:
     if not isinstance(name, str) or name not in schemas:
-        raise BadRequestError(f"tool_choice names {name!r}, which is no tool")
+        raise BadRequestError(f"tool_choice names {name!r}, which is not a tool")
     return name
 
 

@@ -36,7 +36,7 @@ class HookDispatcher:
     """The hooks of one client and all derived from it, the log among them."""
 
     def __init__(self, hooks: Iterable[Hooks] = ()) -> None:
-        """Find the overridden methods; raises ConfigurationError for what is no instance of `Hooks`."""
+        """Find the overridden methods; raises ConfigurationError for what is not an instance of `Hooks`."""
         chosen = tuple(hooks)
         for hook in chosen:
             if not isinstance(hook, Hooks):

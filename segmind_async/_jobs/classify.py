@@ -109,7 +109,7 @@ class Labels:
         return self._by_form.get(_form(answer))
 
     def read(self, completion: ChatCompletion) -> ParsedAnswer:
-        """Read an answer for a job; an answer that is no label makes a failed row, whose text is kept."""
+        """Read an answer for a job; an answer that is not a label makes a failed row, whose text is kept."""
         label = self.find(_label_in(completion.text))
         if label is None:
             return ParsedAnswer(error_type=NOT_A_LABEL, message=repr(completion.text[:200]))
@@ -182,13 +182,13 @@ def _json_definitions(text: str, name: str) -> dict[str, str]:
     try:
         value = from_json(text)
     except ValueError as error:
-        raise ConfigurationError(f"{where} is no JSON: {error}") from error
+        raise ConfigurationError(f"{where} is not JSON: {error}") from error
     pairs = value.items() if isinstance(value, dict) else ((one, "") for one in value)
     found = {}
     for label, meaning in pairs:
         if not isinstance(label, str) or not isinstance(meaning, str):
             raise ConfigurationError(
-                f'{where}: {label!r} is no label with a text; write {{"label": "what it means"}}'
+                f'{where}: {label!r} is not a label with a text; write {{"label": "what it means"}}'
             )
         found[label.strip()] = meaning.strip()
     return found

@@ -130,7 +130,7 @@ class Forecast:
     duplicates: int = 0
     """Rows with the request of an earlier one."""
     garbled: int = 0
-    """Rows to send with replacement characters (U+FFFD), of bytes that were no UTF-8."""
+    """Rows to send with replacement characters (U+FFFD), of bytes that were not UTF-8."""
     done: int = 0
     """Rows finished in the journal."""
     failed: int = 0

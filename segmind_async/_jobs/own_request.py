@@ -86,7 +86,7 @@ def _model(value: object) -> str | None:
     if value in (None, ""):
         return None
     if not isinstance(value, str):
-        raise ValueError(f"model={value!r} is no name of a model")  # noqa: TRY004  # as above
+        raise ValueError(f"model={value!r} is not a name of a model")  # noqa: TRY004  # as above
     return value
 
 
@@ -97,4 +97,4 @@ def _value(name: str, value: object) -> object:
     try:
         return from_json(value, allow_inf_nan=False)
     except ValueError:
-        raise ValueError(f"{name}={value!r} is no JSON value") from None
+        raise ValueError(f"{name}={value!r} is not a JSON value") from None

@@ -51,7 +51,7 @@ def _parts_of(prompt: str) -> list[tuple[str, str | None]]:
         if name is None:
             continue
         if not name or not name.replace("_", "").replace("-", "").replace(" ", "").isalnum():
-            raise ConfigurationError(f"prompt={prompt!r} names {name!r}, which is no plain column name")
+            raise ConfigurationError(f"prompt={prompt!r} names {name!r}, which is not a plain column name")
         if form or conversion:
             raise ConfigurationError(
                 f"prompt={prompt!r} gives {name!r} a format or conversion; write {{{name}}} alone, "
@@ -69,7 +69,7 @@ def _shown(name: str, columns: Columns) -> object:
         raise ValueError(f"no column {name!r} among {_names(columns)}")
     if isinstance(value, bytes):
         raise ValueError(  # noqa: TRY004  # the value of a row, not the type of an argument
-            f"column {name!r} holds {len(value)} bytes that are no text"
+            f"column {name!r} holds {len(value)} bytes that are not text"
         )
     return to_json(value).decode() if isinstance(value, list | dict) else value
 

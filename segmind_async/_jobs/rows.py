@@ -117,7 +117,7 @@ def _row_of(index: int, line: int, columns: Columns, make: MakeRequest, unit: st
 
 
 def _sendable(request: ChatRequest) -> ChatRequest:
-    """Return *request*; raises ValueError if it is no JSON, as rows of other formats may not be."""
+    """Return *request*; raises ValueError if it is not JSON, as rows of other formats may not be."""
     if isinstance(request.messages, str):
         _text(request.messages)
     else:
@@ -141,7 +141,7 @@ JobRows: TypeAlias = Iterable[JobRow] | AsyncIterable[JobRow]
 def as_rows(given: JobRows) -> Iterator[Row] | AsyncIterator[Row]:
     """Return the rows of an iterable, numbered, with the ids that requests have.
 
-    Raises InvalidRequestError for what are no rows.
+    Raises InvalidRequestError for anything but rows.
     """
     check_rows(given)
     if isinstance(given, AsyncIterable):

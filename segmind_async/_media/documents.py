@@ -34,7 +34,7 @@ def file_url_part(filename: str, url: str) -> JsonDict:
 def document_part(data: bytes, filename: str, name: str) -> JsonDict:
     """Return a part that holds the PDF itself; *name* is what errors call it.
 
-    Raises InvalidRequestError for a file that is no whole PDF, or is too long.
+    Raises InvalidRequestError for a file that is not a whole PDF, or is too long.
     """
     check_size(len(data), name, SPLIT)
     if data.find(_START, 0, _START_WITHIN + len(_START)) < 0:

@@ -141,10 +141,10 @@ def _with_8_bits(frame: Image) -> Image:
 def _tone_range(scales: Sequence[float], low: float, high: float) -> tuple[float, float]:
     """Return the values of black and white: the first scale that the values fit into, else their extremes.
 
-    Raises ValueError for values that are no numbers.
+    Raises ValueError for values that are not numbers.
     """
     if not math.isfinite(low) or not math.isfinite(high):
-        raise ValueError("it holds values that are no finite numbers")
+        raise ValueError("it holds values that are not finite numbers")
     if low >= 0:
         for white in scales:
             if high <= white:

@@ -130,5 +130,5 @@ def _read(service: Service, response: WireResponse) -> Balance | Failure:
     paid = response_headers.credits_in(raw.get("credits"))
     free = response_headers.credits_in(raw.get("free-credits", 0))
     if paid is None or free is None:
-        return unreadable("the balance is no amount", response.headers, response.body)
+        return unreadable("the balance is not an amount", response.headers, response.body)
     return Balance(paid, free)

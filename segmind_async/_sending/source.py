@@ -78,7 +78,7 @@ class Source:
     """Reads rows from any iterable, one at a time, and never two at once."""
 
     def __init__(self, rows: Rows | AsyncIterable[PendingRow | FinishedRow]) -> None:
-        """Raise InvalidRequestError for what are no rows."""
+        """Raise InvalidRequestError for anything but rows."""
         check_rows(rows)
         self.total = size_of(rows)
         """Rows in all: from the start if the input has a length, else when it has been read to its end."""

@@ -51,12 +51,12 @@ _VALUES: Mapping[str, Any] = {
 def normalised(given: JsonObject) -> Schema:
     """Return a schema with its definitions in `$defs`; OpenAI's `response_format` around it is taken off.
 
-    Raises InvalidRequestError for what is no JSON.
+    Raises InvalidRequestError for what is not JSON.
     """
     try:
         schema = from_json(to_json(given), allow_inf_nan=False)
     except ValueError as error:
-        raise InvalidRequestError(f"parse is a dict that is no JSON schema: {error}") from error
+        raise InvalidRequestError(f"parse is a dict that is not a JSON schema: {error}") from error
     assert isinstance(schema, dict)
     named = schema.get(_WRAPPING) if schema.get("type") == _WRAPPING else schema
     inner = named.get("schema") if isinstance(named, dict) else None
@@ -102,7 +102,7 @@ def adapter_of(schema: Schema, check: Callable[[Any], Any] | None = None) -> Typ
         if isinstance(error, InvalidRequestError):
             raise
         reason = str(error).strip().splitlines()[-1].strip()
-        raise InvalidRequestError(f"parse is a dict that is no JSON schema: {reason}") from error
+        raise InvalidRequestError(f"parse is a dict that is not a JSON schema: {reason}") from error
     described = _Described(schema, validator)
     if check is None:
         return TypeAdapter(Annotated[Any, described])

@@ -67,7 +67,7 @@ class _Restorer:
         return [self.value(one, node.get("items")) for one in value] if isinstance(value, list) else value
 
     def _resolved(self, node: Any) -> JsonDict:
-        """Return a node with its reference followed; an empty one for what is no schema."""
+        """Return a node with its reference followed; an empty one for what is not a schema."""
         while isinstance(node, dict) and isinstance(ref := node.get("$ref"), str):
             node = self._definitions.get(ref.removeprefix("#/$defs/"))
         return node if isinstance(node, dict) else {}

@@ -220,7 +220,7 @@ _MEANINGS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], FailureKin
         "the connection was not used",
     ),
     (TimeoutError, FailureKind.TIMED_OUT, Billing.IN_DOUBT, "no answer in time"),
-    (aiohttp.ClientResponseError, FailureKind.UNREADABLE, Billing.IN_DOUBT, "the answer is no HTTP"),
+    (aiohttp.ClientResponseError, FailureKind.UNREADABLE, Billing.IN_DOUBT, "the answer is not HTTP"),
     (
         aiohttp.ClientPayloadError,
         FailureKind.DISCONNECTED,

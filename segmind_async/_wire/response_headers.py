@@ -77,7 +77,7 @@ def is_final(headers: Mapping[str, str]) -> bool:
 def request_id_in(headers: Mapping[str, str]) -> str | None:
     """Return the id of a request, as text that can be stored and shown; None without one.
 
-    What was no UTF-8 becomes question marks, and a long id is shortened.
+    What was not UTF-8 becomes question marks, and a long id is shortened.
     """
     value = headers.get(REQUEST_ID)
     return None if value is None else value[:MAX_REQUEST_ID].encode("utf-8", "replace").decode()

@@ -68,7 +68,7 @@ def is_gone(error: OSError) -> bool:
 def drop(stream: IO[str]) -> None:
     """Let what is still to be written go nowhere: the interpreter flushes it when it ends."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    with suppress(OSError, ValueError):  # a stream that is no file
+    with suppress(OSError, ValueError):  # a stream that is not a file
         os.dup2(nowhere, stream.fileno())
     os.close(nowhere)
 

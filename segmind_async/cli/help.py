@@ -83,7 +83,7 @@ class Command(TyperCommand):
         return [piece.strip("{}") for piece in super().collect_usage_pieces(ctx)]
 
     def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override,unused-ignore]  # as above
-        """Parse the arguments; an error in a value that is no argument says where it stands."""
+        """Parse the arguments; an error in a value that is not an argument says where it stands."""
         try:
             return super().parse_args(ctx, args)
         except typer.BadParameter as error:

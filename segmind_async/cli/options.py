@@ -40,7 +40,7 @@ def amount(text: str) -> Decimal:
     except InvalidOperation:
         read = Decimal(-1)
     if not read.is_finite() or read < 0:
-        raise typer.BadParameter(f"{text!r} is no amount of credits; write a number such as 0.5")
+        raise typer.BadParameter(f"{text!r} is not an amount of credits; write a number such as 0.5")
     return read
 
 

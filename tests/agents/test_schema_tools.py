@@ -28,7 +28,7 @@ def weather(
     place: Place,
     days: Annotated[int, Field(ge=1, le=7)] = 1,
     unit: Literal["C", "F"] | None = "C",
-    span: Range = Range(1),  # noqa: B008  # a default that is no JSON
+    span: Range = Range(1),  # noqa: B008  # a default that is not JSON
 ) -> str:
     """Tell the weather.
 

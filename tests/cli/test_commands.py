@@ -684,8 +684,8 @@ def test_classify_with_examples(tmp_path: Path) -> None:
     [
         (["run", "missing.jsonl", "-o", "x"], "does not exist"),
         (["run", "ROWS"], "Missing option"),
-        (["run", "ROWS", "-o", "out", "--floor", "-1", "--emulate"], "is no amount of credits"),
-        (["run", "ROWS", "-o", "out", "--floor", "much", "--emulate"], "is no amount of credits"),
+        (["run", "ROWS", "-o", "out", "--floor", "-1", "--emulate"], "is not an amount of credits"),
+        (["run", "ROWS", "-o", "out", "--floor", "much", "--emulate"], "is not an amount of credits"),
         (["run", "ROWS", "-o", "out", "--max-in-flight", "0"], "greater than or equal to 1"),
         (["run", "ROWS", "-o", "out", "--prompt", "{", "--emulate"], "write {{ and }}"),
         (["run", "ROWS", "-o", "out", "--rpm", "-5", "--emulate"], "requests_per_minute=-5"),
@@ -928,7 +928,7 @@ LATIN = "text;label\nsch\xf6n, ja;a\n".encode("latin-1")
     ("name", "content", "words", "says"),
     [
         pytest.param(
-            "a.csv", LATIN, ["--prompt", "{text}"], "line 2: after 'sch' byte 0xf6 is no UTF-8", id="latin-1"
+            "a.csv", LATIN, ["--prompt", "{text}"], "line 2: after 'sch' byte 0xf6 is not UTF-8", id="latin-1"
         ),
         pytest.param("a.csv", LATIN, ["--prompt", "{text}"], "such as --encoding cp1252", id="the-way-out"),
         pytest.param("a.csv", b"text\na\n", ["--prompt", "hi"], "the prompt names no column", id="no-column"),
@@ -954,7 +954,7 @@ LATIN = "text;label\nsch\xf6n, ja;a\n".encode("latin-1")
             "a.csv",
             b"text\na\n",
             ["--prompt", "{text}", "--encoding", "utf-16"],
-            "line 1: it is no utf-16 from here on (",
+            "line 1: it is not utf-16 from here on (",
             id="no-mark",
         ),
         pytest.param(
@@ -1023,7 +1023,7 @@ def test_a_wrong_byte_far_behind_spoils_its_own_row_only(
     got = call("run", str(path), "-o", str(output), "--prompt", "{text}", "--emulate")
     assert got.exit_code == 1
     assert [row["status"] for row in lines(output)] == ["ok", "failed", "ok"]
-    assert "byte 0xe9 is no UTF-8" in lines(output)[1]["error"]
+    assert "byte 0xe9 is not UTF-8" in lines(output)[1]["error"]
 
 
 def batch_line(name: str, **body: Any) -> dict[str, Any]:
@@ -1086,9 +1086,9 @@ def test_what_a_row_names_itself_is_obeyed_or_refused(tmp_path: Path) -> None:
     }
     errors = [row["error"] for row in lines(output)]
     assert errors[:2] == [None, None]
-    assert "temperature='hot' is no JSON value" in errors[2]
+    assert "temperature='hot' is not a JSON value" in errors[2]
     assert "stream=true" in errors[3]
-    assert "model=5 is no name of a model" in errors[4]
+    assert "model=5 is not a name of a model" in errors[4]
     table = tmp_path / "in.csv"
     table.write_text("prompt,temperature,max_tokens,tool_choice,model\na,0.25,,none,gpt-5\n")
     with open_rows(table, own_request) as read:

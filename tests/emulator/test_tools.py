@@ -50,7 +50,7 @@ async def ask(
     [
         pytest.param(GPT, {"tools": {}}, "tools must be an array", id="openai, no list"),
         pytest.param(GPT, {"tools": [claude_tool()]}, "must have type 'function'", id="openai, claude's form"),
-        pytest.param(GPT, {"tools": [openai_tool("a b")]}, "'a b' is no valid name", id="openai, name"),
+        pytest.param(GPT, {"tools": [openai_tool("a b")]}, "'a b' is not a valid name", id="openai, name"),
         pytest.param(GPT, {"tools": [openai_tool(schema={"type": "string"})]}, "of type 'object'", id="openai, schema"),
         pytest.param(GPT, {"tools": [openai_tool(schema={"type": "object"})]}, "needs properties", id="openai, no properties"),
         pytest.param(GPT, {"tools": [openai_tool(), openai_tool()]}, "'f' is not unique", id="openai, twice"),
@@ -61,7 +61,7 @@ async def ask(
         pytest.param(CLAUDE, {"tools": [claude_tool(schema=None)]}, "of type 'object'", id="claude, no schema"),
         pytest.param(CLAUDE, {"tools": [claude_tool()], "tool_choice": "any"}, "names None", id="claude, choice as a word"),
         pytest.param(CLAUDE, {"tools": [claude_tool()], "tool_choice": {"type": "tool", "name": "g"}}, "names 'g'", id="claude, unknown choice"),
-        pytest.param(GEMINI, {"tools": [gemini_tool("1f")]}, "'1f' is no valid name", id="gemini, name"),
+        pytest.param(GEMINI, {"tools": [gemini_tool("1f")]}, "'1f' is not a valid name", id="gemini, name"),
         pytest.param(GEMINI, {"tools": [gemini_tool(schema={**OBJECT, "additionalProperties": False})]}, "Unknown name 'additionalProperties'", id="gemini, unknown word"),
         pytest.param(GEMINI, {"tools": [gemini_tool(schema={"type": "object", "properties": {"a": {"$ref": "x"}}})]}, "Unknown name '\\$ref'", id="gemini, reference"),
         pytest.param(GEMINI, {"tools": [gemini_tool(schema={"type": "object", "properties": {}})]}, "must not be empty", id="gemini, no properties"),

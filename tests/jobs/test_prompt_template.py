@@ -30,10 +30,10 @@ def test_what_is_no_text_goes_into_a_template_as_json() -> None:
     ("text", "says"),
     [
         ("{", "write {{ and }}"),
-        ("{a.b}", "'a.b', which is no plain column name"),
-        ("{a[0]}", "no plain"),
+        ("{a.b}", "'a.b', which is not a plain column name"),
+        ("{a[0]}", "not a plain"),
         ("{}", "names ''"),
-        ("{a.__class__}", "'a.__class__', which is no plain column name"),
+        ("{a.__class__}", "'a.__class__', which is not a plain column name"),
         ("{a!r}", "gives 'a' a format or conversion; write {a} alone"),
         ("{a:>100000000}", "gives 'a' a format"),
         ("{a:{b}}", "gives 'a' a format"),

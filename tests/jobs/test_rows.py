@@ -46,7 +46,7 @@ def test_a_row_that_cannot_be_used_is_one_row(tmp_path: Path, line: bytes, probl
 def test_a_byte_that_is_no_utf8_spoils_one_row(tmp_path: Path) -> None:
     got = read(tmp_path / "a.jsonl", b'{"prompt": "sch\xf6n"}\n{"prompt": "n\xef\xbf\xbdl"}\n')
     assert got[0].request is None
-    assert "byte 0xf6 is no UTF-8" in str(got[0].problem)
+    assert "byte 0xf6 is not UTF-8" in str(got[0].problem)
     # A replacement character of the text's own.
     assert got[1].request == sa.ChatRequest("n\ufffdl")
 

@@ -441,7 +441,7 @@ def test_an_image_of_one_tone_is_made_smaller(value: float) -> None:
 
 
 def test_an_image_of_no_numbers_is_refused() -> None:
-    with pytest.raises(sa.InvalidRequestError, match="holds values that are no finite numbers"):
+    with pytest.raises(sa.InvalidRequestError, match="holds values that are not finite numbers"):
         shown(sa.image(Image.new("F", (20, 10), float("inf")), max_side=10))
 
 

@@ -45,7 +45,7 @@ async def test_a_schema_is_a_type_and_the_answer_comes_as_plain_json() -> None:
         assert shape_of(PLACE).name == "Place"
         (outcome,) = await c.chat_many(["Where?"], parse={"type": "array", "items": {"type": "integer"}})
     assert b"Input should be a valid integer" in (transport.requests[1].body or b"")
-    assert outcome.status == "failed", "an echo is no list"
+    assert outcome.status == "failed", "an echo is not a list"
 
 
 async def test_a_response_format_of_openai_is_understood() -> None:
@@ -131,9 +131,9 @@ def test_the_schema_of_any_ordinary_type_reads_what_the_type_reads(kind: Any, va
             {"type": "string", "pattern": "("}, "the pattern '.*' is not supported", id="no-pattern"
         ),
         pytest.param({"type": "object"}, "an object of anything", id="bare-object"),
-        pytest.param({"type": int}, "no JSON schema", id="a-python-type"),
+        pytest.param({"type": int}, "not a JSON schema", id="a-python-type"),
         pytest.param(
-            {"type": "integer", "minimum": "a lot"}, "cannot be validated|no JSON schema", id="odd-bound"
+            {"type": "integer", "minimum": "a lot"}, "cannot be validated|not a JSON schema", id="odd-bound"
         ),
         pytest.param({"enum": 5}, "the root: 'enum' is 5, which no JSON schema has there", id="odd-enum"),
         pytest.param({"type": "object", "properties": 5}, "'properties' is 5", id="odd-properties"),
@@ -179,7 +179,7 @@ def test_what_is_no_schema_is_refused_before_anything_is_sent(schema: dict[str, 
 
 
 def test_numbers_that_json_does_not_have_make_no_schema() -> None:
-    with pytest.raises(sa.InvalidRequestError, match="no JSON schema"):
+    with pytest.raises(sa.InvalidRequestError, match="not a JSON schema"):
         normalised({"type": "number", "maximum": math.nan})
 
 

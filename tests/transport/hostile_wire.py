@@ -197,7 +197,7 @@ CASES: Sequence[Case] = (
     Case("heads", "beside a length", sends(chunked(BODY, lines=["Content-Length: 5"])), UNREADABLE),
     Case("heads", "two different lengths", sends(plain("Content-Length: 5")), UNREADABLE),
     Case("heads", "a negative length", sends(head("Content-Length: -1") + BODY), UNREADABLE),
-    Case("heads", "a length that is no number", sends(head("Content-Length: five") + BODY), UNREADABLE),
+    Case("heads", "a length that is not a number", sends(head("Content-Length: five") + BODY), UNREADABLE),
     Case("heads", "a length of 400 digits", sends(head(f"Content-Length: {'9' * 400}") + BODY), UNREADABLE),
     Case("heads", "a status of five digits", sends(plain(status="HTTP/1.1 20000 OK")), UNREADABLE),
     Case("heads", "HTTP/3.0", sends(plain(status="HTTP/3.0 200 OK")), UNREADABLE),
@@ -211,7 +211,7 @@ CASES: Sequence[Case] = (
     Case("heads", "102 without end", endlessly(b"", head(status="HTTP/1.1 102 Processing") * 100), SILENT),
     Case(
         "heads",
-        "a request id that is no UTF-8",
+        "a request id that is not UTF-8",
         sends(GOOD.replace(b"\r\n\r\n", b"\r\nX-Request-Id: \xff\xfe\r\n\r\n", 1)),
         OK,
     ),

@@ -92,7 +92,7 @@ def test_no_value_raises_or_gives_a_negative_number(value: object) -> None:
         pytest.param(
             {"x-rate-limit-reset-at-utc": "1793491230000000"}, None, id="epoch in us: no known form"
         ),
-        pytest.param({"x-rate-limit-reset-at-utc": "30"}, None, id="a number that is no epoch"),
+        pytest.param({"x-rate-limit-reset-at-utc": "30"}, None, id="a number that is not an epoch"),
         pytest.param({"x-rate-limit-reset-at-utc": "in a while"}, None, id="garbage"),
         pytest.param(
             {"x-rate-limit-reset-at-utc": "2026-11-01T09:00:00Z"}, None, id="hours ahead is misread"

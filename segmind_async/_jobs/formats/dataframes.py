@@ -40,7 +40,7 @@ COLUMNS: Mapping[str, ColumnType] = {
 def rows_of(frame: object) -> Iterator[dict[str, object]]:
     """Yield the rows of *frame*, in order; what it calls missing (null, NaN, NaT, NA) is None.
 
-    Raises ConfigurationError for what is no frame, for one whose rows are still to be computed, and for
+    Raises ConfigurationError for what is not a frame, for one whose rows are still to be computed, and for
     one with two columns of one name.
     """
     taken = _taken(frame)
@@ -99,7 +99,7 @@ def _taken(frame: object) -> Any:
         taken = nw.from_native(frame)
     except TypeError as error:
         raise ConfigurationError(
-            f"a {type(frame).__name__} is no data frame; give one of pandas, polars or pyarrow"
+            f"a {type(frame).__name__} is not a data frame; give one of pandas, polars or pyarrow"
         ) from error
     except nw.exceptions.NarwhalsError as error:
         raise ConfigurationError(f"this frame will not do: {' '.join(str(error).split())}") from error
@@ -119,7 +119,7 @@ def _row(columns: Mapping[str, object], missing: tuple[bool, ...]) -> dict[str, 
 
 
 def _plain(value: Any) -> object:
-    """Return Python's own number for one of numpy, which no JSON knows; a NaN is no number at all."""
+    """Return Python's own number for one of numpy, which no JSON knows; a NaN is not a number at all."""
     value = value.item() if type(value).__module__ == "numpy" and hasattr(value, "item") else value
     return None if isinstance(value, float) and math.isnan(value) else value
 

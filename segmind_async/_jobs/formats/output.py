@@ -61,7 +61,7 @@ def check_output(path: Path, form: OutputFormat | None = None) -> None:
     """
     if path.exists() and not path.is_file():
         # A device or a pipe would be replaced by a file.
-        raise ConfigurationError(f"output={str(path)!r} is no plain file; name another one")
+        raise ConfigurationError(f"output={str(path)!r} is not a plain file; name another one")
     if written_format(path, form) is Format.PARQUET:
         if path.name.lower().endswith(".gz"):
             raise ConfigurationError(f"output={str(path)!r}: Parquet is packed already; leave out .gz")

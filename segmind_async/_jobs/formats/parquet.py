@@ -43,7 +43,7 @@ def arrow() -> ModuleType:
 def open_parquet(path: Path, _: TextOptions = AS_FOUND) -> Iterator[Found]:
     """Read rows with their number, from 1. Memory holds a batch of them, whatever the file.
 
-    Raises ConfigurationError for a file that is no Parquet, or that names a column twice.
+    Raises ConfigurationError for a file that is not Parquet, or that names a column twice.
     """
     pa = arrow()
     try:
@@ -52,7 +52,7 @@ def open_parquet(path: Path, _: TextOptions = AS_FOUND) -> Iterator[Found]:
     except (OSError, pa.ArrowException) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # the disk's own
-        raise ConfigurationError(f"{str(path)!r} is no Parquet file: {error}") from error
+        raise ConfigurationError(f"{str(path)!r} is not a Parquet file: {error}") from error
     with file:
         checked_names(file.schema_arrow.names, repr(str(path)))
         yield _rows(pa, file)

@@ -51,7 +51,7 @@ def _choices_of_one(part: object, root: Mapping[str, object]) -> list[object]:
 
 
 def _resolved(part: object, root: Mapping[str, object]) -> Mapping[str, object]:
-    """Follow a reference into the definitions of the schema; what is no schema has no properties."""
+    """Follow a reference into the definitions of the schema; what is not a schema has no properties."""
     schema = part if isinstance(part, Mapping) else {}
     reference, definitions = schema.get("$ref"), root.get("$defs")
     if isinstance(reference, str) and isinstance(definitions, Mapping):

@@ -49,13 +49,13 @@ class TextOptions:
                     f"encoding={self.encoding!r} is not known; write for instance cp1252, latin-1 or utf-8"
                 ) from None
         if self.delimiter is not None and (len(self.delimiter) != 1 or self.delimiter in '"\r\n'):
-            raise ConfigurationError(f"delimiter={self.delimiter!r} is no single character, such as ;")
+            raise ConfigurationError(f"delimiter={self.delimiter!r} is not a single character, such as ;")
 
 
 AS_FOUND = TextOptions()
 
 _ESCAPED = re.compile("[\udc80-\udcff]")
-"""A byte that is no UTF-8, as Python reads it with `surrogateescape`."""
+"""A byte that is not UTF-8, as Python reads it with `surrogateescape`."""
 
 
 @contextmanager
@@ -127,7 +127,7 @@ class Lines:
             self._damaged = True
             raise BadLineError(f"a quote is open for {MAX_LINE} characters; where it ends cannot be told")
         self._check_encoding(text)
-        # NUL is no part of a text, and many programs that read the output end there.
+        # NUL is not part of a text, and many programs that read the output end there.
         return text.replace("\0", "\ufffd")
 
     def begin_row(self) -> None:
@@ -146,7 +146,7 @@ class Lines:
     def _note_problem(self, text: str, place: int, what: str) -> None:
         before = text[max(0, place - 12) : place]
         self.problem = (
-            f"after {before!r} {what} no {self._encoding}; name the encoding, such as --encoding cp1252"
+            f"after {before!r} {what} not {self._encoding}; name the encoding, such as --encoding cp1252"
         )
 
     def _read(self) -> str:
@@ -159,7 +159,7 @@ class Lines:
         except UnicodeError as error:
             self._damaged = True
             self.count += 1
-            self.problem = f"it is no {self._encoding} from here on ({error}); name another --encoding"
+            self.problem = f"it is not {self._encoding} from here on ({error}); name another --encoding"
             raise BadLineError(self.problem) from error
 
 

@@ -78,7 +78,7 @@ def take_out_damage(database: sqlite3.Connection, path: Path) -> Damage:
     damaged: nothing could be said of any row. Commits nothing. Takes 12 s of CPU for a million rows.
     """
     factory = database.text_factory
-    # Bytes that are no text are found here, and not by an error in the middle of a query.
+    # Bytes that are not text are found here, and not by an error in the middle of a query.
     database.text_factory = bytearray
     try:
         keys, unknown = _take_out_rows(database)
@@ -131,7 +131,7 @@ def _take_out_plain(database: sqlite3.Connection, path: Path) -> list[str]:
                 raise damaged(path, "a setting of the job")
             if table == "drafts":
                 keys.append(bytes(values[0]).decode("utf-8", "replace"))
-            # As bytes: a name that is no text any more is found by no text.
+            # As bytes: a name that is not text any more is found by no text.
             where, match = (bytes(place), "CAST(? AS TEXT)") if isinstance(place, bytearray) else (place, "?")
             database.execute(f"DELETE FROM {table} WHERE {name} = {match}", (where,))  # noqa: S608  # as above
     return keys

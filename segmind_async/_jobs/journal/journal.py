@@ -358,7 +358,7 @@ def _is_cut(database: sqlite3.Connection, path: Path) -> bool:
 def has_tables(path: Path) -> bool:
     """Return whether the journal *path* has its tables: they are made in one transaction, after the file.
 
-    Raises JournalError for a file that is no database.
+    Raises JournalError for a file that is not a database.
     """
     uri = f"{path.resolve().as_uri()}?mode=rw"
     with translated(path), closing(sqlite3.connect(uri, uri=True, timeout=30)) as database:
@@ -370,10 +370,10 @@ def _has_tables(database: sqlite3.Connection) -> bool:
 
 
 def check_is_journal(database: sqlite3.Connection, path: Path) -> None:
-    """Raise JournalError for a database that is no journal, or of another version."""
+    """Raise JournalError for a database that is not a journal, or of another version."""
     found = database.execute("PRAGMA application_id").fetchone()[0]
     if found != tables.APPLICATION:
-        raise JournalError(f"{str(path)!r} is a database, but no journal of a job; name another file")
+        raise JournalError(f"{str(path)!r} is a database, but not the journal of a job; name another file")
     version = database.execute("PRAGMA user_version").fetchone()[0]
     if version != tables.VERSION:
         raise JournalError(

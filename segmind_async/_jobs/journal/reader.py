@@ -49,7 +49,7 @@ class Totals:
 
 
 class JournalReader:
-    """A journal, open for reading. Raises JournalError for a file that is no journal, or does not exist."""
+    """A journal, open for reading. Raises JournalError for a file that is not one, or does not exist."""
 
     def __init__(self, path: Path) -> None:
         if not path.is_file():

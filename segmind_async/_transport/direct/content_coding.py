@@ -12,7 +12,7 @@ class DamagedError(ValueError):
 def decoded(body: bytes, coding: str, most: int) -> bytes:
     """Return the body without its coding, cut after *most* bytes and one more.
 
-    Codings that were not accepted are left as they are: what then is no JSON is reported as such.
+    Codings that were not accepted are left as they are: what then is not JSON is reported as such.
     Raises DamagedError.
     """
     coding = coding.strip().lower()

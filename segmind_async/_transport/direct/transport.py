@@ -141,7 +141,7 @@ def _lost(error: Exception | None) -> Failure:
     """Return the failure of a request that was sent, and of which no whole answer came."""
     if isinstance(error, OSError):
         return failure_of(error)
-    message = f"the answer is no HTTP: {type(error).__name__}"
+    message = f"the answer is not HTTP: {type(error).__name__}"
     return Failure(FailureKind.UNREADABLE, message, Billing.IN_DOUBT)
 
 

@@ -29,7 +29,7 @@ _ELSEWHERE = {
 """Settings that have a place of their own, secrets above all."""
 
 _OTHERS = {"API_KEY", "BASE_URL", "GATEWAY_TOKEN", "TRANSPORT"}
-"""What follows the prefix in variables that are no options."""
+"""What follows the prefix in variables that are not options."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ def misspelt(variables: Iterable[str], options: Options) -> dict[str, str]:
 def from_toml(values: Mapping[str, object], options: Options, where: str) -> Defaults:
     """Return what a file sets: keys for all commands that have the option, tables for one command.
 
-    Raises ConfigurationError naming *where* and a key that is no option, or whose value cannot be one.
+    Raises ConfigurationError naming *where* and a key that is not an option, or whose value cannot be one.
     """
     known = settable(options)
     everywhere = {name for found in known.values() for name in found}

@@ -33,7 +33,7 @@ def parameters_of(
         name, found, value = text.partition("=")
         name = name.strip()
         if not found or not name.isidentifier():
-            _refuse(f"{text!r} is no NAME=VALUE; write for instance --param seed=7")
+            _refuse(f"{text!r} is not a NAME=VALUE; write for instance --param seed=7")
         if name in _ELSEWHERE:
             _refuse(f"{text!r}: use {_ELSEWHERE[name]}")
         if name in given:
@@ -43,7 +43,7 @@ def parameters_of(
 
 
 def _value(text: str) -> object:
-    """Return the JSON value of a text; the text itself if it is no JSON, or no JSON that can be sent."""
+    """Return the JSON value of a text; the text itself if it is not JSON, or no JSON that can be sent."""
     try:
         return from_json(text, allow_inf_nan=False)
     except ValueError:

@@ -28,7 +28,7 @@ class AnswerSchema:
     parse: Any
     """As `SegmindClient.run_job` takes it."""
     fields: Columns
-    """Columns for the fields of an answer; none if it is no object."""
+    """Columns for the fields of an answer; none if it is not an object."""
 
 
 def read_schema(text: str) -> AnswerSchema:
@@ -54,7 +54,7 @@ def _read_file(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise _refusal(f"file {str(path)!r} cannot be read: {error.strerror}") from error
     except ValueError as error:
-        raise _refusal(f"file {str(path)!r} is no JSON: {error}") from error
+        raise _refusal(f"file {str(path)!r} is not JSON: {error}") from error
     if not isinstance(found, dict):
         raise _refusal(f"file {str(path)!r} holds no JSON schema: an object such as {{'type': 'object', …}}")
     return found

@@ -1,4 +1,4 @@
-"""The lines of the live view, and the one line for what is no terminal.
+"""The lines of the live view, and the one line for what is not a terminal.
 
 It reads no clock: the time comes with each progress record. Text of a model or of the server is neither
 interpreted as markup nor able to control the terminal. Pure.

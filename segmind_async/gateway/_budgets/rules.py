@@ -79,7 +79,7 @@ def read_rules(text: str) -> tuple[BudgetRule, ...]:
         # Amounts stay decimal: a float is not the number that was written.
         tables = tomllib.loads(text, parse_float=Decimal)
     except (tomllib.TOMLDecodeError, InvalidOperation) as error:
-        raise ConfigurationError(f"the budgets are no TOML: {error}") from error
+        raise ConfigurationError(f"the budgets are not TOML: {error}") from error
     return check_rules([_rule(name, table) for name, table in tables.items()])
 
 

@@ -65,7 +65,7 @@ def read_body(body: bytes) -> JsonDict:
     try:
         fields = read_object(body)
     except UnreadableError as error:
-        raise invalid(f"the body is no JSON object: {error}") from error
+        raise invalid(f"the body is not a JSON object: {error}") from error
     return {name: value for name, value in fields.items() if value is not None}
 
 

@@ -269,7 +269,7 @@ def _calls_text(calls: Iterable[ToolCall], texts: list[str]) -> str:
 
 
 def _value_of(text: str) -> object:
-    """Return the arguments of a call as the model wrote them; a text if they are no JSON."""
+    """Return the arguments of a call as the model wrote them; a text if they are not JSON."""
     try:
         return from_json(text)
     except ValueError:

@@ -30,12 +30,12 @@ MODEL_PATH = f"/v1/{{slug:(?!(?:{'|'.join(OPENAI_PATHS)})$)[A-Za-z0-9][A-Za-z0-9
 
 
 def read_request(slug: str, body: bytes) -> EncodedRequest:
-    """Read a request; raises GatewayError, a 400 or an InvalidRequestError for a path that is no slug."""
+    """Read a request; raises GatewayError, a 400 or an InvalidRequestError for a path that is not a slug."""
     model = check_slug(slug)
     try:
         fields = read_object(body)
     except UnreadableError as error:
-        raise invalid(f"the body is no JSON object: {error}") from error
+        raise invalid(f"the body is not a JSON object: {error}") from error
     if fields.get("stream"):
         raise invalid("stream=true: the service does not stream; leave it out", "stream")
     return EncodedRequest(model, body, fields)

@@ -47,9 +47,9 @@ def test_json_with_labels_and_what_they_mean() -> None:
         pytest.param('"a" x', "line 1", id="text-after-the-quotes"),
         pytest.param("a: x\na: y", "line 2: the label 'a' is there twice", id="twice"),
         pytest.param("label,meaning\nspam,junk", "line 1: 'label,meaning' has a comma", id="a-table"),
-        pytest.param("{", "is no JSON", id="no-json"),
-        pytest.param('{"a": 1}', "'a' is no label with a text", id="no-text"),
-        pytest.param("[1]", "1 is no label", id="no-name"),
+        pytest.param("{", "is not JSON", id="no-json"),
+        pytest.param('{"a": 1}', "'a' is not a label with a text", id="no-text"),
+        pytest.param("[1]", "1 is not a label", id="no-name"),
     ],
 )
 def test_what_cannot_be_read_is_named(text: str, says: str) -> None:

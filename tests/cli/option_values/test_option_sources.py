@@ -143,7 +143,7 @@ def test_a_value_that_cannot_be_used_says_where_it_stands() -> None:
     got = call("serve", SEGMIND_FLOOR="much")
     assert got.exit_code == 2
     told = " ".join(got.stderr.replace("│", " ").split())
-    assert "'--floor': 'much' is no amount of credits" in told
+    assert "'--floor': 'much' is not an amount of credits" in told
     assert "(from the environment, .env or segmind.toml)" in told
     got = call("serve", "--floor", "much")
     assert "segmind.toml" not in got.stderr

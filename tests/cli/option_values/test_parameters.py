@@ -37,9 +37,9 @@ def test_a_value_is_json_or_else_text(text: str, value: object) -> None:
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        (["seed"], "no NAME=VALUE"),
-        (["=7"], "no NAME=VALUE"),
-        (["a b=7"], "no NAME=VALUE"),
+        (["seed"], "not a NAME=VALUE"),
+        (["=7"], "not a NAME=VALUE"),
+        (["a b=7"], "not a NAME=VALUE"),
         (["temperature=0"], "use --temperature"),
         (["model=gpt-5"], "use --model"),
         (["seed=1", "seed=2"], "seed is given twice"),

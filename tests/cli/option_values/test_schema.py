@@ -130,7 +130,7 @@ def test_another_schema_is_another_job(folder: Path) -> None:
     ("schema", "says"),
     [
         pytest.param("none.json", "No such file", id="no-file"),
-        pytest.param("rows.csv", "is no JSON", id="no-json"),
+        pytest.param("rows.csv", "is not JSON", id="no-json"),
         pytest.param("list.json", "holds no JSON schema", id="no-object"),
         pytest.param("no_such_module:A", "No module named", id="no-module"),
         pytest.param("invoice_models:Nothing", "has no attribute 'Nothing'", id="no-type"),

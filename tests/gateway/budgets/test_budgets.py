@@ -276,7 +276,7 @@ def test_budgets_are_read_from_toml_with_exact_amounts() -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("[a", "no TOML"),
+        ("[a", "not TOML"),
         ("a = 1", "'a' stands outside"),
         ("[a]\nlimit = 1", "unknown fields (limit)"),
         ("[a]\ntoken = 5", "must be a string"),

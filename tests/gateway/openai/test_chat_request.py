@@ -146,7 +146,7 @@ def test_a_field_of_any_wrong_type_is_a_400_that_names_it_or_passes(field: str, 
     ],
 )
 def test_a_body_that_is_no_object_is_a_400(body: bytes) -> None:
-    with pytest.raises(GatewayError, match="no JSON object") as caught:
+    with pytest.raises(GatewayError, match="not a JSON object") as caught:
         read_chat(body)
     assert (caught.value.status, caught.value.param) == (400, None)
 

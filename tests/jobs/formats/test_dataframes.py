@@ -117,7 +117,7 @@ def test_an_index_of_pandas_stays_what_it_was() -> None:
 
 def test_frames_that_will_not_do_are_refused() -> None:
     frame = pl.DataFrame({"text": ["a"]})
-    with pytest.raises(sa.ConfigurationError, match="a list is no data frame"):
+    with pytest.raises(sa.ConfigurationError, match="a list is not a data frame"):
         rows_of([1])
     with pytest.raises(
         sa.ConfigurationError, match=r"a polars LazyFrame is computed when it is read; collect"

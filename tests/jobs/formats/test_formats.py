@@ -60,7 +60,7 @@ def test_a_name_says_the_form(name: str, form: Format) -> None:
         pytest.param("text\nx\n".encode("utf-16-be"), "none", id="utf-16-without-a-mark-is-not-guessed"),
         pytest.param(
             "text\nsch\xf6n\n".encode("latin-1"),
-            ["line 2: after 'sch' byte 0xf6 is no UTF-8; name the encoding, such as --encoding cp1252"],
+            ["line 2: after 'sch' byte 0xf6 is not UTF-8; name the encoding, such as --encoding cp1252"],
             id="latin-1",
         ),
         pytest.param(b"text\na\0b\n", ["a\ufffdb"], id="nul"),
@@ -188,7 +188,7 @@ def test_parquet_of_all_kinds(tmp_path: Path) -> None:
     assert got[0].columns["took"] == timedelta(microseconds=1)
     assert got[1].columns["at"] == datetime.fromisoformat("2006-07-14 23:58:24.606846")
     with open_rows(path, template("{raw}")) as found:
-        assert asked(list(found))[1] == "row 2: column 'raw' holds 2 bytes that are no text"
+        assert asked(list(found))[1] == "row 2: column 'raw' holds 2 bytes that are not text"
 
 
 def test_parquet_with_messages(tmp_path: Path) -> None:
@@ -229,7 +229,7 @@ def test_a_part_of_a_parquet_file_that_cannot_be_read_spoils_its_rows_and_no_oth
 
 def test_what_is_no_parquet_or_has_two_columns_of_a_name_is_refused(tmp_path: Path) -> None:
     for content in (b"", b"text\n", b"PAR1" + bytes(40) + b"PAR1"):
-        with pytest.raises(sa.ConfigurationError, match=r"a\.parquet' is no Parquet file"):
+        with pytest.raises(sa.ConfigurationError, match=r"a\.parquet' is not a Parquet file"):
             read(tmp_path / "a.parquet", content)
     pq.write_table(pa.Table.from_arrays([pa.array([1]), pa.array([2])], ["x", "x"]), tmp_path / "b.parquet")
     with pytest.raises(sa.ConfigurationError, match="two columns named 'x'"):

@@ -158,7 +158,7 @@ def test_the_name_appears_after_all_is_on_the_disk(
 
 @pytest.mark.parametrize(
     ("name", "says"),
-    [("folder", "is no plain file"), ("a.parquet.gz", "Parquet is packed already")],
+    [("folder", "is not a plain file"), ("a.parquet.gz", "Parquet is packed already")],
 )
 def test_a_place_that_will_not_do_is_refused_beforehand(tmp_path: Path, name: str, says: str) -> None:
     (tmp_path / "folder").mkdir()
@@ -170,5 +170,5 @@ def test_a_place_that_will_not_do_is_refused_beforehand(tmp_path: Path, name: st
 
 @pytest.mark.skipif(os.name != "posix", reason="devices")
 def test_a_device_is_not_replaced_by_a_file() -> None:
-    with pytest.raises(sa.ConfigurationError, match="'/dev/null' is no plain file"):
+    with pytest.raises(sa.ConfigurationError, match="'/dev/null' is not a plain file"):
         check_output(Path("/dev/null"))

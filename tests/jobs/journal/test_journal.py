@@ -154,7 +154,7 @@ def test_a_foreign_file_is_left_alone(tmp_path: Path, use: Callable[[Path], None
     connection.execute("CREATE TABLE t (x)")
     connection.commit()
     connection.close()
-    with pytest.raises(JournalError, match="no journal of a job"):
+    with pytest.raises(JournalError, match="not the journal of a job"):
         use(database)
 
 

@@ -63,7 +63,7 @@ def test_very_many_labels_are_put_together_and_none_is_lost() -> None:
     assert len(scores.labels) == MOST_LABELS
     assert scores.labels[-1] == OTHERS
     assert sum(map(sum, scores.matrix)) == scores.judged == 6000
-    assert scores.right == 3000  # two rare labels in one cell are no hit
+    assert scores.right == 3000  # two rare labels in one cell are not hit
 
 
 def test_counting_takes_no_more_memory_for_more_labels() -> None:
