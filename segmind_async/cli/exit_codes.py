@@ -12,7 +12,7 @@ from typing import NoReturn
 import anyio
 import typer
 
-from .._jobs.file_job import NotWrittenError
+from .._jobs.files.file_job import NotWrittenError
 from .._jobs.report.row_counts import JobReport
 from .._process import early_interrupt
 from .._process.stop_signals import as_interrupt

@@ -19,7 +19,7 @@ import anyio.to_thread
 
 from .._jobs.classify import Labels
 from .._jobs.cost_estimate import Forecast, Moments, Terms, choose_rows, forecast, rows_at
-from .._jobs.file_job import OUTPUTS_FACT, CountRows, NotWrittenError, OpenRows, Output, Part, run_file
+from .._jobs.files.file_job import OUTPUTS_FACT, CountRows, NotWrittenError, OpenRows, Output, Part, run_file
 from .._jobs.formats.file_format import Format, OutputFormat, check_input_name, format_of
 from .._jobs.formats.output import check_output
 from .._jobs.formats.row_count import count_rows

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from segmind_async import FanOutReport, StopReason
-from segmind_async._jobs.file_job import NotWrittenError
+from segmind_async._jobs.files.file_job import NotWrittenError
 from segmind_async.cli import app, job
 from segmind_async.cli.exit_codes import EXIT_AFTER_STOP, Exit, exit_for_report
 from segmind_async.emulator import Emulator, faults

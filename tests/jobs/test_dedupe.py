@@ -11,7 +11,7 @@ import pytest
 
 import segmind_async as sa
 from segmind_async._jobs.cost_estimate import Terms, forecast
-from segmind_async._jobs.file_job import run_file
+from segmind_async._jobs.files.file_job import run_file
 from segmind_async._jobs.journal.journal_error import JournalError
 from segmind_async._jobs.own_request import own_request
 from segmind_async.models import Request

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import segmind_async as sa
-from segmind_async._jobs.file_job import run_file
+from segmind_async._jobs.files.file_job import run_file
 from segmind_async._jobs.journal.reader import JournalReader
 from segmind_async._jobs.own_request import own_request
 from segmind_async._jobs.rows import open_rows

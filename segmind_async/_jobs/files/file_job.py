@@ -14,18 +14,18 @@ from typing import TypeAlias
 
 import anyio
 
-from .._process.stop_signals import on_stop_signals
-from ..models import Status, StopReason
-from .formats.columns import Columns
-from .formats.file_format import OutputFormat
-from .formats.layout import InputColumns, Layout, layout
-from .formats.output import BATCH_COLUMNS, open_output
-from .journal.commit_thread import wait_for
-from .journal.record import Record
-from .report.row_counts import INVALID_ROW, JobReport
-from .results import batch_row_of, row_of
-from .rows import Row
-from .run import JobRun
+from ..._process.stop_signals import on_stop_signals
+from ...models import Status, StopReason
+from ..formats.columns import Columns
+from ..formats.file_format import OutputFormat
+from ..formats.layout import InputColumns, Layout, layout
+from ..formats.output import BATCH_COLUMNS, open_output
+from ..journal.commit_thread import wait_for
+from ..journal.record import Record
+from ..report.row_counts import INVALID_ROW, JobReport
+from ..results import batch_row_of, row_of
+from ..rows import Row
+from ..run import JobRun
 
 OpenRows: TypeAlias = Callable[[], AbstractContextManager[Iterator[Row]]]
 
