@@ -70,7 +70,7 @@ def keyed(row: Row) -> tuple[Row, bytes]:
         row.id.encode()
         return row, digest_of(row.request) if row.request else b""
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
-        invalid = replace(row, request=None, problem=f"line {row.line}: {error}")
+        invalid = replace(row, request=None, problem=f"{row.unit} {row.line}: {error}")
         if isinstance(error, UnicodeEncodeError):
             invalid = replace(invalid, id=str(row.index), has_id=False)
         return invalid, b""

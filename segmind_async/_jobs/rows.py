@@ -44,19 +44,22 @@ class Row:
     """One row of the input, not to be changed: freezing it would double the cost of making it."""
 
     index: int
-    """From 0, blank lines not counted."""
+    """From 0, blank lines not counted, over all files of a folder."""
     line: int
     """The line at which it begins, from 1; the number of the row where there are no lines."""
     id: str
+    """The input's own, else its index."""
     has_id: bool
-    """Whether the input has an id for the row; else the id is its index."""
+    """Whether the row is known by its id; else by what it asks."""
     columns: Columns
     request: ChatRequest | None
     """None if the row is invalid."""
     problem: str | None = None
     """Where it is, and why it is invalid."""
     unit: str = "line"
-    """What *line* counts."""
+    """What *line* counts, and in which file of a folder."""
+    file: str | None = None
+    """Name of its file in the folder; None: the input is no folder."""
 
 
 @contextmanager

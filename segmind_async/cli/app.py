@@ -168,6 +168,7 @@ def balance(emulate: Emulate = False, as_json: AsJson = False) -> None:
 segmind-async run texts.csv -o out.csv \\
     --prompt "Translate into French: {text}" --floor 1
 segmind-async run rows.jsonl -o out.jsonl --dry-run
+segmind-async run in/ -o out/ --prompt "French: {text}"
 """,
 )
 @with_job_flags
@@ -193,7 +194,7 @@ def run_rows(
         ),
     ] = None,
 ) -> None:
-    """Send every row of a file and write one result for each. The same command resumes a stopped job."""
+    """Send each row of a file or folder, write one result for it. The same command resumes a stopped job."""
     parameters = _parameters(flags)
     answers = None if schema is None else read_schema(schema)
 
@@ -276,7 +277,7 @@ def classify(
         ),
     ] = LabelsBy.AUTO,
 ) -> None:
-    """Classify every row of a file by a list of labels. The same command resumes a stopped job."""
+    """Classify each row of a file or folder by a list of labels. The same command resumes a stopped job."""
     parameters = _parameters(flags)
 
     async def main() -> Exit:
@@ -354,6 +355,7 @@ def _job(
             flags.dry_run, flags.sample, flags.yes, flags.restart, flags.results_only
         ),
         form=flags.input_format,
+        pattern=flags.files,
         make_brain=make_brain,
         prefix=flags.prefix,
         overwrite=flags.overwrite,
@@ -381,8 +383,7 @@ def run_report(
         Path,
         typer.Argument(
             metavar="JOURNAL",
-            help="A job's journal, or its output.",
-            dir_okay=False,
+            help="A job's journal, or its output, a file or a folder.",
             rich_help_panel=Group.INPUT.value,
         ),
     ],

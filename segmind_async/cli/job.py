@@ -19,10 +19,10 @@ import anyio.to_thread
 
 from .._jobs.classify import Labels
 from .._jobs.cost_estimate import Forecast, Moments, Terms, choose_rows, forecast, rows_at
-from .._jobs.files.file_job import OUTPUTS_FACT, CountRows, NotWrittenError, OpenRows, Output, Part, run_file
+from .._jobs.files.file_job import CountRows, NotWrittenError, run_file
+from .._jobs.files.input_files import InputFile, InputFiles, files_in
+from .._jobs.files.output_files import OpenRows, Output, Part
 from .._jobs.formats.file_format import Format, OutputFormat, check_input_name, format_of
-from .._jobs.formats.output import check_output
-from .._jobs.formats.row_count import count_rows
 from .._jobs.formats.spool import spool, spool_of
 from .._jobs.formats.text import AS_FOUND, TextOptions
 from .._jobs.journal.journal import Journal, OtherSettingsError
@@ -34,7 +34,7 @@ from .._jobs.outlook import FIRST_ROWS, Outlook, guessed, measured
 from .._jobs.progress import JobProgress
 from .._jobs.prompt_template import MakeRequest
 from .._jobs.report.row_counts import JobReport
-from .._jobs.rows import Row, open_rows
+from .._jobs.rows import Row
 from .._jobs.run import MAX_CREDITS_FACT, JobRun
 from .._sending.conversation import expected
 from .._sending.options import MAX_OUTAGE, OnExhausted
@@ -45,8 +45,9 @@ from .exit_codes import Exit, exit_for_report
 from .live import Live
 from .option_values.schema import AnswerSchema
 from .start.changed_settings import begin_anew, refusal_text, tell_changes, why_anew
+from .start.files_check import check_inputs, check_paths, make_folders, without_input
 from .start.forecast import balance_of, show_forecast
-from .start.input_check import NO_COLUMNS_NEEDED, ColumnsNeeded, check_encoding, check_rows
+from .start.input_check import NO_COLUMNS_NEEDED, ColumnsNeeded
 from .start.outlook import Announcer, may_start, outlook_text
 from .summary import Files, as_json_of, print_results_only, print_summary
 from .wording import count
@@ -96,7 +97,9 @@ class Job:
     """The input, output and options of one job."""
 
     input: Path
+    """A file or a folder."""
     output: Path
+    """A file, or a folder if the input is one."""
     make: MakeRequest
     spending: SpendingLimits
     options: JobOptions
@@ -107,7 +110,11 @@ class Job:
     """Settings that must be unchanged when the job is resumed."""
     confirmation: Confirmation = Confirmation()
     form: Format | None = None
-    """Format of the input; None takes it from the file's name."""
+    """Format of the input; None takes it from the names of files."""
+    pattern: str | None = None
+    """Which files of a folder are read; None: all."""
+    folder: tuple[InputFile, ...] = ()
+    """The files of the input, if that is a folder: as they were when the command began."""
     make_brain: MakeBrain | None = None
     """Makes the brain of the emulator; used with `emulate` only."""
     prefix: str | None = None
@@ -127,13 +134,19 @@ class Job:
     anew: str | None = None
     """Why this job takes the place of an earlier one; None if it goes on with that, or is the first."""
 
+    @property
+    def inputs(self) -> InputFiles:
+        """The files of rows."""
+        one = InputFile(self.input, self.form or format_of(self.input))
+        return InputFiles(self.folder or (one,), self.make, self.text)
+
     def open_rows(self) -> AbstractContextManager[Iterator[Row]]:
         """Open the input."""
-        return open_rows(self.input, self.make, self.limit, self.form, self.text)
+        return self.inputs.open(self.limit)
 
     def open_all_rows(self) -> AbstractContextManager[Iterator[Row]]:
         """Open the input without a limit."""
-        return open_rows(self.input, self.make, None, self.form, self.text)
+        return self.inputs.open()
 
     @property
     def part(self) -> Part | None:
@@ -143,15 +156,16 @@ class Job:
     @property
     def target(self) -> Output:
         """The output and its columns."""
-        form = self.form or format_of(self.input)
+        inputs = self.inputs
         return Output(
             self.output,
             self.prefix,
-            form is not Format.JSONL,
+            inputs.files[0].is_table,
             self.output_format,
             self.passed_on,
             fields=None if self.schema is None else self.schema.fields,
             only=self.confirmation.results_only,
+            files=inputs.outputs(self.output, self.output_format),
         )
 
     def count_rows(self, stop: threading.Event, tell: Callable[[int], None] = lambda _: None) -> int | None:
@@ -159,7 +173,7 @@ class Job:
 
         *tell* is called with how many have been counted so far.
         """
-        rows = count_rows(self.input, self.form, stop, tell)
+        rows = self.inputs.count(stop, tell)
         return rows if rows is None or self.limit is None else min(rows, self.limit)
 
     @property
@@ -170,7 +184,8 @@ class Job:
     @property
     def journal_path(self) -> Path:
         """Path of the journal; by default beside the output."""
-        return self.journal or self.output.with_name(self.output.name + ".journal")
+        output = self.output if self.output.name else self.output.resolve()
+        return self.journal or output.with_name(output.name + ".journal")
 
     @property
     def terms(self) -> Terms:
@@ -208,7 +223,9 @@ async def run(job: Job, *, as_json: bool) -> Exit:
 
 
 def _check_stdout(job: Job, *, as_json: bool) -> None:
-    """Refuse results on standard output beside those of `--json`, or of rows without a file and a journal."""
+    """Refuse results on standard output of a folder, beside those of `--json`, or without a journal."""
+    if job.input.is_dir():
+        raise ConfigurationError("output='-': results of a folder are files; name a folder with -o")
     if as_json:
         raise ConfigurationError("output='-': --json writes to standard output too; name a file with -o")
     if job.journal is None and not job.input.is_file():
@@ -252,8 +269,8 @@ async def _run(job: Job, *, as_json: bool) -> Exit:
     with Live() as live:
         live.begin(lambda: f"reading {job.input.name}")
         await anyio.to_thread.run_sync(_check_input, job)
-    _check_paths(job)
-    _make_folders(job)
+    check_paths(job.input, job.target, job.journal_path, overwrite=job.overwrite)
+    make_folders(job.target, job.journal_path)
     if job.anew is None:
         tell_changes(job.journal_path, job.all_settings, keep_finished=job.options.keep_finished)
     options = replace(job.client, offline=job.confirmation.results_only)
@@ -308,7 +325,14 @@ async def _run_all(job: Job, client: SegmindClient, *, as_json: bool) -> Exit:
         print_results_only(report, job.files)
     else:
         print_summary(report, job.files)
+    _tell_without_input(job)
     return Exit.OK if only else exit_for_report(report)
+
+
+def _tell_without_input(job: Job) -> None:
+    left = without_input(job.target, job.journal_path) if job.folder else []
+    if left:
+        say(f"{count(len(left))} files of results have no input any more and stay, such as {left[0]}")
 
 
 async def _run_sample(job: Job, client: SegmindClient, *, as_json: bool) -> Exit:
@@ -384,7 +408,12 @@ def _rows_at(job: Job, indices: list[int]) -> Iterator[Iterator[Row]]:
 
 @contextmanager
 def _rereadable(job: Job) -> Iterator[Job]:
-    """Provide the input as a file that can be read twice; copy it if it is a pipe."""
+    """Provide the input as files that can be read twice: those of a folder, or a copy of a pipe."""
+    if job.input.is_dir():
+        yield replace(job, folder=files_in(job.input, job.form, job.pattern))
+        return
+    if job.pattern is not None:
+        raise ConfigurationError(f"--files: input={str(job.input)!r} is no folder; leave it out")
     piped = str(job.input) == "-"
     if not piped and job.input.is_file():
         yield job
@@ -401,46 +430,10 @@ def _rereadable(job: Job) -> Iterator[Job]:
         yield replace(job, input=spool(stream, journal, again=not job.confirmation.results_only))
 
 
-def _check_paths(job: Job) -> None:
-    """Refuse an output or journal that would overwrite the input, or an output that is not of this job."""
-    check_output(job.output, job.output_format)
-    for name, path in (("output", job.output), ("journal", job.journal_path)):
-        if path.resolve() == job.input.resolve():
-            raise ConfigurationError(f"{name}={str(path)!r} is the input; name another file")
-    if job.output.exists() and not (job.overwrite or _is_ours(job.output, job.journal_path)):
-        raise ConfigurationError(
-            f"output={str(job.output)!r} is there already, and no journal of this job explains it; name "
-            "another file with -o, or give --overwrite"
-        )
-
-
 def _check_input(job: Job) -> None:
-    """Refuse an input that would waste what is paid for it."""
-    if job.form is None:
+    if not job.folder and job.form is None:
         check_input_name(job.input)
-    form = job.form or format_of(job.input)
-    if form is not Format.PARQUET:
-        check_encoding(job.input, job.text)
-    with job.open_rows() as rows:
-        check_rows(job.input, rows, job.needs, job.prefix, uniform=form is not Format.JSONL)
-
-
-def _make_folders(job: Job) -> None:
-    """Make the folders of the output and the journal, and say so."""
-    for folder in dict.fromkeys((job.output.parent, job.journal_path.parent)):
-        if not folder.exists():
-            folder.mkdir(parents=True)
-            say(f"made the folder {folder}")
-
-
-def _is_ours(output: Path, journal: Path) -> bool:
-    """Return whether the job of *journal* has written *output*."""
-    try:
-        with JournalReader(journal) as reader:
-            outputs = reader.fact(OUTPUTS_FACT)
-    except (JournalError, sqlite3.Error):
-        return False
-    return isinstance(outputs, list) and str(output.resolve()) in outputs
+    check_inputs(job.inputs, job.needs, job.prefix)
 
 
 async def _may_start(job: Job, client: SegmindClient, costs: Moments) -> bool:

@@ -113,9 +113,9 @@ Input = Annotated[
     Path,
     typer.Argument(
         metavar="INPUT",
-        help="File of rows: JSON lines or array, CSV, TSV or Parquet, also .gz. - reads standard input.",
+        help="File of rows: JSON lines or array, CSV, TSV or Parquet, also .gz; or a folder of such files. - "
+        "reads standard input.",
         callback=_existing,
-        dir_okay=False,
         rich_help_panel=Group.INPUT.value,
     ),
 ]
@@ -124,11 +124,10 @@ Output = Annotated[
     _option(
         Group.OUTPUT,
         "File for the results; its name says whether .csv, .parquet or JSON lines, also .gz. - writes to "
-        "standard output.",
+        "standard output. For a folder of rows a folder, with files of the same names.",
         "--output",
         "-o",
-        metavar="FILE",
-        dir_okay=False,
+        metavar="FILE|FOLDER",
     ),
 ]
 
@@ -139,8 +138,15 @@ class JobFlags:
 
     output: Output
     input_format: Annotated[
-        Format | None, _option(Group.INPUT, "Format of the rows, if the file's name does not tell it.")
+        Format | None, _option(Group.INPUT, "Format of the rows, if the names of files do not tell it.")
     ] = None
+    files: Annotated[
+        str | None,
+        _option(
+            Group.INPUT, "Which files of a folder, such as '*.csv'; default: all that are not hidden.",
+            metavar="PATTERN",
+        ),
+    ] = None  # fmt: skip
     encoding: Annotated[
         str | None,
         _option(

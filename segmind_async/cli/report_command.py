@@ -35,7 +35,8 @@ _PIPED = 200
 
 
 def journal_of(path: Path) -> Path:
-    """Return the journal that *path* names: itself, or that of an output."""
+    """Return the journal that *path* names: itself, or that of an output, a file or a folder."""
+    path = path if path.name else path.resolve()
     beside = path.with_name(path.name + ".journal")
     return beside if beside.is_file() and not path.name.endswith(".journal") else path
 

@@ -237,7 +237,7 @@ def test_what_is_refused_puts_nothing_aside(
         for more, variables, said in (
             ([], {}, "no API key"),
             (["--model", "gpt 5"], on(emulator), "is not a slug"),
-            (["--journal", str(rows)], on(emulator), "is the input; name another file"),
+            (["--journal", str(rows)], on(emulator), "is the input; name another one"),
             ([], on(emulator), "not started, nothing was sent"),
         ):
             got = call(*words, "--restart", *more, **variables)
@@ -548,7 +548,7 @@ def test_what_is_read_is_not_written_over(rows: Path, tmp_path: Path) -> None:
     for words in (["-o", str(rows)], ["-o", str(tmp_path / "out"), "--journal", str(rows)]):
         got = call("run", str(rows), *words, "--emulate")
         assert got.exit_code == 2
-        assert "is the input; name another file" in " ".join(got.stderr.split())
+        assert "is the input; name another one" in " ".join(got.stderr.split())
     assert rows.read_bytes() == before
 
 

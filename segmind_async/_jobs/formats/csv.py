@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ...errors import ConfigurationError
 from .columns import checked_names
+from .file_format import is_tab_separated
 from .text import AS_FOUND, MAX_LINE, BadLineError, Found, Lines, TextOptions, open_text
 
 _DELIMITERS = (",", ";", "\t")
@@ -39,7 +40,7 @@ def open_csv(path: Path, options: TextOptions = AS_FOUND) -> Iterator[Found]:
 
 def _delimiter_of(path: Path, header: str) -> str:
     """Return the delimiter of a table: of `.tsv` the tab, else what is most frequent in the *header*."""
-    if path.name.lower().removesuffix(".gz").endswith(".tsv"):
+    if is_tab_separated(path):
         return "\t"
     outside = "".join(header.split('"')[::2])
     return max(_DELIMITERS, key=outside.count)

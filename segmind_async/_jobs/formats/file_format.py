@@ -27,12 +27,34 @@ class OutputFormat(StrEnum):
     """The lines of an output file of OpenAI's Batch API."""
 
 
+_BY_ENDING: Mapping[str, Format] = {
+    ".csv": Format.CSV,
+    ".tsv": Format.CSV,
+    ".parquet": Format.PARQUET,
+    ".pq": Format.PARQUET,
+    ".jsonl": Format.JSONL,
+    ".ndjson": Format.JSONL,
+    ".json": Format.JSONL,
+}
+
+
 def format_of(path: Path) -> Format:
     """Return the format that a file name stands for, with or without `.gz`; JSON lines for unknown names."""
-    name = path.name.lower().removesuffix(".gz")
-    if name.endswith((".csv", ".tsv")):
-        return Format.CSV
-    return Format.PARQUET if name.endswith((".parquet", ".pq")) else Format.JSONL
+    return _BY_ENDING.get(_ending(path), Format.JSONL)
+
+
+def is_known_name(path: Path) -> bool:
+    """Return whether a file name says a format."""
+    return _ending(path) in _BY_ENDING
+
+
+def is_tab_separated(path: Path) -> bool:
+    """Return whether a file name says that a table is separated by tabs."""
+    return _ending(path) == ".tsv"
+
+
+def _ending(path: Path) -> str:
+    return Path(path.name.lower().removesuffix(".gz")).suffix
 
 
 NOT_READ: Mapping[str, str] = {
@@ -48,9 +70,12 @@ NOT_READ: Mapping[str, str] = {
 """Files that are not read, by the ends of their names: what they are, and the way out."""
 
 
+def why_not_read(path: Path) -> str | None:
+    """Return what a file is that is not read, and the way out, by its name; None: it may be read."""
+    return NOT_READ.get(_ending(path))
+
+
 def check_input_name(path: Path) -> None:
     """Raise ConfigurationError for a file whose name says that it is of no format for rows."""
-    name = path.name.lower().removesuffix(".gz")
-    found = next((why for end, why in NOT_READ.items() if name.endswith(end)), None)
-    if found is not None:
+    if (found := why_not_read(path)) is not None:
         raise ConfigurationError(f"input={str(path)!r} is {found}")

@@ -8,13 +8,14 @@ import io
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO, TypeAlias, cast
 
 from ...errors import ConfigurationError
 from ..openers import no_link
 from .columns import Columns, ColumnType, as_json
-from .file_format import Format, OutputFormat, format_of
+from .file_format import Format, OutputFormat, format_of, is_tab_separated
 from .parquet import arrow, parquet_writer
 
 Put: TypeAlias = Callable[[Mapping[str, object]], None]
@@ -87,7 +88,10 @@ def open_output(
                 # Without a time inside, the same rows are the same bytes.
                 packed = stack.enter_context(gzip.GzipFile("", "wb", 6, file, mtime=0))
                 file = cast("IO[bytes]", packed)
-            yield stack.enter_context(_WRITERS[written_format(path, form)](file, columns))
+            writer = _WRITERS[written_format(path, form)]
+            if writer is _csv_writer and is_tab_separated(path):
+                writer = partial(_csv_writer, delimiter="\t")
+            yield stack.enter_context(writer(file, columns))
         part.replace(path)
     except BaseException:
         part.unlink(missing_ok=True)
@@ -119,7 +123,7 @@ def _jsonl_writer(file: IO[bytes], columns: Columns) -> Iterator[Put]:
 
 
 @contextmanager
-def _csv_writer(file: IO[bytes], columns: Columns) -> Iterator[Put]:
+def _csv_writer(file: IO[bytes], columns: Columns, delimiter: str = ",") -> Iterator[Put]:
     r"""Write CSV with a header. Parts of a column are its JSON text; None is an empty field.
 
     A text that begins with `=` or `@` stays as it is, though a spreadsheet would take it for a formula: a
@@ -127,7 +131,7 @@ def _csv_writer(file: IO[bytes], columns: Columns) -> Iterator[Put]:
     """
     text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
     # With any other end of line than this, older Pythons leave a lone \r unquoted, and cannot read it back.
-    writer = csv.writer(text, lineterminator="\r\n")
+    writer = csv.writer(text, delimiter=delimiter, lineterminator="\r\n")
     writer.writerow(columns)
 
     def put(row: Mapping[str, object]) -> None:

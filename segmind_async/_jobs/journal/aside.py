@@ -12,8 +12,9 @@ from .lock import Lock
 
 
 def put_aside(journal: Path, output: Path) -> tuple[Path, Path | None]:
-    """Rename *journal* and *output* to names with a number, and return these; None for no output.
+    """Rename *journal* and *output*, a file or a folder, to names with a number, and return these.
 
+    None for no output, or a folder without files.
     Raises JournalError if the journal is in use.
     """
     journal = journal.resolve()
@@ -28,10 +29,14 @@ def put_aside(journal: Path, output: Path) -> tuple[Path, Path | None]:
         number = next(
             n for n in count(1) if not any(_numbered(path, n).exists() for path in (journal, output))
         )
-        results = output.replace(_numbered(output, number)) if output.is_file() else None
+        results = output.replace(_numbered(output, number)) if _has_results(output) else None
         return journal.replace(_numbered(journal, number)), results
     finally:
         lock.release()
+
+
+def _has_results(output: Path) -> bool:
+    return output.is_file() or any(path.is_file() for path in output.rglob("*"))
 
 
 def _numbered(path: Path, number: int) -> Path:

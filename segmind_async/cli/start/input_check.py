@@ -59,15 +59,15 @@ def _read_to_problem(lines: Lines, ends: float) -> None:
 
 def check_rows(
     path: Path, rows: Iterator[Row], needs: ColumnsNeeded, prefix: str | None, *, uniform: bool
-) -> None:
-    """Raise ConfigurationError if the first rows show that options do not fit the input.
+) -> bool:
+    """Return whether there are rows; raise ConfigurationError if the first show that options do not fit them.
 
     *uniform*: all rows have the columns of the first.
     """
     first = list(islice(rows, FIRST_ROWS))
     where = f"input={str(path)!r}"
     if not first:
-        raise ConfigurationError(f"{where} has no rows")
+        return False
     columns = list(dict.fromkeys(name for row in first for name in row.columns))
     ended = len(first) < FIRST_ROWS
     if columns:
@@ -80,6 +80,7 @@ def check_rows(
         raise ConfigurationError(
             f"prefix={prefix!r}: the input has a column {taken[0]!r}; choose another prefix"
         )
+    return True
 
 
 def _check_columns(where: str, columns: list[str], needs: ColumnsNeeded, *, final: bool) -> None:

@@ -53,6 +53,16 @@ def test_the_columns_are_those_of_a_result() -> None:
     assert tuple(RESULT_COLUMNS) == FIELDS
 
 
+@pytest.mark.parametrize(("name", "delimiter"), [("a.csv", ","), ("a.tsv", "\t")])
+def test_a_table_is_separated_as_its_name_says_and_read_back(
+    name: str, delimiter: str, tmp_path: Path
+) -> None:
+    text = write(tmp_path / name, FAILED, FINE).decode()
+    assert text.splitlines()[0] == delimiter.join(RESULT_COLUMNS)
+    with open_rows(tmp_path / name, template("{text}")) as rows:
+        assert [row.columns["text"] for row in rows][1] == FINE["text"]
+
+
 def test_json_lines(tmp_path: Path) -> None:
     got = [json.loads(line) for line in write(tmp_path / "a.jsonl", FAILED, FINE).splitlines()]
     assert got == [whole(FAILED), whole(FINE)]

@@ -1,0 +1,76 @@
+"""Refuses files that a job must not write, and makes the folders of those that it will: before it spends."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from ..._jobs.files.input_files import InputFiles, check_folders
+from ..._jobs.files.output_files import OUTPUTS_FACT, Output
+from ..._jobs.formats.file_format import Format
+from ..._jobs.formats.output import check_output
+from ..._jobs.journal.journal_error import JournalError
+from ..._jobs.journal.reader import JournalReader
+from ...errors import ConfigurationError
+from ..console import say
+from .input_check import ColumnsNeeded, check_encoding, check_rows
+
+
+def check_inputs(inputs: InputFiles, needs: ColumnsNeeded, prefix: str | None) -> None:
+    """Refuse an input that would waste what is paid for it, or has no rows: a folder in all its files."""
+    has_rows = False
+    for file in inputs.files:
+        if file.form is not Format.PARQUET:
+            check_encoding(file.path, inputs.text)
+        with inputs.open_file(file) as rows:
+            has_rows |= check_rows(file.path, rows, needs, prefix, uniform=file.is_table)
+    if not has_rows:
+        (first, *others) = inputs.files
+        more = f", nor have the {len(others)} other files of the folder" if others else ""
+        raise ConfigurationError(f"input={str(first.path)!r} has no rows{more}")
+
+
+def check_paths(input_: Path, output: Output, journal: Path, *, overwrite: bool) -> None:
+    """Refuse an output or journal that would overwrite the input, or an output that is not of this job."""
+    for name, path in (("output", output.path), ("journal", journal)):
+        if path.resolve() == input_.resolve():
+            raise ConfigurationError(f"{name}={str(path)!r} is the input; name another one")
+    if input_.is_dir():
+        check_folders(input_, output.path, journal)
+    for path, form in output.targets:
+        check_output(path, form)
+    there = [path for path, _ in output.targets if path.exists()]
+    ours = frozenset() if overwrite or not there else _outputs_of(journal)
+    others = [] if overwrite else [path for path in there if str(path.resolve()) not in ours]
+    if others:
+        more = f" and {len(others) - 1} more" if len(others) > 1 else ""
+        raise ConfigurationError(
+            f"output={str(others[0])!r} is there already{more}, and no journal of this job explains it; name "
+            "another one with -o, or give --overwrite"
+        )
+
+
+def make_folders(output: Output, journal: Path) -> None:
+    """Make the folders of the results and the journal, and say so of those that are not within results."""
+    for folder in dict.fromkeys((output.path if output.files else output.path.parent, journal.parent)):
+        if not folder.exists():
+            folder.mkdir(parents=True)
+            say(f"made the folder {folder}")
+    for folder in {path.parent for path, _ in output.targets}:
+        folder.mkdir(parents=True, exist_ok=True)
+
+
+def without_input(output: Output, journal: Path) -> list[Path]:
+    """Return the files of results that earlier runs have written for files the input has no more."""
+    now = {str(path.resolve()) for path, _ in output.targets}
+    return [Path(path) for path in sorted(_outputs_of(journal) - now) if Path(path).exists()]
+
+
+def _outputs_of(journal: Path) -> frozenset[str]:
+    """Return the files that the job of *journal* has written; none if there is no such journal."""
+    try:
+        with JournalReader(journal) as reader:
+            outputs = reader.fact(OUTPUTS_FACT)
+    except (JournalError, sqlite3.Error):
+        return frozenset()
+    return frozenset(map(str, outputs)) if isinstance(outputs, list) else frozenset()
