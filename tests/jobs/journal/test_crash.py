@@ -21,23 +21,26 @@ from . import crash
 from .nursery import Nursery
 
 HERE = Path(__file__).parent
+STRIDE = int(os.environ.get("CRASH_STRIDE", "3"))
+"""Writes from one that fails to the next; odd, so that those that fail once and for good take turns.
+`make crash` lets each of them fail."""
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="forks and signals")
 
 
 @pytest.mark.slow
-def test_killed_at_150_moments_each_row_is_there_once() -> None:
-    tally = crash.kill_often(150, "direct", 1, longest=0.3, rows=160)
+def test_killed_at_60_moments_each_row_is_there_once() -> None:
+    tally = crash.kill_often(60, "direct", 1, longest=0.3, rows=160)
     print(tally)
-    assert tally.kills == 150
+    assert tally.kills == 60
     assert tally.twice <= tally.kills * crash.SLOTS
 
 
 @pytest.mark.slow
-def test_killed_at_50_moments_queued_rows_are_hardly_ever_paid_twice() -> None:
-    tally = crash.kill_often(50, "queued", 2, longest=1.2, rows=24)
+def test_killed_at_20_moments_queued_rows_are_hardly_ever_paid_twice() -> None:
+    tally = crash.kill_often(20, "queued", 2, longest=1.2, rows=24)
     print(tally)
-    assert tally.kills == 50
+    assert tally.kills == 20
     # A kill pays a row twice only in the instant between a receipt and the id's being on the disk.
     assert tally.twice <= tally.kills
 
@@ -76,7 +79,7 @@ def test_whichever_write_or_sync_fails_nothing_is_lost(
     environment = {"SEGMIND_BASE_URL": emulator.url, "SEGMIND_API_KEY": KEY, "LD_PRELOAD": str(shim)}
     with Nursery(tmp_path, **environment) as nursery:
         codes: set[int] = set()
-        for nth in range(1, last + 1):
+        for nth in range(1, last + 1, STRIDE):
             folder = tmp_path / f"{nth}"
             folder.mkdir()
             crash.write_rows(folder / "in.jsonl", rows)
