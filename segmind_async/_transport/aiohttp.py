@@ -15,7 +15,7 @@ from .._wire.response_headers import REQUEST_ID
 from ..config import Timeouts
 from ..errors import MAX_BODY
 from .base import WireRequest, WireResponse
-from .connections import Copies, Response, SurplusError
+from .connections import Connector, Copies, Response, SurplusError
 from .deadlines import Deadline, Deadlines
 from .session_pool import SessionPool
 
@@ -101,6 +101,10 @@ class AiohttpTransport:
                     headers=request.headers or None,
                     timeout=self._timeout,
                 )
+        except TimeoutError as error:
+            if isinstance(session.connector, Connector) and session.connector.has_cancelled(error):
+                return failure_of(aiohttp.ConnectionTimeoutError("the attempt ended before"))
+            return failure_of(error)
         except (aiohttp.ClientError, OSError) as error:
             return failure_of(error)
         content = response.content

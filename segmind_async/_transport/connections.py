@@ -14,10 +14,13 @@ told at all.
 from __future__ import annotations
 
 import select
+from asyncio import CancelledError
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary, WeakSet
 
 import aiohttp
+
+from .direct.aiohttp_names import is_between_answers
 
 if TYPE_CHECKING:
     from asyncio import BaseProtocol
@@ -47,20 +50,29 @@ class Connector(aiohttp.TCPConnector):
         # No limit below the slots: waiting for a connection would count as time on the wire.
         super().__init__(limit=0, keepalive_timeout=KEEPALIVE)
         self._given_out: WeakSet[ResponseHandler] = WeakSet()
+        self._cancelled: WeakSet[CancelledError] = WeakSet()
 
     async def connect(
         self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: ClientTimeout
     ) -> Connection:
         """Return an open connection without surplus bytes; those with some are closed."""
         while True:
-            connection = await super().connect(req, traces, timeout)
+            try:
+                connection = await super().connect(req, traces, timeout)
+            except CancelledError as error:
+                self._cancelled.add(error)
+                raise
             is_new = connection.protocol not in self._given_out
-            if connection.protocol is not None and _is_quiet(connection.protocol):
+            if connection.protocol is not None and _can_be_given(connection.protocol):
                 self._given_out.add(connection.protocol)
                 return connection
             connection.close()
             if is_new:
                 raise SurplusError("the server sent bytes before any request")
+
+    def has_cancelled(self, error: TimeoutError) -> bool:
+        """Return whether the cancellation that became this error came before there was a connection."""
+        return isinstance(error.__cause__, CancelledError) and error.__cause__ in self._cancelled
 
 
 class Request(aiohttp.ClientRequest):
@@ -136,6 +148,11 @@ class Copies:
             self._ids_are_unique = False
         self._last[protocol] = self._newest = seen
         return self._ids_are_unique and seen == last
+
+
+def _can_be_given(protocol: ResponseHandler) -> bool:
+    """Return whether it is quiet, and no part of a further answer came with the last one."""
+    return _is_quiet(protocol) and is_between_answers(protocol)
 
 
 def _is_quiet(protocol: ResponseHandler) -> bool:

@@ -65,12 +65,21 @@ def test_the_head_of_a_request() -> None:
     assert "SG_1" not in repr(render) + repr(vars(render))
 
 
-class NoCreate:
+class NoFactory:
     pass
 
 
-class OtherCreate:
-    async def _create_connection(self, req: object) -> None: ...
+class NoCreate:
+    def __init__(self) -> None:
+        self._factory = None
+
+
+class OtherCreate(aiohttp.TCPConnector):
+    async def _create_connection(self, req: object) -> None: ...  # type: ignore[override]  # as it might be
+
+
+class OtherReader:
+    is_eof = exception = read_nowait = None
 
 
 @pytest.mark.parametrize(
@@ -78,10 +87,11 @@ class OtherCreate:
     [
         pytest.param("3.14.2", None, None, None, "was not checked", id="older"),
         pytest.param("3.15.0", None, None, None, "was not checked", id="newer"),
+        pytest.param("3.14.5", NoFactory, None, None, "_factory is missing", id="no factory"),
         pytest.param("3.14.5", NoCreate, None, None, "another signature", id="no connecting"),
         pytest.param("3.14.5", OtherCreate, None, None, "another signature", id="other connecting"),
         pytest.param("3.14.5", None, HttpResponseParserPy, None, "parser in C", id="parser in Python"),
-        pytest.param("3.14.5", None, None, NoCreate, "StreamReader.is_eof", id="other bodies"),
+        pytest.param("3.14.5", None, None, OtherReader, "StreamReader.total_bytes", id="other bodies"),
     ],
 )
 def test_an_aiohttp_that_is_not_as_expected_is_named(
@@ -233,13 +243,44 @@ async def test_a_connection_that_was_idle_for_long_is_closed_without_another_cal
         await transport.aclose()
 
 
-async def test_the_begin_of_another_answer_ends_the_connection() -> None:
-    async with HostileServer(replies(GOOD + b"HTTP/1")) as server:
-        transport = DirectTransport(server.url, {}, sa.Timeouts(), MOST)
+def then_later(data: bytes, more: bytes) -> Behaviour:
+    async def behave(connection: Connection) -> None:
+        while await connection.request() is not None:
+            await connection.send(answer("good") if connection.number else data)
+            await connection.pause(0.5)
+            await connection.send(b"" if connection.number else more)
+
+    return behave
+
+
+@pytest.mark.parametrize(
+    "begin", [b"H", b"HTTP/1", GOOD[:-1]], ids=["a letter", "a word", "all but a letter"]
+)
+@pytest.mark.parametrize("is_late", [False, True], ids=["at once", "later"])
+async def test_the_beginning_of_another_answer_ends_the_connection(
+    make: Callable[[str, sa.Timeouts], Transport], begin: bytes, is_late: bool
+) -> None:
+    behave = then_later(GOOD, begin) if is_late else then_later(GOOD + begin, b"")
+    async with HostileServer(behave) as server:
+        transport = make(server.url, sa.Timeouts())
         for _ in range(2):
             assert said(await transport.send(WireRequest("/m", b"{}"), 60)) == f"200 {LENGTH}"
+            await asyncio.sleep(1)  # of virtual time, in which what is on its way arrives
         assert server.connections == 2
         await transport.aclose()
+
+
+async def test_an_attempt_that_ends_while_it_connects_is_certainly_not_sent(
+    make: Callable[[str, sa.Timeouts], Transport], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never(*_: object, **__: object) -> None:
+        await asyncio.sleep(1000)
+
+    monkeypatch.setattr(aiohttp.TCPConnector, "_resolve_host", never)
+    transport = make("http://name.invalid/v1", sa.Timeouts(attempt=3, connect=10))
+    for time_left in (60, 2):
+        assert said(await transport.send(WireRequest("/m", b"{}"), time_left)) == "TIMED_OUT NOT_SENT"
+    await transport.aclose()
 
 
 async def test_a_cancelled_send_leaves_no_connection() -> None:

@@ -12,6 +12,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.http_parser import HttpResponseParser
 
 from ..connections import is_readable
+from .aiohttp_names import is_between_messages
 
 if TYPE_CHECKING:
     from aiohttp import StreamReader
@@ -95,14 +96,10 @@ class Connection(asyncio.Protocol):
     @property
     def can_be_kept(self) -> bool:
         """Whether the answer was read to its end, nothing came after it, and the server keeps it open."""
-        head, parser = self.head, self._parser
+        head = self.head
         if self._is_spoilt or head is None or head.should_close or not self.is_complete:
             return False
-        try:
-            # A message that has begun after the answer.
-            return parser.feed_eof() is None
-        except HttpProcessingError:
-            return False
+        return is_between_messages(self._parser)
 
     @property
     def is_complete(self) -> bool:
