@@ -383,7 +383,7 @@ def run_report(
         Path,
         typer.Argument(
             metavar="JOURNAL",
-            help="A job's journal, or its output, a file or a folder.",
+            help="A job's journal, its output (a file or a folder), or the folder of journals of shards.",
             rich_help_panel=Group.INPUT.value,
         ),
     ],

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from .._jobs.report.report import Latency, Report, read_report
 from .._jobs.report.scores import Scores
+from .._jobs.report.shards import read_shards
 from .._text.quantities import credits_text, duration
 from ..models import Status
 from .console import say, show_json
@@ -42,8 +43,9 @@ def journal_of(path: Path) -> Path:
 
 
 def run(journal: Path, html: Path | None, *, as_json: bool) -> Exit:
-    """Print or write the report of a journal; raises JournalError if the file is not one."""
-    found = read_report(journal_of(journal))
+    """Print or write the report of a journal or a folder of them; raises JournalError if there is none."""
+    path = journal_of(journal)
+    found = read_shards(path) if path.is_dir() else read_report(path)
     if html is not None:
         write_html(found, html)
         say(f"page in {html}")

@@ -15,14 +15,11 @@ from pathlib import Path
 
 from pydantic_core import to_json
 
-from .._jobs.journal.journal import has_tables
-from .._jobs.journal.journal_error import JournalError
 from .._jobs.journal.reader import JournalReader
 from .._jobs.journal.settings import JobSettings
 from .._jobs.known_rows import keyed
+from .._jobs.report.shards import SUFFIX, some_journals_in
 from .._jobs.rows import Row
-
-_SUFFIX = ".journal"
 
 
 def folder_of(root: Path, settings: JobSettings) -> Path:
@@ -36,12 +33,7 @@ def journal_of(folder: Path, rows: Iterable[Row]) -> Path:
     whole = hashlib.sha256()
     for row, digest in map(keyed, rows):
         whole.update(digest or (row.problem or "").encode())
-    return folder / f"{whole.hexdigest()[:32]}{_SUFFIX}"
-
-
-def journals_in(folder: Path) -> list[Path]:
-    """Return the journals of all shards in *folder*, and in folders inside it; not those just being made."""
-    return sorted(path for path in folder.rglob(f"*{_SUFFIX}") if path.is_file() and has_tables(path))
+    return folder / f"{whole.hexdigest()[:32]}{SUFFIX}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +57,7 @@ def read_folder(journal: str | Path) -> FolderTotals:
 
     Raises JournalError if the folder holds no journal, or a file that is none.
     """
-    paths = journals_in(Path(journal))
-    if not paths:
-        raise JournalError(f"journal={str(journal)!r} holds no journal of a shard; name the job's folder")
+    paths = some_journals_in(Path(journal))
     counts: dict[str, int] = {}
     spent, attempts, in_doubt, unpriced = Decimal(0), 0, 0, 0
     for path in paths:

@@ -22,6 +22,7 @@ from .._jobs.known_rows import KnownRow, matched
 from .._jobs.options import JobOptions, settings_of
 from .._jobs.own_request import own_request
 from .._jobs.prompt_template import MakeRequest, template, with_instruction, with_parameters
+from .._jobs.report.shards import journals_in
 from .._jobs.results import row_of
 from .._jobs.rows import Row, batches_of, rows_made
 from .._jobs.run import JobRun
@@ -32,7 +33,7 @@ from ..config import Limits, RetryPolicy, Timeouts
 from ..errors import ConfigurationError, SegmindError
 from ..models import DEFAULT_MODEL, JsonObject
 from ._answered import take_answers
-from ._folder import folder_of, journal_of, journals_in
+from ._folder import folder_of, journal_of
 
 _LOOK_EVERY = 0.5
 """Seconds between two looks at whether another task has left the same shard."""

@@ -68,6 +68,24 @@ def test_a_report_sums_a_job_up(journal: Path) -> None:
         assert sum(line.startswith(kind) for line in lines) == 1
 
 
+def test_a_folder_of_shards_is_one_report(tmp_path: Path) -> None:
+    (tmp_path / "mails").mkdir()
+    for name in ("a", "b"):
+        anyio.run(fill, tmp_path / "mails" / f"{name}.journal", Story())
+    got = call("report", str(tmp_path / "mails"), "--html", str(tmp_path / "page.html"))
+    assert (got.exit_code, got.stdout) == (0, "")
+    assert "2 of 2 shards finished" in (tmp_path / "page.html").read_text()
+    lines = call("report", str(tmp_path / "mails")).stdout.splitlines()
+    assert lines[0].startswith(
+        "job       mails · 2 of 2 shards finished · gpt-5.4-mini · 2 runs · 2026-05-28"
+    )
+    assert lines[1] == "rows      1 174 ok · 26 failed"
+    assert lines[2].startswith("credits   0.7016 spent · 0.5976 a thousand rows")
+    assert lines[3].startswith("time      46 s of work")
+    (tmp_path / "nothing").mkdir()
+    assert "no journal of a shard" in call("report", str(tmp_path / "nothing")).stderr
+
+
 def test_a_running_job_says_what_it_is_at(tmp_path: Path) -> None:
     before = progress(
         elapsed=50.0, total=1000, ok=100, attempts=100, spent=Decimal("0.1"), balance=Decimal("5.1")

@@ -24,6 +24,7 @@ from segmind_async._jobs.journal.lock import Lock
 from segmind_async._jobs.journal.reader import JournalReader
 from segmind_async._jobs.journal.record import Record
 from segmind_async._jobs.known_rows import keyed
+from segmind_async._jobs.report.shards import read_shards
 from segmind_async._jobs.rows import Row as JobRow
 from segmind_async._jobs.rows import rows_made
 from segmind_async.emulator import Emulator, FunctionBrain
@@ -99,6 +100,44 @@ def test_a_file_that_is_no_journal_is_named(emulator: Emulator, tmp_path: Path) 
     with pytest.raises(sa.ConfigurationError, match=r"x\.journal' is damaged"):
         read_folder(tmp_path / "journal")
     assert emulator.requests == 2
+
+
+def test_a_report_is_of_all_shards_and_counts_an_answer_where_it_was_paid(
+    emulator: Emulator, tmp_path: Path
+) -> None:
+    folder, rows = tmp_path / "journal", [*texts(60), {"other": 1}]
+    with pytest.raises(sa.JournalError, match="holds no journal"):
+        read_shards(tmp_path)
+    run_all(rows, 20, job(tmp_path))
+    run_all(list(reversed(rows)), 30, job(tmp_path))
+    found = read_shards(folder)
+    assert found.counts == {"ok": 60, "failed": 0}
+    assert (found.totals.attempts, found.totals.spent) == (60, read_folder(folder).spent)
+    assert found.settings["model"] == "gpt-5.4-mini"
+    assert found.state == "7 of 7 shards finished"
+    assert found.latency is not None
+    assert sum(one.count for one in found.latency.bins) == 60
+    assert {str(row.answer) for row in found.dearest} <= {f"echo: Classify: mail {n}" for n in range(60)}
+    assert found.worked <= (found.ended_at or 0) - (found.begun_at or 0)
+    (path, *_) = sorted(folder.rglob("*.journal"))
+    lock = Lock(path.with_name(path.name + ".lock"))
+    assert lock.take() is None
+    try:
+        running = read_shards(folder)
+        assert (running.state, running.owner) == ("running, 1 of 7 shards", f"process {os.getpid()}")
+    finally:
+        lock.release()
+
+
+def test_a_report_of_several_models_has_the_settings_that_are_equal(
+    emulator: Emulator, tmp_path: Path
+) -> None:
+    for model in ("gpt-5.4-mini", "gpt-5.4-nano"):
+        list(run_shard(texts(3), job(tmp_path, model=model)))
+    found = read_shards(tmp_path / "journal")
+    assert "model" not in found.settings
+    assert found.settings["dedupe"] is True
+    assert found.counts["ok"] == 6
 
 
 def test_equal_requests_share_an_answer_that_is_counted_once(emulator: Emulator, tmp_path: Path) -> None:

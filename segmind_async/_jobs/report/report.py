@@ -6,24 +6,22 @@ Every row is read once and none is kept, so memory does not grow with the job.
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
 from pathlib import Path
+from typing import TypedDict
 
 from pydantic import ValidationError
 
-from ..._money.units import credits_of
 from ..._providers.answers import decode
 from ..._sending.histogram import Histogram
-from ...models import Status
 from ..journal.journal_error import JournalError
 from ..journal.reader import JournalReader, Sample, Totals
-from ..journal.record import Record
 from ..progress import JobProgress, Recent, seconds_to_end, seconds_to_floor
+from .aggregates import Aggregates
 from .samples import ErrorClass, SampleRow, Samples, clipped
-from .scores import Judge, Scores
+from .scores import Scores
 from .timeline import Moment, runs_of, timeline, worked
 
 MOST_BINS = 20
@@ -53,6 +51,21 @@ class Latency:
     p95: float
     p99: float
     bins: tuple[Bin, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Shards:
+    """How many shards a job has begun, and how far they are."""
+
+    begun: int
+    running: int
+    finished: int
+    """Shards whose rows have all ended."""
+
+    def __str__(self) -> str:
+        if self.running:
+            return f"running, {self.running} of {self.begun} shards"
+        return f"{self.finished} of {self.begun} shards finished"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +111,8 @@ class Report:
     slowest: tuple[SampleRow, ...]
     dearest: tuple[SampleRow, ...]
     timeline: tuple[Moment, ...]
+    shards: Shards | None = None
+    """None unless it is a job in shards."""
 
     @property
     def finished(self) -> int:
@@ -112,6 +127,8 @@ class Report:
     @property
     def state(self) -> str:
         """Whether it is running, finished or stopped, and why, for people to read."""
+        if self.shards is not None:
+            return str(self.shards)
         if self.owner is not None:
             return f"running, by {self.owner}"
         if self.pending == 0:
@@ -141,13 +158,12 @@ def read_report(path: Path) -> Report:
     """
     with JournalReader(path) as reader:
         owner, settings, samples = reader.owner, reader.settings(), reader.samples()
-        aggregates = _Aggregates(settings, samples[-1].at if samples else math.inf)
+        aggregates = Aggregates(settings, samples[-1].at if samples else math.inf)
         for record in reader.rows():
-            aggregates.look(record)
+            aggregates.add(record)
         totals = reader.totals()
-        kept = aggregates.samples
-        answers = reader.answers(_numbers(kept))
-    records = _records(path, samples)
+        answers = reader.answers(sampled_numbers(aggregates.samples))
+    records = progress_of(path, samples)
     last = records[-1] if records else None
     begun = [sample.at - progress.elapsed for sample, progress in zip(samples[:1], records, strict=False)]
     ends_in, floor_in = (None, None) if owner is None else _estimated_ends(records)
@@ -155,7 +171,6 @@ def read_report(path: Path) -> Report:
         journal=str(path),
         owner=owner,
         settings=settings,
-        counts=dict(aggregates.counts),
         pending=None if last is None or last.pending is None else max(0, last.pending - aggregates.since),
         progress=last,
         ends_in=ends_in,
@@ -165,22 +180,52 @@ def read_report(path: Path) -> Report:
         begun_at=min([*aggregates.times, *begun], default=None),
         ended_at=max([*aggregates.times, *(sample.at for sample in samples[-1:])], default=None),
         totals=totals,
-        mean_cost=credits_of(aggregates.units // aggregates.priced) if aggregates.priced else None,
-        rate_limited=sum(run[-1].fan_out.rate_limited for run in runs_of(records)),
-        latency=latency_of(aggregates.latency),
-        errors=tuple(kept.errors),
-        scores=aggregates.judge.scores(),
-        failed=_with_answers(kept.failed, answers),
-        misjudged=_with_answers(kept.misjudged, answers),
-        misjudged_count=kept.misjudged_count,
-        ordinary=_with_answers(kept.ordinary, answers),
-        slowest=_with_answers(kept.slowest, answers),
-        dearest=_with_answers(kept.dearest, answers),
+        rate_limited=rate_limited(records),
         timeline=timeline(records),
+        **of_rows(aggregates, answers),
     )
 
 
-def _numbers(kept: Samples) -> set[int]:
+class OfRows(TypedDict):
+    """The fields of a report that come from the rows alone."""
+
+    counts: dict[str, int]
+    mean_cost: Decimal | None
+    latency: Latency | None
+    errors: tuple[ErrorClass, ...]
+    scores: Scores | None
+    failed: tuple[SampleRow, ...]
+    misjudged: tuple[SampleRow, ...]
+    misjudged_count: int
+    ordinary: tuple[SampleRow, ...]
+    slowest: tuple[SampleRow, ...]
+    dearest: tuple[SampleRow, ...]
+
+
+def of_rows(aggregates: Aggregates, answers: Mapping[int, bytes]) -> OfRows:
+    """Return the fields that come from the rows; *answers* are those of the samples, by number."""
+    kept = aggregates.samples
+    return {
+        "counts": dict(aggregates.counts),
+        "mean_cost": aggregates.mean_cost,
+        "latency": latency_of(aggregates.latency),
+        "errors": tuple(kept.errors),
+        "scores": aggregates.judge.scores(),
+        "failed": _with_answers(kept.failed, answers),
+        "misjudged": _with_answers(kept.misjudged, answers),
+        "misjudged_count": kept.misjudged_count,
+        "ordinary": _with_answers(kept.ordinary, answers),
+        "slowest": _with_answers(kept.slowest, answers),
+        "dearest": _with_answers(kept.dearest, answers),
+    }
+
+
+def rate_limited(records: Sequence[JobProgress]) -> int:
+    """Return the number of 429 answers in all runs."""
+    return sum(run[-1].fan_out.rate_limited for run in runs_of(records))
+
+
+def sampled_numbers(kept: Samples) -> set[int]:
     """Return the numbers of the records of all sample rows."""
     rows = (*kept.failed, *kept.misjudged, *kept.ordinary, *kept.slowest, *kept.dearest)
     return {row.number for row in rows if row.number is not None}
@@ -200,38 +245,6 @@ def _answer_text(raw: bytes) -> str | None:
     answer = decode(raw)
     called = ", ".join(one.name for one in answer.tool_calls)
     return clipped(answer.text.strip() or (f"calls {called}" if called else None))
-
-
-class _Aggregates:
-    """Sums over all rows."""
-
-    def __init__(self, settings: dict[str, object], sampled_at: float) -> None:
-        labels = settings.get("labels")
-        self.judge = Judge([str(label) for label in labels] if isinstance(labels, list) else [])
-        self.samples = Samples()
-        self.counts = Counter({Status.OK.value: 0, Status.FAILED.value: 0})
-        self.latency = Histogram()
-        self.units = 0
-        self.priced = 0
-        self.times: list[float] = []
-        """When the first and the last row ended, by the clock of the machine; empty before."""
-        self.since = 0
-        """Rows that ended after the last sample."""
-        self._sampled_at = sampled_at
-
-    def look(self, record: Record) -> None:
-        self.counts[record.status] += 1
-        self.samples.add(record)
-        self.judge.add(record)
-        self.since += record.at > self._sampled_at
-        self.times = (
-            [min(self.times[0], record.at), max(self.times[1], record.at)] if self.times else [record.at] * 2
-        )
-        if record.units is not None:
-            self.units += record.units
-            self.priced += 1
-        if record.seconds is not None and record.status == Status.OK:
-            self.latency.add(record.seconds)
 
 
 def latency_of(histogram: Histogram) -> Latency | None:
@@ -274,7 +287,8 @@ def _estimated_ends(records: Sequence[JobProgress]) -> tuple[float | None, float
     return seconds_to_end(now, recent.rate), seconds_to_floor(now, recent.spend_rate)
 
 
-def _records(path: Path, samples: Sequence[Sample]) -> list[JobProgress]:
+def progress_of(path: Path, samples: Sequence[Sample]) -> list[JobProgress]:
+    """Return the progress records of a journal; raises JournalError for those of other releases."""
     try:
         return [JobProgress.from_json(sample.facts) for sample in samples]
     except ValidationError as error:

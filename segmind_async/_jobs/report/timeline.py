@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
@@ -86,6 +86,15 @@ def runs_of(records: Sequence[JobProgress]) -> list[list[JobProgress]]:
 def worked(records: Sequence[JobProgress]) -> float:
     """Return the seconds that all runs took together."""
     return math.fsum(run[-1].elapsed for run in runs_of(records))
+
+
+def covered(spans: Iterable[tuple[float, float]]) -> float:
+    """Return the seconds in at least one of *spans*, each from a begin to an end."""
+    whole, until = 0.0, -math.inf
+    for begin, end in sorted(spans):
+        whole += max(0.0, end - max(begin, until))
+        until = max(until, end)
+    return whole
 
 
 def _moment(before: float, recent: JobProgress, shown: JobProgress, now: JobProgress) -> Moment:

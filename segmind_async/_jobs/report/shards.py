@@ -1,0 +1,128 @@
+"""The report of a job in shards, from a folder of journals: at any time, also while shards run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from pathlib import Path
+
+from ..journal.journal import has_tables
+from ..journal.journal_error import JournalError
+from ..journal.reader import JournalReader, Totals
+from ..journal.record import Record
+from .aggregates import Aggregates
+from .report import Report, Shards, of_rows, progress_of, rate_limited, sampled_numbers
+from .timeline import covered, runs_of
+
+SUFFIX = ".journal"
+
+_APART = 1 << 40
+"""More records than one journal has: tells records of one number in two journals apart."""
+
+
+def journals_in(folder: Path) -> list[Path]:
+    """Return the journals of all shards in *folder*, and in folders inside it; not those just being made."""
+    return sorted(path for path in folder.rglob(f"*{SUFFIX}") if path.is_file() and has_tables(path))
+
+
+def some_journals_in(folder: Path) -> list[Path]:
+    """Return them; raises JournalError if there are none."""
+    if paths := journals_in(folder):
+        return paths
+    raise JournalError(f"journal={str(folder)!r} holds no journal of a shard; name the job's folder")
+
+
+@dataclass(slots=True)
+class _Sums:
+    """What is added up over journals."""
+
+    settings: dict[str, object] | None = None
+    """Settings that are equal in all."""
+    totals: Totals = field(default_factory=lambda: Totals(Decimal(0), 0, 0, 0))
+    owners: list[str] = field(default_factory=list)
+    finished: int = 0
+    runs: int = 0
+    rate_limited: int = 0
+    times: list[tuple[float, float]] = field(default_factory=list)
+    """When each run began and ended, in epoch seconds."""
+
+
+def read_shards(folder: Path) -> Report:
+    """Read all journals of a folder; an answer that several shards have counts in the one that paid for it.
+
+    What of a shard's rows another division has answered meanwhile is not known, so no rows are pending.
+    Raises JournalError as `read_report`, and if there are none.
+    """
+    journals, sums = some_journals_in(folder), _Sums()
+    aggregates: Aggregates | None = None
+    for place, path in enumerate(journals):
+        with JournalReader(path) as reader:
+            aggregates = aggregates or Aggregates(reader.settings())
+            _add(sums, reader)
+            for record in _sent(reader, place):
+                aggregates.add(record)
+    assert aggregates is not None
+    times = [*aggregates.times, *(moment for span in sums.times for moment in span)]
+    return Report(
+        journal=str(folder),
+        owner=", ".join(dict.fromkeys(sums.owners)) or None,
+        settings=sums.settings or {},
+        pending=None,
+        progress=None,
+        ends_in=None,
+        floor_in=None,
+        runs=sums.runs,
+        worked=covered(sums.times),
+        begun_at=min(times, default=None),
+        ended_at=max(times, default=None),
+        totals=sums.totals,
+        rate_limited=sums.rate_limited,
+        timeline=(),
+        shards=Shards(len(journals), len(sums.owners), sums.finished),
+        **of_rows(aggregates, _answers(journals, sampled_numbers(aggregates.samples))),
+    )
+
+
+def _sent(reader: JournalReader, place: int) -> Iterator[Record]:
+    """Yield the rows that this shard has sent, and not taken over, with numbers of the whole folder."""
+    for record in reader.rows():
+        if record.attempts:
+            yield replace(record, number=place * _APART + (record.number or 0))
+
+
+def _add(sums: _Sums, reader: JournalReader) -> None:
+    """Add what a journal says beside its rows."""
+    own, totals, samples = reader.settings(), reader.totals(), reader.samples()
+    records = progress_of(reader.path, samples)
+    known = own if sums.settings is None else sums.settings
+    sums.settings = {name: value for name, value in known.items() if own.get(name) == value}
+    sums.totals = Totals(
+        sums.totals.spent + reader.spent(),
+        sums.totals.attempts + totals.attempts,
+        sums.totals.in_doubt + totals.in_doubt,
+        sums.totals.unpriced + totals.unpriced,
+    )
+    owner = reader.owner
+    if owner is not None:
+        sums.owners.append(owner)
+    elif records and records[-1].pending == 0:
+        sums.finished += 1
+    runs = runs_of(records)
+    sums.runs = max(sums.runs, len(runs))
+    sums.rate_limited += rate_limited(records)
+    ends = {id(progress): sample.at for progress, sample in zip(records, samples, strict=True)}
+    sums.times += [(ends[id(run[-1])] - run[-1].elapsed, ends[id(run[-1])]) for run in runs]
+
+
+def _answers(journals: Sequence[Path], numbers: Iterable[int]) -> dict[int, bytes]:
+    """Return the answers of samples, by their numbers over all journals."""
+    by_journal: dict[int, list[int]] = {}
+    for number in numbers:
+        by_journal.setdefault(number // _APART, []).append(number % _APART)
+    answers = {}
+    for place, own in by_journal.items():
+        with JournalReader(journals[place]) as reader:
+            found = reader.answers(own)
+        answers.update({place * _APART + number: raw for number, raw in found.items()})
+    return answers
