@@ -7,13 +7,15 @@ import io
 import logging
 import pickle
 import traceback
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import pytest
 from aiohttp import web
 
 import segmind_async as sa
-from segmind_async.emulator import Emulator, faults
+from segmind_async._jobs.options import JobOptions
+from segmind_async.emulator import Emulator, FunctionBrain, faults
 from tests.transport.test_aiohttp import serving
 
 KEY = "SG_deadbeefdeadbeef"
@@ -107,3 +109,36 @@ async def test_a_redirect_is_not_followed_with_the_key() -> None:
         with pytest.raises(sa.InvalidResponseError):
             await client.chat("hello")
     assert elsewhere == []
+
+
+@pytest.mark.parametrize("key", [KEY, ODD])
+@pytest.mark.parametrize("delivery", ["direct", "queued"])
+async def test_no_answer_shows_a_key_that_the_server_echoes(
+    key: str, delivery: Literal["direct", "queued"], tmp_path: Path
+) -> None:
+    echo = faults.Headers({"x-request-id": f"id-{key}", "x-echo": key})
+    async with (
+        Emulator(FunctionBrain(lambda _: f"your key is {key}"), key=key) as emulator,
+        sa.SegmindClient(key, emulator.url) as client,
+    ):
+        emulator.script(*[echo] * 8)
+        async with client.run_job(["hi"], journal=tmp_path / "j", options=JobOptions(delivery)) as run:
+            outcomes = [outcome async for outcome in run]
+        emulator.script(*[echo] * 2)
+        got = await client.chat("hello")
+        with pytest.raises(sa.SegmindError) as caught:
+            await client.chat("hello", parse=int, max_reasks=0)
+    assert got.text == f"your key is {sa.errors.REDACTED}"
+    assert "x-echo" in got.headers
+    texts = [repr(got), repr([getattr(got, name) for name in got.__slots__]), repr(outcomes)]
+    texts += [path.read_bytes().decode("latin-1") for path in tmp_path.iterdir()]
+    texts += [*_everything(caught.value), *_library_frames(caught.value)]
+    for text in texts:
+        assert key not in text
+
+
+def _library_frames(error: BaseException) -> list[str]:
+    """Return what the library's own frames of an error hold, for programs that report them."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    own = [one for one in frames if "segmind_async" in one.f_code.co_filename]
+    return [repr(value) for one in own for value in one.f_locals.values()]

@@ -8,19 +8,23 @@ from __future__ import annotations
 import math
 import random
 import sqlite3
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import partial
 from itertools import pairwise
 from statistics import NormalDist
 from typing import NamedTuple
 
+from anyio import to_thread
 from anyio.lowlevel import checkpoint
 
+from .._media.parts import PartsNotLoadedError
 from .._money.estimates import BYTES_PER_TOKEN, first_guess, predict_cost
 from .._money.units import credits_of
 from .._providers.catalogue import list_price, mean_seconds
+from .._providers.prompt_size import bytes_of, has_other_parts, texts_in
 from .._providers.requests import encode
 from ..errors import InvalidRequestError
 from ..models import ChatRequest
@@ -226,7 +230,10 @@ class Forecast:
         }
 
     def add(self, known: KnownRow, *, again: bool, repeated: bool, dedupe: bool = False) -> None:
-        """Add a row: *again* if it is sent although finished, *repeated* if an earlier one is equal."""
+        """Add a row: *again* if it is sent although finished, *repeated* if an earlier one is equal.
+
+        Blocks for a row with files, which are read: one that cannot be sent is an invalid row.
+        """
         row, record = known.row, known.record
         self.rows += 1
         if row.request is None:
@@ -257,7 +264,7 @@ class Forecast:
 
     def _add_request(self, request: ChatRequest) -> None:
         model = request.model or self.terms.model
-        body = encode(model, request.messages, request.parameters)
+        body = _encoded(model, request)
         mean = first_guess(model)
         least = predict_cost(model, body, {}) if list_price(model) is not None else None
         most = predict_cost(model, body, request.parameters)
@@ -266,7 +273,9 @@ class Forecast:
         self.to_send += 1
         self.unbounded += not bounded
         self.garbled += _REPLACEMENT in body
-        self.input_tokens += len(body) // BYTES_PER_TOKEN
+        messages = request.messages
+        length = bytes_of(texts_in(messages)) if has_other_parts(messages) else len(body)
+        self.input_tokens += length // BYTES_PER_TOKEN
         self._upper_bound += round(worst)
         self._expected += round(min(max(mean, least or 0.0), worst))
 
@@ -277,6 +286,28 @@ class Forecast:
 
     def _of_all(self, mean: float) -> Decimal:
         return credits_of(math.ceil(mean * self.to_send))
+
+
+async def _at_once(add: Callable[[], None]) -> None:
+    add()
+
+
+def _may_have_files(request: ChatRequest | None) -> bool:
+    """Return whether a request, which may be invalid, may have files to read."""
+    rows: Iterable[object] = () if request is None or isinstance(request.messages, str) else request.messages
+    return any(isinstance(row, Mapping) and not isinstance(row.get("content"), str) for row in rows)
+
+
+def _encoded(model: str, request: ChatRequest) -> bytes:
+    """Return the body of a request; reads the files that its messages only refer to."""
+    try:
+        return encode(model, request.messages, request.parameters)
+    except PartsNotLoadedError as error:
+        # Held until they are encoded.
+        held = [part.load() for part in error.parts]
+        body = encode(model, request.messages, request.parameters)
+        del held
+        return body
 
 
 _REPLACEMENT = "\ufffd".encode()
@@ -295,7 +326,8 @@ async def forecast(
             for known in batch:
                 again = known.record is not None and options.sends_again(known.record.error_type)
                 repeated = known.row.request is not None and seen.add(known.digest)
-                result.add(known, again=again, repeated=repeated, dedupe=options.dedupe)
+                add = partial(result.add, known, again=again, repeated=repeated, dedupe=options.dedupe)
+                await (to_thread.run_sync if _may_have_files(known.row.request) else _at_once)(add)
     return result
 
 

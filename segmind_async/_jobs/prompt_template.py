@@ -1,15 +1,19 @@
-"""Make a request of a row's columns: prompt template, one column alone, system prompt, parameters."""
+"""Make a request of a row's columns: prompt template, one column alone, images, system prompt, parameters."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from string import Formatter
 from typing import TypeAlias
 
 from pydantic_core import to_json
 
+from .._media.image_folder import ImageFolder
+from .._media.parts import is_data_url, is_web_url
+from .._providers.openai_messages import image_url_of, parts_of
 from ..errors import ConfigurationError
-from ..messages import assistant, system, user
+from ..messages import assistant, image, system, user
 from ..models import ChatRequest, JsonObject, Message
 
 Columns: TypeAlias = Mapping[str, object]
@@ -86,6 +90,75 @@ def column(name: str) -> MakeRequest:
         return ChatRequest(text)
 
     return take
+
+
+IMAGE_COLUMN = "image"
+"""Column with the image of a row, or a list of several."""
+
+
+def with_images(folder: Path, make: MakeRequest) -> MakeRequest:
+    """Let rows name the images of *folder*, in the column `image` and in the parts of their messages.
+
+    Those of the column stand after the text of the last message, which must be the user's. A row that names
+    any other file is invalid.
+    """
+    known = ImageFolder(folder)
+
+    def illustrated(columns: Columns) -> ChatRequest:
+        request = make(columns)
+        given = columns.get(IMAGE_COLUMN)
+        names = given if isinstance(given, list) else [] if given in (None, "") else [given]
+        messages = request.messages
+        if isinstance(messages, str):
+            if not names:
+                return request
+            rows: list[Message] = [user(messages)]
+        else:
+            rows = [_with_named_images(message, known) for message in messages]
+        if names:
+            images = [_image_of_column(name, known) for name in names]
+            rows[-1:] = [_with_parts(rows[-1] if rows else {}, images)]
+        return ChatRequest.of(rows, request.model, request.parameters)
+
+    return illustrated
+
+
+def _image_of_column(name: object, known: ImageFolder) -> JsonObject:
+    if not isinstance(name, str):
+        raise ValueError(  # noqa: TRY004  # as above
+            f"column {IMAGE_COLUMN!r} holds a {type(name).__name__}, not the name of an image"
+        )
+    return image(name) if is_web_url(name) or is_data_url(name) else known.image(name)
+
+
+def _with_named_images(message: object, known: ImageFolder) -> Message:
+    """Return a message whose images are read from the folder."""
+    if not isinstance(message, Mapping):
+        raise ValueError("a message of it is not an object")  # noqa: TRY004  # as above
+    parts = parts_of(message)
+    return {**message, "content": [_named_image(part, known) for part in parts]} if parts else message
+
+
+def _named_image(part: object, known: ImageFolder) -> JsonObject:
+    """Return the image that a part names; any other part as it is."""
+    if not isinstance(part, Mapping):
+        raise ValueError("a part of its messages is not an object")  # noqa: TRY004  # as above
+    url = image_url_of(part)
+    if url is None or is_web_url(url) or is_data_url(url):
+        return part
+    given = part["image_url"]
+    more = given.keys() - {"url"} if isinstance(given, Mapping) else ()
+    if more:
+        raise ValueError(f"the image {url[:80]!r} of the folder takes no {', '.join(sorted(more))}")
+    return known.image(url)
+
+
+def _with_parts(message: Message, images: list[JsonObject]) -> Message:
+    if message.get("role") != "user":
+        raise ValueError(f"column {IMAGE_COLUMN!r} needs a last message of the user to stand in")
+    content = message.get("content")
+    text = [{"type": "text", "text": content}] if isinstance(content, str) and content else []
+    return {**message, "content": [*(content if isinstance(content, list) else text), *images]}
 
 
 def with_instruction(

@@ -211,7 +211,7 @@ class Call:
             try:
                 try:
                     lease.dispatched()
-                    got = await service.transport.send(wire, math.inf if wire.patient else progress.left)
+                    got = await service.send(wire, math.inf if wire.patient else progress.left)
                 except BaseException:
                     self._abandon(lease, reported=reported)
                     raise

@@ -83,7 +83,7 @@ class QueuedTransport:
         If cancelled, or out of time, the id stays stored: the answer can still be fetched.
         """
         if request.body is None:
-            return await self._service.transport.send(request, time_left)
+            return await self._service.send(request, time_left)
         deadline = anyio.current_time() + time_left
         known = self._submissions.take(request)
         if known is not None:
@@ -117,7 +117,7 @@ class QueuedTransport:
     async def _submit(self, request: WireRequest, deadline: float) -> str | WireResponse | Failure:
         """Return the id of the queued request; else the response or failure, as from `/v1`."""
         left = deadline - anyio.current_time()
-        got = await self._service.transport.send(request._replace(queued=True), left)
+        got = await self._service.send(request._replace(queued=True), left)
         if isinstance(got, Failure) or got.status != 200:
             return got
         try:

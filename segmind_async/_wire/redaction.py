@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from urllib.parse import quote
 
@@ -12,6 +13,9 @@ from .failures import Failure
 
 _KEY = re.compile(KEY_PATTERN.encode())
 
+_SHORTEST_IN_ANSWERS = 12
+"""Characters of a key below which it may be a word of an answer; the service's have 19."""
+
 
 class Redactor:
     """Removes one key, of any form; its own repr and pickle do not contain the key.
@@ -19,10 +23,11 @@ class Redactor:
     A server may echo it as it is, within JSON or within a URL.
     """
 
-    __slots__ = ("_data", "_text")
+    __slots__ = ("_data", "_in_answers", "_text")
 
     def __init__(self, key: str) -> None:
         pattern = "|".join(_spellings(key))
+        self._in_answers = len(key) >= _SHORTEST_IN_ANSWERS
         self._text = re.compile(pattern)
         self._data = re.compile(pattern.encode())
 
@@ -39,6 +44,14 @@ class Redactor:
     def data(self, data: bytes) -> bytes:
         """Return *data* without the key."""
         return _KEY.sub(REDACTED.encode(), self._data.sub(REDACTED.encode(), data))
+
+    def answer(self, headers: Mapping[str, str], body: bytes) -> tuple[Mapping[str, str], bytes]:
+        """Return an answer without the key, and otherwise unchanged: other keys may be what it is about."""
+        if not self._in_answers:
+            return headers, body
+        if any(map(self._text.search, headers.values())):
+            headers = {name: self._text.sub(REDACTED, value) for name, value in headers.items()}
+        return headers, self._data.sub(REDACTED.encode(), body)
 
     def failure(self, failure: Failure) -> Failure:
         """Return *failure* without the key: a server or proxy may echo the request."""

@@ -16,7 +16,14 @@ from .._jobs.classify import Examples, fingerprint, label_mode_for, read_example
 from .._jobs.formats.text import TextOptions
 from .._jobs.options import JobOptions
 from .._jobs.own_request import own_request
-from .._jobs.prompt_template import MakeRequest, column, template, with_instruction, with_parameters
+from .._jobs.prompt_template import (
+    MakeRequest,
+    column,
+    template,
+    with_images,
+    with_instruction,
+    with_parameters,
+)
 from .._version import __version__
 from ..messages import system, user
 from ..models import DEFAULT_MODEL, JsonDict
@@ -199,7 +206,7 @@ def run_rows(
     answers = None if schema is None else read_schema(schema)
 
     async def main() -> Exit:
-        make: MakeRequest = own_request if prompt is None else template(prompt)
+        make = _with_images(flags, own_request if prompt is None else template(prompt))
         if system_prompt is not None:
             make = with_instruction(system_prompt, make)
         options = JobOptions(
@@ -287,7 +294,7 @@ def classify(
         if examples is not None:
             shown = read_examples(examples, chosen, text_column, truth_column or "label")
         turns = [(text, chosen.answer(label)) for text, label in shown]
-        make = with_instruction(chosen.instruction, column(text_column), turns)
+        make = with_instruction(chosen.instruction, _with_images(flags, column(text_column)), turns)
         options = JobOptions(
             flags.delivery.value,
             chosen.read,
@@ -319,6 +326,10 @@ def classify(
 
 def _parameters(flags: JobFlags) -> JsonDict:
     return parameters_of(flags.temperature, flags.top_p, flags.max_tokens, flags.param)
+
+
+def _with_images(flags: JobFlags, make: MakeRequest) -> MakeRequest:
+    return make if flags.images_from is None else with_images(flags.images_from, make)
 
 
 def _job(
@@ -362,6 +373,7 @@ def _job(
         text=TextOptions(flags.encoding, _character(flags.delimiter)),
         needs=needs,
         output_format=flags.output_format,
+        csv_safe=flags.csv_safe,
     )
 
 

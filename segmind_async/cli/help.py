@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from enum import StrEnum
 from typing import Protocol, TypeAlias
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from .console import plain
 from .exit_codes import MEANINGS
 
 _NARROWEST = 30
@@ -102,7 +103,20 @@ class Command(TyperCommand):
 
 
 class Commands(TyperGroup):
-    """The command itself: its help lists the commands, what the environment may set, and the exit codes."""
+    """The command itself: its help lists the commands, what the environment may set, and the exit codes.
+
+    Errors of usage repeat what was given, so control characters in them are escaped.
+    """
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override,unused-ignore]  # as above
+        """Parse the options before a command."""
+        with _escaped():
+            return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: typer.Context) -> object:  # type: ignore[override,unused-ignore]  # as above
+        """Parse and run a command."""
+        with _escaped():
+            return super().invoke(ctx)
 
     def get_help(self, ctx: typer.Context) -> str:  # type: ignore[override,unused-ignore]  # as above
         """Return the help, as wide as the terminal."""
@@ -118,6 +132,15 @@ class Commands(TyperGroup):
         formatter.write_text(f"  {OTHER_SOURCES}")
         _list(formatter, "Exit codes", [(str(code.value), meaning) for code, meaning in MEANINGS.items()])
         return formatter.getvalue().rstrip("\n")
+
+
+@contextmanager
+def _escaped() -> Iterator[None]:
+    try:
+        yield
+    except typer.TyperException as error:
+        error.message = plain(error.message)
+        raise
 
 
 def _examples(formatter: _Formatter, epilog: str | None) -> None:

@@ -127,6 +127,8 @@ class Job:
     """Columns that the input must have."""
     output_format: OutputFormat | None = None
     """None: what the name of the output says."""
+    csv_safe: bool = False
+    """Whether texts in CSV are spelt so that no spreadsheet takes them for formulas."""
     passed_on: bool = False
     """Whether the output is passed on to standard output."""
     schema: AnswerSchema | None = None
@@ -164,6 +166,7 @@ class Job:
             self.output_format,
             self.passed_on,
             fields=None if self.schema is None else self.schema.fields,
+            csv_safe=self.csv_safe,
             only=self.confirmation.results_only,
             files=inputs.outputs(self.output, self.output_format),
         )

@@ -16,7 +16,7 @@ from rich.text import Text
 from .._jobs.files.file_job import Stage
 from .._jobs.progress import JobProgress, Recent
 from .._jobs.report.samples import Samples
-from .console import drop
+from .console import drop, plain
 from .view.frame import frame, line, writing_text
 
 LINE_EVERY = 10.0
@@ -79,7 +79,7 @@ class Live:
         if self._draws:
             self._draw(frame(progress, self._recent, self.samples, self._console.width))
         else:
-            self._write(line(progress, self._recent) + "\n")
+            self._write(plain(line(progress, self._recent)) + "\n")
 
     def begin(self, what: Callable[[], str]) -> None:
         """Show on a terminal that something goes on, until the first record or `clear`; *what* says what."""
@@ -108,7 +108,7 @@ class Live:
         if self._draws:
             self._draw([Text(part) for part in wrap(text, self._console.width)])
         elif (written and self._told % _TOLD_EVERY == 0) or (not written and stage is Stage.WRITING_LAST):
-            self._write(text + "\n")
+            self._write(plain(text) + "\n")
         self._told += written > 0
 
     def clear(self) -> None:
@@ -119,7 +119,7 @@ class Live:
 
     def _draw(self, lines: list[Text]) -> None:
         # The cursor is below the last line, and lines scrolled off the screen cannot be redrawn.
-        lines = lines[: max(1, self._console.height - 1)]
+        lines = [_plain(text) for text in lines[: max(1, self._console.height - 1)]]
         try:
             with self._console.capture() as drawn:
                 self._console.print(Group(*lines), no_wrap=True, overflow="ellipsis", crop=True)
@@ -147,6 +147,11 @@ class Live:
         except OSError:
             # The terminal or the reader of the pipe may be gone; the job continues.
             drop(self._console.file)
+
+
+def _plain(text: Text) -> Text:
+    """Return a line without control characters: rich lets some of them through."""
+    return text if text.plain.isprintable() else Text(plain(text.plain))
 
 
 def can_draw(console: Console) -> bool:

@@ -164,10 +164,25 @@ class JobFlags:
     limit: Annotated[
         int | None, _option(Group.INPUT, "Maximum number of rows to read.", min=1, metavar="N")
     ] = None
+    images_from: Annotated[
+        Path | None,
+        _option(
+            Group.INPUT,
+            "Folder whose images rows may name: in a column image, or as image_url in messages.",
+            metavar="FOLDER", file_okay=False, exists=True,
+        ),
+    ] = None  # fmt: skip
     output_format: Annotated[
         OutputFormat | None,
         _option(Group.OUTPUT, "Format of the results, if the name does not tell it."),
     ] = None
+    csv_safe: Annotated[
+        bool,
+        _option(
+            Group.OUTPUT, "In CSV, put an apostrophe before text that a spreadsheet takes for a formula.",
+            "--csv-safe",
+        ),
+    ] = False  # fmt: skip
     journal: Annotated[
         Path | None,
         _option(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import json
 import os
@@ -21,6 +22,7 @@ from segmind_async.cli import app, console, job
 from segmind_async.cli.client_options import ClientOptions
 from segmind_async.cli.start import input_check, outlook
 from segmind_async.emulator import Emulator, FunctionBrain, Question, faults
+from tests.pictures import drawn
 from tests.support import serving
 from tests.virtual_time import VirtualTimeLoop
 
@@ -1119,3 +1121,32 @@ def test_results_may_go_to_standard_output(rows: Path, tmp_path: Path) -> None:
     assert "with --journal" in call(*piped, input=rows.read_text()).stderr
     got = call(*piped, "--journal", str(tmp_path / "j"), input=rows.read_text())
     assert len(got.stdout.splitlines()) == 50
+
+
+def test_rows_name_images_of_one_folder_and_formulas_are_spelt_out(tmp_path: Path) -> None:
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures" / "a.png").write_bytes(drawn("PNG"))
+    (tmp_path / "secret.png").write_bytes(drawn("PNG"))
+    rows = tmp_path / "in.csv"
+    rows.write_text("id,text,image\na,=1+1,a.png\nb,two,../secret.png\nc,three,\n")
+    words = ("run", str(rows), "-o", str(tmp_path / "out.csv"), "--prompt", "{text}", "--csv-safe")
+    got = call(*words, "--images-from", str(tmp_path / "pictures"), "--emulate")
+    assert got.exit_code == 1, got.output
+    with (tmp_path / "out.csv").open(newline="") as file:
+        found = list(csv.DictReader(file))
+    assert [row["status"] for row in found] == ["ok", "failed", "ok"]
+    assert found[0]["text"] == "'=1+1"
+    assert "'../secret.png' is not named by its path within the folder" in found[1]["error"]
+
+
+def test_without_the_option_a_row_names_no_file(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(drawn("PNG"))
+    url = (tmp_path / "a.png").as_uri()
+    rows, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    parts = [{"type": "image_url", "image_url": {"url": one}} for one in (url, str(tmp_path / "a.png"))]
+    rows.write_text("".join(json.dumps({"messages": [sa.user("what?", part)]}) + "\n" for part in parts))
+    with serving(Emulator()) as emulator:
+        environment = {"SEGMIND_BASE_URL": emulator.url, "SEGMIND_API_KEY": emulator.key}
+        call("run", str(rows), "-o", str(out), env=environment)
+        assert not emulator.requests
+    assert [row["status"] for row in lines(out)] == ["failed", "failed"]

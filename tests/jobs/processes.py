@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import pty
+import struct
 import subprocess
 import sys
+import termios
 import threading
 import time
 from pathlib import Path
@@ -57,3 +61,26 @@ def wait_for(emulator: Emulator, calls: int) -> None:
     while emulator.requests < calls:
         assert time.monotonic() < deadline
         threading.Event().wait(0.002)
+
+
+def on_terminal(words: list[str], width: int, variables: dict[str, str]) -> tuple[int, str]:
+    """Run a command in a terminal; return its exit code and all that it has drawn."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, width, 0, 0))
+    variables = {name: value for name, value in variables.items() if name != "COLUMNS"}
+    with subprocess.Popen(
+        [sys.executable, "-m", "segmind_async", *words],
+        env={**variables, "TERM": "xterm-256color"},
+        stdin=theirs,
+        stderr=theirs,
+        stdout=theirs,
+    ) as process:
+        os.close(theirs)
+        drawn = b""
+        try:
+            while piece := os.read(ours, 65536):
+                drawn += piece
+        except OSError:  # its other end is closed
+            pass
+        os.close(ours)
+    return process.returncode, drawn.decode()

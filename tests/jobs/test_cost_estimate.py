@@ -28,11 +28,12 @@ from segmind_async._jobs.journal.journal import Journal
 from segmind_async._jobs.journal.record import Record
 from segmind_async._jobs.known_rows import KnownRow
 from segmind_async._jobs.own_request import own_request
-from segmind_async._jobs.prompt_template import with_parameters
+from segmind_async._jobs.prompt_template import with_images, with_parameters
 from segmind_async._jobs.row_keys import digest_of
 from segmind_async._jobs.rows import Row
 from segmind_async.jobs import JobOptions
 from tests.jobs.mappings import open_mappings
+from tests.pictures import drawn
 
 MEAN = Decimal("0.000543")
 
@@ -103,6 +104,16 @@ async def test_rows_of_several_kinds_are_added_up_and_named_apart() -> None:
     )
     picture = [sa.user("x", sa.image("https://example.com/a.png"))]
     assert (await of([{"messages": picture}], with_parameters({"max_tokens": 5}, own_request))).unbounded == 1
+
+
+async def test_images_are_read_and_their_bytes_are_no_tokens(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(drawn("PNG"))
+    (tmp_path / "b.png").write_bytes(b"no image")
+    got = await of(
+        [{"prompt": "four", "image": name} for name in ("a.png", "b.png")], with_images(tmp_path, own_request)
+    )
+    assert (got.to_send, got.invalid, got.input_tokens, got.unbounded) == (1, 1, 1, 1)
+    assert "not a PNG, JPEG, GIF or WebP" in str(got.first_problem)
 
 
 @pytest.mark.parametrize(

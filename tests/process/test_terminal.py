@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
-import pty
 import re
-import struct
-import subprocess
-import sys
-import termios
 from pathlib import Path
 
 import pytest
 
 from segmind_async.emulator import Emulator
-from tests.jobs.processes import environment, numbered, results, write
+from tests.jobs.processes import environment, numbered, on_terminal, results, write
 from tests.support import serving
 
 _COLOUR, _CURSOR = re.compile(r"\x1b\[[0-9;]*m"), re.compile(r"\x1b\[[0-9;]*[A-Z]")
@@ -23,27 +16,9 @@ _COLOUR, _CURSOR = re.compile(r"\x1b\[[0-9;]*m"), re.compile(r"\x1b\[[0-9;]*[A-Z
 
 def seen(words: list[str], width: int, emulator: Emulator) -> tuple[int, list[str]]:
     """Run a command in a terminal; return its exit code and all lines that it has drawn, without colours."""
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, width, 0, 0))
-    variables = {**environment(emulator), "TERM": "xterm-256color"}
-    variables.pop("COLUMNS", None)
-    with subprocess.Popen(
-        [sys.executable, "-m", "segmind_async", *words],
-        env=variables,
-        stdin=theirs,
-        stderr=theirs,
-        stdout=theirs,
-    ) as process:
-        os.close(theirs)
-        drawn = b""
-        try:
-            while piece := os.read(ours, 65536):
-                drawn += piece
-        except OSError:  # its other end is closed
-            pass
-        os.close(ours)
-    lines = _CURSOR.sub("\n", _COLOUR.sub("", drawn.decode())).replace("\r", "\n").splitlines()
-    return process.returncode, [line for line in lines if line]
+    code, drawn = on_terminal(words, width, environment(emulator))
+    lines = _CURSOR.sub("\n", _COLOUR.sub("", drawn)).replace("\r", "\n").splitlines()
+    return code, [line for line in lines if line]
 
 
 @pytest.mark.slow

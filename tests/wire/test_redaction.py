@@ -43,3 +43,18 @@ def test_no_spelling_of_any_key_stays(key: str) -> None:
 def test_what_looks_like_a_key_is_removed_whole() -> None:
     assert redact("for SG_abcdef0123-xy_z.") == "for SG_[redacted]."
     assert Redactor("k").data(b"SG_abcdef-0123!") == b"SG_[redacted]!"
+
+
+def test_an_answer_loses_the_key_and_nothing_else() -> None:
+    redactor, headers = (
+        Redactor("SG_0123456789abcdef"),
+        {"x-request-id": "a-SG_0123456789abcdef", "x-cost": "1"},
+    )
+    got = redactor.answer(headers, b'{"a": "SG_0123456789abcdef, SG_other"}')
+    assert got == ({"x-request-id": "a-SG_[redacted]", "x-cost": "1"}, b'{"a": "SG_[redacted], SG_other"}')
+    same = {"x-cost": "1"}
+    assert redactor.answer(same, b"{}")[0] is same
+
+
+def test_a_key_that_may_be_a_word_is_not_looked_for_in_answers() -> None:
+    assert Redactor("hello").answer({"x": "hello"}, b"hello") == ({"x": "hello"}, b"hello")

@@ -76,6 +76,8 @@ class Output:
     """Whether the file is only passed on, and not to be known by later runs."""
     fields: Columns | None = None
     """Columns of the fields of structured answers; None: the column `parsed` has them."""
+    csv_safe: bool = False
+    """Whether texts in CSV are spelt so that no spreadsheet takes them for formulas."""
     only: bool = False
     """Whether nothing is sent, and the results are written of what earlier runs have finished."""
     files: Mapping[str, OutputFile] = field(default_factory=dict)
@@ -109,7 +111,9 @@ class OutputWriter:
         self._finished = await wait_for(run.journal.finished())
         only = OutputFile(output.path, lambda _: open_rows(), output.uniform, output.form)
         with open_rows() as rows, ExitStack() as stack:
-            files = _OpenFiles(stack, [*output.files.items()] or [(None, only)], self._layout)
+            files = _OpenFiles(
+                stack, [*output.files.items()] or [(None, only)], self._layout, csv_safe=output.csv_safe
+            )
             if not output.files:
                 await files.go_to(None, 0)
             async with aclosing(run.matched(rows)) as matched:
@@ -183,12 +187,15 @@ class _OpenFiles:
         stack: ExitStack,
         files: Sequence[tuple[str | None, OutputFile]],
         layout_of: Callable[[OutputFile, int], Layout],
+        *,
+        csv_safe: bool,
     ) -> None:
         self.current: str | None = None
         """Name of the file that is open; None: that of a single file, or none is open yet."""
         self._stack = stack
         self._left = [*reversed(files)]
         self._layout_of = layout_of
+        self._csv_safe = csv_safe
         self._make: Callable[[Row, Record | None], JsonDict] = batch_row_of
         self._put: Put
 
@@ -222,7 +229,8 @@ class _OpenFiles:
             columns = shape.columns
             self._make = lambda row, record: shape.row(row.columns, row_of(row, record))
         file.path.parent.mkdir(parents=True, exist_ok=True)
-        self._put = self._stack.enter_context(open_output(file.path, columns, file.form))
+        opened = open_output(file.path, columns, file.form, csv_safe=self._csv_safe)
+        self._put = self._stack.enter_context(opened)
 
 
 def _count(report: JobReport, row: Row, record: Record | None) -> None:

@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
@@ -71,10 +72,15 @@ def check_output(path: Path, form: OutputFormat | None = None) -> None:
 
 @contextmanager
 def open_output(
-    path: Path, columns: Columns = RESULT_COLUMNS, form: OutputFormat | None = None
+    path: Path,
+    columns: Columns = RESULT_COLUMNS,
+    form: OutputFormat | None = None,
+    *,
+    csv_safe: bool = False,
 ) -> Iterator[Put]:
     """Write rows as JSON lines (also .gz), CSV (also .gz) or Parquet: *form*, or as the name of *path* says.
 
+    With *csv_safe* a spreadsheet takes no text of a CSV file for a formula: see `_inert`.
     *path* appears when the block has ended, on the disk and complete; if it ends with an error, whatever
     stood there before stays. Memory holds one row, with Parquet one row group.
     """
@@ -89,8 +95,9 @@ def open_output(
                 packed = stack.enter_context(gzip.GzipFile("", "wb", 6, file, mtime=0))
                 file = cast("IO[bytes]", packed)
             writer = _WRITERS[written_format(path, form)]
-            if writer is _csv_writer and is_tab_separated(path):
-                writer = partial(_csv_writer, delimiter="\t")
+            if writer is _csv_writer:
+                delimiter = "\t" if is_tab_separated(path) else ","
+                writer = partial(_csv_writer, delimiter=delimiter, spelt=_inert if csv_safe else _as_it_is)
             yield stack.enter_context(writer(file, columns))
         part.replace(path)
     except BaseException:
@@ -122,20 +129,27 @@ def _jsonl_writer(file: IO[bytes], columns: Columns) -> Iterator[Put]:
     yield put
 
 
-@contextmanager
-def _csv_writer(file: IO[bytes], columns: Columns, delimiter: str = ",") -> Iterator[Put]:
-    r"""Write CSV with a header. Parts of a column are its JSON text; None is an empty field.
+def _as_it_is(cell: object) -> object:
+    return cell
 
-    A text that begins with `=` or `@` stays as it is, though a spreadsheet would take it for a formula: a
-    mark before it would be read back as part of the answer, and programs are what these files are for.
+
+@contextmanager
+def _csv_writer(
+    file: IO[bytes], columns: Columns, delimiter: str = ",", spelt: Callable[[object], object] = _as_it_is
+) -> Iterator[Put]:
+    """Write CSV with a header. Parts of a column are its JSON text; None is an empty field.
+
+    By default a text that begins with `=` or `@` stays as it is, though a spreadsheet would take it for a
+    formula: a mark before it would be read back as part of the answer, and programs are what these files are
+    for. *spelt* makes another cell of each.
     """
     text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
     # With any other end of line than this, older Pythons leave a lone \r unquoted, and cannot read it back.
     writer = csv.writer(text, delimiter=delimiter, lineterminator="\r\n")
-    writer.writerow(columns)
+    writer.writerow(map(spelt, columns))
 
     def put(row: Mapping[str, object]) -> None:
-        writer.writerow([_cell(column_type, row.get(name)) for name, column_type in columns.items()])
+        writer.writerow([spelt(_cell(column_type, row.get(name))) for name, column_type in columns.items()])
 
     yield put
     text.detach()
@@ -146,6 +160,22 @@ def _cell(column_type: ColumnType | Mapping[str, ColumnType], value: object) -> 
         return value
     as_text = column_type in (ColumnType.JSON, ColumnType.ANY) or not isinstance(column_type, ColumnType)
     return as_json(value).decode() if as_text and value is not None else value
+
+
+_FORMULA = re.compile("[=+\\-@\t\r\n＝＋－＠]")  # full-width signs are what is meant
+"""The first character of what spreadsheets may take for a formula (OWASP, CSV Injection, 2026-08)."""
+
+_PLAIN_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+
+
+def _inert(cell: object) -> object:
+    """Return a cell that a spreadsheet shows as it is: an apostrophe stands before what may be a formula.
+
+    Numbers stay, also those that are texts.
+    """
+    if isinstance(cell, str) and _FORMULA.match(cell) and not _PLAIN_NUMBER.fullmatch(cell):
+        return f"'{cell}"
+    return cell
 
 
 _WRITERS: Mapping[Format, Callable[[IO[bytes], Columns], AbstractContextManager[Put]]] = {

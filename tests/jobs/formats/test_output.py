@@ -182,3 +182,52 @@ def test_a_place_that_will_not_do_is_refused_beforehand(tmp_path: Path, name: st
 def test_a_device_is_not_replaced_by_a_file() -> None:
     with pytest.raises(sa.ConfigurationError, match="'/dev/null' is not a plain file"):
         check_output(Path("/dev/null"))
+
+
+@pytest.mark.parametrize(
+    ("cell", "written"),
+    [
+        ("=1+1", "'=1+1"),
+        ('=HYPERLINK("http://x")', '\'=HYPERLINK("http://x")'),
+        ("+1 555 1234", "'+1 555 1234"),
+        ("-2+3", "'-2+3"),
+        ("- a list", "'- a list"),
+        ("@SUM(A1)", "'@SUM(A1)"),
+        ("\t=1", "'\t=1"),
+        ("\r=1", "'\r=1"),
+        ("\n=1", "'\n=1"),
+        ("＝1+1", "'＝1+1"),
+        ("-5", "-5"),
+        ("+3.25e-7", "+3.25e-7"),
+        ("-.5", "-.5"),
+        ("a=1", "a=1"),
+        ("'=1", "'=1"),
+        ("", ""),
+    ],
+    ids=ascii,
+)
+def test_in_safe_csv_no_text_is_a_formula_and_numbers_stay(tmp_path: Path, cell: str, written: str) -> None:
+    row = {**FINE, "text": cell, "label": cell, "elapsed": -0.5}
+    for name, expected in (("a.csv", written), ("a.csv.gz", written), ("a.jsonl", cell)):
+        with open_output(tmp_path / name, csv_safe=True) as put:
+            put(row)
+        data = (tmp_path / name).read_bytes()
+        if name.endswith(".jsonl"):
+            (found,) = [json.loads(data)]
+        else:
+            text = gzip.decompress(data) if name.endswith(".gz") else data
+            (found,) = csv.DictReader(io.StringIO(text.decode(), newline=""))
+            assert found["elapsed"] == "-0.5"
+            assert found["parsed"] == '{"a":[1,null]}'
+        assert (found["text"], found["label"]) == (expected, expected)
+
+
+def test_in_safe_csv_the_header_holds_no_formula_either(tmp_path: Path) -> None:
+    with open_output(tmp_path / "a.csv", {"=1": ColumnType.ANY}, csv_safe=True) as put:
+        put({"=1": "=2"})
+    assert (tmp_path / "a.csv").read_text().splitlines() == ["'=1", "'=2"]
+
+
+def test_otherwise_texts_in_csv_stay_as_they_are(tmp_path: Path) -> None:
+    data = write(tmp_path / "a.csv", {**FINE, "text": "=1+1"})
+    assert next(csv.DictReader(io.StringIO(data.decode(), newline="")))["text"] == "=1+1"
