@@ -23,16 +23,18 @@ from ..client import SegmindClient
 from ..errors import BudgetExceededError, SegmindError
 from ..models import ChatCompletion, ChatRequest, JsonDict
 from ..telemetry import PROMETHEUS_CONTENT_TYPE, prometheus_text
-from ._access import Tokens, chosen_budget, chosen_priority, chosen_timeout, within
+from ._access import Tokens, chosen_budget, chosen_priority, chosen_timeout, token_in, within
 from ._budgets.amounts import answer_headers, cost_headers, credits_of, plain
 from ._budgets.budgets import Budgets
 from ._budgets.rules import BudgetRule
 from ._errors import GatewayError, budget_error, gateway_error_of, headers_of
 from ._load import Load
-from ._openai.chat_request import ChatCall, read_chat
+from ._openai.chat_request import read_chat
 from ._openai.envelope import envelope
 from ._openai.event_stream import HEADERS, HEARTBEAT, chat_events, error_event
 from ._openai.model_list import model_list, one_model
+from ._openai.responses.event_stream import response_error_event, response_events
+from ._openai.responses.kept import KeptResponses
 from ._options import GatewayOptions
 from ._repeats import Repeats
 from ._segmind import form
@@ -60,6 +62,13 @@ class CallScope(NamedTuple):
     """Seconds from when it is sent on, at most those of the gateway's client; None: those."""
 
 
+class StreamForm(NamedTuple):
+    """How an event stream ends."""
+
+    answer: Callable[[ChatCompletion], bytes]
+    error: Callable[[GatewayError], bytes]
+
+
 class Handlers:
     """The routes of one gateway, over one client."""
 
@@ -72,6 +81,7 @@ class Handlers:
         self._load = Load(options.max_calls, options.max_bytes)
         self._repeats = Repeats(options.repeat_wait)
         self._tools = ToolSupport(options.tools_via)
+        self._responses = KeptResponses(options.max_kept_bytes)
 
     def app(self) -> web.Application:
         """Return the application."""
@@ -82,6 +92,9 @@ class Handlers:
         app.router.add_get("/v1/models/{model}", self._model)
         app.router.add_get("/v1/credits", self._credits)
         app.router.add_post("/v1/chat/completions", self._chat)
+        app.router.add_post("/v1/responses", self._respond)
+        app.router.add_get("/v1/responses/{id}", self._response)
+        app.router.add_delete("/v1/responses/{id}", self._forget_response)
         app.router.add_get("/v1/get-user-credits", self._balance)
         app.router.add_post(form.MODEL_PATH, self._model_call, name=_SEGMIND)
         # After the handlers: what is left then has no caller.
@@ -137,9 +150,37 @@ class Handlers:
         start = partial(self._completed, wanted, call.trace, scope, len(body))
         answer = partial(self._repeats.answer, request.path, request.headers, body, start)
         if call.stream:
-            return await self._streamed(request, call, scope, answer)
+            form_of = partial(_chat_stream, with_usage=call.with_usage)
+            return await self._streamed(request, scope, answer, StreamForm(form_of, error_event))
         completion = await answer()
         return _json(_openai(completion), self._headers(request, completion, scope))
+
+    async def _respond(self, request: web.Request) -> web.StreamResponse:
+        scope = self._scope_of(request)
+        body = await self._body(request)
+        responses = self._responses.of(token_in(request.headers))
+        call = responses.read(body)
+        chat = call.chat
+        wanted = ChatRequest.of(chat.messages, chat.model, chat.parameters)
+        start = partial(self._completed, wanted, chat.trace, scope, len(body))
+        answer = partial(self._repeats.answer, request.path, request.headers, body, start)
+
+        def formed(completion: ChatCompletion) -> JsonDict:
+            return responses.formed(call, _openai(completion))
+
+        if chat.stream:
+            stream_form = StreamForm(lambda got: response_events(formed(got)), response_error_event)
+            return await self._streamed(request, scope, answer, stream_form)
+        completion = await answer()
+        return _json(formed(completion), self._headers(request, completion, scope))
+
+    async def _response(self, request: web.Request) -> web.Response:
+        responses = self._responses.of(token_in(request.headers))
+        return _json(responses.get(request.match_info["id"]))
+
+    async def _forget_response(self, request: web.Request) -> web.Response:
+        responses = self._responses.of(token_in(request.headers))
+        return _json(responses.delete(request.match_info["id"]))
 
     async def _balance(self, _request: web.Request) -> web.Response:
         balance = await self._client.balance()
@@ -175,9 +216,9 @@ class Handlers:
     async def _streamed(
         self,
         request: web.Request,
-        call: ChatCall,
         scope: CallScope,
         answer: Callable[[], Awaitable[ChatCompletion]],
+        stream_form: StreamForm,
     ) -> web.StreamResponse:
         """Answer with an event stream: heartbeats while the answer is awaited, then all of it.
 
@@ -203,10 +244,10 @@ class Handlers:
         if isinstance(got, GatewayError):
             if response is None:
                 return _refused(request, got)
-            await response.write(error_event(got))
+            await response.write(stream_form.error(got))
         elif got is not None:
             response = response or await _begun(request, self._headers(request, got, scope))
-            await response.write(chat_events(_openai(got), with_usage=call.with_usage))
+            await response.write(stream_form.answer(got))
         assert response is not None
         return response
 
@@ -261,6 +302,10 @@ class Handlers:
 def _openai(completion: ChatCompletion) -> JsonDict:
     # The service sends no creation time, which OpenAI's format requires.
     return as_openai(completion, created=int(time.time()))  # noqa: TID251
+
+
+def _chat_stream(completion: ChatCompletion, *, with_usage: bool) -> bytes:
+    return chat_events(_openai(completion), with_usage=with_usage)
 
 
 async def _begun(request: web.Request, headers: dict[str, str]) -> web.StreamResponse:

@@ -42,6 +42,9 @@ class GatewayOptions:
     repeat_wait: float = 10.0
     """Seconds that a call goes on, and its answer is kept, after an SDK gave up at its timeout: its repeat
     then gets that answer. SDKs of OpenAI repeat within 8 s. 0: it is cancelled at once."""
+    max_kept_bytes: int = 64 * MIB
+    """Memory for responses (`POST /v1/responses`) to which later requests may refer; those unused for longest
+    are dropped. 0: none is kept."""
     tools_via: Literal["auto", "native", "schema"] = "auto"
     """How tools reach the models: by the providers' function calling (`native`), or by a structured output
     that holds the calls (`schema`). `auto` finds out for each model."""
@@ -59,6 +62,7 @@ class GatewayOptions:
         check_amount("grace", self.grace)
         check_choice("tools_via", self.tools_via, ("auto", "native", "schema"))
         check_count("max_calls", self.max_calls, at_least=1)
+        check_count("max_kept_bytes", self.max_kept_bytes)
         check_count("max_bytes", self.max_bytes, at_least=1024)
         for token in self.tokens:
             checked_token(token)

@@ -77,20 +77,21 @@ def _deltas(message: JsonDict) -> Iterator[JsonDict]:
     yield {"role": "assistant", "content": "" if message["content"] is not None else None, **own}
     for name in ("content", "refusal"):
         text = message.get(name)
-        for piece in _pieces(text if isinstance(text, str) else ""):
+        for piece in pieces(text if isinstance(text, str) else ""):
             yield {name: piece}
     calls = message.get("tool_calls")
     for index, call in enumerate(calls if isinstance(calls, list) else ()):
         function = call["function"]
         begun = {**call, "index": index, "function": {"name": function["name"], "arguments": ""}}
         yield {"tool_calls": [begun]}
-        for piece in _pieces(function["arguments"]):
+        for piece in pieces(function["arguments"]):
             yield {"tool_calls": [{"index": index, "function": {"arguments": piece}}]}
 
 
 _FORMED = frozenset({"role", "content", "refusal", "tool_calls"})
 
 
-def _pieces(text: str) -> Iterator[str]:
+def pieces(text: str) -> Iterator[str]:
+    """Yield a text in pieces of PIECE characters."""
     for start in range(0, len(text), PIECE):
         yield text[start : start + PIECE]

@@ -1,0 +1,1 @@
+"""OpenAI's Responses API over chat completions: requests read, responses and their event streams formed."""
