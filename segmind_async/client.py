@@ -22,7 +22,7 @@ from ._money.units import ceil_units, credits_of, to_decimal
 from ._providers.registry import check_slug
 from ._rate.throttle import Throttle
 from ._sending.admission import Admission, CallScope
-from ._sending.call import Call, CallOptions
+from ._sending.call import Call, CallOptions, request_of
 from ._sending.call_queue import Priority
 from ._sending.conversation import Conversation, expected, run_within
 from ._sending.fan_out import FanOut, all_outcomes
@@ -40,20 +40,12 @@ from ._sending.source import Rows, size_of
 from ._transport.access import DEFAULT_BASE_URL, checked_key, checked_url, headers
 from ._transport.base import Transport
 from ._transport.choice import TransportName, make_transport
+from ._transport.proxy import proxy_for
 from ._wire.redaction import Redactor
 from .config import Environment, Limits, RetryPolicy, Timeouts
-from .errors import ClientClosedError, ConfigurationError, InvalidRequestError
+from .errors import ClientClosedError, ConfigurationError
 from .hooks import Hooks
-from .models import (
-    DEFAULT_MODEL,
-    Balance,
-    ChatCompletion,
-    ChatRequest,
-    JsonObject,
-    Outcome,
-    Request,
-    Statistics,
-)
+from .models import DEFAULT_MODEL, Balance, ChatCompletion, JsonObject, Outcome, Request, Statistics
 from .tools import Functions, Tools, runnable
 
 if TYPE_CHECKING:
@@ -76,6 +68,8 @@ class SegmindClient:
 
     `api_key` and `base_url` default to `SEGMIND_API_KEY` and `SEGMIND_BASE_URL`; the latter includes
     the `/v1`. `allow_http` permits a plain-text connection to another machine, which exposes the key.
+    `proxy` is the URL of a proxy, by default `SEGMIND_PROXY`; without one, `trust_env=True` takes that of
+    `HTTPS_PROXY` and its like. A proxy is used by aiohttp's session.
     `transport` chooses what sends: "public" is aiohttp's session, "direct" takes less CPU time; it defaults
     to `SEGMIND_TRANSPORT`, else "public". An object replaces the network (see `segmind_async.transport` and
     `segmind_async.testing`). `hooks` receive what happens to calls, attempts, the balance and the limits;
@@ -94,6 +88,8 @@ class SegmindClient:
         retry: RetryPolicy | None = None,
         *,
         allow_http: bool = False,
+        proxy: str | None = None,
+        trust_env: bool = False,
         transport: Transport | TransportName | None = None,
         hooks: Iterable[Hooks] = (),
     ) -> None:
@@ -103,7 +99,10 @@ class SegmindClient:
         limits, timeouts = limits or Limits(), timeouts or Timeouts()
         if transport is None or isinstance(transport, str):
             name = transport or environment.transport or "public"
-            transport = make_transport(name, url, headers(key), timeouts, limits.max_response_bytes)
+            proxy = proxy_for(url, proxy, environment.proxy, trust_env=trust_env, allow_http=allow_http)
+            transport = make_transport(name, url, headers(key), timeouts, limits.max_response_bytes, proxy)
+        elif proxy is not None:
+            raise ConfigurationError("proxy: a transport of your own makes its own connections; leave it out")
         dispatcher = HookDispatcher(hooks)
         self._service = Service(
             transport,
@@ -253,7 +252,7 @@ class SegmindClient:
         sent, and billed.
         """
         self._check_open()
-        request = _request_of(messages, model, parameters)
+        request = request_of(messages, model, parameters)
         call: Call | Conversation[Any]
         if parse is None:
             call = Call(self._service, self._options, request)
@@ -586,13 +585,3 @@ class SegmindClient:
     def _check_open(self) -> None:
         if self.closed:
             raise ClientClosedError("this client is closed; open a new one")
-
-
-def _request_of(messages: Request, model: str | None, parameters: Mapping[str, object]) -> ChatRequest:
-    """Return what `chat` is to send; raises InvalidRequestError for a request that says it twice."""
-    if not isinstance(messages, ChatRequest):
-        return ChatRequest.of(messages, model, parameters)
-    if model is not None or parameters:
-        twice = ", ".join([*(["model"] if model is not None else []), *parameters])
-        raise InvalidRequestError(f"a ChatRequest has its own model and parameters; put {twice} into it")
-    return messages

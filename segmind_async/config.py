@@ -47,13 +47,18 @@ class Environment:
     """`SEGMIND_BASE_URL`."""
     transport: str | None = None
     """`SEGMIND_TRANSPORT`."""
+    proxy: str | None = field(default=None, repr=False)
+    """`SEGMIND_PROXY`; it may hold a password."""
 
     @classmethod
     def read(cls) -> Environment:
-        """Read the variables; an empty address or transport counts as not set."""
+        """Read the variables; an empty one counts as not set, but for the key."""
         found = os.environ.get
         return cls(
-            found("SEGMIND_API_KEY"), found("SEGMIND_BASE_URL") or None, found("SEGMIND_TRANSPORT") or None
+            found("SEGMIND_API_KEY"),
+            found("SEGMIND_BASE_URL") or None,
+            found("SEGMIND_TRANSPORT") or None,
+            found("SEGMIND_PROXY") or None,
         )
 
 

@@ -72,6 +72,8 @@ class ClientSettings(TypedDict, total=False):
     timeouts: Timeouts | None
     retry: RetryPolicy | None
     allow_http: bool
+    proxy: str | None
+    trust_env: bool
     transport: Transport | TransportName | None
     hooks: Iterable[Hooks]
 

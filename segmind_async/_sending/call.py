@@ -6,7 +6,7 @@ A wait between attempts holds neither slot nor credits. However a call ends, its
 from __future__ import annotations
 
 import math
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
@@ -39,11 +39,12 @@ from ..errors import (
     BudgetExceededError,
     ErrorDetails,
     InsufficientCreditsError,
+    InvalidRequestError,
     SegmindError,
     ToolsNotSupportedError,
 )
 from ..hooks import AttemptEnded, BalanceSeen, CallEnded, CallStarted, RetryPlanned
-from ..models import ChatCompletion, ChatRequest, Messages
+from ..models import ChatCompletion, ChatRequest, Messages, Request
 from ..tokens import check_context_window, may_exceed_window
 from .admission import CallScope, Closed, Lease, Ticket
 from .reservation_states import State
@@ -505,3 +506,13 @@ class Call:
         message = f"the account {has}, and this call may need {needed}"
         known = None if balance is None else credits_of(balance)
         return InsufficientCreditsError(message, self._details(), known, needed, floor)
+
+
+def request_of(messages: Request, model: str | None, parameters: Mapping[str, object]) -> ChatRequest:
+    """Return what `chat` is to send; raises InvalidRequestError for a request that says it twice."""
+    if not isinstance(messages, ChatRequest):
+        return ChatRequest.of(messages, model, parameters)
+    if model is not None or parameters:
+        twice = ", ".join([*(["model"] if model is not None else []), *parameters])
+        raise InvalidRequestError(f"a ChatRequest has its own model and parameters; put {twice} into it")
+    return messages

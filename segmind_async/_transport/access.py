@@ -12,7 +12,7 @@ from ..errors import ConfigurationError
 
 DEFAULT_BASE_URL = "https://api.segmind.com/v1"
 
-_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _HOST = re.compile(rb"[A-Za-z0-9._-]+")
 
 
@@ -48,7 +48,7 @@ def checked_url(url: str, allow_http: bool) -> str:
         raise ConfigurationError(f"base_url={url!r} must look like {DEFAULT_BASE_URL}: {error}") from error
     if parts.username is not None:
         raise ConfigurationError("base_url must not hold a user name or password")
-    if parts.scheme == "http" and host not in _LOOPBACK and not allow_http:
+    if parts.scheme == "http" and host not in LOOPBACK and not allow_http:
         raise ConfigurationError(
             f"base_url={url!r} would send the key in plain text; use https, or pass allow_http=True"
         )

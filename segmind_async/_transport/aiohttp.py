@@ -98,7 +98,7 @@ class AiohttpTransport:
                     (self._queued_url if request.queued else self._base_url) + request.path,
                     data=body if body is None or len(body) <= _IN_ONE_PIECE else io.BytesIO(body),
                     allow_redirects=False,
-                    headers=request.headers or None,
+                    headers=self._sessions.headers_with(request.headers),
                     timeout=self._timeout,
                 )
         except TimeoutError as error:

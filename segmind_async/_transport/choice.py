@@ -21,20 +21,27 @@ LOG = logging.getLogger("segmind_async")
 
 
 def make_transport(
-    name: str, url: str, headers: Mapping[str, str], timeouts: Timeouts, max_bytes: int
+    name: str,
+    url: str,
+    headers: Mapping[str, str],
+    timeouts: Timeouts,
+    max_bytes: int,
+    proxy: str | None = None,
 ) -> Transport:
     """Return the transport of this name; the public one where aiohttp is not as the direct one needs it.
+
+    Also where there is a *proxy*, which the direct one does not know.
 
     Raises ConfigurationError for an unknown name.
     """
     if name not in {"public", "direct"}:
         raise ConfigurationError(f"transport={name!r} must be 'public' or 'direct' (or SEGMIND_TRANSPORT)")
     if name == "direct":
-        reason = mismatch()
+        reason = mismatch() if proxy is None else "requests go through a proxy"
         if reason is None:
             return DirectTransport(url, headers, timeouts, max_bytes)
         _tell_once(reason)
-    return AiohttpTransport(url, SessionPool(headers), timeouts, max_bytes)
+    return AiohttpTransport(url, SessionPool(headers, proxy), timeouts, max_bytes)
 
 
 @cache

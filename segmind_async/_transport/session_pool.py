@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from typing import Generic, Protocol, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -83,16 +83,23 @@ class PerLoop(Generic[S]):
 class SessionPool(PerLoop[aiohttp.ClientSession]):
     """One `aiohttp.ClientSession` for each running loop."""
 
-    def __init__(self, headers: Mapping[str, str]) -> None:
-        # In a closure, so that the key is in no attribute of this object.
-        super().__init__(lambda: _make_session(headers))
+    def __init__(self, headers: Mapping[str, str], proxy: str | None = None) -> None:
+        # In closures, so that neither the key nor a password is in an attribute of this object. To a proxy
+        # aiohttp (3.14) sends the headers of the session, outside the tunnel: there must not be any.
+        of_session, of_request = (headers, {}) if proxy is None else ({}, headers)
+        super().__init__(lambda: _make_session(of_session, proxy))
+        self.headers_with: Callable[[Iterable[tuple[str, str]]], Mapping[str, str] | None] = lambda more: (
+            {**of_request, **dict(more)} or None
+        )
+        """Returns the headers of a request that has *more* of its own."""
 
 
-def _make_session(headers: Mapping[str, str]) -> aiohttp.ClientSession:
+def _make_session(headers: Mapping[str, str], proxy: str | None) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
         connector=Connector(),
         request_class=Request,
         response_class=Response,
         cookie_jar=aiohttp.DummyCookieJar(),
         headers=headers,
+        proxy=proxy,
     )

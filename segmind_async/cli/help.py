@@ -23,6 +23,7 @@ _NAMES = 32
 ENVIRONMENT: Mapping[str, str] = {
     "SEGMIND_API_KEY": "The key of the account.",
     "SEGMIND_BASE_URL": "Address of the service. Default: https://api.segmind.com/v1",
+    "SEGMIND_PROXY": "URL of a proxy, such as http://user:password@host:3128.",
     "SEGMIND_GATEWAY_TOKEN": "The token of `serve`.",
     "NO_COLOR": "Set to any value: no colours.",
 }

@@ -24,11 +24,12 @@ _NOT_SET_HERE = {
 _ELSEWHERE = {
     "api_key": "SEGMIND_API_KEY in the environment or in .env",
     "base_url": "SEGMIND_BASE_URL in the environment or in .env",
+    "proxy": "SEGMIND_PROXY in the environment",
     "token": "SEGMIND_GATEWAY_TOKEN in the environment",
 }
 """Settings that have a place of their own, secrets above all."""
 
-_OTHERS = {"API_KEY", "BASE_URL", "GATEWAY_TOKEN", "TRANSPORT"}
+_OTHERS = {"API_KEY", "BASE_URL", "GATEWAY_TOKEN", "PROXY", "TRANSPORT"}
 """What follows the prefix in variables that are not options."""
 
 
