@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup quick test crash mails lint format types docs demo real-model interop bench release schemas ci clean
+.PHONY: help setup quick test crash page mails lint format types docs demo real-model interop bench release schemas ci clean
 
 help:                ## list the tasks
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
@@ -25,6 +25,9 @@ crash: setup         ## kill jobs at a thousand random moments, let each write f
 	CRASH_STRIDE=1 $(BIN)/python -m pytest -q tests/jobs/journal/test_crash.py
 	$(BIN)/python -m tests.jobs.journal.crash --kills 700 --delivery direct
 	$(BIN)/python -m tests.jobs.journal.crash --kills 300 --delivery queued
+
+page: setup          ## look at the gateway's live page in headless Chromium; pictures go into build/page
+	$(BIN)/python -m tests.gateway.page.browser build/page
 
 mails: setup         ## classify 6 046 real mails, killed twice on the way (needs npm)
 	$(BIN)/python -m tests.jobs.mails

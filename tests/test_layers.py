@@ -85,6 +85,9 @@ PURE = {
     "gateway._openai.responses.input_items",
     "gateway._openai.responses.request",
     "gateway._openai.schema_tools",
+    "gateway._page.history",
+    "gateway._page.recent_errors",
+    "gateway._page.snapshot",
     "gateway._segmind.form",
     "telemetry._prometheus",
     "tools",
@@ -101,6 +104,7 @@ KNOWS_AIOHTTP = {
     "_emulator.server",
     "_emulator.http_responses",
     "gateway._handlers",
+    "gateway._page.routes",
     "gateway._server",
 }
 OPTIONAL = {"_media.resizing": {"PIL"}}

@@ -24,13 +24,14 @@ from .._jobs.prompt_template import (
     with_instruction,
     with_parameters,
 )
+from .._text.escaping import plain
 from .._version import __version__
 from ..messages import system, user
 from ..models import DEFAULT_MODEL, JsonDict
 from . import job as bulk
 from . import report_command as report
 from .client_options import ClientOptions, open_client
-from .console import plain, say, show_json
+from .console import say, show_json
 from .exit_codes import Exit, run_to_exit
 from .help import Command, Commands, Group
 from .option_values.labels import chosen_labels

@@ -14,6 +14,8 @@ from contextlib import suppress
 from textwrap import wrap
 from typing import IO
 
+from .._text.escaping import plain
+
 _GONE = {errno.EPIPE, errno.EIO}
 """Errors of a pipe without a reader, or of a terminal that was closed."""
 
@@ -71,8 +73,3 @@ def drop(stream: IO[str]) -> None:
     with suppress(OSError, ValueError):  # a stream that is not a file
         os.dup2(nowhere, stream.fileno())
     os.close(nowhere)
-
-
-def plain(text: str) -> str:
-    """Escape control characters: text of a model or of the server must not control the terminal."""
-    return "".join(char if char.isprintable() or char in "\n\t" else ascii(char)[1:-1] for char in text)

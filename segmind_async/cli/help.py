@@ -11,7 +11,7 @@ from typing import Protocol, TypeAlias
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from .console import plain
+from .._text.escaping import plain
 from .exit_codes import MEANINGS
 
 _NARROWEST = 30

@@ -16,7 +16,8 @@ from rich.text import Text
 from .._jobs.files.file_job import Stage
 from .._jobs.progress import JobProgress, Recent
 from .._jobs.report.samples import Samples
-from .console import drop, plain
+from .._text.escaping import plain
+from .console import drop
 from .view.frame import frame, line, writing_text
 
 LINE_EVERY = 10.0

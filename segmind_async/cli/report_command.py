@@ -13,11 +13,12 @@ from rich.text import Text
 from .._jobs.report.report import Latency, Report, read_report
 from .._jobs.report.scores import Scores
 from .._jobs.report.shards import read_shards
+from .._text.escaping import one_line
 from .._text.quantities import credits_text, duration
 from ..models import Status
 from .console import say, show_json
 from .exit_codes import Exit
-from .wording import count, job_name, latency_text, one_line, percent, rate_text, summary
+from .wording import count, job_name, latency_text, percent, rate_text, summary
 
 _LABEL = 10
 """Columns of a line's label."""

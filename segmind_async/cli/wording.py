@@ -7,7 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from .._jobs.report.report import Report
-from .console import plain
+from .._text.escaping import one_line
 
 
 def count(number: int) -> str:
@@ -41,11 +41,6 @@ def rate_text(a_second: float | None) -> str:
 def percent(share: float | None) -> str:
     """Format a share to a tenth of a percent; None becomes a dash."""
     return "–" if share is None else f"{100 * share:.1f} %"
-
-
-def one_line(text: str) -> str:
-    """Return text from outside as one line without control characters."""
-    return plain(" ".join(text.split()))
 
 
 def job_name(report: Report) -> str:

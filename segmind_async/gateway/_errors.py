@@ -37,6 +37,8 @@ class GatewayError(Exception):
     """Seconds to wait before that."""
     cost: Decimal | None = None
     """Credits it cost nevertheless."""
+    model: str | None = None
+    """The model that was called; None if no call was made."""
     request_id: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     """Further headers."""
@@ -75,6 +77,7 @@ def gateway_error_of(error: SegmindError, *, timed: bool = False) -> GatewayErro
         or (timed and isinstance(error, errors.APITimeoutError)),
         retry_after=(error.retry_after or BUSY_FOR) if status == 503 else None,
         cost=error.details.cost,
+        model=error.details.model,
         request_id=error.request_id,
         headers={ELAPSED: f"{error.details.elapsed:.3f}"} if error.details.elapsed else {},
     )

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
+from decimal import Decimal
 from functools import partial
 from typing import NamedTuple
 from uuid import uuid4
@@ -23,7 +24,7 @@ from ..client import SegmindClient
 from ..errors import BudgetExceededError, SegmindError
 from ..models import ChatCompletion, ChatRequest, JsonDict
 from ..telemetry import PROMETHEUS_CONTENT_TYPE, prometheus_text
-from ._access import Tokens, chosen_budget, chosen_priority, chosen_timeout, token_in, within
+from ._access import BUDGET_HEADER, Tokens, chosen_budget, chosen_priority, chosen_timeout, token_in, within
 from ._budgets.amounts import answer_headers, cost_headers, credits_of, plain
 from ._budgets.budgets import Budgets
 from ._budgets.rules import BudgetRule
@@ -36,6 +37,7 @@ from ._openai.model_list import model_list, one_model
 from ._openai.responses.event_stream import response_error_event, response_events
 from ._openai.responses.kept import KeptResponses
 from ._options import GatewayOptions
+from ._page.routes import LivePage
 from ._repeats import Repeats
 from ._segmind import form
 from ._tool_support import ToolSupport
@@ -49,6 +51,9 @@ _SEGMIND = "segmind"
 
 _BUDGET = web.RequestKey("budget", object)
 """The name of the budget that the request's token stands for, or None."""
+
+_OPEN = {"/", "/healthz"}
+"""Paths that need no token: neither tells anything."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -82,10 +87,13 @@ class Handlers:
         self._repeats = Repeats(options.repeat_wait)
         self._tools = ToolSupport(options.tools_via)
         self._responses = KeptResponses(options.max_kept_bytes)
+        self._page = LivePage(client, budgets, self._load)
 
     def app(self) -> web.Application:
         """Return the application."""
         app = web.Application(client_max_size=self._options.max_body_bytes, middlewares=[self._answering])
+        app.router.add_get("/", self._page.show)
+        app.router.add_get("/live", self._live, allow_head=False)
         app.router.add_get("/healthz", self._health)
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/v1/models", self._models)
@@ -97,9 +105,14 @@ class Handlers:
         app.router.add_delete("/v1/responses/{id}", self._forget_response)
         app.router.add_get("/v1/get-user-credits", self._balance)
         app.router.add_post(form.MODEL_PATH, self._model_call, name=_SEGMIND)
+        # Before the handlers are waited for.
+        app.on_shutdown.append(self._close_page)
         # After the handlers: what is left then has no caller.
         app.on_cleanup.append(self._cancel_left)
         return app
+
+    async def _close_page(self, _app: web.Application) -> None:
+        self._page.close()
 
     async def _cancel_left(self, _app: web.Application) -> None:
         await self._repeats.aclose()
@@ -118,12 +131,31 @@ class Handlers:
         try:
             if request.path != "/healthz":
                 self._tokens.check_host(request.host)
+            if request.path not in _OPEN:
                 request[_BUDGET] = self._tokens.check(request.headers)
             return await handler(request)
         except web.HTTPException as error:
-            return _refused(request, _http_problem(request, error))
+            return self._refused(request, _http_problem(request, error))
         except Exception as error:  # noqa: BLE001  # whatever it is, its caller gets an answer without a traceback
-            return _refused(request, _error_of(request, error))
+            return self._refused(request, _error_of(request, error))
+
+    def _refused(self, request: web.Request, problem: GatewayError) -> web.Response:
+        self._note(request, problem)
+        return _refusal(request, problem)
+
+    def _note(self, request: web.Request, problem: GatewayError) -> None:
+        """Show an error on the page, as one of the budget that the request's token stands for or names."""
+        if request.path == "/live" and not token_in(request.headers):
+            return  # that is how the page learns that it must ask for the token
+        own = request.get(_BUDGET)
+        named = request.headers.get(BUDGET_HEADER)
+        budget = own if isinstance(own, str) else named if self._budgets.knows(named) else None
+        self._page.refused(request, problem, budget)
+
+    async def _live(self, request: web.Request) -> web.StreamResponse:
+        own = request[_BUDGET]
+        headers = {"x-request-id": request[_REQUEST_ID], GATEWAY: __version__}
+        return await self._page.stream(request, own if isinstance(own, str) else None, headers)
 
     async def _health(self, _request: web.Request) -> web.Response:
         return _json({"status": "ok", "version": __version__})
@@ -243,7 +275,8 @@ class Handlers:
         got = ended[0] if ended else None
         if isinstance(got, GatewayError):
             if response is None:
-                return _refused(request, got)
+                return self._refused(request, got)
+            self._note(request, got)
             await response.write(stream_form.error(got))
         elif got is not None:
             response = response or await _begun(request, self._headers(request, got, scope))
@@ -265,6 +298,18 @@ class Handlers:
                 return response
 
     async def _completed(
+        self, wanted: ChatRequest, traced_as: str, scope: CallScope, size: int
+    ) -> ChatCompletion:
+        """Make a call, and count how it ended."""
+        try:
+            completion = await self._called(wanted, traced_as, scope, size)
+        except Exception as error:
+            self._page.ended(_cost_of(error), failed=True)
+            raise
+        self._page.ended(completion.cost, failed=False)
+        return completion
+
+    async def _called(
         self, wanted: ChatRequest, traced_as: str, scope: CallScope, size: int
     ) -> ChatCompletion:
         assert wanted.model is not None
@@ -308,6 +353,13 @@ def _chat_stream(completion: ChatCompletion, *, with_usage: bool) -> bytes:
     return chat_events(_openai(completion), with_usage=with_usage)
 
 
+def _cost_of(error: Exception) -> Decimal | None:
+    """Return what a failed call has cost; None if it is not known."""
+    if isinstance(error, SegmindError):
+        return error.details.cost
+    return error.cost if isinstance(error, GatewayError) else None
+
+
 async def _begun(request: web.Request, headers: dict[str, str]) -> web.StreamResponse:
     """Send the head of an event stream."""
     own = {"x-request-id": request[_REQUEST_ID], GATEWAY: __version__}
@@ -330,7 +382,7 @@ def _json(body: JsonDict, headers: dict[str, str] | None = None, status: int = 2
     return web.Response(body=to_json(body), status=status, headers=headers, content_type="application/json")
 
 
-def _refused(request: web.Request, problem: GatewayError) -> web.Response:
+def _refusal(request: web.Request, problem: GatewayError) -> web.Response:
     headers = {
         "x-request-id": problem.request_id or request[_REQUEST_ID],
         **cost_headers(problem.cost, None),

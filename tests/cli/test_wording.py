@@ -35,7 +35,3 @@ def test_counts_and_shares() -> None:
         "93.6 %",
         "–",
     )
-
-
-def test_a_text_of_many_lines_becomes_one_that_steers_nothing() -> None:
-    assert wording.one_line(" a\n\tb\x1b[2J \u202e c") == "a b\\x1b[2J \\u202e c"

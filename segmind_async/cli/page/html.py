@@ -15,10 +15,11 @@ from typing import NamedTuple
 from ..._jobs.report.report import Report
 from ..._jobs.report.samples import SampleRow
 from ..._jobs.report.scores import Scores
+from ..._text.escaping import one_line
 from ..._text.quantities import credits_text, duration
 from ..._version import __version__
 from ...models import Status
-from ..wording import count, job_name, latency_text, one_line, percent, rate_text, summary
+from ..wording import count, job_name, latency_text, percent, rate_text, summary
 
 try:
     from . import charts

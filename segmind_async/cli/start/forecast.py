@@ -5,9 +5,9 @@ from __future__ import annotations
 from decimal import Decimal
 
 from ..._jobs.cost_estimate import Forecast
+from ..._text.escaping import plain
 from ...errors import SegmindError
 from ..client_options import ClientOptions, has_key, open_client
-from ..console import plain
 from ..wording import rough
 
 

@@ -13,8 +13,8 @@ from ..._jobs.formats.text import Lines, TextOptions, open_text
 from ..._jobs.outlook import FIRST_ROWS
 from ..._jobs.prompt_template import fields_of
 from ..._jobs.rows import Row
+from ..._text.escaping import plain
 from ...errors import ConfigurationError
-from ..console import plain
 
 _READ_FOR = 0.5
 """Seconds in which the encoding of an input is checked; what is not read by then is checked row by row."""

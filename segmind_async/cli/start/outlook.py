@@ -14,7 +14,8 @@ from decimal import Decimal
 from ..._jobs.cost_estimate import Moments
 from ..._jobs.outlook import Outlook, measured
 from ..._jobs.progress import JobProgress
-from ..console import plain, say
+from ..._text.escaping import plain
+from ..console import say
 from ..wording import count, rough
 
 KNOWN_ROWS = 20

@@ -15,10 +15,11 @@ from rich.text import Text
 from ..._jobs.files.file_job import GRACE, Stage
 from ..._jobs.progress import JobProgress, Recent, seconds_to_end, seconds_to_floor
 from ..._jobs.report.samples import SampleRow, Samples
+from ..._text.escaping import one_line
 from ..._text.quantities import credits_text, duration
 from ..._text.wait_reasons import Wait, WaitReason
 from ...models import StopReason
-from ..wording import count, latency_text, one_line, rate_text, rough
+from ..wording import count, latency_text, rate_text, rough
 from .fitting import Part, fitted
 
 _WIDE = 130

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -17,7 +17,7 @@ from ..._money.units import ceil_units, credits_of
 from ...client import SegmindClient
 from .._errors import GatewayError
 from .book import BudgetBook, Entry
-from .rules import BudgetRule
+from .rules import BudgetRule, BudgetState
 
 _log = logging.getLogger("segmind_async.gateway")
 
@@ -57,6 +57,10 @@ class Budgets:
             )
         return found
 
+    def knows(self, name: str | None) -> bool:
+        """Return whether there is a budget of this name."""
+        return name in self._rules
+
     def client_of(self, rule: BudgetRule | None) -> SegmindClient:
         """Return the client whose calls count in the budget's present period; the gateway's for None."""
         return self._client if rule is None else self._opened(rule).client
@@ -64,6 +68,15 @@ class Budgets:
     def left(self, rule: BudgetRule | None) -> Decimal | None:
         """Return the credits that are left to a budget, calls in doubt subtracted; None without a limit."""
         return None if rule is None else self._opened(rule).client.statistics().budget_left
+
+    def states(self, calls: Mapping[str | None, int]) -> list[BudgetState]:
+        """Return how each budget stands, with the *calls* that are taken of each."""
+        found = []
+        for rule in self._rules.values():
+            client = self._opened(rule).client
+            in_flight = client._options.scope.in_flight
+            found.append(BudgetState(rule, calls.get(rule.name, 0), in_flight, self.left(rule)))
+        return found
 
     @asynccontextmanager
     async def booked(self, rule: BudgetRule | None, model: str) -> AsyncIterator[SegmindClient]:

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ...config import check_amount, check_choice, check_count
 from ...errors import ConfigurationError
@@ -68,6 +68,17 @@ class BudgetRule:
     def period(self, now: float) -> str:
         """Return the period that the epoch second *now* is in: its day in UTC, or one for all times."""
         return "all" if self.credits_per_day is None else f"{datetime.fromtimestamp(now, UTC):%Y-%m-%d}"
+
+
+class BudgetState(NamedTuple):
+    """A budget at one moment."""
+
+    rule: BudgetRule
+    calls: int
+    """Calls taken and not ended, those that wait included."""
+    in_flight: int
+    left: Decimal | None
+    """Credits left in its present period, calls in doubt subtracted; None without a limit."""
 
 
 _FIELDS = frozenset({"token", "credits_per_day", "credits", "max_in_flight", "priority"})
