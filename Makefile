@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup quick test crash page mails lint format types docs demo real-model interop bench release schemas ci clean
+.PHONY: help setup quick test crash page mails lint format types docs demo real-model interop engine bench release schemas ci clean
 
 help:                ## list the tasks
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
@@ -58,6 +58,12 @@ real-model: setup    ## run a small real model on this machine's CPU
 
 interop: setup       ## try real clients of OpenAI's API against the gateway (needs uv; installs a gigabyte)
 	$(BIN)/python -m interop
+
+engine:              ## run jobs on Ray while nodes, drivers and gateways are killed (installs half a gigabyte)
+	$(PYTHON) -m venv .venv-engine
+	.venv-engine/bin/pip install -q --upgrade pip
+	.venv-engine/bin/pip install -q -e ".[cli,ray]" --group engine
+	.venv-engine/bin/python -m pytest -p no:cacheprovider tests/ray/cluster.py
 
 schemas:               ## compare the schemas that this library and others send, and write the table
 	python3 -m venv --clear .venv-schemas

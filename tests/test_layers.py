@@ -45,6 +45,7 @@ ROOMS = (
     "_emulator",
     "emulator",
     "gateway",
+    "ray",
     "testing",
     "cli",
     "__main__",

@@ -40,6 +40,7 @@ def test_all_that_is_named_is_there_and_nothing_more_is_promised() -> None:
         "emulator",
         "engines",
         "gateway",
+        "ray",
         "sync",
         "telemetry",
         "testing",

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, aclosing, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import anyio
-from anyio.from_thread import BlockingPortal, start_blocking_portal
+import anyio.to_thread
+from anyio.from_thread import start_blocking_portal
 
 from .._jobs.formats.dataframes import COLUMNS, Frame, cells_of, frame_of, rows_of
 from .._jobs.journal.finished import FinishedRows
@@ -22,6 +23,7 @@ from .._jobs.known_rows import KnownRow, matched
 from .._jobs.options import JobOptions, settings_of
 from .._jobs.own_request import own_request
 from .._jobs.prompt_template import MakeRequest, template, with_instruction, with_parameters
+from .._jobs.report.row_counts import JobReport
 from .._jobs.report.shards import journals_in
 from .._jobs.results import row_of
 from .._jobs.rows import Row, batches_of, rows_made
@@ -37,6 +39,10 @@ from ._folder import folder_of, journal_of
 
 _LOOK_EVERY = 0.5
 """Seconds between two looks at whether another task has left the same shard."""
+
+
+Results: TypeAlias = AsyncGenerator[list[tuple[Row, JsonObject]], None]
+"""Batches of rows, each with its row of an output."""
 
 
 class ShardStoppedError(SegmindError):
@@ -107,6 +113,21 @@ class ShardJob:
             make = with_instruction(self.instructions, make)
         return with_parameters(self.parameters, make)
 
+    def client(self, key: str | None = None, base_url: str | None = None) -> SegmindClient:
+        """Return a client for shards of this job; a *base_url* given here is that of a gateway.
+
+        Such a URL may be plain HTTP: its key opens only the gateway.
+        """
+        return SegmindClient(
+            key,
+            base_url or self.base_url,
+            self.model,
+            self.limits,
+            self.timeouts,
+            self.retry,
+            allow_http=base_url is not None,
+        )
+
     @property
     def options(self) -> JobOptions:
         """Options of the job of one shard: rows are known by what they ask."""
@@ -138,14 +159,40 @@ def run_shard(rows: Iterable[Mapping[str, object]], job: ShardJob) -> Iterator[d
 
 def _results(given: Collection[Mapping[str, object]], job: ShardJob) -> Iterator[tuple[Row, JsonObject]]:
     """Run a shard, then yield its rows in order, each with its row of an output."""
-    _check_columns(given, job.prefix)
     if not given:
         return
-    shard = _Shard(job, given)
     with start_blocking_portal() as portal:
-        not_kept = portal.call(shard.send)
-        for known in _known_rows(portal, shard):
-            yield known.row, _result(known, not_kept)
+        batches = shard_results(given, job)
+        try:
+            while batch := portal.call(_next, batches):
+                yield from batch
+        finally:
+            portal.call(batches.aclose)
+
+
+async def _next(batches: Results) -> list[tuple[Row, JsonObject]]:
+    """Return the next batch; an empty list after the last one."""
+    return await anext(batches, [])
+
+
+async def shard_results(
+    given: Collection[Mapping[str, object]], job: ShardJob, client: SegmindClient | None = None
+) -> Results:
+    """Run a shard as `run_shard`, then yield its rows in batches, each with its row of an output.
+
+    All shards of a process may share one *client*; None: the shard opens its own.
+    """
+    _check_columns(given, job.prefix)
+    shard = Shard(job, partial(rows_made, given, job.make_request()))
+    await shard.prepare()
+    if client is not None:
+        await shard.send(client)
+    else:
+        async with job.client() as own:
+            await shard.send(own)
+    async with aclosing(shard.results()) as batches:
+        async for batch in batches:
+            yield batch
 
 
 def _check_columns(rows: Iterable[Mapping[str, object]], prefix: str) -> None:
@@ -157,56 +204,63 @@ def _check_columns(rows: Iterable[Mapping[str, object]], prefix: str) -> None:
             )
 
 
-def _known_rows(portal: BlockingPortal, shard: _Shard) -> Iterator[KnownRow]:
-    """Yield the rows with their records, read in the portal's thread one batch at a time."""
-    with closing(portal.call(FinishedRows.open, shard.path)) as finished:
-        batches = matched(finished, batches_of(shard.rows()), dedupe=True, answers=True)
-        try:
-            while batch := portal.call(_next, batches):
-                yield from batch
-        finally:
-            portal.call(batches.aclose)
-
-
-async def _next(batches: AsyncGenerator[list[KnownRow], None]) -> list[KnownRow]:
-    """Return the next batch; an empty list after the last one."""
-    return await anext(batches, [])
-
-
-class _Shard:
+class Shard:
     """The rows of a shard and its journal."""
 
-    def __init__(self, job: ShardJob, given: Collection[Mapping[str, object]]) -> None:
-        self.rows: Callable[[], Iterator[Row]] = partial(rows_made, given, job.make_request())
-        self._folder = folder_of(Path(job.journal), job.settings)
-        self.path = journal_of(self._folder, self.rows())
+    def __init__(self, job: ShardJob, rows: Callable[[], Iterator[Row]]) -> None:
+        self.rows = rows
+        """Reads the rows, each time from the first."""
+        self.path = Path(job.journal)
+        """The journal, once it is prepared."""
+        self.report: JobReport = JobReport()
+        """Of the run, after `send`."""
         self._job = job
+        self._others: list[Path] = []
+        self._not_kept: Mapping[str, Record] = {}
 
-    async def send(self) -> dict[str, Record]:
-        """Send what has no answer; return the records that the journal does not keep, by key."""
+    def __repr__(self) -> str:
+        return f"Shard({self.path.name!r})"
+
+    async def prepare(self) -> None:
+        """Find the journal, which is named by the rows."""
+        await anyio.to_thread.run_sync(self._prepare)
+
+    def _prepare(self) -> None:
+        folder = folder_of(Path(self._job.journal), self._job.settings)
+        self.path = journal_of(folder, self.rows())
+        folder.mkdir(parents=True, exist_ok=True)
+        self._others = [path for path in journals_in(folder) if path != self.path]
+
+    async def send(self, client: SegmindClient) -> None:
+        """Take what other shards have answered, and send the rest."""
         job = self._job
-        self._folder.mkdir(parents=True, exist_ok=True)
-        others = [path for path in journals_in(self._folder) if path != self.path]
         with await _turn(self.path, job.wait):
-            await take_answers(self.path, self._job.settings, self.rows, others)
-            run = await self._run()
+            await take_answers(self.path, job.settings, self.rows, self._others)
+            run = await self._run(client)
+        self._not_kept = run.not_kept
+        self.report = run.report
         sent = run.report.fan_out
         if sent is not None and sent.stop_reason is not None and not job.yield_unsent:
             raise ShardStoppedError(f"the shard {self.path.name} stopped early: {sent.stop_message}")
-        return run.not_kept
 
-    async def _run(self) -> JobRun[Any]:
+    async def _run(self, client: SegmindClient) -> JobRun[Any]:
         job = self._job
-        client = SegmindClient(None, job.base_url, job.model, job.limits, job.timeouts, job.retry)
-        async with client:
-            run = client.run_job(
-                self.rows(), journal=self.path, parse=job.parse, options=job.options, **job.sending
-            )
-            run.skip_finished = True
-            async with run:
-                async for _ in run:
-                    pass
+        run = client.run_job(
+            self.rows(), journal=self.path, parse=job.parse, options=job.options, **job.sending
+        )
+        run.skip_finished = True
+        async with run:
+            async for _ in run:
+                pass
         return run
+
+    async def results(self) -> Results:
+        """Yield the rows in batches, each with its row of an output; answers are read batch by batch."""
+        with closing(await FinishedRows.open(self.path)) as finished:
+            batches = matched(finished, batches_of(self.rows()), dedupe=True, answers=True)
+            async with aclosing(batches):
+                async for batch in batches:
+                    yield [(known.row, _result(known, self._not_kept)) for known in batch]
 
 
 def _result(known: KnownRow, not_kept: Mapping[str, Record]) -> JsonObject:
