@@ -202,8 +202,6 @@ class Knowing(CostModel):
         self.situation = situation
 
     known = True
-    speaker = property(lambda self: self)
-
     guessed = False
 
     def uncertainty(self, predicted: float | None = None) -> float:
@@ -223,7 +221,10 @@ class Knowing(CostModel):
         latencies = _truth(self.situation.name, 0)[0]
         return latencies[len(latencies) // 2]
 
-    def most(self, predicted: float | None) -> int:
+    def unseen(self, calls: int, outlasting: int = 0) -> float:
+        return 0.0
+
+    def summand_bound(self, predicted: float | None) -> int:
         return math.ceil(1.01 * _truth(self.situation.name, self._bucket(predicted))[2])
 
     def longest(self) -> float:

@@ -5,6 +5,9 @@ bounds their sum. With one call left that is nearly the call's own quantile, wit
 special case for the last call. What all calls share, the error of the mean itself, does not average out
 and is added apart.
 
+A quantile knows only of kinds of calls that have finished. Until many have, the expected sum and what calls
+of an unseen kind may cost can be more, and is then what is held.
+
 The sum is kept up: a call that starts or ends changes it by its own part, and it is made anew only when
 ages or estimates have changed, so that a grant costs the same however many are in flight.
 
@@ -56,7 +59,7 @@ class Exposure:
         moments = self._held.pop(held)
         self._most -= held.summand_bound
         if self._kept_up:
-            self._parts[held.model].remove(moments)
+            self._parts[held.model].remove(held, moments)
 
     def fits(self, room: float, candidate: InFlightCall, others: Moments = NO_MOMENTS) -> bool:
         """Return whether *room* units cover all in flight, one call more at its start, and *others*.
@@ -99,7 +102,22 @@ class Exposure:
                 sums.add(model, part, fresh if model is candidate else NO_MOMENTS)
         if candidate is not None and candidate not in self._parts:
             sums.add(candidate, _Part(), fresh)
-        return math.ceil(sums.quantile(Z if self._held else Z_LAST))
+        if not self._held:
+            return math.ceil(sums.quantile(Z_LAST))
+        return math.ceil(max(sums.quantile(Z), sums.mean + self._unseen(candidate, fresh.mean)))
+
+    def _unseen(self, candidate: CostModel | None, fresh: float) -> float:
+        """Return the units more that calls of kinds may cost of which none has finished."""
+        units = 0.0
+        for model, part in self._parts.items():
+            calls, mean = part.calls, part.mean
+            if model is candidate:
+                calls, mean = calls + 1, mean + fresh
+            if calls and model.known:
+                # More is expected of old calls already: it must not be taken 60 times.
+                usual = min(model.typical(), mean / calls)
+                units += usual * model.unseen(calls, len(part.outlasting))
+        return units
 
     def _bring_up(self, now: float, candidate: CostModel | None) -> None:
         """Make the sum anew if calls have aged since, or estimates have changed."""
@@ -113,8 +131,11 @@ class Exposure:
             return
         self._parts = {}
         for held in self._held:
+            age = now - held.started_at
             held.model.fitted(now)
-            self._put(held, held.model.moments(now - held.started_at, held.predicted))
+            self._put(held, held.model.moments(age, held.predicted))
+            if held.model.outlasts_all(age):
+                self._parts[held.model].outlasting.add(held)
         self._kept_up, self._at = True, now
         self._versions = sum(model.version for model in self._parts)
 
@@ -132,13 +153,16 @@ class Exposure:
 class _Part:
     """Cumulants of the calls in flight that one cost model predicts."""
 
-    __slots__ = ("calls", "mean", "third", "variance")
+    __slots__ = ("calls", "mean", "outlasting", "third", "variance")
 
     def __init__(self) -> None:
         self.mean = self.variance = self.third = 0.0
         self.calls = 0
+        self.outlasting: set[InFlightCall] = set()
+        """Those that were out longer than any finished one when the sum was made."""
 
-    def remove(self, moments: Moments) -> None:
+    def remove(self, held: InFlightCall, moments: Moments) -> None:
+        self.outlasting.discard(held)
         self.mean -= moments.mean
         self.variance -= moments.variance
         self.third -= moments.third
@@ -148,16 +172,17 @@ class _Part:
 class _Sums:
     """Cumulants of a sum over cost models, and the quantile that follows."""
 
-    __slots__ = ("_mean", "_third", "_variance")
+    __slots__ = ("_third", "_variance", "mean")
 
     def __init__(self, others: Moments) -> None:
-        self._mean, self._variance, self._third = others
+        self.mean: float
+        self.mean, self._variance, self._third = others
 
     def add(self, model: CostModel, part: _Part, fresh: Moments) -> None:
         mean = part.mean + fresh.mean
         shared = model.uncertainty()
         # The error of the mean is a common factor, lognormal with this relative variance.
-        self._mean += mean
+        self.mean += mean
         self._variance += part.variance + fresh.variance + mean**2 * shared
         self._third += part.third + fresh.third + mean**3 * shared**2 * (shared + 3)
 
@@ -165,14 +190,14 @@ class _Sums:
         """Return the quantile, at *z* standard deviations, of a shifted lognormal with these cumulants."""
         variance, third = self._variance, self._third
         if variance <= 0:
-            return self._mean
+            return self.mean
         skewness = third / variance**1.5
         if skewness < 1e-3:
-            return self._mean + z * math.sqrt(variance)
+            return self.mean + z * math.sqrt(variance)
         # The lognormal with this skewness: (w + 2)² (w - 1) = skewness², solved for w.
         square = skewness * skewness
         root = ((square + 2 + math.sqrt(square * square + 4 * square)) / 2) ** (1 / 3)
         w = root + 1 / root - 1
         scale = math.sqrt(variance / (w - 1))
         width = math.sqrt(math.log(w))
-        return self._mean - scale + scale * math.exp(z * width - width * width / 2)
+        return self.mean - scale + scale * math.exp(z * width - width * width / 2)

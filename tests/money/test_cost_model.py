@@ -53,7 +53,7 @@ def test_equal_costs_leave_little_margin() -> None:
     exposure = Exposure()
     for _ in range(63):
         exposure.add(out(model, 0))
-    assert 64 * CENT < exposure.required(0, model) < 1.1 * 64 * CENT
+    assert 64 * CENT < exposure.required(0, model) < 1.2 * 64 * CENT  # 60 / 401 for kinds not seen yet
 
 
 @pytest.mark.parametrize("count", [1, 4, 16, 64])
@@ -92,7 +92,7 @@ def test_the_longer_out_the_dearer() -> None:
 
 def test_costs_that_can_be_predicted_are_measured_against_it() -> None:
     chance = random.Random(4)
-    predicted = [chance.lognormvariate(0, 1.5) for _ in range(200)]
+    predicted = [chance.lognormvariate(0, 1.5) for _ in range(KEPT)]
     costs = [int(3 * CENT * units * chance.lognormvariate(0, 0.05)) for units in predicted]
     model = taught(costs, None, predicted)
     assert model.bound(0.0, 0.1) < 0.5 * CENT
@@ -150,14 +150,14 @@ def test_what_is_looked_at_now_and_then_is_what_the_last_calls_alone_would_say()
 
 
 def test_two_models_in_one_budget_add_up() -> None:
-    cheap, dear = taught([CENT] * 100), taught([50 * CENT] * 100)
+    cheap, dear = taught([CENT] * 400), taught([50 * CENT] * 400)
     exposure = Exposure()
     exposure.add(out(cheap, 0))
     exposure.add(out(dear, 0))
     assert 51 * CENT < exposure.required(0, None) < 1.25 * 51 * CENT
     assert exposure.required(0, cheap) > exposure.required(0, None)
     assert repr(exposure) == "Exposure(2 calls)"
-    assert repr(cheap) == f"CostModel(typical={CENT}, calls=100)"
+    assert repr(cheap) == f"CostModel(typical={CENT}, calls=400)"
 
 
 @given(st.lists(st.booleans(), max_size=40), st.integers(0, 30))

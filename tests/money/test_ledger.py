@@ -70,7 +70,7 @@ class Book:
 
 
 def test_no_more_than_the_balance_is_put_in_flight() -> None:
-    book = Book(50 * CENT)
+    book = Book(50 * CENT, calls=400)
     held = book.all_that_fit()
     assert 40 <= len(held) <= 50
     shortfall = book.refuse()
@@ -232,7 +232,7 @@ def test_what_others_spend_is_kept_free_for_as_long_as_a_call_takes() -> None:
         balance -= 26
         book.ledger.observe(balance * CENT, book.now, book.now)
     # They spend 25 every two seconds, and a call takes one.
-    with_others, alone = book, Book(balance * CENT)
+    with_others, alone = book, Book(balance * CENT, calls=110)
     alone.now = book.now
     fewer = alone.fit_now() - with_others.fit_now()
     assert 6 <= fewer <= 40  # they come in bursts of 25, and one may come within a call's time
@@ -272,7 +272,7 @@ def test_a_406_with_others_in_flight_holds_back_until_one_of_them_ends() -> None
 def test_calls_of_a_kind_are_held_at_their_own_cost_and_count_in_the_whole() -> None:
     book = Book(100 * CENT)
     dear = CostModel(CENT, "", book.model)
-    for _ in range(10):
+    for _ in range(400):
         dear.finished(10 * CENT, 1.0)
     cheap = book.ledger.reserve(book.ledger.root, book.model, None, 0)
     held = [book.ledger.reserve(book.ledger.root, dear, None, 0) for _ in range(12)]
