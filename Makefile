@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup quick test crash page mails lint format types docs demo real-model interop engine bench release schemas ci clean
+.PHONY: help setup quick test crash soak page mails lint format types docs demo real-model interop engine bench release schemas ci clean
 
 help:                ## list the tasks
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
@@ -21,10 +21,12 @@ quick: setup         ## run all tests but the slow ones, in under a minute on tw
 test: setup          ## run all tests
 	$(BIN)/python -m pytest -n auto
 
-crash: setup         ## kill jobs at a thousand random moments, let each write fail, count what was paid twice
+crash: setup         ## kill jobs at a thousand moments, fail each write, damage journals at each byte; write the table
 	CRASH_STRIDE=1 $(BIN)/python -m pytest -q tests/jobs/journal/test_crash.py
-	$(BIN)/python -m tests.jobs.journal.crash --kills 700 --delivery direct
-	$(BIN)/python -m tests.jobs.journal.crash --kills 300 --delivery queued
+	$(BIN)/python -m tests.jobs.journal.crash_table --seconds $${CRASH_SECONDS:-1800}
+
+soak: setup          ## send for an hour with every fault and random cancels (SOAK_SECONDS), and write the page
+	$(BIN)/python -W error -m tests.soak
 
 page: setup          ## look at the gateway's live page in headless Chromium; pictures go into build/page
 	$(BIN)/python -m tests.gateway.page.browser build/page

@@ -57,10 +57,12 @@ async def misbehave(
     if isinstance(fault, faults.Silence):
         await anyio.sleep(min(fault.seconds, FOREVER))
         return drop(request)
+    transport = request.transport
+    if transport is None or transport.is_closing():
+        return drop(request)  # the caller has gone in the meantime
     if isinstance(fault, faults.NoHttp):
-        assert request.transport is not None
-        request.transport.write(fault.data)
-        request.transport.close()
+        transport.write(fault.data)
+        transport.close()
         return web.Response(status=499)
     if isinstance(fault, faults.Reset):
         return drop(request)

@@ -190,6 +190,8 @@ class Emulator:
             if isinstance(fault, faults.Delay):
                 await anyio.sleep(fault.seconds)
             response = await self._answer(request, record, fault)
+        except ConnectionError:  # the caller has gone
+            response = http_responses.drop(request)
         finally:
             record.ended_at = http_responses.now()
         record.status = response.status

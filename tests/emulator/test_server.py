@@ -11,6 +11,7 @@ import aiohttp
 import anyio
 import pytest
 
+import segmind_async as sa
 from segmind_async.emulator import Emulator, FunctionBrain, RandomFaults, faults
 
 HELLO = {"messages": [{"role": "user", "content": "hello"}]}
@@ -286,3 +287,19 @@ async def test_a_chosen_port_and_a_wrong_option() -> None:
         with pytest.raises(OSError, match="in use"):
             async with Emulator(port=int(one.url.split(":")[2].split("/")[0])):
                 pass
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [faults.NoHttp(), faults.Cut(), faults.Drip(), faults.Silence(1)],
+    ids=lambda fault: type(fault).__name__,
+)
+async def test_a_caller_that_has_gone_is_no_error_of_the_server(
+    fault: faults.Fault, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with Emulator(latency=1) as emulator, sa.SegmindClient(emulator.key, emulator.url) as client:
+        emulator.script(fault)
+        with anyio.move_on_after(0.5):
+            await client.chat("hello")
+        await anyio.sleep(5)
+    assert [one.getMessage() for one in caplog.records if one.name == "aiohttp.server"] == []

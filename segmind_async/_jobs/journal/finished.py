@@ -17,7 +17,7 @@ import anyio.to_thread
 
 from ..row_keys import key_of
 from .bulk_insert import put
-from .checksums import checksum, row_checksum
+from .checksums import answer_checksum, row_checksum
 from .journal_error import damaged, translated
 from .record import COLUMNS, Record
 
@@ -217,6 +217,6 @@ class FinishedRows:
         number = columns[COLUMNS.index("number")]
         # One that was replaced since the last `refresh` still stands for what was known then.
         same = whole == row_checksum(tuple(columns), raw is not None, replaced)
-        if not same or (raw is not None and of_answer != checksum(number, raw)):
+        if not same or (raw is not None and of_answer != answer_checksum(number, raw)):
             raise damaged(self._path, f"in row {number}, since the job began")
         return Record(*[*columns, raw])

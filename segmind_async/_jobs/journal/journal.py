@@ -21,7 +21,7 @@ from pathlib import Path
 from ..openers import private
 from . import owner, tables
 from .bulk_insert import put
-from .checksums import Damage, checksum, row_checksum, take_out_damage
+from .checksums import Damage, answer_checksum, checksum, row_checksum, take_out_damage
 from .commit_thread import WriterThread
 from .journal_error import JournalError, damaged, translated
 from .lock import Lock, is_on_network
@@ -168,8 +168,8 @@ class Journal:
             record.number = number
         put(database, _INSERT, [_values(record) for record in records])
         answers = [
-            (record.number, record.raw, checksum(record.number, record.raw))
-            for record in records
+            (number, record.raw, answer_checksum(number, record.raw))
+            for number, record in enumerate(records, self._last + 1)
             if record.raw is not None
         ]
         put(database, "INSERT INTO answers VALUES", answers)

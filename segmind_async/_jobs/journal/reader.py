@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..._money.units import credits_of
-from .checksums import checksum, row_checksum
+from .checksums import answer_checksum, checksum, row_checksum
 from .journal import SPENT, check_is_journal, read_fact
 from .journal_error import JournalError, translated
 from .lock import Lock
@@ -139,7 +139,7 @@ class JournalReader:
                 number = row[_NUMBER]
                 if whole != row_checksum(tuple(row), bool(has_answer), replaced=0):
                     raise self._damaged(number)
-                if text is not None and of_answer != checksum(number, text):
+                if text is not None and of_answer != answer_checksum(number, text):
                     raise self._damaged(number)
                 yield Record(*[*row, text])
             last = found[-1][_NUMBER]
@@ -149,7 +149,7 @@ class JournalReader:
         answers = {}
         for number in numbers:
             for text, whole in self._fetched("SELECT raw, checksum FROM answers WHERE number = ?", number):
-                if whole != checksum(number, text):
+                if whole != answer_checksum(number, text):
                     raise self._damaged(number)
                 answers[number] = text
         return answers

@@ -14,7 +14,7 @@ from .journal_error import damaged
 APPLICATION = 0x5E6D1D
 """Marks the file as ours (`PRAGMA application_id`)."""
 
-VERSION = 6
+VERSION = 7
 
 _TABLES = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL, checksum INTEGER NOT NULL) WITHOUT ROWID;

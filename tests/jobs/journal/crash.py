@@ -129,9 +129,12 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=1000)
     parser.add_argument("--delivery", choices=["direct", "queued"], default="direct")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--json", action="store_true", help="print the sums for a program")
     options = parser.parse_args()
     longest, rows = (0.4, 200) if options.delivery == "direct" else (2.5, 48)
-    print(kill_often(options.kills, options.delivery, options.seed, longest=longest, rows=rows))
+    tally = kill_often(options.kills, options.delivery, options.seed, longest=longest, rows=rows)
+    sums = {"kills": tally.kills, "jobs": tally.jobs, "rows": tally.rows, "twice": tally.twice}
+    print(json.dumps(sums) if options.json else tally)
 
 
 if __name__ == "__main__":

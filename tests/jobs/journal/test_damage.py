@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from segmind_async._jobs.journal import owner
-from segmind_async._jobs.journal.checksums import checksum, row_checksum
+from segmind_async._jobs.journal.checksums import answer_checksum, checksum, row_checksum
 from segmind_async._jobs.journal.commit_thread import wait_for
 from segmind_async._jobs.journal.finished import FinishedRows
 from segmind_async._jobs.journal.journal import Journal, OtherSettingsError, read_fact
@@ -215,6 +215,8 @@ def test_a_checksum_tells_types_and_borders_apart() -> None:
     assert checksum("a") != checksum(b"a")
     assert checksum(None) != checksum("None")
     assert checksum(bytearray(b"a"), 1.0) == checksum("a", 1)
+    assert answer_checksum(1, b"a") != answer_checksum(2, b"a") != answer_checksum(2, b"b")
+    assert answer_checksum(1, "a") == answer_checksum(1, 97) == -1
     rows = [row_checksum(("k", 1), has, replaced) for has in (True, False) for replaced in (0, 1, 2, None)]
     assert len(set(rows)) == 5
 

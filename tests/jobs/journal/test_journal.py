@@ -165,7 +165,7 @@ def test_another_version_is_refused(
     monkeypatch.setattr(tables, "VERSION", 99)
     Journal(tmp_path / "j", SETTINGS).close()
     monkeypatch.undo()
-    with pytest.raises(JournalError, match="has version 99, this release writes 6"):
+    with pytest.raises(JournalError, match="has version 99, this release writes 7"):
         use(tmp_path / "j")
 
 
