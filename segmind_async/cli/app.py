@@ -42,6 +42,9 @@ from .options import (
     AsJson,
     CallTimeout,
     Emulate,
+    EngineAddress,
+    EngineConcurrency,
+    EngineName,
     Floor,
     Input,
     JobFlags,
@@ -201,6 +204,9 @@ def run_rows(
             rich_help_panel=Group.MODEL.value,
         ),
     ] = None,
+    engine: EngineName = None,
+    address: EngineAddress = None,
+    concurrency: EngineConcurrency = None,
 ) -> None:
     """Send each row of a file or folder, write one result for it. The same command resumes a stopped job."""
     parameters = _parameters(flags)
@@ -221,6 +227,13 @@ def run_rows(
         job = _job(rows, flags, with_parameters(parameters, make), options, settings, needs)
         if answers is not None:
             job = replace(job, schema=answers)
+        if engine is not None:
+            from . import engine_job  # noqa: PLC0415  # few jobs run on one
+
+            if flags.images_from is not None:
+                raise typer.BadParameter("--images-from works without an engine only", param_hint="--engine")
+            where = engine_job.EngineOptions(address, concurrency, prompt, system_prompt, parameters)
+            return await engine_job.run(job, where, as_json=flags.as_json)
         return await bulk.run(job, as_json=flags.as_json)
 
     run_to_exit(main)

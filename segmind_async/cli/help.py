@@ -48,6 +48,7 @@ class Group(StrEnum):
     MODEL = "Model"
     LIMITS = "Limits of money and rate"
     DELIVERY = "Delivery"
+    ENGINE = "Engine"
     DISPLAY = "Display"
 
 

@@ -86,7 +86,7 @@ class Confirmation:
     """Whether to send nothing, and to write the results of earlier runs."""
 
 
-_MAX_REASKS = 1
+MAX_REASKS = 1
 """How often an answer that does not fit its schema is requested again."""
 
 MakeBrain: TypeAlias = "Callable[[OpenRows], Brain]"
@@ -141,6 +141,10 @@ class Job:
         """The files of rows."""
         one = InputFile(self.input, self.form or format_of(self.input))
         return InputFiles(self.folder or (one,), self.make, self.text)
+
+    def with_files(self, files: tuple[InputFile, ...]) -> Job:
+        """Return the job with the files of its folder."""
+        return replace(self, folder=files)
 
     def open_rows(self) -> AbstractContextManager[Iterator[Row]]:
         """Open the input."""
@@ -204,7 +208,7 @@ class Job:
     @property
     def all_settings(self) -> JobSettings:
         """The settings that the journal is opened with."""
-        wanted = None if self.schema is None else expected(self.schema.parse, _MAX_REASKS)
+        wanted = None if self.schema is None else expected(self.schema.parse, MAX_REASKS)
         return settings_of(self.client.model, self.own_settings, self.options, wanted)
 
 
@@ -385,7 +389,7 @@ async def send_rows(
                 rows,
                 journal=job.journal_path,
                 parse=None if job.schema is None else job.schema.parse,
-                max_reasks=_MAX_REASKS,
+                max_reasks=MAX_REASKS,
                 options=job.options,
                 settings=job.own_settings,
                 progress=None if job.confirmation.results_only else show,
@@ -413,7 +417,7 @@ def _rows_at(job: Job, indices: list[int]) -> Iterator[Iterator[Row]]:
 def _rereadable(job: Job) -> Iterator[Job]:
     """Provide the input as files that can be read twice: those of a folder, or a copy of a pipe."""
     if job.input.is_dir():
-        yield replace(job, folder=files_in(job.input, job.form, job.pattern))
+        yield job.with_files(files_in(job.input, job.form, job.pattern))
         return
     if job.pattern is not None:
         raise ConfigurationError(f"--files: input={str(job.input)!r} is no folder; leave it out")

@@ -33,6 +33,12 @@ class OnExhausted(StrEnum):
     WAIT = "wait"
 
 
+class Engine(StrEnum):
+    """The engines that a folder may run on."""
+
+    RAY = "ray"
+
+
 def amount(text: str) -> Decimal:
     """Read an amount of credits."""
     try:
@@ -129,6 +135,21 @@ Output = Annotated[
         "-o",
         metavar="FILE|FOLDER",
     ),
+]
+
+EngineName = Annotated[
+    Engine | None,
+    _option(Group.ENGINE, "Run a folder on a cluster, each file as one shard; needs the extra [ray]."),
+]
+EngineAddress = Annotated[
+    str | None,
+    _option(
+        Group.ENGINE, "Address of the cluster; default: one on this machine, for this job.", metavar="ADDRESS"
+    ),
+]
+EngineConcurrency = Annotated[
+    int | None,
+    _option(Group.ENGINE, "Files at the same time; default: as many as processors.", min=1, metavar="N"),
 ]
 
 

@@ -18,6 +18,7 @@ from .._text.quantities import credits_text, duration
 from ..models import Status
 from .console import say, show_json
 from .exit_codes import Exit
+from .summary import JOURNALS
 from .wording import count, job_name, latency_text, percent, rate_text, summary
 
 _LABEL = 10
@@ -39,8 +40,10 @@ _PIPED = 200
 def journal_of(path: Path) -> Path:
     """Return the journal that *path* names: itself, or that of an output, a file or a folder."""
     path = path if path.name else path.resolve()
-    beside = path.with_name(path.name + ".journal")
-    return beside if beside.is_file() and not path.name.endswith(".journal") else path
+    if path.name.endswith((".journal", ".journals")):
+        return path
+    beside = (path.with_name(path.name + ".journal"), path.with_name(path.name + JOURNALS))
+    return next((found for found in beside if found.exists()), path)
 
 
 def run(journal: Path, html: Path | None, *, as_json: bool) -> Exit:

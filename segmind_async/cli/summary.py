@@ -13,6 +13,9 @@ from .._text.quantities import credits_text
 from ..models import FanOutReport
 from .console import say
 
+JOURNALS = ".journals"
+"""End of the name of the folder of journals of a job on an engine, which stands beside its results."""
+
 RESULTS_ONLY = "--results-only"
 
 _NOT_AGAIN = ("--restart", "--yes", RESULTS_ONLY)

@@ -45,7 +45,7 @@ def percent(share: float | None) -> str:
 
 def job_name(report: Report) -> str:
     """Return the name of a job: that of its journal without the suffix."""
-    return one_line(Path(report.journal).name.removesuffix(".journal"))
+    return one_line(Path(report.journal).name.removesuffix(".journals").removesuffix(".journal"))
 
 
 def summary(report: Report) -> list[str]:

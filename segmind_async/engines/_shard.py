@@ -13,6 +13,7 @@ import anyio
 import anyio.to_thread
 from anyio.from_thread import start_blocking_portal
 
+from .._jobs.files.output_files import OpenRows, Output, OutputWriter
 from .._jobs.formats.dataframes import COLUMNS, Frame, cells_of, frame_of, rows_of
 from .._jobs.journal.finished import FinishedRows
 from .._jobs.journal.journal_error import JournalError
@@ -243,15 +244,31 @@ class Shard:
         if sent is not None and sent.stop_reason is not None and not job.yield_unsent:
             raise ShardStoppedError(f"the shard {self.path.name} stopped early: {sent.stop_message}")
 
+    async def send_and_write(self, client: SegmindClient, output: Output, opened: OpenRows) -> JobReport:
+        """Send as `send`, and write the rows that *opened* opens; return their report, as `run_file`."""
+        job = self._job
+        with await _turn(self.path, job.wait):
+            await take_answers(self.path, job.settings, self.rows, self._others)
+            async with self._new_run(client) as run:
+                if output.only:
+                    run.stop("only the results are written")
+                await _consume(run)
+                await run.end()
+                report = await OutputWriter(run, output, None, lambda _: None).write(opened)
+        report.fan_out = None if output.only else run.report.fan_out
+        return report
+
     async def _run(self, client: SegmindClient) -> JobRun[Any]:
+        async with self._new_run(client) as run:
+            await _consume(run)
+        return run
+
+    def _new_run(self, client: SegmindClient) -> JobRun[Any]:
         job = self._job
         run = client.run_job(
             self.rows(), journal=self.path, parse=job.parse, options=job.options, **job.sending
         )
         run.skip_finished = True
-        async with run:
-            async for _ in run:
-                pass
         return run
 
     async def results(self) -> Results:
@@ -261,6 +278,12 @@ class Shard:
             async with aclosing(batches):
                 async for batch in batches:
                     yield [(known.row, _result(known, self._not_kept)) for known in batch]
+
+
+async def _consume(run: JobRun[Any]) -> None:
+    """Send all rows of a run; their outcomes are in its journal."""
+    async for _ in run:
+        pass
 
 
 def _result(known: KnownRow, not_kept: Mapping[str, Record]) -> JsonObject:

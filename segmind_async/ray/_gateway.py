@@ -49,7 +49,8 @@ def options_of(settings: GatewaySettings, journal: Path, host: str, port: int) -
     """Return the options of the gateway of a job: a new token, and its state beside the journals."""
     token = secrets.token_urlsafe(24)
     rules = (BudgetRule(_BUDGET, token, credits=settings.max_credits),)
-    return GatewayOptions(host, port, budgets=rules, state=journal / "gateway.db")
+    # A caller that has gone has died, and its calls that wait are better not sent: nobody asks again in time.
+    return GatewayOptions(host, port, budgets=rules, state=journal / "gateway.db", repeat_wait=0)
 
 
 class GatewayHost:

@@ -189,3 +189,49 @@ def test_a_driver_that_is_killed_and_started_again_goes_on(
     assert second.returncode == 0, second.stderr[-2000:]
     assert ROWS <= emulator.requests - before <= ROWS + 2 * IN_FLIGHT
     assert read_folder(tmp_path / "journal").attempts <= ROWS + 2 * IN_FLIGHT
+
+
+def test_the_command_has_the_same_results_as_without_an_engine_though_a_node_dies(
+    cluster: Cluster, emulator: Emulator, tmp_path: Path
+) -> None:
+    (tmp_path / "in").mkdir()
+    for n in range(12):
+        rows = "".join(f"{n} {m}\n" for m in range(20))
+        (tmp_path / "in" / f"{n:02}.csv").write_text("text\n" + rows)
+    before = emulator.requests
+    environment = {**os.environ, "SEGMIND_API_KEY": KEY, "SEGMIND_BASE_URL": emulator.url}
+
+    def run(output: str, *more: str) -> subprocess.CompletedProcess[str]:
+        start = [
+            sys.executable,
+            "-m",
+            "segmind_async",
+            "run",
+            str(tmp_path / "in"),
+            "-o",
+            str(tmp_path / output),
+        ]
+        words = [*start, "--prompt", "say {text}", "--max-in-flight", str(IN_FLIGHT), *more]
+        return subprocess.run(
+            words, env=environment, capture_output=True, text=True, timeout=240, check=False
+        )
+
+    doomed = cluster.add_node(num_cpus=2, object_store_memory=100 * 1024 * 1024)
+    later = Later(emulator, 80, lambda: cluster.remove_node(doomed, allow_graceful=False))
+    on_ray = run("ray", "--engine", "ray", "--address", cluster.address, "--concurrency", "3")
+    later.join()
+    assert on_ray.returncode == 0, on_ray.stderr
+    assert "240 ok, 0 failed, 0 unsent" in on_ray.stderr
+    assert 240 <= emulator.requests - before <= 240 + 2 * IN_FLIGHT
+    assert run("plain").returncode == 0
+    for n in range(12):
+        texts = [
+            [line.split(",")[:6] for line in (tmp_path / output / f"{n:02}.csv").read_text().splitlines()]
+            for output in ("ray", "plain")
+        ]
+        assert texts[0] == texts[1]
+    asked = emulator.requests
+    again = run("ray", "--engine", "ray", "--address", cluster.address)
+    assert again.returncode == 0, again.stderr
+    assert "(240 by earlier runs)" in again.stderr
+    assert emulator.requests == asked

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Container, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -82,6 +82,10 @@ class Output:
     """Whether nothing is sent, and the results are written of what earlier runs have finished."""
     files: Mapping[str, OutputFile] = field(default_factory=dict)
     """The files of a folder by the names that its rows have, in order; none: *path* is the only file."""
+
+    def without_files(self) -> Output:
+        """Return the folder alone, for each of its files to be written by somebody else."""
+        return replace(self, path=self.path.resolve(), files={})
 
     @property
     def targets(self) -> list[tuple[Path, OutputFormat | None]]:

@@ -11,6 +11,7 @@ from ..._jobs.formats.file_format import Format
 from ..._jobs.formats.output import check_output
 from ..._jobs.journal.journal_error import JournalError
 from ..._jobs.journal.reader import JournalReader
+from ..._jobs.report.shards import journals_in
 from ...errors import ConfigurationError
 from ..console import say
 from .input_check import ColumnsNeeded, check_encoding, check_rows
@@ -67,10 +68,13 @@ def without_input(output: Output, journal: Path) -> list[Path]:
 
 
 def _outputs_of(journal: Path) -> frozenset[str]:
-    """Return the files that the job of *journal* has written; none if there is no such journal."""
-    try:
-        with JournalReader(journal) as reader:
-            outputs = reader.fact(OUTPUTS_FACT)
-    except (JournalError, sqlite3.Error):
-        return frozenset()
-    return frozenset(map(str, outputs)) if isinstance(outputs, list) else frozenset()
+    """Return the files that the job of *journal*, or those of a folder, have written."""
+    found: list[object] = []
+    for path in journals_in(journal) if journal.is_dir() else [journal]:
+        try:
+            with JournalReader(path) as reader:
+                outputs = reader.fact(OUTPUTS_FACT)
+        except (JournalError, sqlite3.Error):
+            continue
+        found += outputs if isinstance(outputs, list) else []
+    return frozenset(map(str, found))

@@ -1,0 +1,73 @@
+"""The files of a folder as tasks of Ray: so many at once, each with its results written by itself."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from .._jobs.files.input_files import InputFile
+from .._jobs.formats.text import TextOptions
+from .._jobs.report.row_counts import JobReport
+from ..engines._file_shard import FileShard, count_exactly
+from ._engine import engine
+from ._mapper import Door
+
+_LOOK_EVERY = 0.5
+"""Seconds between two looks at whether the driver is to stop."""
+
+
+def connect(address: str | None) -> None:
+    """Connect to the cluster at *address*; None: start one on this machine. Workers print for themselves."""
+    ray = engine()
+    if not ray.is_initialized():
+        ray.init(
+            address,
+            log_to_driver=False,
+            logging_level="error",
+            include_dashboard=False if address is None else None,
+        )
+
+
+def count_files(files: Sequence[InputFile], text: TextOptions) -> list[int]:
+    """Return the number of rows of each file, counted where there is room."""
+    ray = engine()
+    task = ray.remote(count_exactly)
+    return list(ray.get([task.remote(file, text) for file in files]))
+
+
+def run_files(
+    shards: Sequence[FileShard], door: Door | None, concurrency: int | None, stop: threading.Event
+) -> Iterator[JobReport]:
+    """Run *shards* as tasks, at most *concurrency* at once, and yield their reports; None: as many as CPUs.
+
+    Ray runs a task of a node that died once more. When a shard has stopped early, the others send no more and
+    write what is finished. Ends when *stop* is set: calls in flight are cancelled.
+    """
+    ray = engine()
+    url, token = (None, None) if door is None else door.address()
+    most = concurrency or max(1, int(ray.cluster_resources().get("CPU", 1)))
+    task = ray.remote(_run).options(num_cpus=1, max_retries=-1, scheduling_strategy="SPREAD")
+    waiting, running = deque(shards), list[Any]()
+    try:
+        while (waiting or running) and not stop.is_set():
+            while waiting and len(running) < most:
+                running.append(task.remote(waiting.popleft(), url, token))
+            done, running = ray.wait(running, timeout=_LOOK_EVERY)
+            reports: list[JobReport] = ray.get(done)
+            yield from reports
+            if any(map(_has_stopped, reports)):
+                waiting = deque(replace(one, output=replace(one.output, only=True)) for one in waiting)
+    finally:
+        for left in running:
+            ray.cancel(left)
+
+
+def _has_stopped(report: JobReport) -> bool:
+    return report.fan_out is not None and report.fan_out.stop_reason is not None
+
+
+def _run(shard: FileShard, url: str | None, token: str | None) -> JobReport:
+    return shard(url, token)

@@ -1,0 +1,159 @@
+"""`run --engine ray` with an engine that runs each task at once, in this process: Ray's own is in `make engine`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from segmind_async.cli import engine_job
+from segmind_async.emulator import Emulator, faults
+from segmind_async.ray import GatewayAddress
+from tests.cli.test_commands import call, lines, on
+from tests.cli.test_folders import folder, said, table, words
+from tests.support import serving
+
+__all__ = ["folder"]
+
+
+class Ray(ModuleType):
+    """As much of Ray as the command uses."""
+
+    def __init__(self) -> None:
+        super().__init__("ray")
+        self.address: str | None = None
+        self.cancelled: list[Any] = []
+
+    def is_initialized(self) -> bool:
+        return False
+
+    def init(self, address: str | None, **_: Any) -> None:
+        self.address = address
+
+    def cluster_resources(self) -> dict[str, float]:
+        return {"CPU": 2.0}
+
+    def remote(self, function: Any) -> Any:
+        class Task:
+            def options(self, **_: Any) -> Task:
+                return self
+
+            def remote(self, *given: Any) -> Any:
+                return function(*given)
+
+        return Task()
+
+    def get(self, found: Any) -> Any:
+        return found
+
+    def wait(self, running: list[Any], timeout: float) -> tuple[list[Any], list[Any]]:
+        return running[:1], running[1:]
+
+    def cancel(self, task: Any) -> None:
+        self.cancelled.append(task)
+
+
+@pytest.fixture
+def ray(monkeypatch: pytest.MonkeyPatch) -> Ray:
+    engine = Ray()
+    monkeypatch.setitem(sys.modules, "ray", engine)
+    return engine
+
+
+@pytest.fixture
+def emulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
+    with serving(Emulator()) as running:
+        # In place of the gateway, which an actor would hold.
+        door = GatewayAddress(running.url, running.key)
+        monkeypatch.setattr(engine_job, "start_gateway", lambda *_: door)
+        yield running
+
+
+def results(folder: Path) -> dict[str, list[dict[str, Any]]]:
+    """The rows of all files of results, without what differs between two runs."""
+    return {
+        path.relative_to(folder).as_posix(): [
+            {name: value for name, value in row.items() if name not in {"elapsed", "cost"}}
+            for row in (lines(path) if path.suffix == ".jsonl" else table(path, ",\t"[path.suffix == ".tsv"]))
+        ]
+        for path in sorted(folder.rglob("*.*"))
+    }
+
+
+def test_results_are_those_of_the_folder_without_an_engine(
+    ray: Ray, emulator: Emulator, folder: Path, tmp_path: Path
+) -> None:
+    (folder / "b.jsonl").write_text("no JSON\n\n" + json.dumps({"text": "late"}) + "\n")
+    assert call(*words(folder, name="plain"), **on(emulator)).exit_code == 1
+    got = call(*words(folder, "--engine", "ray", "--address", "auto"), **on(emulator))
+    assert (got.exit_code, emulator.requests) == (1, 20), got.stderr
+    assert ray.address == "auto"
+    assert "10 ok, 1 failed, 0 unsent" in got.stderr
+    assert results(tmp_path / "out") == results(tmp_path / "plain")
+    # Renamed and added to: only what is new is asked, and nothing of others is overwritten.
+    (folder / "a.csv").rename(folder / "y.csv")
+    (folder / "z.csv").write_text("text\nnew\n")
+    got = call(*words(folder, "--engine", "ray"), **on(emulator))
+    assert emulator.requests == 21
+    assert "11 ok, 1 failed, 0 unsent (10 by earlier runs)" in got.stderr
+    assert "12" not in said(got).split("rows")[0]
+    (tmp_path / "out" / "z.csv").unlink()
+    got = call(*words(folder, "--engine", "ray", "--results-only"))
+    assert (got.exit_code, emulator.requests) == (0, 21), got.stderr
+    assert [row["status"] for row in table(tmp_path / "out" / "z.csv")] == ["ok"]
+    report = call("report", str(tmp_path / "out"), "--json")
+    assert json.loads(report.stdout)["counts"] == {"ok": 11, "failed": 0}
+    (folder / "mine.csv").write_text("text\nx\n")
+    (tmp_path / "out" / "mine.csv").write_text("mine")
+    got = call(*words(folder, "--engine", "ray"), **on(emulator))
+    assert got.exit_code == 2
+    assert "mine.csv' is there already" in said(got)
+
+
+def test_after_a_shard_that_stops_the_others_send_nothing_and_write_what_there_is(
+    ray: Ray, emulator: Emulator, folder: Path, tmp_path: Path
+) -> None:
+    emulator.script(*[faults.status(401)] * 60)
+    got = call(*words(folder, "--engine", "ray", "--concurrency", "1", "--json"), **on(emulator))
+    assert got.exit_code == 4, got.stderr
+    assert emulator.requests <= 4
+    told = json.loads(got.stdout)
+    assert told["rows"]["unsent"] >= 5
+    assert [row["status"] for row in table(tmp_path / "out" / "sub" / "b.tsv", "\t")] == ["unsent"] * 3
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        (["--sample", "2"], "--sample works without an engine only"),
+        (["--emulate"], "--emulate works without an engine only"),
+        (["--delivery", "queued"], "--delivery queued works without an engine only"),
+        (["--results-only"], "there are no journals in"),
+        (["--images-from", "."], "--images-from works without an engine only"),
+    ],
+)
+def test_what_an_engine_cannot_do_is_refused(
+    more: list[str], says: str, ray: Ray, emulator: Emulator, folder: Path
+) -> None:
+    got = call(*words(folder, "--engine", "ray", *more), **on(emulator))
+    assert (got.exit_code, emulator.requests) == (2, 0)
+    assert says in said(got)
+
+
+def test_a_single_file_is_no_job_for_an_engine(ray: Ray, emulator: Emulator, folder: Path) -> None:
+    got = call("run", str(folder / "a.csv"), "-o", "x.csv", "--engine", "ray", **on(emulator))
+    assert "is no folder; each file of a folder is one shard" in said(got)
+
+
+def test_without_ray_it_says_how_to_get_it(
+    emulator: Emulator, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    got = call(*words(folder, "--engine", "ray"), **on(emulator))
+    assert got.exit_code == 2
+    assert "pip install 'segmind-async[ray]'" in said(got)
