@@ -63,7 +63,7 @@ PURE = {
     "_transport.direct.content_coding",
     "_sending.reservation_states",
     "_sending.histogram",
-    "_sending.polling",
+    "_sending.poll_schedule",
     "_sending.call_queue",
     "_sending.retry",
     "_sending.waits",

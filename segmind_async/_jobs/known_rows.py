@@ -1,4 +1,4 @@
-"""Rows of the input with what the journal holds of them."""
+"""Rows of the input with what the journal holds of them. `run` decides which of them are skipped."""
 
 from __future__ import annotations
 

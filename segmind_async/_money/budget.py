@@ -1,4 +1,7 @@
-"""Budgets: how much some calls may spend, nested in each other, with the ledger's root outermost. Pure."""
+"""Budgets: how much some calls may spend, nested in each other, with the ledger's root outermost. Pure.
+
+`Ledger.reserve` enforces them.
+"""
 
 from __future__ import annotations
 

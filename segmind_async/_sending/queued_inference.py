@@ -23,7 +23,7 @@ from .._transport.base import WireRequest, WireResponse
 from .._wire import response_headers
 from .._wire.failures import Billing, Failure, FailureKind, Resend, unreadable
 from .._wire.json import UnreadableError, read_object
-from .polling import Polling
+from .poll_schedule import Polling
 from .retry import RetryState
 from .service import Service, get, refused
 

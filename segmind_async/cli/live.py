@@ -13,7 +13,7 @@ from types import TracebackType
 from rich.console import Console, Group
 from rich.text import Text
 
-from .._jobs.files.file_job import Stage
+from .._jobs.files.ending import Stage
 from .._jobs.progress import JobProgress, Recent
 from .._jobs.report.samples import Samples
 from .._text.escaping import plain

@@ -10,7 +10,7 @@ import anyio
 import pytest
 from rich.console import Console
 
-from segmind_async._jobs.files.file_job import Stage
+from segmind_async._jobs.files.ending import Stage
 from segmind_async._jobs.journal.record import Record
 from segmind_async._jobs.progress import JobProgress, Recent
 from segmind_async._jobs.report.samples import Samples

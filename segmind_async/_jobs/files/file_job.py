@@ -1,11 +1,9 @@
-"""A job on files, as the command runs it: handles Ctrl-C and writes the results."""
+"""A job on files, as the command runs it: sends its rows and writes the results."""
 
 from __future__ import annotations
 
-import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from enum import Enum
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TypeAlias
@@ -13,44 +11,15 @@ from typing import TypeAlias
 import anyio
 
 from ..._process.stop_signals import on_stop_signals
-from ...models import StopReason
 from ..report.row_counts import JobReport
 from ..rows import Row
 from ..run import JobRun
+from .ending import Ending, TellStage
 from .output_files import OpenRows, Output, OutputWriter, Part
-
-GRACE = 60.0
-"""Seconds after the first Ctrl-C for calls in flight to end."""
 
 CountRows: TypeAlias = Callable[[threading.Event, Callable[[int], None]], int | None]
 """Counts the rows of a file in a thread, for the progress: calls a function with how many it has counted so
 far, and returns None when the event is set."""
-
-
-class Stage(Enum):
-    """The stage of a job on a file."""
-
-    SENDING = "sending"
-    ENDING = "ending"
-    """No more is sent; calls in flight may end."""
-    WRITING = "writing"
-    """The results are being written."""
-    WRITING_LAST = "writing, for the last time"
-    """The same; another signal leaves them unwritten."""
-    LEFT = "left"
-    """The results are not written."""
-
-
-_AFTER_SIGNAL: Mapping[Stage, Stage] = {
-    Stage.SENDING: Stage.ENDING,
-    Stage.ENDING: Stage.WRITING_LAST,
-    Stage.WRITING: Stage.WRITING_LAST,
-    Stage.WRITING_LAST: Stage.LEFT,
-    Stage.LEFT: Stage.LEFT,
-}
-
-TellStage: TypeAlias = Callable[[Stage, int], None]
-"""Is called with each new stage, and while results are written with the number of their rows so far."""
 
 
 class NotWrittenError(Exception):
@@ -88,7 +57,7 @@ async def run_file(
         run.skip_finished = True  # `matched` reads them for the output
         run.reporter.part = part is not None
         async with run:
-            ending = _Ending(run, tell)
+            ending = Ending(run, tell)
             with on_stop_signals(ending.on_signal):
                 report = await _send_and_write(run, ending, target, open_rows, count_rows, part)
             if report is None:
@@ -97,47 +66,9 @@ async def run_file(
     return report
 
 
-class _Ending:
-    """Ends a job stage by stage, at signals."""
-
-    def __init__(self, run: JobRun, tell: TellStage | None) -> None:
-        self.stage = Stage.SENDING
-        self.consuming = anyio.CancelScope()
-        self.writing = anyio.CancelScope()
-        self._run = run
-        self._tell = tell
-
-    def on_signal(self, number: signal.Signals) -> None:
-        """Begin the next stage. Only the first of several SIGHUPs counts: one closed terminal sends many."""
-        if self.stage is not Stage.SENDING and number.name == "SIGHUP":
-            return
-        self._begin(_AFTER_SIGNAL[self.stage])
-        if self.stage is Stage.ENDING:
-            self.consuming.deadline = anyio.current_time() + GRACE
-            self._run.stop("interrupted", StopReason.INTERRUPTED)
-        elif self.stage is Stage.WRITING_LAST:
-            self.consuming.cancel()
-        elif self.stage is Stage.LEFT:
-            self.writing.cancel()
-
-    def begin_writing(self) -> None:
-        """Note that nothing is in flight any more."""
-        if self.stage in {Stage.SENDING, Stage.ENDING}:
-            self._begin(Stage.WRITING)
-
-    def told_written(self, rows: int) -> None:
-        """Tell how many rows of the output are written."""
-        if self._tell is not None:
-            self._tell(self.stage, rows)
-
-    def _begin(self, stage: Stage) -> None:
-        self.stage = stage
-        self.told_written(0)
-
-
 async def _send_and_write(
     run: JobRun,
-    ending: _Ending,
+    ending: Ending,
     output: Output,
     open_rows: OpenRows,
     count_rows: CountRows | None,
@@ -155,7 +86,7 @@ async def _send_and_write(
     return None
 
 
-async def _consume_and_count(run: JobRun, ending: _Ending, count_rows: CountRows | None) -> None:
+async def _consume_and_count(run: JobRun, ending: Ending, count_rows: CountRows | None) -> None:
     """Consume all outcomes, which the journal has already, and count the rows meanwhile."""
     failed: Exception | None = None
     async with anyio.create_task_group() as tasks:

@@ -12,7 +12,7 @@ from textwrap import wrap
 
 from rich.text import Text
 
-from ..._jobs.files.file_job import GRACE, Stage
+from ..._jobs.files.ending import GRACE, Stage
 from ..._jobs.progress import JobProgress, Recent, seconds_to_end, seconds_to_floor
 from ..._jobs.report.samples import SampleRow, Samples
 from ..._text.escaping import one_line

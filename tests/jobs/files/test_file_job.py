@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 import segmind_async as sa
-from segmind_async._jobs.files.file_job import NotWrittenError, Stage, run_file
+from segmind_async._jobs.files.ending import Stage
+from segmind_async._jobs.files.file_job import NotWrittenError, run_file
 from segmind_async._jobs.files.output_files import Output, Part
 from segmind_async._jobs.formats.row_count import count_rows
 from segmind_async._jobs.journal.journal import Journal
