@@ -109,7 +109,8 @@ class ChatCompletion(Generic[T_co]):
     model: str = ""
     """Slug of the model the request was sent to."""
     cost: Decimal | None = None
-    """Credits of all attempts of this call; None if the service did not say."""
+    """Credits of all attempts of this call; None if the service did not say. In place of an absurd cost
+    that no balance shows, it has what such a call typically costs."""
     credits_remaining: Decimal | None = None
     """The account's balance right after this call, None if the service did not say."""
     request_id: str | None = None

@@ -103,7 +103,7 @@ class CostModel:
     """
 
     __slots__ = (
-        "_block", "_calls", "_due", "_ever", "_fit", "_most", "_most_due", "_most_usual", "_moved",
+        "_absurd", "_block", "_calls", "_due", "_ever", "_fit", "_most", "_most_due", "_most_usual", "_moved",
         "_outliers",
         "_ratio_fit", "_sum_t", "_sum_x", "_sum_xx", "_total", "_usual", "first_guess", "hindsight", "name",
         "running", "version", "whole",
@@ -122,6 +122,8 @@ class CostModel:
         self._calls: deque[Finished] = deque()
         self._ever = 0
         """Calls that have finished, kept or not."""
+        self._absurd = 0
+        """Absurd costs that were named."""
         self._outliers = 0
         """Falls of the balance that were hardly one call's cost."""
         self._total = 0
@@ -269,6 +271,23 @@ class CostModel:
         if self._outliers > _RARE * self._ever:
             return 0
         return cost - self.typical()
+
+    def is_absurd(self, named: int) -> bool:
+        """Return whether a named cost is far beyond all that calls of this model have cost."""
+        if named <= _ABSURD * self.first_guess:
+            return False
+        return named > _ABSURD * max((call[0] for call in self.whole._calls), default=0)
+
+    def believed(self, named: int) -> int:
+        """Return what is to be booked of a named cost that no balance shows: all, unless absurd and rare.
+
+        One answer is no proof. What comes often is a dear kind of call.
+        """
+        if not self.is_absurd(named):
+            return named
+        whole = self.whole
+        whole._absurd += 1
+        return named if whole._absurd > max(1, _RARE * whole._ever) else self.typical()
 
     def summand_bound(self, predicted: float | None) -> int:
         """Return the units for a single call that no quantile of a sum counts for one: far from the floor,

@@ -165,17 +165,22 @@ class Ledger:
         # With nothing in flight only doubts can be in the way: there is no completion to wait for.
         return Shortfall(None, room, _alone(hold), final=self.in_flight == 0)
 
-    def settle(self, hold: Hold, price: Price, balance: int | None, now: float) -> None:
-        """Book an answered call: what it cost, and the balance the service named with it."""
+    def settle(self, hold: Hold, price: Price, balance: int | None, now: float) -> int | None:
+        """Book an answered call: what it cost, and the balance the service named with it.
+
+        Returns what is booked in place of an absurd cost, None if the cost is believed.
+        """
         self._answered += 1
         self._drop(hold)
         latency = now - hold.started_at
-        units = price.named
+        units, in_place = price.named, None
         if units is None:
             units = hold.model.typical() if price.listed is None else price.listed.units
             self._settle_unpriced(_Unpriced(hold, units, latency, price.listed), balance, now)
         else:
+            is_absurd = hold.own_model.is_absurd(units)
             units = self._bounded(units, hold, balance)
+            in_place = units if is_absurd and units != price.named else None
             self._settle_priced(hold, price, units, latency)
             if self._by_balance and balance is not None:
                 self._balance_costs.add(None, balance, now)
@@ -186,6 +191,7 @@ class Ledger:
             self.observe_header(balance, hold.started_at, now)
         if self._by_balance:
             self._book_known(now)
+        return in_place
 
     def _settle_priced(self, hold: Hold, price: Price, units: int, latency: float) -> None:
         self._fallen -= units
@@ -298,11 +304,15 @@ class Ledger:
             level.exposure.add(hold)
 
     def _bounded(self, named: int, hold: Hold, reading: int | None) -> int:
-        """Return a named cost, no more than the balance allows: it held that much, and fell by that much."""
+        """Return a named cost, no more than the balance allows: it held that much, and fell by that much.
+
+        Where no fall shows it, an absurd cost is not believed of a single answer.
+        """
         if hold.balance is None:
-            return named
-        most = hold.balance if reading is None or reading >= hold.balance else hold.balance - reading
-        return min(named, most)
+            return hold.own_model.believed(named)
+        if reading is not None and reading < hold.balance:
+            return min(named, hold.balance - reading)
+        return min(hold.own_model.believed(named), hold.balance)
 
     def _settle_unpriced(self, call: _Unpriced, reading: int | None, now: float) -> None:
         """Have a balance tell what a call cost: its own, or the next that is read."""

@@ -120,8 +120,11 @@ class LedgerProtocol(Protocol):
         """
         ...
 
-    def settle(self, hold: Hold, price: Price, balance: int | None, now: float) -> None:
-        """End the hold of an answered call. *balance* came with the answer; None if none did."""
+    def settle(self, hold: Hold, price: Price, balance: int | None, now: float) -> int | None:
+        """End the hold of an answered call. *balance* came with the answer; None if none did.
+
+        Returns the units to book in place of a named cost that cannot be right; None if it may be.
+        """
         ...
 
     def release(self, hold: Hold) -> None:

@@ -87,16 +87,20 @@ class Lease:
         """Note that the attempt is handed to the transport: from now on it may be billed."""
         self.state = step(self.state, Event.DISPATCHED)
 
-    def answered(self, price: Price, balance: int | None) -> None:
-        """End it with a 200: its price, and the balance in units that came with it, None without one."""
+    def answered(self, price: Price, balance: int | None) -> int | None:
+        """End it with a 200: its price, and the balance in units that came with it, None without one.
+
+        Returns the units that are booked in place of an absurd cost; None if the cost is believed.
+        """
         now = self._end(Event.ANSWERED)
         admission = self.admission
         try:
-            admission._ledger.settle(self.hold, price, balance, now)
+            in_place = admission._ledger.settle(self.hold, price, balance, now)
             admission.throttle.answered(self.tag, now)
             admission.breaker.succeeded(now)
         finally:
             admission.ended(self, now)
+        return in_place
 
     def failed(self, failure: Failure, balance: int | None = None) -> None:
         """End it with a failure, and the balance in units that came with it, None without one."""

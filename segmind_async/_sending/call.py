@@ -334,11 +334,10 @@ class Call:
                 lease.failed(answer, reading)
             else:
                 # The answer is unreadable, but its cost is known.
-                lease.answered(Price(ceil_units(cost)), reading)
-                self._add_cost(cost)
+                self._add_cost(cost, lease.answered(Price(ceil_units(cost)), reading))
             return answer
-        lease.answered(self._service.estimates.price(self.model, cost, answer.usage), reading)
-        self._add_cost(cost)
+        price = self._service.estimates.price(self.model, cost, answer.usage)
+        self._add_cost(cost, lease.answered(price, reading))
         return self._completion(got, answer, balance, lease.ended_at)
 
     def _read(self, response: WireResponse) -> Answer | Failure:
@@ -369,10 +368,12 @@ class Call:
             headers=response.headers,
         )
 
-    def _add_cost(self, cost: Decimal | None) -> None:
+    def _add_cost(self, cost: Decimal | None, in_place: int | None) -> None:
+        """Add the cost that the service named, or what is booked in place of an absurd one."""
         if cost is None:
             self.totals.unpriced += 1
         else:
+            cost = cost if in_place is None else credits_of(in_place)
             self.totals.cost = cost if self.totals.cost is None else self.totals.cost + cost
 
     def _next_retry(self, failure: Failure) -> Retry:

@@ -52,14 +52,15 @@ class UnlimitedLedger:
         self.in_flight += 1
         return Hold(model, now, predicted, 0, budget, model, self.in_flight - 1, self.balance)
 
-    def settle(self, hold: Hold, price: Price, balance: int | None, now: float) -> None:
-        """End a hold, and book the cost if the service named it."""
+    def settle(self, hold: Hold, price: Price, balance: int | None, now: float) -> int | None:
+        """End a hold, and book the cost if the service named it, whatever it is."""
         self._record("settle", hold, price, balance, now)
         self.in_flight -= 1
         for budget in hold.budget.line:
             budget.spent += price.named or 0
         if balance is not None:
             self.balance = balance
+        return None
 
     def release(self, hold: Hold) -> None:
         """End a hold."""
