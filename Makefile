@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup quick test crash soak page mails lint format types docs demo real-model interop engine bench release schemas ci clean
+.PHONY: help setup quick test crash soak page mails lint format types docs demo real-model interop engine bench release lowest prerelease schemas ci clean
 
 help:                ## list the tasks
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
@@ -76,7 +76,7 @@ bench: setup         ## run the benchmarks and write their tables; takes more th
 	$(BIN)/pip install -q --group bench
 	$(BIN)/python -m benchmarks all
 
-release: setup       ## build wheel and sdist and check both; publishes nothing
+release: setup       ## build wheel and sdist, check both, list what is in them (SBOM); publishes nothing
 	$(BIN)/pip install -q --group release
 	rm -rf dist build/release
 	$(BIN)/python -m build
@@ -84,6 +84,18 @@ release: setup       ## build wheel and sdist and check both; publishes nothing
 	$(PYTHON) -m venv build/release
 	build/release/bin/pip install -q "$$(ls dist/*.whl)[cli]"
 	cd build && release/bin/segmind-async --version
+	$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --mc-type library -o build/sbom.json build/release/bin/python
+
+lowest:              ## run the quick tests with the lowest versions that pyproject.toml allows (needs uv)
+	uv venv -q --clear build/lowest
+	uv pip install -q --python build/lowest --resolution lowest-direct -e ".[cli]" --group test
+	build/lowest/bin/python -m pytest -q -n auto -m "not slow" -W ignore::DeprecationWarning # of others' old versions
+
+prerelease:          ## run the quick tests with the newest pre-releases of aiohttp and pydantic (needs uv)
+	uv venv -q --clear build/prerelease
+	uv pip install -q --python build/prerelease --prerelease explicit -e ".[cli]" --group test "aiohttp>=3.14.3a0" "pydantic>=2.11a0"
+	uv pip list --python build/prerelease | grep -E "aiohttp|pydantic"
+	build/prerelease/bin/python -m pytest -q -n auto -m "not slow"
 
 ci:                  ## run everything that decides whether a change lands
 	bash .ci/run

@@ -83,7 +83,7 @@ def test_every_ledger_counts_holds_and_named_costs_and_believes_a_lower_balance(
     ledger: LedgerProtocol = make(5)
     assert (ledger.root.floor, ledger.balance, ledger.doubts_settle_at) == (5, None, None)
     ledger.observe(10_000, 0.0, 0.0)
-    ends: list[Callable[[Hold], None]] = [
+    ends: list[Callable[[Hold], object]] = [
         lambda hold: ledger.settle(hold, Price(70), 9_930, 2.0),
         ledger.release,
         lambda hold: ledger.refuse(hold, 9_930, 50, 2.0),
