@@ -2,45 +2,23 @@
 
 from __future__ import annotations
 
-import os
-import re
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from segmind_async.emulator import Emulator
+from tests.guides import GUIDES, run_steps, steps_of
 from tests.support import serving
-
-GUIDE = Path(__file__).parents[1] / "docs" / "guides" / "first-ten-minutes.md"
-STEPS = re.findall(r"```bash\n(.*?)```\n(?:\n```text\n(.*?)```)?", GUIDE.read_text(encoding="utf-8"), re.S)
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="a POSIX shell")
 def test_the_commands_of_the_guide_say_what_it_says(tmp_path: Path) -> None:
-    assert len(STEPS) >= 8
+    steps = steps_of((GUIDES / "first-ten-minutes.md").read_text(encoding="utf-8"))
+    assert len(steps) >= 8
     with serving(Emulator()) as emulator:
-        environment = {
-            **os.environ,
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-            "SEGMIND_API_KEY": emulator.key,
-            "SEGMIND_BASE_URL": emulator.url,
-        }
-        for commands, says in STEPS:
-            got = subprocess.run(
-                ["bash", "-euo", "pipefail", "-c", commands],
-                cwd=tmp_path,
-                env=environment,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                check=False,
-            )
-            assert got.returncode == 0, (commands, got.stdout)
-            for line in says.splitlines():
-                assert line in got.stdout, commands
+        run_steps(steps, tmp_path, emulator)
         # Each row was paid for once.
         assert set(emulator.billed().values()) == {1}
         assert len(emulator.billed()) == 9

@@ -26,6 +26,7 @@ from segmind_async._jobs.report.shards import read_shards  # noqa: E402
 from segmind_async.emulator import Emulator  # noqa: E402
 from segmind_async.engines import ShardJob, read_folder  # noqa: E402
 from segmind_async.ray import GatewaySettings, SegmindMapper, run_dataset  # noqa: E402
+from tests.guides import GUIDES, run_steps, steps_of  # noqa: E402
 from tests.support import KEY, serving  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -235,3 +236,11 @@ def test_the_command_has_the_same_results_as_without_an_engine_though_a_node_die
     assert again.returncode == 0, again.stderr
     assert "(240 by earlier runs)" in again.stderr
     assert emulator.requests == asked
+
+
+def test_the_guide_has_the_same_results_from_a_file_a_folder_and_ray(
+    emulator: Emulator, tmp_path: Path
+) -> None:
+    before = emulator.requests
+    run_steps(steps_of((GUIDES / "from-one-file-to-a-cluster.md").read_text()), tmp_path, emulator)
+    assert emulator.requests - before == 5 + 5 + 2 + 7
