@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup quick test crash soak page mails lint format types docs demo real-model interop engine bench release lowest prerelease schemas ci clean
+.PHONY: help setup quick test crash soak page load mails lint format types docs demo real-model interop engine bench release lowest prerelease schemas ci clean
 
 help:                ## list the tasks
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
@@ -71,6 +71,9 @@ schemas:               ## compare the schemas that this library and others send,
 	python3 -m venv --clear .venv-schemas
 	.venv-schemas/bin/pip install -q -e . 'openai>=3' 'instructor>=1.17' 'pydantic-ai-slim[anthropic,google,openai]>=2.38'
 	.venv-schemas/bin/python -m tests.structured.compare
+
+load: setup          ## 512 callers of the gateway for a while, a third of them hanging up; SECONDS=600
+	$(BIN)/python -m benchmarks.gateway $(or $(SECONDS),600)
 
 bench: setup         ## run the benchmarks and write their tables; takes more than an hour
 	$(BIN)/pip install -q --group bench

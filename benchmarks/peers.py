@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import venv
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
@@ -14,20 +14,25 @@ from .clients import MESSAGES, MODEL, Way
 from .tables import HERE
 
 REQUIREMENTS = ("openai[aiohttp]>=3.54", "httpx>=0.28,<0.29", "segmind==1.3.0", "uvloop>=0.22")
-HOME = HERE / ".peers"
+
+
+def environment(name: str, requirements: Sequence[str]) -> str:
+    """Return the interpreter of an environment of other people's packages, made on first use."""
+    home = HERE / f".{name}"
+    path = home / ("Scripts" if sys.platform == "win32" else "bin") / "python"
+    ready = home / "ready"
+    wanted = "\n".join(requirements)
+    if not ready.exists() or ready.read_text() != wanted:
+        print(f"making the environment {home.name}", file=sys.stderr)
+        venv.create(home, with_pip=True, clear=True)
+        subprocess.run([path, "-m", "pip", "install", "-q", *requirements], check=True)
+        ready.write_text(wanted)
+    return str(path)
 
 
 def python() -> str:
-    """Return the interpreter of the peers' environment, made on first use."""
-    path = HOME / ("Scripts" if sys.platform == "win32" else "bin") / "python"
-    ready = HOME / "ready"
-    wanted = "\n".join(REQUIREMENTS)
-    if not ready.exists() or ready.read_text() != wanted:
-        print("making the environment of the other clients", file=sys.stderr)
-        venv.create(HOME, with_pip=True, clear=True)
-        subprocess.run([path, "-m", "pip", "install", "-q", *REQUIREMENTS], check=True)
-        ready.write_text(wanted)
-    return str(path)
+    """Return the interpreter of the other clients' environment."""
+    return environment("peers", REQUIREMENTS)
 
 
 @asynccontextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -24,10 +25,14 @@ _NUMBERS = count(1)
 
 
 class _Service(asyncio.Protocol):
-    """Answers every request that is complete, by its Content-Length, after *latency* seconds."""
+    """Answers every request that is complete, by its Content-Length, after *latency* seconds.
 
-    def __init__(self, latency: float) -> None:
+    They vary evenly by the share *spread* of them: callers that always wait equally long come in step.
+    """
+
+    def __init__(self, latency: float, spread: float) -> None:
         self._latency = latency
+        self._spread = spread
         self._buffer = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -43,7 +48,8 @@ class _Service(asyncio.Protocol):
                 return
             self._buffer = self._buffer[end + 4 + length :]
             if self._latency:
-                asyncio.get_running_loop().call_later(self._latency, self._answer)
+                latency = self._latency * (1 + self._spread * random.uniform(-1, 1))
+                asyncio.get_running_loop().call_later(latency, self._answer)
             else:
                 self._answer()
 
@@ -54,17 +60,19 @@ class _Service(asyncio.Protocol):
             self._transport.write(head + b"\r\n\r\n" + _BODY)  # type: ignore[attr-defined]  # a write transport, as it is of a socket
 
 
-async def _serve(latency: float) -> None:
-    server = await asyncio.get_running_loop().create_server(lambda: _Service(latency), "127.0.0.1", 0)
+async def _serve(latency: float, spread: float) -> None:
+    server = await asyncio.get_running_loop().create_server(lambda: _Service(latency, spread), "127.0.0.1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 
 
 @contextmanager
-def running(latency: float = 0.0) -> Iterator[str]:
+def running(latency: float = 0.0, spread: float = 0.0) -> Iterator[str]:
     """Serve in a process on the last core, this one staying on the first; gives the base URL."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.server", str(latency)], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "benchmarks.server", str(latency), str(spread)],
+        stdout=subprocess.PIPE,
+        text=True,
     )
     assert process.stdout is not None
     cores = sorted(os.sched_getaffinity(0))
@@ -79,13 +87,13 @@ def running(latency: float = 0.0) -> Iterator[str]:
 
 
 def main() -> None:
-    latency = float(sys.argv[1]) if len(sys.argv) > 1 else 0.0
+    latency, spread = map(float, sys.argv[1:3])
     try:
         import uvloop  # noqa: PLC0415  # an extra
     except ModuleNotFoundError:
-        asyncio.run(_serve(latency))
+        asyncio.run(_serve(latency, spread))
     else:
-        uvloop.run(_serve(latency))
+        uvloop.run(_serve(latency, spread))
 
 
 if __name__ == "__main__":
