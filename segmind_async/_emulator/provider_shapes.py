@@ -43,7 +43,7 @@ def _listed(slug: str, messages: object, parameters: Json, instruction: object) 
         raise BadRequestError("messages must be a non-empty array")
     found: list[Row] = []
     for message in messages:
-        if not isinstance(message, dict) or message.get("role") not in _ROLES:
+        if not isinstance(message, dict) or str(message.get("role")) not in _ROLES:
             raise BadRequestError(f"Invalid message: {message!r:.200}")
         found += tools.listed_rows(slug, message)
     tools.check_turns(found)
@@ -63,7 +63,7 @@ def _gemini(slug: str, messages: object, parameters: Json) -> Question:
         raise BadRequestError("messages must be an object with contents")
     found: list[Row] = []
     for row in contents:
-        if not isinstance(row, dict) or row.get("role") not in {"user", "model"}:
+        if not isinstance(row, dict) or row.get("role") not in ("user", "model"):
             raise BadRequestError(f"Invalid content: {row!r:.200}")
         found += tools.gemini_rows(slug, row)
     tools.check_turns(found)
@@ -83,7 +83,7 @@ def _check_format(question: Question) -> None:
     if wanted is None:
         return
     kind = wanted.get("type") if isinstance(wanted, dict) else None
-    if kind not in {"text", "json_object", "json_schema"}:
+    if kind not in ("text", "json_object", "json_schema"):
         raise BadRequestError(f"Invalid value: 'response_format.type': {kind!r:.80}")
     if kind == "json_object":
         _check_json_object(question)

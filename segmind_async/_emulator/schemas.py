@@ -170,7 +170,7 @@ class Filler:
     def _member(self, members: list[object], level: int) -> object:
         if level < _DEEP:
             return self._chance.choice(members)
-        ends = [part for part in members if _object(part).get("type") not in {None, "object", "array"}]
+        ends = [part for part in members if _object(part).get("type") not in (None, "object", "array")]
         return ends[-1] if ends else members[0]
 
     def _typed(self, node: Schema, level: int) -> object:

@@ -108,7 +108,7 @@ def listed_rows(slug: str, message: Mapping[str, object]) -> list[Row]:
     parts = _list(content, "content")
     results_of = [part for part in parts if part.get("type") == "tool_result"]
     uses = tuple(_claude_use(part) for part in parts if part.get("type") == "tool_use")
-    rest = [part for part in parts if part.get("type") not in {"tool_result", "tool_use", "thinking"}]
+    rest = [part for part in parts if part.get("type") not in ("tool_result", "tool_use", "thinking")]
     rows = [
         Row("tool", text_of(part.get("content")), (), (str(part.get("tool_use_id")),)) for part in results_of
     ]
@@ -153,7 +153,7 @@ def text_of(content: object) -> str:
 def _is_document(part: Json) -> bool:
     """Return whether a part of any provider's form holds a PDF; raises BadRequestError for a damaged one."""
     found = part.get("file") or part.get("source") or part.get("inlineData")
-    if part.get("type") not in {"file", "document"}:
+    if part.get("type") not in ("file", "document"):
         return isinstance(found, dict) and found.get("mimeType") == "application/pdf"
     if not isinstance(found, dict) or not {"file_data", "file_id", "data", "url"} & found.keys():
         raise BadRequestError("a document needs its data")
@@ -208,7 +208,7 @@ def _openai_choice(choice: object, schemas: Mapping[str, object]) -> str | None:
 
 def _claude_choice(choice: object, schemas: Mapping[str, object]) -> str | None:
     choice_type = _type_of(choice)
-    if choice is None or choice_type in {"auto", "none"}:
+    if choice is None or choice_type in ("auto", "none"):
         return None
     if choice_type == "any":
         return ANY
@@ -235,7 +235,7 @@ def _gemini_offer(body: Mapping[str, object]) -> ToolOffer:
     schemas = _named(found)
     config = body.get("toolConfig")
     how = config.get("functionCallingConfig") if isinstance(config, dict) else None
-    if not isinstance(how, dict) or how.get("mode") in {"AUTO", "NONE"}:
+    if not isinstance(how, dict) or how.get("mode") in ("AUTO", "NONE"):
         return ToolOffer(schemas)
     if how.get("mode") != "ANY" or not schemas:
         raise BadRequestError("functionCallingConfig: mode ANY needs function declarations")

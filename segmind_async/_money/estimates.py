@@ -93,6 +93,10 @@ def template_of(messages: Messages) -> int | None:
     return hash(text) if isinstance(text, str) else None
 
 
+_MOST_TOKENS = 10**7
+"""Of an answer. A caller may name any number, also one that no float can hold."""
+
+
 def predict_cost(model: str, body: bytes, parameters: Mapping[str, object]) -> float | None:
     """Predict a call's cost, in units, from its length and its limit on the answer; None for one with images.
 
@@ -104,5 +108,6 @@ def predict_cost(model: str, body: bytes, parameters: Mapping[str, object]) -> f
     units: float = first_guess(model) / _REFERENCE * (len(body) / BYTES_PER_TOKEN * _INPUT)
     if parameters:
         bound = next((parameters[name] for name in _OUTPUT_BOUNDS if name in parameters), 0)
-        units += first_guess(model) / _REFERENCE * (bound if isinstance(bound, int) else 0) * _OUTPUT
+        tokens = min(max(0, bound), _MOST_TOKENS) if isinstance(bound, int) else 0
+        units += first_guess(model) / _REFERENCE * tokens * _OUTPUT
     return units

@@ -114,7 +114,7 @@ def with_valid_calls(messages: Sequence[Message]) -> Sequence[Message]:
     """
     if not any("tool_calls" in row for row in messages):
         return messages
-    given = {call.get("id") for row in messages for call in calls_of(row)}
+    given = {_id_of(call.get("id")) for row in messages for call in calls_of(row)}
     used: set[object] = set()
     waiting: dict[object, list[str]] = {}
     found: list[Message] = []
@@ -123,13 +123,18 @@ def with_valid_calls(messages: Sequence[Message]) -> Sequence[Message]:
             waiting = {}
             valid = [_valid_call(call, f"call_{index}_{n}", used, given) for n, call in enumerate(calls)]
             for old, new in zip(calls, valid, strict=True):
-                waiting.setdefault(old.get("id"), []).append(str(new["id"]))
+                waiting.setdefault(_id_of(old.get("id")), []).append(str(new["id"]))
             row = row if valid == calls else {**row, "tool_calls": valid}  # noqa: PLW2901
-        elif row["role"] == "tool" and (ids := waiting.get(row.get("tool_call_id"))):
+        elif row["role"] == "tool" and (ids := waiting.get(_id_of(row.get("tool_call_id")))):
             key = ids.pop(0)
             row = row if key == row["tool_call_id"] else {**row, "tool_call_id": key}  # noqa: PLW2901
         found.append(row)
     return found
+
+
+def _id_of(value: object) -> object:
+    """Return an id that can be looked up: one may be a list, from a model or from outside."""
+    return repr(value) if isinstance(value, list | dict) else value
 
 
 def _valid_call(call: JsonObject, free: str, used: set[object], given: set[object]) -> JsonObject:

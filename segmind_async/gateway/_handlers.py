@@ -335,6 +335,8 @@ class Handlers:
         # Any website can post a form or plain text here without a CORS preflight, but not JSON.
         if request.content_type != "application/json":
             raise GatewayError(415, f"send Content-Type: application/json, not {request.content_type[:80]!r}")
+        if (request.content_length or 0) > self._options.max_body_bytes:
+            raise _too_large()
         try:
             with anyio.fail_after(self._options.body_timeout):
                 return await request.read()
@@ -401,12 +403,16 @@ def _refusal(request: web.Request, problem: GatewayError) -> web.Response:
     return response
 
 
+def _too_large() -> GatewayError:
+    return GatewayError(413, "the request is longer than this gateway takes", code="too_large")
+
+
 def _http_problem(request: web.Request, error: web.HTTPException) -> GatewayError:
     """Return aiohttp's own refusals: an unknown path, a wrong method, a body that is too long."""
     if error.status == 404:
         message = f"this gateway does not serve {request.method} {request.path[:200]!r}"
         return GatewayError(404, message, code="unknown_url")
     if error.status == 413:
-        return GatewayError(413, "the request is longer than this gateway takes", code="too_large")
+        return _too_large()
     allowed = error.headers.get("Allow")
     return GatewayError(error.status, error.reason, headers={"Allow": allowed} if allowed else {})

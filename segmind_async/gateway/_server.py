@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
+import logging
 from types import TracebackType
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from ..client import SegmindClient
 from ._budgets.book import BudgetBook
 from ._budgets.budgets import Budgets
 from ._handlers import Handlers
 from ._options import GatewayOptions
+
+
+class _Known(logging.Filter):
+    """Leaves out requests that are no HTTP: anybody can send them, and their bytes may hold a key."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        return not isinstance(error, HttpProcessingError)
+
+
+def _server_log() -> logging.Logger:
+    log = logging.getLogger("segmind_async.gateway.server")
+    if not any(isinstance(one, _Known) for one in log.filters):
+        log.addFilter(_Known())
+    return log
 
 
 class Gateway:
@@ -44,6 +61,7 @@ class Gateway:
             self._runner = runner = web.AppRunner(
                 Handlers(self._client, options, budgets).app(),
                 access_log=None,
+                logger=_server_log(),
                 handler_cancellation=True,
                 shutdown_timeout=options.grace,
             )

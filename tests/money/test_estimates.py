@@ -32,6 +32,10 @@ def test_length_and_limit_on_the_answer_predict() -> None:
     assert bounded > 20 * short
     assert bounded == predict_cost("gpt-5.4-mini", b"x" * 100, {"max_completion_tokens": 1000})
     assert predict_cost("gpt-5.4-mini", b"x" * 100, {"max_tokens": "many"}) == short
+    assert predict_cost("gpt-5.4-mini", b"x" * 100, {"max_tokens": -1000}) == short
+    # More than a float can hold.
+    largest = predict_cost("gpt-5.4-mini", b"x" * 100, {"max_tokens": 10**400})
+    assert largest == predict_cost("gpt-5.4-mini", b"x" * 100, {"max_tokens": 10**7})
 
 
 @pytest.mark.parametrize("body", [b'{"type":"image_url"}', b'{"type":"image"}', b'{"inlineData":1}'])

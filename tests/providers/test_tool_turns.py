@@ -398,3 +398,21 @@ def test_dicts_and_tuples_are_described_to_gemini_with_properties_and_read_in_ei
     for text, says in ((json.dumps(twice), "the key 'a' is there twice"), ('{"words": ', "Invalid JSON")):
         with pytest.raises(BadArgumentsError, match=says):
             made.arguments(text)
+
+
+def test_ids_of_calls_that_are_no_texts_are_replaced_and_their_results_follow() -> None:
+    odd_ids: tuple[Any, ...] = ([1], {"a": []})
+    turns: list[Any] = [
+        {"role": "user", "content": "?"},
+        {"role": "assistant", "content": None, "tool_calls": [
+            {"id": odd, "type": "function", "function": {"name": "f", "arguments": "{}"}} for odd in odd_ids
+        ]},
+        {"role": "tool", "tool_call_id": {"a": []}, "content": "second"},
+        {"role": "tool", "tool_call_id": [1], "content": "first"},
+    ]  # fmt: skip
+    sent = json.loads(encode(GPT, turns, {}))["messages"]
+    ids = [call["id"] for call in sent[1]["tool_calls"]]
+    assert [(row["tool_call_id"], row["content"]) for row in sent[2:]] == [
+        (ids[1], "second"),
+        (ids[0], "first"),
+    ]

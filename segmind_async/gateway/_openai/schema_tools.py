@@ -147,7 +147,8 @@ class _CallForm:
         given = function.get("parameters") or {"type": "object", "properties": {}}
         try:
             described = normalised(given) if isinstance(given, Mapping) else {}
-            if described.get("type") != "object":
+            required: Any = described.get("required", [])
+            if described.get("type") != "object" or not _are_names(required):
                 raise InvalidRequestError("the parameters of a function are an object")
             shape_of(given)
         except InvalidRequestError:
@@ -158,11 +159,15 @@ class _CallForm:
         described = _renamed(described, prefix)
         definitions = {prefix + key: value for key, value in described.pop("$defs", {}).items()}
         properties = described.get("properties", {})
-        optional = frozenset(properties.keys() - set(described.get("required", ())))
+        optional = frozenset(properties.keys() - set(required))
         described["properties"] = {
             key: {"anyOf": [value, _NULL]} if key in optional else value for key, value in properties.items()
         }
         return cls(name, _call(name, described), definitions, optional)
+
+
+def _are_names(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(one, str) for one in value)
 
 
 def _call(name: str, arguments: JsonDict) -> JsonDict:

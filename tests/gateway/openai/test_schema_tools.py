@@ -187,3 +187,10 @@ def test_a_conversation_with_calls_becomes_text() -> None:
     completion: ChatCompletion[Any] = ChatCompletion("x")
     assert call.read(completion) is completion
     assert "response_format" not in carried(rows, {}).parameters
+
+
+@pytest.mark.parametrize("required", [[[]], "a", 1, None])
+def test_parameters_whose_required_ones_are_no_list_of_names_are_read_by_the_model(required: Any) -> None:
+    odd = {"type": "object", "properties": {"a": {"type": "string"}}, "required": required}
+    call = made({"type": "function", "function": {"name": "odd", "parameters": odd}})
+    assert "as a text, that fits this JSON schema" in json.dumps(call.schema)
