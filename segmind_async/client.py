@@ -116,12 +116,22 @@ class SegmindClient:
             Redactor(key),
             hooks=dispatcher,
         )
+        if environment.gateway:
+            self._expect_gateway(url)
         self._limits = limits
         self._base_url = url
         scope = self._service.admission.root
         self._options = CallOptions(scope, timeouts, retry or RetryPolicy(), check_slug(model))
         self._lifetime = _Lifetime()
         self._ancestors: tuple[_Lifetime, ...] = ()
+
+    def _expect_gateway(self, url: str) -> None:
+        """Wait for a gateway that is not there yet, instead of failing; its first answer must show it."""
+        if url == DEFAULT_BASE_URL:
+            raise ConfigurationError(
+                "SEGMIND_GATEWAY is set, but base_url is the service's own: set SEGMIND_BASE_URL too"
+            )
+        self._service.admission.leave_to_gateway(behind_gateway=True)
 
     def __repr__(self) -> str:
         state = "closed" if self.closed else repr(self._service.admission)

@@ -37,6 +37,12 @@ def check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
         raise ConfigurationError(f"{name}={value!r} must be one of {', '.join(map(repr, choices))}")
 
 
+def _switch(name: str, text: str) -> bool:
+    if text.strip().lower() not in ("", "0", "1", "true", "false"):
+        raise ConfigurationError(f"{name}={text[:40]!r} must be 1 or 0")
+    return text.strip().lower() in ("1", "true")
+
+
 @dataclass(frozen=True, slots=True)
 class Environment:
     """What a client takes from environment variables where its arguments leave it open; None: not set."""
@@ -49,16 +55,22 @@ class Environment:
     """`SEGMIND_TRANSPORT`."""
     proxy: str | None = field(default=None, repr=False)
     """`SEGMIND_PROXY`; it may hold a password."""
+    gateway: bool = False
+    """`SEGMIND_GATEWAY`: whether `base_url` is a gateway, which a program may be started before."""
 
     @classmethod
     def read(cls) -> Environment:
-        """Read the variables; an empty one counts as not set, but for the key."""
+        """Read the variables; an empty one counts as not set, but for the key.
+
+        Raises ConfigurationError for a value that does not say yes or no where one must.
+        """
         found = os.environ.get
         return cls(
             found("SEGMIND_API_KEY"),
             found("SEGMIND_BASE_URL") or None,
             found("SEGMIND_TRANSPORT") or None,
             found("SEGMIND_PROXY") or None,
+            _switch("SEGMIND_GATEWAY", found("SEGMIND_GATEWAY", "")),
         )
 
 

@@ -387,9 +387,13 @@ class Admission:
         A proxy between them may answer for it, but not with an answer of its own.
         """
         if gateway != self.behind_gateway and (gateway or status == 200):
-            self.behind_gateway = gateway
-            self.throttle.keeps_pace = not gateway
-            self._ledger.guard_account(not gateway)
+            self.leave_to_gateway(behind_gateway=gateway)
+
+    def leave_to_gateway(self, *, behind_gateway: bool) -> None:
+        """Leave money and pace to a gateway from now on, or guard them here."""
+        self.behind_gateway = behind_gateway
+        self.throttle.keeps_pace = not behind_gateway
+        self._ledger.guard_account(not behind_gateway)
 
     def state(self) -> tuple[PacerState, int]:
         """Return the state that a restart needs: the pace, and the units that may still be billed."""

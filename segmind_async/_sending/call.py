@@ -319,8 +319,6 @@ class Call:
     def _settle(self, lease: Lease, got: WireResponse | Failure) -> ChatCompletion | Failure:
         """Decode the response and settle the lease with it."""
         if isinstance(got, Failure):
-            if got.kind is FailureKind.UNREACHABLE and self._service.admission.behind_gateway:
-                got = replace(got, kind=FailureKind.GATEWAY_GONE)
             lease.failed(got)
             return got
         gateway = response_headers.is_gateway(got.headers)

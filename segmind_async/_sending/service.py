@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import TypeVar
 
@@ -57,7 +57,8 @@ class Service:
         """Send once, as the transport does; nothing above sees a key that a server or proxy echoes."""
         got = await self.transport.send(request, time_left)
         if isinstance(got, Failure):
-            return got
+            gone = got.kind is FailureKind.UNREACHABLE and self.admission.behind_gateway
+            return replace(got, kind=FailureKind.GATEWAY_GONE) if gone else got
         headers, body = self.redactor.answer(got.headers, got.body)
         return WireResponse(got.status, headers, body)
 

@@ -38,7 +38,7 @@ class FailureKind(Enum):
     UNREACHABLE = auto()
     """No connection."""
     GATEWAY_GONE = auto()
-    """No connection to a gateway that has answered before; it is started again."""
+    """No connection to a gateway, known by an earlier answer or the settings; it will be started."""
     DISCONNECTED = auto()
     """The connection was lost before the answer was complete."""
     TIMED_OUT = auto()

@@ -11,6 +11,7 @@ import pytest
 
 import segmind_async as sa
 from segmind_async import Limits, SegmindClient, Timeouts
+from segmind_async._text.wait_reasons import WaitReason
 from segmind_async.emulator import Emulator, faults
 from segmind_async.gateway import Gateway, GatewayOptions
 from tests.gateway.support import asked, world
@@ -196,3 +197,59 @@ async def test_errors_of_others_are_not_final() -> None:
     async with world() as w, SegmindClient(w.emulator.key, w.emulator.url) as direct:
         w.emulator.script(faults.Answer(503, b"{}", headers={"x-should-retry": "false"}))
         assert (await direct.chat("hello")).attempts == 2
+
+
+async def test_a_program_that_is_started_before_its_gateway_waits_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SEGMIND_GATEWAY", "1")
+    rows = [f"question {index}" for index in range(40)]
+    async with world() as w:
+        # Nobody listens at this port any more.
+        async with Gateway(w.client, GatewayOptions(port=0)) as gateway:
+            url = gateway.url
+        port = int(url.split(":")[2].removesuffix("/v1"))
+        async with (
+            SegmindClient(
+                "any-key", url, limits=Limits(max_in_flight=8), retry=sa.RetryPolicy(retries=0)
+            ) as worker,
+            anyio.create_task_group() as tasks,
+        ):
+            found: list[sa.Outcome] = []
+
+            async def send_all() -> None:
+                found.extend(await worker.chat_many(rows))
+
+            tasks.start_soon(send_all)
+            await anyio.sleep(100)
+            waits = worker.statistics().wait
+            assert waits is not None
+            assert waits.reason is WaitReason.OUTAGE
+            async with Gateway(w.client, GatewayOptions(port=port)):
+                while len(found) < len(rows):
+                    await anyio.sleep(1)
+                assert await worker.balance() == await w.client.balance()
+        billed = w.emulator.billed()
+    assert {one.status for one in found} == {sa.Status.OK}
+    assert sum(billed.values()) == len(rows)
+
+
+async def test_what_is_no_gateway_after_all_is_guarded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEGMIND_GATEWAY", "true")
+    async with Emulator(balance=5) as emulator, SegmindClient(emulator.key, emulator.url) as client:
+        admission = client._service.admission
+        assert admission.behind_gateway
+        await client.chat("hello")
+        assert not admission.behind_gateway
+
+
+def test_the_service_itself_is_no_gateway(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SEGMIND_BASE_URL", raising=False)
+    monkeypatch.setenv("SEGMIND_GATEWAY", "1")
+    with pytest.raises(sa.ConfigurationError, match="SEGMIND_BASE_URL"):
+        SegmindClient("any-key")
+    monkeypatch.setenv("SEGMIND_GATEWAY", "perhaps")
+    with pytest.raises(sa.ConfigurationError, match="SEGMIND_GATEWAY='perhaps' must be 1 or 0"):
+        SegmindClient("any-key", "http://127.0.0.1:1/v1")
+    monkeypatch.setenv("SEGMIND_GATEWAY", "0")
+    assert not SegmindClient("any-key")._service.admission.behind_gateway
