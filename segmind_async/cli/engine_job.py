@@ -51,16 +51,17 @@ class EngineOptions:
 async def run(job: Job, engine: EngineOptions, *, as_json: bool) -> Exit:
     """Run or resume a job on a folder, print its summary, and return the exit code."""
     _refuse_others(job)
-    files = files_in(job.input, job.form, job.pattern)
+    # Workers have other working directories.
+    files = files_in(job.input.resolve(), job.form, job.pattern)
     output = job.output.resolve()
     journal = job.journal or output.with_name(output.name + JOURNALS)
     if job.confirmation.results_only and not journal.is_dir():
         raise ConfigurationError(f"--results-only: there are no journals in {str(journal)!r}")
     _check(job, files, journal)
-    stop = threading.Event()
+    stop, begun = threading.Event(), monotonic()
     with on_stop_signals(lambda _: stop.set()):
         reports = await anyio.to_thread.run_sync(_run, job, engine, files, journal, stop)
-    report = merged(reports)
+    report = merged(reports, monotonic() - begun)
     if stop.is_set():
         say("interrupted: calls in flight were cancelled; the same command resumes the job")
         return Exit.INTERRUPTED
@@ -125,7 +126,7 @@ def _run(
 
 
 def _progress_text(reports: list[JobReport], counts: list[int]) -> str:
-    found = merged(reports)
+    found = merged(reports, 0.0)
     assert found.fan_out is not None
     return (
         f"{count(len(reports))} of {count(len(counts))} files, {count(found.counts['ok'])} ok and "

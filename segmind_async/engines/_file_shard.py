@@ -61,8 +61,11 @@ def count_exactly(file: InputFile, text: TextOptions) -> int:
         return sum(1 for _ in rows)
 
 
-def merged(reports: Iterable[JobReport]) -> JobReport:
-    """Return the sums of the reports of shards; why one of them has stopped is why the job has."""
+def merged(reports: Iterable[JobReport], elapsed: float) -> JobReport:
+    """Return the sums of the reports of shards, which took *elapsed* seconds together.
+
+    Why one of them has stopped is why the job has.
+    """
     whole, sent = JobReport(), FanOutReport()
     for report in reports:
         for one in fields(JobReport):
@@ -72,7 +75,7 @@ def merged(reports: Iterable[JobReport]) -> JobReport:
         whole.examples = {**report.examples, **whole.examples}
         if report.fan_out is not None:
             sent = _added(sent, report.fan_out)
-    whole.fan_out = sent
+    whole.fan_out = replace(sent, elapsed=elapsed)
     return whole
 
 
@@ -91,7 +94,6 @@ def _added(one: FanOutReport, other: FanOutReport) -> FanOutReport:
         attempts=one.attempts + other.attempts,
         rate_limited=one.rate_limited + other.rate_limited,
         maybe_paid_twice=one.maybe_paid_twice + other.maybe_paid_twice,
-        elapsed=max(one.elapsed, other.elapsed),
         stop_reason=stopped.stop_reason,
         stop_message=stopped.stop_message,
     )

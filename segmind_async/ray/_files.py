@@ -23,12 +23,8 @@ def connect(address: str | None) -> None:
     """Connect to the cluster at *address*; None: start one on this machine. Workers print for themselves."""
     ray = engine()
     if not ray.is_initialized():
-        ray.init(
-            address,
-            log_to_driver=False,
-            logging_level="error",
-            include_dashboard=False if address is None else None,
-        )
+        # Without "local" Ray would take a cluster that happens to run here.
+        ray.init(address or "local", log_to_driver=False, logging_level="error")
 
 
 def count_files(files: Sequence[InputFile], text: TextOptions) -> list[int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from contextlib import chdir
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -44,7 +45,8 @@ class Ray(ModuleType):
                 return self
 
             def remote(self, *given: Any) -> Any:
-                return function(*given)
+                with chdir("/"):  # a worker's own
+                    return function(*given)
 
         return Task()
 
@@ -86,8 +88,10 @@ def results(folder: Path) -> dict[str, list[dict[str, Any]]]:
 
 
 def test_results_are_those_of_the_folder_without_an_engine(
-    ray: Ray, emulator: Emulator, folder: Path, tmp_path: Path
+    ray: Ray, emulator: Emulator, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = Path("in")
     (folder / "b.jsonl").write_text("no JSON\n\n" + json.dumps({"text": "late"}) + "\n")
     assert call(*words(folder, name="plain"), **on(emulator)).exit_code == 1
     got = call(*words(folder, "--engine", "ray", "--address", "auto"), **on(emulator))
