@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup quick test crash soak page load mails lint format types docs demo real-model interop engine bench release lowest prerelease schemas ci clean
+.PHONY: help setup quick test crash fuzz soak page load mails lint format types docs demo real-model interop engine bench release lowest prerelease schemas ci clean
 
 help:                ## list the tasks
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
@@ -24,6 +24,10 @@ test: setup          ## run all tests
 crash: setup         ## kill jobs at a thousand moments, fail each write, damage journals at each byte; write the table
 	CRASH_STRIDE=1 $(BIN)/python -m pytest -q tests/jobs/journal/test_crash.py
 	$(BIN)/python -m tests.jobs.journal.crash_table --seconds $${CRASH_SECONDS:-1800}
+
+fuzz: setup          ## give random bytes to everything that reads them from outside, a minute each (FUZZ_SECONDS)
+	$(BIN)/pip install -q --group fuzz
+	$(BIN)/python -m tests.fuzz --seconds $${FUZZ_SECONDS:-60}
 
 soak: setup          ## send for an hour with every fault and random cancels (SOAK_SECONDS), and write the page
 	$(BIN)/python -W error -m tests.soak

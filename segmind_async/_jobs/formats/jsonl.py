@@ -56,6 +56,11 @@ def read_array(path: Path, options: TextOptions = AS_FOUND) -> list[object]:
         value = from_json(text)
     except ValueError as error:
         raise ConfigurationError(f"{str(path)!r} begins as a JSON array and is none: {error}") from error
+    except TypeError:
+        # Of a text with bytes that could not be decoded.
+        raise ConfigurationError(
+            f"{str(path)!r} is a JSON array with bytes that are not of its encoding; name that with encoding="
+        ) from None
     assert isinstance(value, list)
     return value
 

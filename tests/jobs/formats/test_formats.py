@@ -277,3 +277,10 @@ def test_without_pyarrow_the_error_says_what_to_install(tmp_path: Path) -> None:
     )
     got = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert "ConfigurationError: Parquet needs pyarrow: pip install 'segmind-async[parquet]'" in got.stderr
+
+
+def test_an_array_that_is_not_of_its_encoding_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_bytes(b'[{"prompt":"a\xff"}]')
+    with pytest.raises(sa.ConfigurationError, match="bytes that are not of its encoding"):
+        with open_rows(tmp_path / "a.json") as rows:
+            list(rows)
