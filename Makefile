@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup quick test crash fuzz soak page load mails lint format types docs demo real-model interop engine bench release lowest prerelease schemas ci clean
+.PHONY: help setup quick test crash fuzz soak page load mails lint format types docs demo real-model interop chaos engine bench release lowest prerelease schemas ci clean
 
 help:                ## list the tasks
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
@@ -64,6 +64,11 @@ real-model: setup    ## run a small real model on this machine's CPU
 
 interop: setup       ## try real clients of OpenAI's API against the gateway (needs uv; installs a gigabyte)
 	$(BIN)/python -m interop
+
+chaos: setup         ## compare clients over a TCP proxy that spoils what goes over it, and write the table (needs uv)
+	uv venv -q --clear --python $(BIN)/python interop/.environments/chaos
+	uv pip install -q --python interop/.environments/chaos -e . faulty==0.2.1 openai instructor litellm
+	interop/.environments/chaos/bin/python -m interop.chaos
 
 engine:              ## run jobs on Ray while nodes, drivers and gateways are killed (installs half a gigabyte)
 	$(PYTHON) -m venv .venv-engine

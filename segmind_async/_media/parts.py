@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from collections.abc import Sequence
 
@@ -63,7 +62,7 @@ def data_in_url(url: str, noun: str, media_type: str) -> bytes:
         raise InvalidRequestError(f"the {noun} URL {url[:60]!r} must begin with data:{media_type};base64,")
     try:
         return base64.b64decode(data, validate=True)
-    except binascii.Error as error:
+    except ValueError as error:  # binascii.Error is one, and so is what a character beyond ASCII raises
         raise InvalidRequestError(f"the {noun} URL {url[:60]!r} holds no base64: {error}") from error
 
 

@@ -117,6 +117,7 @@ def test_an_image_becomes_a_data_url() -> None:
         ("data:", "must begin with"),
         ("data:image/png;base64,A A=", "holds no base64"),
         ("data:image/png;base64,AAA", "holds no base64"),
+        ("data:image/png;base64,AAÄA", "holds no base64"),
     ],
 )
 def test_data_urls_without_an_image_are_refused(url: str, says: str) -> None:
