@@ -71,9 +71,9 @@ class SegmindClient:
     `proxy` is the URL of a proxy, by default `SEGMIND_PROXY`; without one, `trust_env=True` takes that of
     `HTTPS_PROXY` and its like. A proxy is used by aiohttp's session.
     `transport` chooses what sends: "public" is aiohttp's session, "direct" takes less CPU time; it defaults
-    to `SEGMIND_TRANSPORT`, else "public". An object replaces the network (see `segmind_async.transport` and
-    `segmind_async.testing`). `hooks` receive what happens to calls, attempts, the balance and the limits;
-    see `segmind_async.Hooks`.
+    to `SEGMIND_TRANSPORT`, else "direct" where the installed aiohttp allows it. An object replaces the
+    network (see `segmind_async.transport` and `segmind_async.testing`). `hooks` receive what happens to
+    calls, attempts, the balance and the limits; see `segmind_async.Hooks`.
 
     Raises ConfigurationError for invalid settings. Construction does no IO and needs no event loop.
     """
@@ -98,7 +98,7 @@ class SegmindClient:
         url = checked_url(base_url or environment.base_url or DEFAULT_BASE_URL, allow_http)
         limits, timeouts = limits or Limits(), timeouts or Timeouts()
         if transport is None or isinstance(transport, str):
-            name = transport or environment.transport or "public"
+            name = transport or environment.transport
             proxy = proxy_for(url, proxy, environment.proxy, trust_env=trust_env, allow_http=allow_http)
             transport = make_transport(name, url, headers(key), timeouts, limits.max_response_bytes, proxy)
         elif proxy is not None:

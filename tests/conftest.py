@@ -26,6 +26,7 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the developer's own key and address out of the tests."""
     monkeypatch.delenv("SEGMIND_API_KEY", raising=False)
     monkeypatch.delenv("SEGMIND_BASE_URL", raising=False)
+    monkeypatch.delenv("SEGMIND_TRANSPORT", raising=False)
 
 
 @pytest.fixture(autouse=True)

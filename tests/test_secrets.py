@@ -89,7 +89,8 @@ def _reachable(client: sa.SegmindClient) -> list[object]:
     """Return what hangs together with a client, and what each of them holds."""
     service = client._service
     objects: list[Any] = [service.transport, service.admission, service.estimates]
-    objects += [client._options, client._limits, getattr(service.transport, "_sessions", None)]
+    objects += [client._options, client._limits]
+    objects += [getattr(service.transport, name, None) for name in ("_sessions", "_pools", "_head")]
     return [service, service.redactor, *objects, *(vars(one) for one in objects if hasattr(one, "__dict__"))]
 
 

@@ -23,7 +23,7 @@ import aiohttp
 from .direct.aiohttp_names import is_between_answers
 
 if TYPE_CHECKING:
-    from asyncio import BaseProtocol
+    import asyncio
 
     from aiohttp.abc import AbstractStreamWriter
     from aiohttp.client import ClientTimeout
@@ -62,9 +62,12 @@ class Connector(aiohttp.TCPConnector):
             except CancelledError as error:
                 self._cancelled.add(error)
                 raise
-            is_new = connection.protocol not in self._given_out
-            if connection.protocol is not None and _can_be_given(connection.protocol):
-                self._given_out.add(connection.protocol)
+            protocol = connection.protocol
+            is_new = protocol not in self._given_out
+            if protocol is not None and _is_quiet(protocol, is_new=is_new) and is_between_answers(protocol):
+                self._given_out.add(protocol)
+                if isinstance(req, Request):
+                    req.is_first = is_new
                 return connection
             connection.close()
             if is_new:
@@ -81,6 +84,8 @@ class Request(aiohttp.ClientRequest):
     Between `connect` and here Python 3.11 runs one turn of the loop.
     """
 
+    is_first: bool = False
+    """Whether it is the first on its connection."""
     is_being_written: bool = False
     """Whether a part of the body has not yet been given to the connection."""
 
@@ -96,7 +101,7 @@ class Request(aiohttp.ClientRequest):
     ) -> None:
         """Write head and body, or end the attempt if bytes have arrived before."""
         protocol = conn.protocol
-        if protocol is not None and not _is_quiet(protocol):
+        if protocol is not None and not _is_quiet(protocol, is_new=self.is_first):
             # `Response.start`, which waits for the answer or is about to, raises it.
             protocol.set_exception(SurplusError("the server sent bytes before the request"))
             return
@@ -134,11 +139,11 @@ class Copies:
     """
 
     def __init__(self) -> None:
-        self._last: WeakKeyDictionary[BaseProtocol, tuple[str, int]] = WeakKeyDictionary()
+        self._last: WeakKeyDictionary[asyncio.BaseProtocol, tuple[str, int]] = WeakKeyDictionary()
         self._newest: tuple[str, int] | None = None
         self._ids_are_unique = True
 
-    def is_one(self, protocol: BaseProtocol | None, request_id: str | None, body: bytes) -> bool:
+    def is_one(self, protocol: asyncio.BaseProtocol | None, request_id: str | None, body: bytes) -> bool:
         """Return whether request id and body are those of the answer before on the connection."""
         if protocol is None or not request_id:
             return False
@@ -150,21 +155,26 @@ class Copies:
         return self._ids_are_unique and seen == last
 
 
-def _can_be_given(protocol: ResponseHandler) -> bool:
-    """Return whether it is quiet, and no part of a further answer came with the last one."""
-    return _is_quiet(protocol) and is_between_answers(protocol)
-
-
-def _is_quiet(protocol: ResponseHandler) -> bool:
+def _is_quiet(protocol: ResponseHandler, *, is_new: bool) -> bool:
     """Return whether nothing has arrived that no request has asked for, the end of the stream included."""
     if protocol.should_close or len(protocol) or protocol.transport is None:
         return False
-    socket = protocol.transport.get_extra_info("socket")
-    # Over TLS a ticket that the server sends late counts as well: a new connection is the cheaper mistake.
-    return socket is None or not is_readable(socket.fileno())
+    return not has_unread(protocol.transport, is_new=is_new)
 
 
-def is_readable(number: int) -> bool:
+def has_unread(transport: asyncio.BaseTransport, *, is_new: bool) -> bool:
+    """Return whether bytes, or the end of the stream, wait in the kernel that no request has asked for.
+
+    On a new connection over TLS they are the tickets that follow the handshake; the first answer comes after
+    them. Later ones count: to open a new connection is the cheaper mistake.
+    """
+    if is_new and transport.get_extra_info("sslcontext") is not None:
+        return False
+    socket = transport.get_extra_info("socket")
+    return socket is not None and _is_readable(socket.fileno())
+
+
+def _is_readable(number: int) -> bool:
     """Return whether bytes, or the end of the stream, wait in the socket of this number."""
     if not hasattr(select, "poll"):
         return bool(select.select([number], (), (), 0)[0])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import ssl
 import struct
 from collections.abc import Awaitable, Callable
 from types import TracebackType
@@ -68,13 +69,17 @@ class Connection:
             await self.pause(pause)
 
     def end_writing(self) -> None:
-        """Close this side only."""
-        self._writer.write_eof()
+        """Close this side only, over TLS without notice of it."""
+        self._writer.get_extra_info("socket").shutdown(socket.SHUT_WR)
 
     def reset(self) -> None:
         """End the connection with a reset instead of an orderly close."""
         raw = self._writer.get_extra_info("socket")
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._writer.transport.abort()
+
+    def abort(self) -> None:
+        """Close the connection at once, over TLS without notice of it."""
         self._writer.transport.abort()
 
     async def until_closed(self) -> None:
@@ -97,18 +102,20 @@ class Connection:
 class HostileServer:
     """Accepts connections on loopback and behaves on each as told."""
 
-    def __init__(self, behaviour: Behaviour) -> None:
+    def __init__(self, behaviour: Behaviour, tls: ssl.SSLContext | None = None) -> None:
         self._behaviour = behaviour
+        self._tls = tls
         self._tasks: set[asyncio.Task[None]] = set()
         self.connections = 0
         """Connections accepted so far."""
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/v1"
+        scheme = "http" if self._tls is None else "https"
+        return f"{scheme}://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/v1"
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, backlog=1024)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, backlog=1024, ssl=self._tls)
         return self
 
     async def __aexit__(
@@ -128,11 +135,11 @@ class HostileServer:
         self.connections += 1
         try:
             await self._behaviour(connection)
+            await connection.close()
         except asyncio.CancelledError:
-            pass  # the server ends: so does this task, quietly
+            connection.abort()  # the server ends: so does this task, quietly
         finally:
             self._tasks.discard(task)
-            await connection.close()
 
 
 def answer(text: str, status: str = "200 OK", **headers: str) -> bytes:

@@ -108,6 +108,18 @@ def half_closes(*parts: bytes) -> Behaviour:
     return behave
 
 
+def vanishes(*parts: bytes) -> Behaviour:
+    """Answer with *parts*, and close the connection, over TLS without notice of it."""
+
+    async def behave(connection: Connection) -> None:
+        if await connection.request() is not None:
+            for part in parts:
+                await connection.send(part)
+            connection.abort()
+
+    return behave
+
+
 def slowly(data: bytes, size: int, pause: float) -> Behaviour:
     """Answer with *data* in pieces of *size* bytes, *pause* seconds apart."""
 
@@ -271,6 +283,12 @@ CASES: Sequence[Case] = (
     Case("ends", "reset without an answer", then_resets(), BROKEN),
     Case("ends", "reset in the headers", then_resets(GOOD[:30]), BROKEN),
     Case("ends", "reset in the body", then_resets(GOOD[:IN_BODY]), BROKEN),
+    Case("ends", "closed without notice (TLS) after it", vanishes(GOOD), OK),
+    Case("ends", "closed without notice (TLS) after a body of no length", vanishes(head() + BODY), OK),
+    Case(
+        "ends", "closed without notice (TLS) in a body of no length", vanishes(head() + BODY[:-9]), UNREADABLE
+    ),
+    Case("ends", "closed without notice (TLS) in the body", vanishes(GOOD[:IN_BODY]), BROKEN),
     Case("ends", "silence", sends(), SILENT),
     Case("ends", "silence in the body", sends(GOOD[:IN_BODY]), SILENT),
 )

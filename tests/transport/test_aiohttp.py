@@ -336,12 +336,12 @@ async def test_a_thousand_random_cancels_leave_nothing_behind() -> None:
         )  # the server's own, one a connection
 
 
-def test_two_loops_in_turn_and_no_socket_left() -> None:
-    client = sa.SegmindClient("SG_0123456789abcdef", "http://127.0.0.1:1/v1")
+@pytest.mark.parametrize("transport", ["public", "direct"])
+def test_two_loops_in_turn_and_no_socket_left(unused_url: str, transport: TransportName) -> None:
+    client = sa.SegmindClient("SG_0123456789abcdef", unused_url, transport=transport)
 
     async def once(text: str) -> str:
-        async with Emulator() as emulator:
-            client._service.transport._base_url = emulator.url  # type: ignore[attr-defined]  # ports differ
+        async with Emulator(port=URL(unused_url).port or 0):
             return (await client.chat(text)).text
 
     assert asyncio.run(once("a")) == "echo: a"

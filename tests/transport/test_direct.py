@@ -6,7 +6,6 @@ import asyncio
 import gzip
 import logging
 import zlib
-from collections.abc import Callable
 
 import aiohttp
 import pytest
@@ -19,8 +18,8 @@ from segmind_async._transport.direct.aiohttp_names import mismatch, mismatch_of
 from segmind_async._transport.direct.content_coding import DamagedError, decoded
 from segmind_async._transport.direct.request_head import renderer
 from segmind_async._transport.direct.transport import DirectTransport
-from segmind_async._transport.session_pool import SessionPool
 from segmind_async.transport import Billing, Failure, FailureKind, Transport, WireRequest, WireResponse
+from tests.transport.conftest import Wire
 from tests.transport.hostile import Behaviour, Connection, HostileServer, answer
 
 MOST = 100_000
@@ -111,44 +110,35 @@ def test_the_installed_aiohttp_is_as_expected() -> None:
     assert mismatch() is None
 
 
-def made(name: str) -> Transport:
+def made(name: str | None) -> Transport:
     return choice.make_transport(name, "http://127.0.0.1:1/v1", {}, sa.Timeouts(), MOST)
 
 
-def test_the_transport_is_chosen_by_name(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_the_transport_is_chosen_by_name() -> None:
     assert isinstance(made("direct"), DirectTransport)
+    assert isinstance(made(None), DirectTransport)
     assert isinstance(made("public"), AiohttpTransport)
     with pytest.raises(sa.ConfigurationError, match="transport='quick' must be"):
         made("quick")
+
+
+@pytest.mark.parametrize(("name", "level"), [(None, logging.INFO), ("direct", logging.WARNING)], ids=str)
+def test_the_public_transport_is_taken_where_the_direct_one_cannot_be(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str | None, level: int
+) -> None:
     monkeypatch.setattr(choice, "mismatch", lambda: "aiohttp 9 was not checked")
-    with caplog.at_level(logging.WARNING):
-        assert isinstance(made("direct"), AiohttpTransport)
-        assert isinstance(made("direct"), AiohttpTransport)
-    assert [record.message for record in caplog.records] == [
-        "transport_public reason='aiohttp 9 was not checked'"
-    ]
+    with caplog.at_level(logging.INFO):
+        assert isinstance(made(name), AiohttpTransport)
+        assert isinstance(made(name), AiohttpTransport)
+    told = [(record.levelno, record.message) for record in caplog.records]
+    assert told == [(level, "transport_public reason='aiohttp 9 was not checked'")]
 
 
 def test_an_argument_comes_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SEGMIND_TRANSPORT", "direct")
     assert isinstance(sa.SegmindClient("k")._service.transport, DirectTransport)
-    assert isinstance(sa.SegmindClient("k", transport="public")._service.transport, AiohttpTransport)
-
-
-def over_public(url: str, timeouts: sa.Timeouts) -> Transport:
-    return AiohttpTransport(url, SessionPool({}), timeouts, MOST)
-
-
-def over_direct(url: str, timeouts: sa.Timeouts) -> Transport:
-    return DirectTransport(url, {}, timeouts, MOST)
-
-
-@pytest.fixture(params=[pytest.param(over_public, id="public"), pytest.param(over_direct, id="direct")])
-def make(request: pytest.FixtureRequest) -> Callable[[str, sa.Timeouts], Transport]:
-    chosen: Callable[[str, sa.Timeouts], Transport] = request.param
-    return chosen
+    monkeypatch.setenv("SEGMIND_TRANSPORT", "public")
+    assert isinstance(sa.SegmindClient("k")._service.transport, AiohttpTransport)
+    assert isinstance(sa.SegmindClient("k", transport="direct")._service.transport, DirectTransport)
 
 
 def said(got: WireResponse | Failure) -> str:
@@ -220,10 +210,10 @@ OK = b"HTTP/1.1 200 OK\r\n"
     ],
 )
 async def test_each_answer_ends_the_same_way_over_both_transports(
-    make: Callable[[str, sa.Timeouts], Transport], behaviour: Behaviour, expected: str, connections: int
+    wire: Wire, behaviour: Behaviour, expected: str, connections: int
 ) -> None:
     async with HostileServer(behaviour) as server:
-        transport = make(server.url, sa.Timeouts(attempt=20, idle=5))
+        transport = wire.transport(server.url, sa.Timeouts(attempt=20, idle=5), MOST)
         got = await transport.send(WireRequest("/m", b"{}"), 60)
         assert said(got) == expected
         await asyncio.sleep(1)  # of virtual time, in which what is on its way arrives
@@ -258,11 +248,11 @@ def then_later(data: bytes, more: bytes) -> Behaviour:
 )
 @pytest.mark.parametrize("is_late", [False, True], ids=["at once", "later"])
 async def test_the_beginning_of_another_answer_ends_the_connection(
-    make: Callable[[str, sa.Timeouts], Transport], begin: bytes, is_late: bool
+    wire: Wire, begin: bytes, is_late: bool
 ) -> None:
     behave = then_later(GOOD, begin) if is_late else then_later(GOOD + begin, b"")
     async with HostileServer(behave) as server:
-        transport = make(server.url, sa.Timeouts())
+        transport = wire.transport(server.url)
         for _ in range(2):
             assert said(await transport.send(WireRequest("/m", b"{}"), 60)) == f"200 {LENGTH}"
             await asyncio.sleep(1)  # of virtual time, in which what is on its way arrives
@@ -271,13 +261,13 @@ async def test_the_beginning_of_another_answer_ends_the_connection(
 
 
 async def test_an_attempt_that_ends_while_it_connects_is_certainly_not_sent(
-    make: Callable[[str, sa.Timeouts], Transport], monkeypatch: pytest.MonkeyPatch
+    wire: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def never(*_: object, **__: object) -> None:
         await asyncio.sleep(1000)
 
     monkeypatch.setattr(aiohttp.TCPConnector, "_resolve_host", never)
-    transport = make("http://name.invalid/v1", sa.Timeouts(attempt=3, connect=10))
+    transport = wire.transport("http://name.invalid/v1", sa.Timeouts(attempt=3, connect=10))
     for time_left in (60, 2):
         assert said(await transport.send(WireRequest("/m", b"{}"), time_left)) == "TIMED_OUT NOT_SENT"
     await transport.aclose()
@@ -294,21 +284,8 @@ async def test_a_cancelled_send_leaves_no_connection() -> None:
         await transport.aclose()
 
 
-async def test_an_answer_before_the_whole_request_is_in_doubt_and_not_read() -> None:
-    async def behave(connection: Connection) -> None:
-        await connection.some()
-        await connection.send(GOOD)
-        await connection.until_closed()
-
-    async with HostileServer(behave) as server:
-        transport = DirectTransport(server.url, {}, sa.Timeouts(), MOST)
-        got = await transport.send(WireRequest("/m", b"x" * 20_000_000), 60)
-        assert said(got) == "UNREADABLE IN_DOUBT"
-        await transport.aclose()
-
-
-async def test_no_connection_is_certainly_not_sent() -> None:
-    transport = DirectTransport("http://127.0.0.1:1/v1", {}, sa.Timeouts(), MOST)
+async def test_no_connection_is_certainly_not_sent(wire: Wire) -> None:
+    transport = wire.transport("http://127.0.0.1:1/v1")
     got = await transport.send(WireRequest("/m", b"{}"), 60)
     assert isinstance(got, Failure)
     assert (got.kind, got.billing) == (FailureKind.UNREACHABLE, Billing.NOT_SENT)

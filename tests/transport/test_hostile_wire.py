@@ -2,36 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import anyio
 import pytest
 
 import segmind_async as sa
-from segmind_async._transport.aiohttp import AiohttpTransport
-from segmind_async._transport.direct.transport import DirectTransport
-from segmind_async._transport.session_pool import SessionPool
-from segmind_async.transport import Transport
-from tests.transport.hostile import Connection, HostileServer
+from tests.transport.conftest import Wire
+from tests.transport.hostile import Connection
 from tests.transport.hostile_wire import CASES, GOOD, PAGE, Case, serve, slowly, table
-
-MOST_BYTES = 32 * 1024 * 1024
-MakeTransport = Callable[[str, sa.Timeouts], Transport]
-
-
-def over_aiohttp(url: str, timeouts: sa.Timeouts) -> Transport:
-    return AiohttpTransport(url, SessionPool({}), timeouts, MOST_BYTES)
-
-
-def over_direct(url: str, timeouts: sa.Timeouts) -> Transport:
-    return DirectTransport(url, {}, timeouts, MOST_BYTES)
-
-
-@pytest.fixture(params=[pytest.param(over_aiohttp, id="aiohttp"), pytest.param(over_direct, id="direct")])
-def transport(request: pytest.FixtureRequest) -> MakeTransport:
-    """How to make the transport under test; a new transport is one more parameter here."""
-    make: MakeTransport = request.param
-    return make
 
 
 async def ask(client: sa.SegmindClient) -> str:
@@ -42,12 +19,6 @@ async def ask(client: sa.SegmindClient) -> str:
         billed = "may be billed" if error.details.in_doubt else "not billed"
         return f"{type(error).__name__}, {billed}"
     return "ok" if reply.text == "good" else f"wrong: {reply.text}"
-
-
-def client_of(make: MakeTransport, url: str, **timeouts: float) -> sa.SegmindClient:
-    return sa.SegmindClient(
-        "k", url, transport=make(url, sa.Timeouts(**timeouts)), retry=sa.RetryPolicy(retries=0)
-    )
 
 
 @pytest.mark.parametrize(
@@ -62,16 +33,14 @@ def client_of(make: MakeTransport, url: str, **timeouts: float) -> sa.SegmindCli
         for case in CASES
     ],
 )
-async def test_every_answer_ends_in_its_outcome_and_the_next_call_works(
-    transport: MakeTransport, case: Case
-) -> None:
+async def test_every_answer_ends_in_its_outcome_and_the_next_call_works(any_wire: Wire, case: Case) -> None:
     async def behave(connection: Connection) -> None:
         if connection.number == 0:
             await case.behave(connection)
             return
         await serve(connection)
 
-    async with HostileServer(behave) as server, client_of(transport, server.url) as client:
+    async with any_wire.server(behave) as server, any_wire.client(server.url) as client:
         assert await ask(client) in {case.outcome, case.or_else}
         assert client.statistics().in_flight == 0
         await anyio.sleep(1)  # of virtual time, in which what is on its way arrives
@@ -80,22 +49,22 @@ async def test_every_answer_ends_in_its_outcome_and_the_next_call_works(
 
 
 @pytest.mark.parametrize("at", range(1, len(GOOD)))
-async def test_a_good_answer_may_be_split_anywhere(transport: MakeTransport, at: int) -> None:
+async def test_a_good_answer_may_be_split_anywhere(wire: Wire, at: int) -> None:
     async with (
-        HostileServer(slowly(GOOD, at, 0.01)) as server,
-        client_of(transport, server.url) as client,
+        wire.server(slowly(GOOD, at, 0.01)) as server,
+        wire.client(server.url) as client,
     ):
         assert await ask(client) == "ok"
 
 
 async def test_a_kept_connection_that_closes_at_the_instant_of_sending_is_replaced_or_in_doubt(
-    transport: MakeTransport,
+    wire: Wire,
 ) -> None:
     async def behave(connection: Connection) -> None:
         if await connection.request() is not None:
             await connection.send(GOOD)
 
-    async with HostileServer(behave) as server, client_of(transport, server.url) as client:
+    async with wire.server(behave) as server, wire.client(server.url) as client:
         outcomes = {await ask(client) for _ in range(100)}
     assert outcomes <= {"ok", "APIConnectionError, may be billed"}
 

@@ -5,20 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from typing import TYPE_CHECKING
 
 import anyio
 import pytest
 
 import segmind_async as sa
 from segmind_async._transport import connections
-from segmind_async._transport.aiohttp import AiohttpTransport
-from segmind_async._transport.session_pool import SessionPool
+from segmind_async._transport.connections import has_unread
 from segmind_async.transport import Billing, Failure, FailureKind, WireRequest
+from tests.transport.conftest import Wire
 from tests.transport.hostile import Behaviour, Connection, HostileServer, answer
-
-if TYPE_CHECKING:
-    from aiohttp.client_proto import ResponseHandler
 
 CALLS = 300
 
@@ -49,14 +45,14 @@ def twice(pause: float, *, ids: bool, answer_after: float = 0.0) -> Behaviour:
     return behave
 
 
-async def outcomes(behaviour: Behaviour, *, workers: int, between: float) -> Counter[str]:
+async def outcomes(wire: Wire, behaviour: Behaviour, *, workers: int, between: float) -> Counter[str]:
     """Ask *CALLS* different questions, and count whose answer came: the own one, another's, none."""
     counts: Counter[str] = Counter()
     numbers = iter(range(CALLS))
 
     async with (
-        HostileServer(behaviour) as server,
-        sa.SegmindClient("k", server.url, retry=sa.RetryPolicy(retries=0)) as client,
+        wire.server(behaviour) as server,
+        wire.client(server.url) as client,
     ):
 
         async def work() -> None:
@@ -86,9 +82,9 @@ async def outcomes(behaviour: Behaviour, *, workers: int, between: float) -> Cou
 )
 @pytest.mark.parametrize("workers", [1, 8])
 async def test_a_copy_that_comes_before_the_next_request_is_never_its_answer(
-    pause: float, between: float, workers: int
+    any_wire: Wire, pause: float, between: float, workers: int
 ) -> None:
-    counts = await outcomes(twice(pause, ids=False), workers=workers, between=between)
+    counts = await outcomes(any_wire, twice(pause, ids=False), workers=workers, between=between)
     assert counts == {"own": CALLS}
 
 
@@ -96,9 +92,9 @@ async def test_a_copy_that_comes_before_the_next_request_is_never_its_answer(
 @pytest.mark.parametrize("pause", [0.0, 0.001, 0.3], ids=str)
 @pytest.mark.parametrize("workers", [1, 8])
 async def test_a_copy_that_comes_after_the_next_request_is_known_by_its_request_id(
-    pause: float, workers: int
+    any_wire: Wire, pause: float, workers: int
 ) -> None:
-    counts = await outcomes(twice(pause, ids=True, answer_after=0.5), workers=workers, between=0.0)
+    counts = await outcomes(any_wire, twice(pause, ids=True, answer_after=0.5), workers=workers, between=0.0)
     assert counts["wrong"] == 0
     assert counts["own"] >= CALLS / 3
     assert set(counts) <= {"own", "wrong", "InvalidResponseError", "APIConnectionError"}
@@ -116,22 +112,20 @@ async def test_bytes_that_arrive_just_before_the_request_is_written_end_the_conn
         while (body := await connection.request()) is not None:
             await connection.send(answer(question(body)))
 
-    is_quiet = connections._is_quiet
-
-    def look(protocol: ResponseHandler) -> bool:
+    def look(transport: asyncio.BaseTransport, *, is_new: bool) -> bool:
         nonlocal looks
         looks += 1
-        quiet = is_quiet(protocol) if looks != late_for - 1 else True
+        unread = has_unread(transport, is_new=is_new)
         if looks == late_for - 1:
             served[0].send_now(answer("stale"))
-        return quiet
+        return unread
 
     async with (
         HostileServer(behave) as server,
-        sa.SegmindClient("k", server.url, retry=sa.RetryPolicy(retries=1)) as client,
+        Wire("public").client(server.url, retries=1) as client,
     ):
         await client.chat("first")
-        monkeypatch.setattr(connections, "_is_quiet", look)
+        monkeypatch.setattr(connections, "has_unread", look)
         if late_for == 1:
             served[0].send_now(answer("stale"))
         reply = await client.chat("second")
@@ -139,25 +133,25 @@ async def test_bytes_that_arrive_just_before_the_request_is_written_end_the_conn
         assert server.connections == 2
 
 
-async def test_an_answer_before_the_whole_request_is_in_doubt_and_not_read() -> None:
+async def test_an_answer_before_the_whole_request_is_in_doubt_and_not_read(any_wire: Wire) -> None:
     async def behave(connection: Connection) -> None:
         await connection.some()
         await connection.send(answer("not to this"))
         await connection.until_closed()
 
-    async with HostileServer(behave) as server:
-        transport = AiohttpTransport(server.url, SessionPool({}), sa.Timeouts(), 2**20)
+    async with any_wire.server(behave) as server:
+        transport = any_wire.transport(server.url)
         got = await transport.send(WireRequest("/m", b"x" * 20_000_000), 60)
         assert isinstance(got, Failure)
         assert (got.kind, got.billing) == (FailureKind.UNREADABLE, Billing.IN_DOUBT)
         await transport.aclose()
 
 
-async def test_a_server_whose_answers_all_have_one_id_costs_one_repeat() -> None:
+async def test_a_server_whose_answers_all_have_one_id_costs_one_repeat(wire: Wire) -> None:
     async def behave(connection: Connection) -> None:
         while await connection.request() is not None:
             await connection.send(answer("always", X_Request_Id="one"))
 
-    async with HostileServer(behave) as server, sa.SegmindClient("k", server.url) as client:
+    async with wire.server(behave) as server, wire.client(server.url, retries=1) as client:
         attempts = [(await client.chat("hello")).attempts for _ in range(5)]
     assert attempts == [1, 2, 1, 1, 1]

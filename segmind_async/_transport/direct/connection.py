@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.http_parser import HttpResponseParser
 
-from ..connections import is_readable
+from ..connections import has_unread
 from .aiohttp_names import is_between_messages
 
 if TYPE_CHECKING:
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 # The body of an answer never asks for a pause below twice this; the transport counts its bytes itself.
 _NO_LIMIT = 2**30
 _SWITCHING = 101
+# A longer body is written in pieces, each when the one before has left: over TLS the transport does not tell
+# what waits below the encryption, so only what has not yet been given to it is known as not sent.
+_PIECE = 65536
 
 
 class Owner(Protocol):
@@ -52,11 +55,14 @@ class Connection(asyncio.Protocol):
         "__weakref__",
         "_body",
         "_error",
+        "_is_new",
+        "_is_paused",
         "_is_spoilt",
         "_loop",
         "_owner",
         "_parser",
         "_transport",
+        "_unsent",
         "_waiter",
         "head",
         "idle_since",
@@ -73,6 +79,9 @@ class Connection(asyncio.Protocol):
         self._waiter: asyncio.Future[None] | None = None
         self._body: StreamReader | None = None
         self._error: Exception | None = None
+        self._is_new = True
+        self._is_paused = False
+        self._unsent: memoryview | None = None
         self._is_spoilt = False
         self.head: RawResponseMessage | None = None
         """Status and headers of the answer, once they have arrived."""
@@ -90,8 +99,7 @@ class Connection(asyncio.Protocol):
         transport = self._transport
         if transport is None or self._is_spoilt or transport.is_closing():
             return False
-        socket = transport.get_extra_info("socket")
-        return socket is None or not is_readable(socket.fileno())
+        return not has_unread(transport, is_new=self._is_new)
 
     @property
     def can_be_kept(self) -> bool:
@@ -116,11 +124,14 @@ class Connection(asyncio.Protocol):
         transport = self._transport
         assert transport is not None
         self.head = self._body = self._error = None
-        self.is_early = False
+        self.is_early = self._is_new = False
         self._waiter = self._loop.create_future()
-        transport.write(head + body if len(body) < 65536 else head)
-        if len(body) >= 65536:
-            transport.write(body)
+        if len(body) <= _PIECE:
+            transport.write(head + body)
+            return
+        transport.write(head)
+        self._unsent = memoryview(body)
+        self._write_more()
 
     async def more(self) -> None:
         """Wait until the head has arrived; afterwards, until more of the body has. Raises what ended it."""
@@ -137,7 +148,7 @@ class Connection(asyncio.Protocol):
             broken = cast("Exception | None", body.exception())
             error = error or broken
             data = b"" if broken else body.read_nowait(-1)
-        self._waiter = self._body = self._error = self.head = None
+        self._waiter = self._body = self._error = self.head = self._unsent = None
         return data, error
 
     def abort(self) -> None:
@@ -150,6 +161,15 @@ class Connection(asyncio.Protocol):
         """Take the transport of the new connection."""
         self._transport = cast("asyncio.Transport", transport)
         self._owner.began(self)
+
+    def pause_writing(self) -> None:
+        """Write nothing more of the body: too much waits in the transport."""
+        self._is_paused = True
+
+    def resume_writing(self) -> None:
+        """Go on with the body."""
+        self._is_paused = False
+        self._write_more()
 
     def data_received(self, data: bytes) -> None:
         """Read a part of the answer, or end a connection on which none is due."""
@@ -170,7 +190,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End the exchange: some answers end with their connection."""
-        self._transport = None
+        self._transport = self._unsent = None
         self._is_spoilt = True
         self._owner.ended(self)
         if self._waiter is None or self.is_complete:
@@ -193,7 +213,14 @@ class Connection(asyncio.Protocol):
             return
         assert self._transport is not None
         self.head, self._body = head, body
-        self.is_early = self._transport.get_write_buffer_size() > 0
+        self.is_early = self._unsent is not None or self._transport.get_write_buffer_size() > 0
+
+    def _write_more(self) -> None:
+        """Write pieces of the body until the transport asks for a pause."""
+        while self._unsent is not None and self._transport is not None and not self._is_paused:
+            piece, rest = self._unsent[:_PIECE], self._unsent[_PIECE:]
+            self._unsent = rest if len(rest) else None
+            self._transport.write(piece)
 
     def _fail(self, error: Exception) -> None:
         self._error = error
