@@ -10,7 +10,7 @@ from benchmarks import flow
 _MAY_STRAND = {
     "server reserves double": 3.0,
     "readings 2 s late": 5.0,
-    "no cost header": 4.0,
+    "no cost header": 5.0,
     "no cost header, no usage": 8.0,
     "spread 1.2, tied": 14.0,
 }
