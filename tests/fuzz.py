@@ -31,8 +31,8 @@ from segmind_async._media.documents import document_part
 from segmind_async._media.formats import image_part
 from segmind_async._media.parts import data_in_url
 from segmind_async._providers.answers import as_openai, decode
-from segmind_async._structured.json_schema import adapter_of, normalised
 from segmind_async._structured.json_text import only_value
+from segmind_async._structured.shape import shape_of
 from segmind_async._transport.access import checked_url
 from segmind_async._transport.direct.content_coding import DamagedError, decoded
 from segmind_async._transport.proxy import proxy_for
@@ -113,7 +113,7 @@ def _rows(form: Format, packed: bool = False) -> Callable[[bytes], object]:
 
 
 def _schema(data: bytes) -> object:
-    return adapter_of(normalised(read_object(data)))
+    return shape_of(read_object(data))
 
 
 def _text(read: Callable[[str], object]) -> Callable[[bytes], object]:

@@ -75,8 +75,10 @@ def normalised(given: JsonObject) -> Schema:
 
 def _check_form(node: object, place: str) -> None:
     """Check that keywords have values of their types; raises InvalidRequestError naming the place."""
+    if isinstance(node, bool):
+        return  # a schema, which `strict` refuses
     if not isinstance(node, dict):
-        return  # True and False are schemas, which `strict` refuses
+        raise InvalidRequestError(f"the schema at {place} is {node!r:.60}; a JSON schema is an object there")
     for word, value in node.items():
         kinds = _VALUES.get(word, object)
         if not isinstance(value, kinds):

@@ -135,6 +135,7 @@ def test_the_schema_of_any_ordinary_type_reads_what_the_type_reads(kind: Any, va
         pytest.param(
             {"type": "integer", "minimum": "a lot"}, "cannot be validated|not a JSON schema", id="odd-bound"
         ),
+        pytest.param({"$defs": {"b": "x"}}, "the root.b is 'x'; a JSON schema is an object", id="odd-part"),
         pytest.param({"enum": 5}, "the root: 'enum' is 5, which no JSON schema has there", id="odd-enum"),
         pytest.param({"type": "object", "properties": 5}, "'properties' is 5", id="odd-properties"),
         pytest.param({"type": "string", "$defs": 5}, "'.defs' is 5", id="odd-definitions"),
