@@ -162,12 +162,12 @@ class Run:
         return {**os.environ, "SEGMIND_API_KEY": self.emulator.key, "SEGMIND_BASE_URL": url}
 
 
-def measure(way: str, processes: int, rows: int, kills: int, seed: int) -> Result:
-    """Run once to the end."""
+def measure(way: str, processes: int, rows: int, kills: int, seed: int, *, share: float = 0.75) -> Result:
+    """Run once to the end, with money above the floor for that *share* of the rows."""
     chance = random.Random(seed)
     total = processes * rows
     emulator = Emulator(
-        balance=FLOOR + MEAN * total * 3 / 4,
+        balance=FLOOR + MEAN * total * Decimal(share),
         cost=_cost,
         latency=lambda _facts, cost, _chance: float(cost / MEAN),
         requests_per_minute=10 * processes,

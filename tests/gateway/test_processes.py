@@ -12,7 +12,8 @@ from benchmarks import doors
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="kills processes")
 def test_killed_processes_keep_one_floor_and_count_every_answer_once() -> None:
-    found = doors.measure("gateway", processes=3, rows=12, kills=2, seed=1)
+    # With too little money for all, a minute would be waited until what was in doubt is known.
+    found = doors.measure("gateway", processes=3, rows=8, kills=2, seed=1, share=4.0)
     assert found.kills == 2
     assert found.broken == 0
     assert found.lost == 0
@@ -20,4 +21,4 @@ def test_killed_processes_keep_one_floor_and_count_every_answer_once() -> None:
     assert found.twice <= found.kills * doors.SLOTS * 3
     # One rate, learnt anew by each gateway.
     assert found.refused <= found.kills * doors.SLOTS * 3
-    assert 12 <= found.answered <= found.rows
+    assert found.answered == found.rows

@@ -111,4 +111,5 @@ async def test_waiting_for_credits() -> None:
     assert (seen.wait.reason, seen.wait.left) == (sa.WaitReason.CREDITS, None)
     assert seen.wait.available is not None
     assert str(seen.wait).endswith("credits left above the floor")
-    assert 35 <= seen.in_flight <= 50
+    # Money for 50 calls; one in 31 may be of a kind not seen yet, 60 times dearer.
+    assert 12 <= seen.in_flight <= 50 * 31 / (31 + 60)

@@ -199,7 +199,7 @@ async def test_a_journal_cut_anywhere_in_its_last_page_is_refused(tmp_path: Path
         for n in range(100):
             await journal.keep(record(n))
     size = path.stat().st_size
-    lengths = [*range(size - 4096, size), *range(1, size - 4096, 997)]
+    lengths = [*range(size - 4096, size, 5), *range(1, size - 4096, 997)]
     whole = path.read_bytes()
     for length in lengths:
         cut.write_bytes(whole[:length])
