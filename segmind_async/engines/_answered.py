@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing, closing
 from dataclasses import replace
 from pathlib import Path
@@ -15,59 +15,48 @@ from .._jobs.journal.finished import FinishedRows
 from .._jobs.journal.journal import Journal
 from .._jobs.journal.record import Record
 from .._jobs.journal.settings import JobSettings
-from .._jobs.known_rows import KnownRow, matched
+from .._jobs.known_rows import matched
 from .._jobs.rows import Row, batches_of
-from ..models import Status
+from ._index import AnswerIndex
 
 _TAKEN_FACT = "answers of other shards taken"
 
 
 async def take_answers(
-    path: Path, settings: JobSettings, rows: Callable[[], Iterator[Row]], others: Sequence[Path]
+    path: Path, settings: JobSettings, rows: Callable[[], Iterator[Row]], index: AnswerIndex
 ) -> None:
-    """Copy the records of *rows* that *others* hold into the journal *path*; once for each journal.
+    """Copy the records of *rows* that other journals hold into the journal *path*; once for each journal.
 
-    Of several records of a row one with an answer is taken. The copies cost nothing and have no attempts, so
-    that sums over all journals stay true. Reads each of *others* whole; what is copied is held in memory.
+    The copies cost nothing and have no attempts, so that sums over all journals stay true. Of other journals
+    only what *index* lacks is read, and what is copied.
     """
     journal = Journal(path, settings, wait=False)
     try:
         await wait_for(journal.opened)
         if await wait_for(journal.fact(_TAKEN_FACT)):
             return
-        # A crash in between has left some.
-        left = {record.key async for record in _records(path, rows)}
-        best = await _best_of(others, rows)
-        for kept in [journal.keep(_copy_of(record)) for key, record in best.items() if key not in left]:
-            await kept
+        await anyio.to_thread.run_sync(index.refresh)
+        async for records in _of_others(path, rows, index):
+            for kept in [journal.keep(_copy_of(record)) for record in records]:
+                await kept
         await wait_for(journal.set_fact(_TAKEN_FACT, True))  # noqa: FBT003  # a value, as JSON
     finally:
         with anyio.CancelScope(shield=True):
             await anyio.to_thread.run_sync(journal.close)
 
 
-async def _best_of(journals: Iterable[Path], rows: Callable[[], Iterator[Row]]) -> dict[str, Record]:
-    """Return a record of each row by its key: an answer, if one of *journals* has one."""
-    best: dict[str, Record] = {}
-    for journal in journals:
-        async for record in _records(journal, rows):
-            if record.status == Status.OK or record.key not in best:
-                best[record.key] = record
-    return best
-
-
-async def _records(path: Path, rows: Callable[[], Iterator[Row]]) -> AsyncIterator[Record]:
-    """Yield the records, answers included, that a journal holds of *rows*, each once."""
+async def _of_others(
+    path: Path, rows: Callable[[], Iterator[Row]], index: AnswerIndex
+) -> AsyncIterator[list[Record]]:
+    """Yield in batches what the index finds of the rows that *path* lacks: a crash has left some there."""
     finished = await FinishedRows.open(path)
-    batches = matched(finished, batches_of(rows()), dedupe=True, answers=True)
+    batches = matched(finished, batches_of(rows()), dedupe=True)
     with closing(finished):
         async with aclosing(batches):
-            async for record in (record async for batch in batches for record in _found(batch)):
-                yield record
-
-
-def _found(batch: Iterable[KnownRow]) -> list[Record]:
-    return [known.record for known in batch if known.record is not None and not known.repeated]
+            async for batch in batches:
+                unknown = [row for row in batch if row.record is None and not row.repeated]
+                digests = [row.digest for row in unknown if row.digest]
+                yield await anyio.to_thread.run_sync(index.find, digests)
 
 
 def _copy_of(record: Record) -> Record:

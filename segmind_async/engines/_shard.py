@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, aclosing, closing, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, aclosing, asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -25,7 +25,6 @@ from .._jobs.options import JobOptions, settings_of
 from .._jobs.own_request import own_request
 from .._jobs.prompt_template import MakeRequest, template, with_instruction, with_parameters
 from .._jobs.report.row_counts import JobReport
-from .._jobs.report.shards import journals_in
 from .._jobs.results import row_of
 from .._jobs.rows import Row, batches_of, rows_made
 from .._jobs.run import JobRun
@@ -37,6 +36,7 @@ from ..errors import ConfigurationError, SegmindError
 from ..models import DEFAULT_MODEL, JsonObject
 from ._answered import take_answers
 from ._folder import folder_of, journal_of
+from ._index import AnswerIndex
 
 _LOOK_EVERY = 0.5
 """Seconds between two looks at whether another task has left the same shard."""
@@ -216,7 +216,7 @@ class Shard:
         self.report: JobReport = JobReport()
         """Of the run, after `send`."""
         self._job = job
-        self._others: list[Path] = []
+        self._folder = Path(job.journal)
         self._not_kept: Mapping[str, Record] = {}
 
     def __repr__(self) -> str:
@@ -227,16 +227,14 @@ class Shard:
         await anyio.to_thread.run_sync(self._prepare)
 
     def _prepare(self) -> None:
-        folder = folder_of(Path(self._job.journal), self._job.settings)
-        self.path = journal_of(folder, self.rows())
-        folder.mkdir(parents=True, exist_ok=True)
-        self._others = [path for path in journals_in(folder) if path != self.path]
+        self._folder = folder_of(Path(self._job.journal), self._job.settings)
+        self.path = journal_of(self._folder, self.rows())
+        self._folder.mkdir(parents=True, exist_ok=True)
 
     async def send(self, client: SegmindClient) -> None:
         """Take what other shards have answered, and send the rest."""
         job = self._job
-        with await _turn(self.path, job.wait):
-            await take_answers(self.path, job.settings, self.rows, self._others)
+        async with self._turn():
             run = await self._run(client)
         self._not_kept = run.not_kept
         self.report = run.report
@@ -246,17 +244,24 @@ class Shard:
 
     async def send_and_write(self, client: SegmindClient, output: Output, opened: OpenRows) -> JobReport:
         """Send as `send`, and write the rows that *opened* opens; return their report, as `run_file`."""
-        job = self._job
-        with await _turn(self.path, job.wait):
-            await take_answers(self.path, job.settings, self.rows, self._others)
-            async with self._new_run(client) as run:
-                if output.only:
-                    run.stop("only the results are written")
-                await _consume(run)
-                await run.end()
-                report = await OutputWriter(run, output, None, lambda _: None).write(opened)
+        async with self._turn(), self._new_run(client) as run:
+            if output.only:
+                run.stop("only the results are written")
+            await _consume(run)
+            await run.end()
+            report = await OutputWriter(run, output, None, lambda _: None).write(opened)
         report.fan_out = None if output.only else run.report.fan_out
         return report
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """Keep other tasks out of this shard, and take what other shards have answered."""
+        in_thread = anyio.to_thread.run_sync
+        with await _alone(self.path, self._job.wait), await in_thread(AnswerIndex, self._folder) as index:
+            await in_thread(index.begin, self.path)
+            await take_answers(self.path, self._job.settings, self.rows, index)
+            yield
+            await in_thread(index.finish, self.path)
 
     async def _run(self, client: SegmindClient) -> JobRun[Any]:
         async with self._new_run(client) as run:
@@ -294,7 +299,7 @@ def _result(known: KnownRow, not_kept: Mapping[str, Record]) -> JsonObject:
     return row_of(known.row, record)
 
 
-async def _turn(path: Path, seconds: float) -> AbstractContextManager[None]:
+async def _alone(path: Path, seconds: float) -> AbstractContextManager[None]:
     """Wait until no other task runs the shard of *path*; give a context that keeps others out."""
     lock = Lock(path.with_name(path.name + ".task"))
     deadline = anyio.current_time() + seconds

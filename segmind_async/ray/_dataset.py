@@ -24,7 +24,7 @@ def run_dataset(
     All calls go through one *gateway*, whose limits hold for the sum: settings start one as an actor beside
     the driver, which lives as long as that; an address names one that runs. *concurrency* is the number of
     actors, or its bounds. The rows of a batch are one shard: *batch_size* of them, None: those of a block.
-    Each shard looks into the journals of all others, so a few large ones cost less than many small ones.
+    Each shard is a file, and a look into the index of all, so thousands of rows cost less than a few.
 
     Raises ConfigurationError without Ray, or if the gateway cannot start.
     """

@@ -30,6 +30,7 @@ from segmind_async._jobs.rows import rows_made
 from segmind_async.emulator import Emulator, FunctionBrain
 from segmind_async.engines import ShardJob, ShardStoppedError, read_folder, run_shard
 from segmind_async.engines._answered import take_answers
+from segmind_async.engines._index import AnswerIndex
 from tests.jobs.processes import wait_for
 from tests.support import KEY
 
@@ -86,11 +87,12 @@ async def test_an_answer_of_one_shard_counts_more_than_a_failure_of_another(
         return rows_made([{"text": "x"}], made.make_request())
 
     digest = keyed(next(rows()))[1]
-    for name, status in (("a", "failed"), ("b", "ok")):
-        with Journal(tmp_path / name, made.settings) as journal:
+    for place, status in zip(order, ("failed", "ok"), strict=True):
+        with Journal(tmp_path / f"{place}.journal", made.settings) as journal:
             await journal.keep(Record(f"request {digest.hex()}", digest, status))
-    await take_answers(tmp_path / "c", made.settings, rows, [tmp_path / name for name in order])
-    with JournalReader(tmp_path / "c") as reader:
+    with AnswerIndex(tmp_path) as index:
+        await take_answers(tmp_path / "c.journal", made.settings, rows, index)
+    with JournalReader(tmp_path / "c.journal") as reader:
         assert [record.status for record in reader.rows()] == ["ok"]
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -25,6 +25,16 @@ _AT_ONCE = 1024
 """Rows of one read."""
 
 _NUMBER = COLUMNS.index("number")
+
+_ROWS, _ROWS_WITH_ANSWERS = (
+    f"SELECT {', '.join(COLUMNS)}, rows.checksum, answers.number IS NOT NULL, {answer} "  # noqa: S608  # names
+    "FROM rows LEFT JOIN answers USING (number)"
+    for answer in ("NULL, NULL", "raw, answers.checksum")
+)
+_DIGESTS = (
+    "SELECT number, digest, status FROM rows WHERE number > ? AND number <= ? AND NOT replaced "
+    "ORDER BY digest"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,22 +137,43 @@ class JournalReader:
 
         Raises JournalError at one that is damaged: the job's next run asks it again.
         """
-        answer = "raw, answers.checksum" if raw else "NULL, NULL"
-        query = (
-            f"SELECT {', '.join(COLUMNS)}, rows.checksum, answers.number IS NOT NULL, {answer} "  # noqa: S608  # names
-            "FROM rows LEFT JOIN answers USING (number) "
-            "WHERE number > ? AND NOT replaced ORDER BY number LIMIT ?"
-        )
+        columns = _ROWS_WITH_ANSWERS if raw else _ROWS
+        query = f"{columns} WHERE number > ? AND NOT replaced ORDER BY number LIMIT ?"
         last = 0
         while found := self._fetched(query, last, _AT_ONCE):
-            for *row, whole, has_answer, text, of_answer in found:
-                number = row[_NUMBER]
-                if whole != row_checksum(tuple(row), bool(has_answer), replaced=0):
-                    raise self._damaged(number)
-                if text is not None and of_answer != answer_checksum(number, text):
-                    raise self._damaged(number)
-                yield Record(*[*row, text])
+            yield from map(self._checked, found)
             last = found[-1][_NUMBER]
+
+    def records(self, numbers: Sequence[int]) -> list[Record]:
+        """Return the finished rows with these numbers, at most a thousand, and their answers.
+
+        Raises as `rows`.
+        """
+        marks = f"({','.join('?' * len(numbers))})"
+        query = f"{_ROWS_WITH_ANSWERS} WHERE number IN {marks} AND NOT replaced ORDER BY number"
+        return [self._checked(row) for row in self._fetched(query, *numbers)]
+
+    def last(self) -> int:
+        """Return the number of the last row; 0 without any."""
+        ((last,),) = self._fetched("SELECT coalesce(max(number), 0) FROM rows")
+        return int(last)
+
+    def digests(self, after: int, last: int) -> Iterator[tuple[int, bytes, str]]:
+        """Yield number, digest and status of the finished rows from *after* (without it) to *last*.
+
+        They come in the order of their digests, in which an index is made quickest.
+        """
+        with translated(self.path):
+            yield from self._database.execute(_DIGESTS, (after, last))
+
+    def _checked(self, row: Sequence[Any]) -> Record:
+        *columns, whole, has_answer, text, of_answer = row
+        number = columns[_NUMBER]
+        if whole != row_checksum(tuple(columns), bool(has_answer), replaced=0):
+            raise self._damaged(number)
+        if text is not None and of_answer != answer_checksum(number, text):
+            raise self._damaged(number)
+        return Record(*[*columns, text])
 
     def answers(self, numbers: Iterable[int]) -> dict[int, bytes]:
         """Return the answers of the records with these numbers, of those that have one."""
