@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, aclosing, asynccontextmanager, closing, contextmanager
+from contextlib import (
+    AbstractContextManager,
+    aclosing,
+    asynccontextmanager,
+    closing,
+    contextmanager,
+    suppress,
+)
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -150,8 +158,8 @@ def run_shard(rows: Iterable[Mapping[str, object]], job: ShardJob) -> Iterator[d
     at a time. Works in any thread, also of a running event loop, which it blocks.
 
     Raises ShardStoppedError for a shard that stops early, with nothing yielded, unless *job* yields unsent
-    rows; JournalError while another task runs the same shard for longer than `wait`; ConfigurationError for a
-    row that has a column of a result's name.
+    rows, and for a journal that cannot be written, as on a full disk; JournalError while another task runs
+    the same shard for longer than `wait`; ConfigurationError for a row that has a column of a result's name.
     """
     given = rows if isinstance(rows, Collection) else list(rows)
     for row, result in _results(given, job):
@@ -185,12 +193,13 @@ async def shard_results(
     """
     _check_columns(given, job.prefix)
     shard = Shard(job, partial(rows_made, given, job.make_request()))
-    await shard.prepare()
-    if client is not None:
-        await shard.send(client)
-    else:
-        async with job.client() as own:
-            await shard.send(own)
+    with shard.disk_errors():
+        await shard.prepare()
+        if client is not None:
+            await shard.send(client)
+        else:
+            async with job.client() as own:
+                await shard.send(own)
     async with aclosing(shard.results()) as batches:
         async for batch in batches:
             yield batch
@@ -221,6 +230,16 @@ class Shard:
 
     def __repr__(self) -> str:
         return f"Shard({self.path.name!r})"
+
+    @contextmanager
+    def disk_errors(self) -> Iterator[None]:
+        """Raise ShardStoppedError in place of an error of a disk. For rows that are read from none."""
+        try:
+            yield
+        except (OSError, sqlite3.OperationalError) as error:
+            raise ShardStoppedError(
+                f"the shard {self.path.name} stopped early: its journal cannot be written: {error}"
+            ) from error
 
     async def prepare(self) -> None:
         """Find the journal, which is named by the rows."""
@@ -261,7 +280,8 @@ class Shard:
             await in_thread(index.begin, self.path)
             await take_answers(self.path, self._job.settings, self.rows, index)
             yield
-            await in_thread(index.finish, self.path)
+            with suppress(OSError, sqlite3.OperationalError):  # of a disk: the next shard reads it
+                await in_thread(index.finish, self.path)
 
     async def _run(self, client: SegmindClient) -> JobRun[Any]:
         async with self._new_run(client) as run:

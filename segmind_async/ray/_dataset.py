@@ -28,13 +28,14 @@ def run_dataset(
 
     Raises ConfigurationError without Ray, or if the gateway cannot start.
     """
-    engine()
+    pool = engine().data.ActorPoolStrategy
+    least, most = concurrency if isinstance(concurrency, tuple) else (concurrency, concurrency)
     return dataset.map_batches(
         SegmindMapper,
         fn_constructor_args=[job, door_of(gateway, Path(job.journal))],
         batch_size=batch_size,
         batch_format="pyarrow",
-        concurrency=concurrency,
+        compute=pool(min_size=least, max_size=most),
     )
 
 

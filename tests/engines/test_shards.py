@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import multiprocessing
 import os
 import pickle
+import shutil
 import signal
 import sqlite3
+import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
@@ -295,3 +298,58 @@ def test_workers_that_are_killed_pay_twice_at_most_what_was_in_flight(
     assert [row["n"] for row in found] == list(range(240))
     assert {row["result_status"] for row in found} == {"ok"}
     assert 240 <= emulator.requests <= 240 + 3 * 3 * 4
+
+
+def test_a_full_disk_is_named_before_anything_is_sent(
+    emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", refuse)
+    with pytest.raises(ShardStoppedError, match=r"cannot be written: .*No space left.*\.journal\.reserve'"):
+        list(run_shard(texts(3), job(tmp_path)))
+    assert emulator.requests == 0
+    monkeypatch.undo()
+    monkeypatch.setenv("SEGMIND_API_KEY", KEY)
+    monkeypatch.setenv("SEGMIND_BASE_URL", emulator.url)
+    assert {row["result_status"] for row in run_shard(texts(3), job(tmp_path))} == {"ok"}
+
+
+def test_an_index_that_cannot_be_written_fails_no_shard(
+    emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_index: AnswerIndex, _journal: Path) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(AnswerIndex, "finish", refuse)
+        assert len(list(run_shard(texts(3), job(tmp_path)))) == 3
+    assert len(list(run_shard(texts(4), job(tmp_path)))) == 4
+    assert emulator.requests == 4
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="mounts a small disk")
+def test_a_shard_on_a_disk_that_fills_stops_and_its_retry_elsewhere_asks_nothing_twice(
+    emulator: Emulator, tmp_path: Path
+) -> None:
+    small, rows = tmp_path / "small", [{"text": f"{n} " + "x" * 4000} for n in range(2000)]
+    small.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", str(small)]
+    if os.geteuid() or subprocess.run(mount, check=False).returncode:
+        pytest.skip("needs to mount a small disk")
+    try:
+        with pytest.raises(ShardStoppedError, match="cannot be written: database or disk is full"):
+            list(run_shard(rows, job(small, limits=sa.Limits(8))))
+        asked = emulator.requests
+        with pytest.raises(ShardStoppedError, match="No space left"):
+            list(run_shard(rows, job(small, limits=sa.Limits(8))))
+        assert emulator.requests == asked
+        shutil.copytree(small / "journal", tmp_path / "journal")
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
+    assert 100 < asked < 2000
+    again = list(run_shard(rows[1000:], job(tmp_path))) + list(run_shard(rows[:1000], job(tmp_path)))
+    assert {row["result_status"] for row in again} == {"ok"}
+    assert emulator.requests == 2000

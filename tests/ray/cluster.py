@@ -95,10 +95,14 @@ class Later:
         assert self.done
 
 
+def processes(title: str) -> list[psutil.Process]:
+    """Return the processes of Ray with this title, of those below this one; nodes that died have none."""
+    return [one for one in psutil.Process().children(recursive=True) if title in " ".join(one.cmdline())]
+
+
 def kill(title: str) -> None:
-    """Kill the newest process of Ray with this title, of those below this one."""
-    found = [one for one in psutil.Process().children(recursive=True) if title in " ".join(one.cmdline())]
-    max(found, key=lambda one: one.create_time()).send_signal(signal.SIGKILL)
+    """Kill the newest process of Ray with this title."""
+    max(processes(title), key=lambda one: one.create_time()).send_signal(signal.SIGKILL)
 
 
 @pytest.mark.parametrize("batch_format", ["default", "pandas", "pyarrow"])
@@ -123,10 +127,19 @@ def test_a_dead_node_loses_nothing_and_pays_twice_only_what_it_had_in_flight(
 ) -> None:
     doomed = cluster.add_node(num_cpus=2, object_store_memory=100 * 1024 * 1024)
     before = emulator.requests
-    later = Later(emulator, 80, lambda: cluster.remove_node(doomed, allow_graceful=False))
+    workers: list[psutil.Process] = []
+
+    def end() -> None:
+        workers.extend(processes("MapWorker(MapBatches(SegmindMapper))"))
+        cluster.remove_node(doomed, allow_graceful=False)
+
+    later = Later(emulator, 80, end)
     rows = taken(run_dataset(dataset("node"), job(tmp_path), concurrency=3))
     later.join()
     check(rows, "node")
+    # Ray ends the workers of a node that has died, which would go on sending.
+    assert len(workers) == 3
+    assert len(psutil.wait_procs(workers, timeout=30)[0]) >= 2
     # Of two actors, each with four batches that share its calls in flight.
     assert ROWS <= emulator.requests - before <= ROWS + 2 * IN_FLIGHT
     again = taken(run_dataset(dataset("node", blocks=4), job(tmp_path), concurrency=2))

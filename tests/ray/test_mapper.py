@@ -6,7 +6,7 @@ import asyncio
 import gc
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import anyio
@@ -124,10 +124,16 @@ async def test_calls_go_through_the_gateway_that_the_door_names(emulator: Emulat
     assert emulator.requests == 1
 
 
+@pytest.mark.parametrize(("actors", "bounds"), [(3, (3, 3)), ((1, 8), (1, 8))])
 def test_a_dataset_is_mapped_by_actors_that_know_the_gateway(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    actors: int | tuple[int, int],
+    bounds: tuple[int, int],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setitem(sys.modules, "ray", ModuleType("ray"))
+    ray = ModuleType("ray")
+    ray.data = SimpleNamespace(ActorPoolStrategy=lambda min_size, max_size: (min_size, max_size))  # type: ignore[attr-defined]  # as Ray has it
+    monkeypatch.setitem(sys.modules, "ray", ray)
     given: dict[str, Any] = {}
 
     class Dataset:
@@ -136,8 +142,10 @@ def test_a_dataset_is_mapped_by_actors_that_know_the_gateway(
             return "mapped"
 
     door, work = GatewayAddress("http://10.0.0.7:8800/v1", "a-long-token"), job(tmp_path)
-    assert run_dataset(Dataset(), work, gateway=door, concurrency=3, batch_size=500) == "mapped"
+    assert run_dataset(Dataset(), work, gateway=door, concurrency=actors, batch_size=500) == "mapped"
     assert given["fn"] is SegmindMapper
+    assert given["compute"] == bounds
+    assert "concurrency" not in given
     assert given["fn_constructor_args"] == [work, door]
     assert (given["batch_size"], given["batch_format"]) == (500, "pyarrow")
     assert "a-long-token" not in repr(door)

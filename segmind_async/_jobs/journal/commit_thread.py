@@ -271,7 +271,8 @@ class _Reserve:
                     os.posix_fallocate(file.fileno(), 0, RESERVE)
                 else:  # pragma: no cover  # macOS, Windows
                     file.write(bytes(RESERVE))
-        except OSError:
+        except OSError as error:
+            error.filename = str(self._path)
             self.give_back()
             raise
 
