@@ -166,7 +166,7 @@ class Job:
         return Output(
             self.output,
             self.prefix,
-            inputs.files[0].is_table,
+            inputs.files[0].is_all_text,
             self.output_format,
             self.passed_on,
             fields=None if self.schema is None else self.schema.fields,

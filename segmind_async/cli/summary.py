@@ -6,6 +6,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path, PurePath
 
 from .._jobs.report.row_counts import JobReport
@@ -18,7 +19,9 @@ JOURNALS = ".journals"
 
 RESULTS_ONLY = "--results-only"
 
-_NOT_AGAIN = ("--restart", "--yes", RESULTS_ONLY)
+_BEFORE_A_VALUE = frozenset({"--sample", "--retry-only"})
+
+_NOT_AGAIN = _BEFORE_A_VALUE | {"--restart", "--yes", "--retry-failed", RESULTS_ONLY}
 """Options that a command which goes on with a job must not repeat, or need not."""
 
 
@@ -41,12 +44,11 @@ def command_again(*more: str, argv: Sequence[str] | None = None) -> str:
     program, *words = sys.argv if argv is None else argv
     name = PurePath(program).name
     start = ["python", "-m", "segmind_async"] if name == "__main__.py" else [name]
-    kept: list[str] = []
-    for word in words:
-        if kept and kept[-1] == "--sample":
-            kept.pop()
-        elif word not in _NOT_AGAIN and not word.startswith("--sample="):
-            kept.append(word)
+    kept = [
+        word
+        for before, word in pairwise(["", *words])
+        if before not in _BEFORE_A_VALUE and word.partition("=")[0] not in _NOT_AGAIN
+    ]
     return shlex.join([*start, *kept, *more])
 
 
@@ -69,6 +71,7 @@ def print_summary(report: JobReport, files: Files, *, written: bool = True) -> N
         f"{counts['ok']} ok, {counts['failed']} failed{unsent}{earlier}; "
         f"{_rate(fan_out)}; {credits_text(fan_out.spent)} credits spent{left}"
     )
+    _print_earlier(report)
     _print_details(report)
     if fan_out.stop_reason is not None:
         say(f"stopped early: {fan_out.stop_message}")
@@ -81,13 +84,21 @@ def print_summary(report: JobReport, files: Files, *, written: bool = True) -> N
     say(f"results {files.results}; for details: segmind-async report {files.journal}")
 
 
-def _print_details(report: JobReport) -> None:
+def _print_earlier(report: JobReport) -> None:
+    """Say what of the results goes back to earlier runs, or to earlier rows."""
     if report.damaged:
         say(f"{report.damaged} answers in the journal were damaged, and their rows were asked again")
+    if report.recovered:
+        say(f"{report.recovered} requests were in the service's queue from an earlier run")
+    if report.resubmitted:
+        say(f"{report.resubmitted} of them had expired: they were sent again, and may be paid twice")
     if report.kept:
         say(f"{report.kept} finished rows stay as earlier settings made them; the others follow the new ones")
     if report.repeated:
         say(f"{report.repeated} rows repeat the request of an earlier row and share its answer")
+
+
+def _print_details(report: JobReport) -> None:
     for name, count in report.errors.most_common(5):
         say(f"  {count} x {name}, such as: {report.examples[name][:200]}")
     if report.asked_again:
@@ -117,6 +128,9 @@ def as_json_of(report: JobReport) -> dict[str, object]:
         "errors": report.errors,
         "accuracy": report.accuracy,
         "resumed": report.resumed,
+        "recovered": report.recovered,
+        "resubmitted": report.resubmitted,
+        "damaged": report.damaged,
         "repeated": report.repeated,
         "asked_again": report.asked_again,
         "kept": report.kept,

@@ -11,6 +11,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner, Result
 
@@ -889,6 +891,24 @@ def test_the_output_has_the_columns_of_the_input_beside_the_results(tmp_path: Pa
     assert {row["result_label"] for row in found} <= {"spam", "ham"}
     assert [row["truth"] for row in found] == ["spam", "ham", "" if form == "csv" else None]
     assert found[0]["r_text"] == "echo: 1"
+
+
+def test_columns_of_parquet_keep_their_types_whatever_the_first_row_holds(tmp_path: Path) -> None:
+    path, output = tmp_path / "in.parquet", tmp_path / "out.parquet"
+    columns = {
+        "prompt": ["a", "b", "c"],
+        "count": pa.array([None, 7, None], pa.int64()),
+        "large": pa.array([1, None, 2**63 + 1], pa.uint64()),
+        "list": [None, ["x", "y"], []],
+    }
+    pq.write_table(pa.table(columns), path)
+    assert call("run", str(path), "-o", str(output), "--emulate").exit_code == 0
+    found = pq.read_table(output).select(["count", "large", "list"])
+    assert found.to_pydict() == {
+        "count": [None, 7, None],
+        "large": ["1", None, "9223372036854775809"],
+        "list": [None, '["x","y"]', "[]"],
+    }
 
 
 def test_an_output_that_is_not_of_this_job_is_not_replaced(rows: Path, tmp_path: Path) -> None:

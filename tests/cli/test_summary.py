@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from segmind_async import FanOutReport, StopReason
-from segmind_async.cli.summary import Files, command_again, print_results_only, print_summary
+from segmind_async.cli.summary import Files, as_json_of, command_again, print_results_only, print_summary
 from segmind_async.jobs import JobReport
 
 FILES = Files(Path("out.csv.journal"), Path("out.csv"))
@@ -41,6 +41,11 @@ STOPPED = JobReport(
             "segmind-async run a.csv --results-only",
             id="once",
         ),
+        pytest.param(
+            ["segmind-async", "run", "a.csv", "--retry-failed", "--retry-failed=TimeoutError", "-o", "b.csv"],
+            "segmind-async run a.csv -o b.csv --results-only",
+            id="without-what-sends-again",
+        ),
     ],
 )
 def test_the_command_that_only_writes_the_results(argv: list[str], again: str) -> None:
@@ -68,3 +73,17 @@ def test_what_results_hold_that_were_written_alone(capsys: pytest.CaptureFixture
         "7 ok, 1 failed, 2 unsent; nothing was sent now",
         "results in out.csv; the same command without --results-only resumes the job",
     ]
+
+
+def test_what_the_journal_held_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    report = JobReport(
+        counts=Counter(ok=7), recovered=5, resubmitted=2, damaged=3, fan_out=FanOutReport(ok=7)
+    )
+    print_summary(report, FILES)
+    assert capsys.readouterr().err.splitlines()[1:-1] == [
+        "3 answers in the journal were damaged, and their rows were asked again",
+        "5 requests were in the service's queue from an earlier run",
+        "2 of them had expired: they were sent again, and may be paid twice",
+    ]
+    found = as_json_of(report)
+    assert (found["recovered"], found["resubmitted"], found["damaged"]) == (5, 2, 3)

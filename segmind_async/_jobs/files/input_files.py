@@ -44,6 +44,11 @@ class InputFile:
         """Whether all its rows have the same columns."""
         return self.form is not Format.JSONL
 
+    @property
+    def is_all_text(self) -> bool:
+        """Whether all its rows have the same columns, and only texts in them."""
+        return self.form is Format.CSV
+
 
 @dataclass(frozen=True, slots=True)
 class InputFiles:
@@ -103,7 +108,7 @@ class InputFiles:
         """
         return {
             file.name: OutputFile(
-                folder / file.name, self.opener(file), file.is_table, _output_format(file, form)
+                folder / file.name, self.opener(file), file.is_all_text, _output_format(file, form)
             )
             for file in self.files
             if file.name is not None

@@ -56,7 +56,7 @@ class OutputFile:
     open_rows: Callable[[int], AbstractContextManager[Iterator[Row]]]
     """Opens the rows, numbered from an index on."""
     uniform: bool = False
-    """Whether all rows have the same columns: those of a table."""
+    """Whether all rows have the same columns, with values of the same types."""
     form: OutputFormat | None = None
     """None: what the name of the file says."""
 
@@ -109,8 +109,7 @@ class OutputWriter:
     async def write(self, open_rows: OpenRows) -> JobReport:
         """Write the rows of *open_rows*, and return their report."""
         run, output = self._run, self._output
-        report = JobReport(resumed=run.report.resumed, recovered=run.report.recovered)
-        report.resubmitted, report.repeated = run.report.resubmitted, run.report.repeated
+        report = run.report.without_rows()
         await self._note_outputs()
         self._finished = await wait_for(run.journal.finished())
         only = OutputFile(output.path, lambda _: open_rows(), output.uniform, output.form)
@@ -157,7 +156,7 @@ class OutputWriter:
             await wait_for(journal.set_fact(OUTPUTS_FACT, list(more)))
 
     def _layout(self, file: OutputFile, first: int) -> Layout:
-        """Return the columns of a file; reads the rows that it will have, or the first one of a table."""
+        """Return the columns of a file; reads the rows that it will have, or the first of uniform ones."""
         inputs = InputColumns()
         with file.open_rows(first) as rows:
             for row in rows:

@@ -181,4 +181,6 @@ def _value(column_type: ColumnType | Mapping[str, ColumnType], value: object) ->
         return Decimal(str(value)).quantize(Decimal(1).scaleb(-_PLACES), context=_EXACT)
     if column_type is ColumnType.JSON or (column_type is ColumnType.ANY and not isinstance(value, str)):
         return as_json(value).decode()
+    if column_type is ColumnType.NUMBER and isinstance(value, int):
+        return float(value)  # the nearest one: Arrow refuses integers that no double has exactly
     return str(value) if column_type is ColumnType.TEXT else value

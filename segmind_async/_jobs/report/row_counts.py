@@ -77,3 +77,13 @@ class JobReport(RowCounts):
     """Failed rows that the next run sends again: the service failed for all, or refused key or model."""
     fan_out: FanOutReport | None = None
     """Report of this run's fan-out."""
+
+    def without_rows(self) -> JobReport:
+        """Return what this report says of the journal and of repeated rows, with no rows counted yet."""
+        return JobReport(
+            repeated=self.repeated,
+            resumed=self.resumed,
+            recovered=self.recovered,
+            resubmitted=self.resubmitted,
+            damaged=self.damaged,
+        )

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import random
 import signal
+import sqlite3
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +109,17 @@ async def test_rows_without_an_id_are_known_by_what_they_ask_and_duplicates_stay
     report, got = await run(rows, transport)
     assert (report.resumed, asked(transport)["c"]) == (3, 1)
     assert [row["text"] for row in got] == ["echo: b", "echo: a", "echo: a", "echo: c"]
+
+
+async def test_the_report_counts_rows_whose_answers_were_damaged(tmp_path: Path) -> None:
+    rows = write(tmp_path / "in.jsonl", numbered(5))
+    await run(rows, ScriptedTransport())
+    with closing(sqlite3.connect(tmp_path / "journal")) as database:
+        database.execute("UPDATE answers SET raw = zeroblob(9) WHERE number = 3")
+        database.commit()
+    transport = ScriptedTransport()
+    report, _ = await run(rows, transport)
+    assert (report.damaged, report.counts["ok"], asked(transport).total()) == (1, 5, 1)
 
 
 async def test_failed_rows_stay_failed_unless_asked_again(tmp_path: Path) -> None:

@@ -117,9 +117,11 @@ def test_parquet_of_other_columns(tmp_path: Path) -> None:
     ) as put:
         put({"n": 1, "yes": True, "cost": Decimal("1E-30")})
         put({"cost": "12345678901234567890.1", "more": "is not asked for"})
+        put({"n": 2**53 + 1})
     assert pq.read_table(path).to_pylist() == [
         {"n": 1.0, "yes": True, "cost": Decimal(0)},
         {"n": None, "yes": None, "cost": Decimal("12345678901234567890.1")},
+        {"n": 2.0**53, "yes": None, "cost": None},
     ]
 
 
