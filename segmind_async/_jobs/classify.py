@@ -108,6 +108,12 @@ class Labels:
         """Return the label that equals *answer*; None if none does, nor one inside a sentence."""
         return self._by_form.get(_form(answer))
 
+    def find_value(self, value: object) -> str | None:
+        """Return the label that a value of a column stands for: a text, a whole number, or true or false."""
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)  # a column of numbers with gaps holds fractions only
+        return self.find(str(value)) if isinstance(value, str | int) else None
+
     def read(self, completion: ChatCompletion) -> ParsedAnswer:
         """Read an answer for a job; an answer that is not a label makes a failed row, whose text is kept."""
         label = self.find(_label_in(completion.text))
@@ -119,8 +125,7 @@ class Labels:
         """Return a function that finds the right label of a row in *column*, or returns None."""
 
         def truth(row: Row) -> str | None:
-            value = row.columns.get(column or "")
-            return self.find(value) if isinstance(value, str) else None
+            return self.find_value(row.columns.get(column or ""))
 
         return truth
 
@@ -226,7 +231,7 @@ def read_examples(path: Path, labels: Labels, text_column: str, label_column: st
             where, value = f"examples={str(path)!r}, {row.unit} {row.line}", row.columns.get(label_column)
             if row.request is None:
                 raise ConfigurationError(f"examples={str(path)!r}, {row.problem}")
-            label = labels.find(value) if isinstance(value, str) else None
+            label = labels.find_value(value)
             if label is None:
                 names = ", ".join(labels.names)
                 raise ConfigurationError(f"{where}: {value!r} in column {label_column!r} is none of {names}")

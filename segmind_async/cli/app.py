@@ -38,6 +38,7 @@ from .option_values.labels import chosen_labels
 from .option_values.outside import set_defaults
 from .option_values.parameters import parameters_of
 from .option_values.schema import read_schema
+from .option_values.text_file import read_text
 from .options import (
     AsJson,
     CallTimeout,
@@ -446,7 +447,7 @@ def run_emulator(
     balance: Annotated[
         Decimal, typer.Option(parser=amount, metavar="CREDITS", help="The account's balance.")
     ] = FIVE,
-    rpm: Annotated[float | None, typer.Option(help="Rate limit, calls per minute.")] = None,
+    rpm: Annotated[int | None, typer.Option(min=1, metavar="N", help="Rate limit, calls per minute.")] = None,
     latency: Annotated[float, typer.Option(min=0, help="Latency of a call, seconds.")] = 0.5,
 ) -> None:
     """Serve a local stand-in for the service until Ctrl-C."""
@@ -537,7 +538,7 @@ def run_gateway(
             host,
             port,
             tuple(token or ()),
-            () if budgets is None else read_rules(budgets.read_text(encoding="utf-8")),
+            () if budgets is None else read_rules(read_text("--budgets", budgets)),
             state or (None if budgets is None else budgets.with_name(f"{budgets.name}.db")),
             repeat_wait=repeat_wait,
         )

@@ -101,6 +101,10 @@ def _refuse_others(job: Job) -> None:
 
 
 def _check(job: Job, files: tuple[InputFile, ...], journal: Path) -> None:
+    if journal.is_file():
+        raise ConfigurationError(
+            f"--engine: journal={str(journal)!r} is a file; name a folder for the journals"
+        )
     whole = job.with_files(files)
     check_inputs(whole.inputs, job.needs, job.prefix)
     check_paths(job.input, whole.target, journal, overwrite=job.overwrite)

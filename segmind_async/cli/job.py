@@ -266,6 +266,8 @@ def _copy_to_stdout(output: Path) -> None:
 
 
 async def _run(job: Job, *, as_json: bool) -> Exit:
+    if job.journal_path.is_dir():
+        raise ConfigurationError(f"journal={str(job.journal_path)!r} is a folder; name a file")
     _check_results_only(job)
     if not job.confirmation.results_only:
         why = why_anew(job.journal_path, job.all_settings, restart=job.confirmation.restart)
@@ -560,7 +562,7 @@ def labelling_brain(open_rows: OpenRows, labels: Labels, text_column: str, truth
     learner = NaiveBayes()
     with open_rows() as rows:
         for row in rows:
-            label = labels.find(str(row.columns.get(truth_column)))
+            label = labels.find_value(row.columns.get(truth_column))
             text = row.columns.get(text_column)
             if row.index % 2 == 0 and label is not None and isinstance(text, str):
                 learner.learn(text, label)

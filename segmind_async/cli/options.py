@@ -8,6 +8,7 @@ from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 from functools import wraps
 from inspect import Parameter, Signature, signature
+from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
@@ -45,13 +46,18 @@ def amount(text: str) -> Decimal:
         read = Decimal(text)
     except InvalidOperation:
         read = Decimal(-1)
-    if not read.is_finite() or read < 0:
+    # Not finite as a float either: the sum of larger ones is none.
+    if not isfinite(read) or read < 0:
         raise typer.BadParameter(f"{text!r} is not an amount of credits; write a number such as 0.5")
     return read
 
 
 def _existing(path: Path) -> Path:
-    if str(path) != "-" and not path.exists():
+    try:
+        exists = str(path) == "-" or path.exists()
+    except OSError as error:  # such as a name that is too long
+        raise typer.BadParameter(f"file {str(path)!r} cannot be read: {error.strerror}") from error
+    if not exists:
         raise typer.BadParameter(f"file {str(path)!r} does not exist")
     return path
 
@@ -139,7 +145,11 @@ Output = Annotated[
 
 EngineName = Annotated[
     Engine | None,
-    _option(Group.ENGINE, "Run a folder on a cluster, each file as one shard; needs the extra [ray]."),
+    _option(
+        Group.ENGINE,
+        "Run a folder on a cluster, each file as one shard; --journal then names a folder. Needs the extra "
+        "[ray].",
+    ),
 ]
 EngineAddress = Annotated[
     str | None,
@@ -207,8 +217,7 @@ class JobFlags:
     journal: Annotated[
         Path | None,
         _option(
-            Group.OUTPUT, "File that keeps finished rows; default: beside the output.", dir_okay=False,
-            metavar="FILE",
+            Group.OUTPUT, "File that keeps finished rows; default: beside the output.", metavar="FILE",
         ),
     ] = None  # fmt: skip
     prefix: Annotated[

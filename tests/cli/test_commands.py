@@ -687,15 +687,22 @@ def test_classify_with_examples(tmp_path: Path) -> None:
     ("words", "says"),
     [
         (["run", "missing.jsonl", "-o", "x"], "does not exist"),
+        (["run", "x" * 300, "-o", "x"], "cannot be read: File name too long"),
         (["run", "ROWS"], "Missing option"),
         (["run", "ROWS", "-o", "out", "--floor", "-1", "--emulate"], "is not an amount of credits"),
         (["run", "ROWS", "-o", "out", "--floor", "much", "--emulate"], "is not an amount of credits"),
+        (["run", "ROWS", "-o", "out", "--floor", "1e999", "--emulate"], "is not an amount of credits"),
         (["run", "ROWS", "-o", "out", "--max-in-flight", "0"], "greater than or equal to 1"),
         (["run", "ROWS", "-o", "out", "--prompt", "{", "--emulate"], "write {{ and }}"),
         (["run", "ROWS", "-o", "out", "--rpm", "-5", "--emulate"], "requests_per_minute=-5"),
         (["run", "ROWS", "-o", "out", "--model", "a b", "--emulate"], "is not a slug"),
         (["run", "ROWS", "-o", "out.parquet.gz", "--emulate"], "Parquet is packed already"),
         (["classify", "ROWS", "-o", "out", "--labels", "one", "--emulate"], "at least two different"),
+        (["run", "ROWS", "-o", "out", "--schema", f'{{"title": "{"x" * 300}"}}'], "names no module"),
+        (["run", "ROWS", "-o", "out", "--journal", ".", "--emulate"], "journal='.' is a folder; name a file"),
+        (["emulate", "--rpm", "0"], "greater than or equal to 1"),
+        (["emulate", "--rpm", "nan"], "should be a valid integer"),
+        (["serve", "--budgets", "LATIN", "--emulate"], "latin.toml' cannot be read: it is not UTF-8"),
         (["nonsense"], "No such command"),
     ],
 )
@@ -703,7 +710,10 @@ def test_misuse_is_exit_code_2_and_one_line(
     words: list[str], says: str, rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    got = call(*[str(rows) if word == "ROWS" else word for word in words])
+    latin = tmp_path / "latin.toml"
+    latin.write_bytes(b"# caf\xe9")
+    files = {"ROWS": str(rows), "LATIN": str(latin)}
+    got = call(*[files.get(word, word) for word in words])
     assert got.exit_code == 2
     assert says in " ".join(got.output.split())
     assert "Traceback" not in got.output

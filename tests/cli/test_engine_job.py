@@ -139,6 +139,7 @@ def test_after_a_shard_that_stops_the_others_send_nothing_and_write_what_there_i
         (["--delivery", "queued"], "--delivery queued works without an engine only"),
         (["--results-only"], "there are no journals in"),
         (["--images-from", "."], "--images-from works without an engine only"),
+        (["--journal", __file__], "is a file; name a folder for the journals"),
     ],
 )
 def test_what_an_engine_cannot_do_is_refused(
@@ -147,6 +148,15 @@ def test_what_an_engine_cannot_do_is_refused(
     got = call(*words(folder, "--engine", "ray", *more), **on(emulator))
     assert (got.exit_code, emulator.requests) == (2, 0)
     assert says in said(got)
+
+
+def test_the_folder_of_journals_may_be_named_each_time(
+    ray: Ray, emulator: Emulator, folder: Path, tmp_path: Path
+) -> None:
+    command = words(folder, "--engine", "ray", "--journal", str(tmp_path / "journals"))
+    for _ in range(2):
+        got = call(*command, **on(emulator))
+        assert (got.exit_code, emulator.requests) == (0, 9), got.stderr
 
 
 def test_a_single_file_is_no_job_for_an_engine(ray: Ray, emulator: Emulator, folder: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 import segmind_async as sa
 from segmind_async._jobs.classify import Labels, fingerprint, read_examples
+from segmind_async._jobs.rows import Row
 
 LABELS = Labels(["Spam", "ham"])
 
@@ -53,3 +54,21 @@ def test_other_examples_have_another_fingerprint() -> None:
     assert str(fingerprint(one)).startswith("2 rows, ")
     assert len({fingerprint(one), fingerprint(one[::-1]), fingerprint([("a", "ham"), ("b", "ham")])}) == 3
     assert fingerprint([]) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "label"),
+    [(1, "1"), (0.0, "0"), (" TRUE ", "true"), (True, "true"), (0.5, None), (None, None), ([1], None)],
+    ids=str,
+)
+def test_a_label_may_stand_in_a_column_of_numbers(value: object, label: str | None) -> None:
+    known = Labels(["0", "1", "true"])
+    columns: dict[str, object] = {"text": "a", "label": value}
+    row = Row(0, 1, "0", has_id=False, columns=columns, request=None)
+    assert known.truth_in("label")(row) == label
+
+
+def test_examples_may_have_numbers_for_labels(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"text": "win", "label": 1}\n{"text": "noon?", "label": 0}\n')
+    found = read_examples(tmp_path / "a.jsonl", Labels(["0", "1"]), "text", "label")
+    assert found == [("win", "1"), ("noon?", "0")]

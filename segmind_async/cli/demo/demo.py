@@ -93,10 +93,9 @@ def brain(learnt: Sequence[Message]) -> LabelBrain:
     return LabelBrain(LogisticRegression([(row["text"], row["label"]) for row in learnt]))
 
 
-def emulator(port: int, balance: Decimal, rpm: float | None, latency: float) -> Emulator:
+def emulator(port: int, balance: Decimal, rpm: int | None, latency: float) -> Emulator:
     """Return the emulator that `emulate` serves."""
-    limit = None if rpm is None else int(rpm)
-    return Emulator(port=port, balance=balance, requests_per_minute=limit, latency=latency, keep_calls=False)
+    return Emulator(port=port, balance=balance, requests_per_minute=rpm, latency=latency, keep_calls=False)
 
 
 async def run(*, as_json: bool) -> Exit:

@@ -7,6 +7,7 @@ from pathlib import Path
 import typer
 
 from ..._jobs.classify import LabelMode, Labels, read_definitions
+from .text_file import is_file, read_text
 
 
 def chosen_labels(labels: str, mode: LabelMode, instructions: str | None) -> Labels:
@@ -18,20 +19,12 @@ def chosen_labels(labels: str, mode: LabelMode, instructions: str | None) -> Lab
     if task is not None and not task.strip():
         raise typer.BadParameter("it is empty", param_hint="--instructions")
     path = Path(labels.removeprefix("@"))
-    if "," in labels or not (labels.startswith("@") or path.suffix or path.is_file()):
+    if "," in labels or not (labels.startswith("@") or path.suffix or is_file(path)):
         return Labels(labels.split(","), mode, task=task)
-    defined = read_definitions(_read("--labels", path), str(path))
+    defined = read_definitions(read_text("--labels", path), str(path))
     return Labels([*defined], mode, {name: text for name, text in defined.items() if text}, task)
 
 
 def text_of(option: str, text: str) -> str:
     """Return the text of an option; `@FILE` stands for the text of a file."""
-    return _read(option, Path(text[1:])) if text.startswith("@") else text
-
-
-def _read(option: str, path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise typer.BadParameter(f"file {str(path)!r} cannot be read: {reason}", param_hint=option) from error
+    return read_text(option, Path(text[1:])) if text.startswith("@") else text

@@ -19,6 +19,7 @@ from ..._jobs.formats.columns import Columns
 from ..._jobs.formats.parsed_columns import parsed_columns
 from ..._structured.shape import shape_of
 from ...errors import InvalidRequestError
+from .text_file import is_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +38,8 @@ def read_schema(text: str) -> AnswerSchema:
     Raises typer.BadParameter, which names what cannot be used.
     """
     path = Path(text)
-    is_file = path.is_file() or path.suffix.lower() == ".json" or ":" not in text
-    wanted = _read_file(path) if is_file else _imported(text)
+    in_file = is_file(path) or path.suffix.lower() == ".json" or ":" not in text
+    wanted = _read_file(path) if in_file else _imported(text)
     try:
         shape = shape_of(wanted)
     except InvalidRequestError as error:
