@@ -86,7 +86,7 @@ class Handlers:
         self._load = Load(options.max_calls, options.max_bytes)
         self._repeats = Repeats(options.repeat_wait)
         self._tools = ToolSupport(options.tools_via)
-        self._responses = KeptResponses(options.max_kept_bytes)
+        self._responses = KeptResponses(options.max_kept_bytes, options.max_body_bytes)
         self._page = LivePage(client, budgets, self._load)
 
     def app(self) -> web.Application:
@@ -194,7 +194,7 @@ class Handlers:
         call = responses.read(body)
         chat = call.chat
         wanted = ChatRequest.of(chat.messages, chat.model, chat.parameters)
-        start = partial(self._completed, wanted, chat.trace, scope, len(body))
+        start = partial(self._completed, wanted, chat.trace, scope, call.size)
         answer = partial(self._repeats.answer, request.path, request.headers, body, start)
 
         def formed(completion: ChatCompletion) -> JsonDict:

@@ -20,50 +20,76 @@ Known = Callable[[str], JsonDict | None]
 """Returns the item of an earlier response by its id, None if it is not kept."""
 
 
-def messages_of(earlier: Iterable[JsonDict], given: str | list[object], known: Known) -> list[Fields]:
-    """Return a conversation: items of *earlier* responses, then those *given*.
+def read_items(given: str | list[object], known: Known) -> list[JsonDict]:
+    """Return the items of an input, each reference replaced by the item that it refers to.
 
     Raises GatewayError, a 400 that names the item.
     """
-    conversation = _Conversation(known)
+    rows: list[object] = [{"role": "user", "content": given}] if isinstance(given, str) else given
+    return [_item(f"input[{index}]", row, known) for index, row in enumerate(rows)]
+
+
+def messages_of(earlier: Iterable[JsonDict], items: Iterable[JsonDict]) -> list[Fields]:
+    """Return a conversation: items of *earlier* responses, then those of an input that was read.
+
+    Raises GatewayError, a 400 that names the item.
+    """
+    conversation = _Conversation()
     for item in earlier:
         conversation.add("an earlier item", item)
-    rows: list[object] = [{"role": "user", "content": given}] if isinstance(given, str) else given
-    for index, row in enumerate(rows):
-        if not isinstance(row, dict):
-            raise _wrong(f"input[{index}]", f"must be an item, not {row!r:.80}")
-        conversation.add(f"input[{index}]", row)
+    for index, item in enumerate(items):
+        conversation.add(f"input[{index}]", item)
     return conversation.messages
 
 
-def listed(given: str | list[object]) -> list[JsonDict]:
-    """Return an input that has been read as items, to be kept for later responses."""
-    if isinstance(given, str):
-        return [{"role": "user", "content": given}]
-    return [row for row in given if isinstance(row, dict)]
+def _item(place: str, row: object, known: Known) -> JsonDict:
+    if not isinstance(row, dict):
+        raise _wrong(place, f"must be an item, not {row!r:.80}")
+    item: JsonDict = row
+    kind = _type_of(item)
+    if kind == "item_reference":
+        return _referred(place, item, known)
+    if kind == "function_call" and "extra_content" not in item:
+        # SDKs may drop what they do not know of an item; Gemini needs its signature back.
+        own = known(str(item.get("id"))) or {}
+        return {**item, "extra_content": own["extra_content"]} if "extra_content" in own else item
+    return item
+
+
+def _type_of(item: JsonDict) -> object:
+    untyped = "message" if "role" in item else "item_reference" if "id" in item else None
+    return item.get("type") or untyped
+
+
+def _referred(place: str, item: JsonDict, known: Known) -> JsonDict:
+    found = known(_text_in(place, item, "id"))
+    if found is None:
+        raise _wrong(
+            f"{place}.id",
+            f"is {item['id']!r:.80}, which is not kept here (any more); send the item itself, and "
+            "store=false so that your SDK does so",
+            "item_not_found",
+        )
+    return found
 
 
 class _Conversation:
     """Messages, built from items."""
 
-    def __init__(self, known: Known) -> None:
+    def __init__(self) -> None:
         self.messages: list[Fields] = []
-        self._known = known
         self._calls: set[str] = set()
         """Ids of the calls so far."""
 
     def add(self, place: str, item: JsonDict) -> None:
         """Add an item; *place* names it in errors."""
-        untyped = "message" if "role" in item else "item_reference" if "id" in item else None
-        kind = item.get("type") or untyped
+        kind = _type_of(item)
         if kind == "message":
             self._add_message(place, item)
         elif kind == "function_call":
             self._add_call(place, item)
         elif kind == "function_call_output":
             self._add_output(place, item)
-        elif kind == "item_reference":
-            self.add(place, self._referred(place, item))
         elif kind != "reasoning":
             # Reasoning is left out: this gateway issues none, and what others issued no model here can read.
             raise _wrong(
@@ -99,10 +125,8 @@ class _Conversation:
             "type": "function",
             "function": {"name": name, "arguments": arguments},
         }
-        # SDKs may drop what they do not know of an item; Gemini needs its signature back.
-        own = item if "extra_content" in item else self._known(str(item.get("id"))) or {}
-        if "extra_content" in own:
-            call["extra_content"] = own["extra_content"]
+        if "extra_content" in item:
+            call["extra_content"] = item["extra_content"]
         last = self.messages[-1] if self.messages else {}
         if last.get("role") != "assistant":
             last = {"role": "assistant", "content": None}
@@ -122,17 +146,6 @@ class _Conversation:
         elif not isinstance(output, str):
             raise _wrong(f"{place}.output", f"must be a string or a list of parts, not {output!r:.80}")
         self.messages.append({"role": "tool", "tool_call_id": id_, "content": output})
-
-    def _referred(self, place: str, item: JsonDict) -> JsonDict:
-        found = self._known(_text_in(place, item, "id"))
-        if found is None:
-            raise _wrong(
-                f"{place}.id",
-                f"is {item['id']!r:.80}, which is not kept here (any more); send the item itself, and "
-                "store=false so that your SDK does so",
-                "item_not_found",
-            )
-        return found
 
 
 def _text_of(place: str, content: str | list[object]) -> Iterable[str]:

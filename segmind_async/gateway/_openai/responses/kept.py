@@ -7,7 +7,7 @@ Most SDKs send the whole conversation each time. Some refer to what they have re
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Mapping
 from hashlib import blake2b
 from typing import NamedTuple
 from uuid import uuid4
@@ -16,6 +16,7 @@ from pydantic_core import from_json, to_json
 
 from ....models import JsonDict
 from ..._errors import GatewayError
+from ..request_fields import Fields
 from .answer import response_of
 from .request import ResponsesCall, read_response_request
 
@@ -23,19 +24,40 @@ _PREFIX = "resp_"
 
 
 class _Kept(NamedTuple):
-    """A response as JSON, whose size is known."""
+    """A response as JSON, in parts that are parsed one by one."""
 
     response: bytes
+    """All but its output."""
+    output: Mapping[str, bytes]
+    """The items of its output by their ids."""
     items: bytes
     """The input of its request, without what came before."""
     previous: str | None
 
+    @property
+    def turn_size(self) -> int:
+        """Bytes of its input and output."""
+        return len(self.items) + sum(map(len, self.output.values()))
+
+    @property
+    def size(self) -> int:
+        """Bytes of all of it."""
+        return len(self.response) + self.turn_size
+
+    def output_items(self) -> list[JsonDict]:
+        """Return the items of its output."""
+        return [from_json(item) for item in self.output.values()]
+
 
 class KeptResponses:
-    """All that is kept, at most *max_bytes* of JSON; what was not used for longest goes first."""
+    """All that is kept, at most *max_bytes* of JSON; what was not used for longest goes first.
 
-    def __init__(self, max_bytes: int) -> None:
+    A request may have *max_request_bytes* with all that it refers to.
+    """
+
+    def __init__(self, max_bytes: int, max_request_bytes: int) -> None:
         self._max_bytes = max_bytes
+        self.max_request_bytes: int = max_request_bytes
         self._kept: OrderedDict[tuple[bytes, str], _Kept] = OrderedDict()
         self.bytes: int = 0
 
@@ -50,18 +72,21 @@ class KeptResponses:
             self._kept.move_to_end(key)
         return found
 
-    def keep(self, key: tuple[bytes, str], made: _Kept) -> None:
-        """Keep one more."""
+    def keep(self, key: tuple[bytes, str], made: _Kept) -> bool:
+        """Keep one more; return whether there is room for it."""
+        if made.size > self._max_bytes:
+            return False
         self._kept[key] = made
-        self.bytes += _size(made)
+        self.bytes += made.size
         while self.bytes > self._max_bytes:
             _, dropped = self._kept.popitem(last=False)
-            self.bytes -= _size(dropped)
+            self.bytes -= dropped.size
+        return True
 
     def drop(self, key: tuple[bytes, str]) -> bool:
         """Drop one; return whether it was there."""
         found = self._kept.pop(key, None)
-        self.bytes -= 0 if found is None else _size(found)
+        self.bytes -= 0 if found is None else found.size
         return found is not None
 
 
@@ -74,24 +99,21 @@ class CallersResponses:
 
     def read(self, body: bytes) -> ResponsesCall:
         """Read a request, which may refer to what is kept; raises GatewayError."""
-        return read_response_request(body, self._item, self._conversation)
+        return read_response_request(body, _References(self, len(body), self._all.max_request_bytes))
 
     def formed(self, call: ResponsesCall, chat: JsonDict) -> JsonDict:
         """Return the response to a call whose answer is *chat*, and keep it if its caller wants that."""
         id_ = _PREFIX + uuid4().hex
-        response = response_of(chat, id_, call.echoed, store=call.store)
-        if call.store:
-            made = _Kept(to_json(response), to_json(call.items), call.previous)
-            self._all.keep((self._owner, id_), made)
-        return response
+        response: Fields = response_of(chat, id_, call.echoed, store=call.store)
+        # What is too large to be kept is not said to be.
+        return {**response, "store": call.store and self._keep(response, call)}
 
     def get(self, id_: str) -> JsonDict:
         """Return a response; raises GatewayError, a 404, if it is not kept."""
-        found = self._all.get((self._owner, id_))
+        found = self.find(id_)
         if found is None:
             raise _unknown(id_)
-        response: JsonDict = from_json(found.response)
-        return response
+        return {**from_json(found.response), "output": found.output_items()}
 
     def delete(self, id_: str) -> JsonDict:
         """Drop a response, and say so; raises GatewayError, a 404, if it is not kept."""
@@ -99,36 +121,65 @@ class CallersResponses:
             raise _unknown(id_)
         return {"id": id_, "object": "response.deleted", "deleted": True}
 
-    def _item(self, id_: str) -> JsonDict | None:
-        """Return an item of an answer: its id holds that of its response."""
-        name = id_.split("_")[1] if "_" in id_ else ""
-        found = self._all.get((self._owner, _PREFIX + name))
-        output = [] if found is None else from_json(found.response)["output"]
-        return next((item for item in output if item["id"] == id_), None)
+    def find(self, id_: str) -> _Kept | None:
+        """Return what is kept of a response, which counts as used now."""
+        return self._all.get((self._owner, id_))
 
-    def _conversation(self, id_: str) -> list[JsonDict] | None:
+    def _keep(self, response: Fields, call: ResponsesCall) -> bool:
+        output = {item["id"]: to_json(item) for item in response["output"]}
+        made = _Kept(to_json({**response, "output": []}), output, to_json(call.items), call.previous)
+        return self._all.keep((self._owner, response["id"]), made)
+
+
+class _References:
+    """What one request refers to: each item is parsed once, and counted as often as it is referred to."""
+
+    def __init__(self, responses: CallersResponses, size: int, max_size: int) -> None:
+        self.size: int = size
+        """Bytes of the request with all that it has referred to."""
+        self._responses = responses
+        self._max_size = max_size
+        self._parsed: dict[str, JsonDict] = {}
+
+    def item(self, id_: str) -> JsonDict | None:
+        """Return an item of a response's output; None if it is not kept."""
+        # An item's id holds that of its response.
+        name = id_.split("_")[1] if "_" in id_ else ""
+        response = self._responses.find(_PREFIX + name)
+        found = None if response is None else response.output.get(id_)
+        if found is None:
+            return None
+        self._count(len(found), "input")
+        if id_ not in self._parsed:
+            self._parsed[id_] = from_json(found)
+        return self._parsed[id_]
+
+    def conversation(self, id_: str) -> list[JsonDict] | None:
         """Return all items up to a response, the earliest first; None if a response is missing."""
         chain: list[tuple[str, _Kept]] = []
         at: str | None = id_
         while at is not None:
-            found = self._all.get((self._owner, at))
+            found = self._responses.find(at)
             if found is None:
                 return None
+            self._count(found.turn_size, "previous_response_id")
             chain.append((at, found))
             at = found.previous
         # An earlier one is of no less use than those that follow it.
         for key, _ in chain:
-            self._all.get((self._owner, key))
-        return [item for _, one in reversed(chain) for item in _turn(one)]
+            self._responses.find(key)
+        return [item for _, one in reversed(chain) for item in (*from_json(one.items), *one.output_items())]
 
-
-def _turn(kept: _Kept) -> Iterator[JsonDict]:
-    yield from from_json(kept.items)
-    yield from from_json(kept.response)["output"]
-
-
-def _size(kept: _Kept) -> int:
-    return len(kept.response) + len(kept.items)
+    def _count(self, size: int, param: str) -> None:
+        self.size += size
+        if self.size > self._max_size:
+            raise GatewayError(
+                413,
+                f"the request, with what its {param!r} refers to, is longer than the {self._max_size} bytes "
+                "that this gateway takes",
+                code="too_large",
+                param=param,
+            )
 
 
 def _unknown(id_: str) -> GatewayError:

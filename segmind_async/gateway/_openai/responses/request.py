@@ -6,9 +6,9 @@ of chat completions are.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeGuard
+from typing import Protocol, TypeGuard
 
 from ...._providers.registry import check_slug
 from ....models import JsonDict
@@ -30,7 +30,24 @@ from ..request_fields import (
     trace_of,
     unsupported,
 )
-from .input_items import Known, listed, messages_of
+from .input_items import messages_of, read_items
+
+
+class Earlier(Protocol):
+    """What a request may refer to. Each method raises GatewayError if the request gets too long by it."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of the request with all that it has referred to."""
+        ...
+
+    def item(self, id_: str) -> JsonDict | None:
+        """Return an item of an earlier response by its id; None if it is not kept."""
+        ...
+
+    def conversation(self, id_: str) -> list[JsonDict] | None:
+        """Return all items up to an earlier response, by its id; None if it is not kept."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +56,13 @@ class ResponsesCall:
 
     chat: ChatCall
     items: list[JsonDict]
-    """Its own input, without that of earlier responses."""
+    """Its own input, without that of earlier responses, and with the items that it refers to."""
     echoed: Fields
     """Fields of the request that its response repeats."""
     store: bool
     """Whether later requests may refer to it."""
+    size: int
+    """Bytes of the request with all that it refers to."""
 
     @property
     def previous(self) -> str | None:
@@ -52,23 +71,19 @@ class ResponsesCall:
         return previous
 
 
-def read_response_request(
-    body: bytes, known: Known, conversation: Callable[[str], list[JsonDict] | None]
-) -> ResponsesCall:
-    """Read a request; raises GatewayError, a 400 that names the field.
-
-    *known* returns a kept item by its id, *conversation* all items up to a kept response, by its id.
-    """
+def read_response_request(body: bytes, earlier: Earlier) -> ResponsesCall:
+    """Read a request; raises GatewayError that names the field: a 400, or a 413 for too long references."""
     fields: Fields = read_body(body)
     check_types(fields, _TYPES)
     _check_unsupported(fields)
     model = checked("model", check_slug, fields.get("model"))
-    earlier = _earlier(fields.get("previous_response_id"), conversation)
+    before = _before(fields.get("previous_response_id"), earlier)
     given = fields.get("input", "")
-    if not given and not earlier:
+    if not given and not before:
         raise invalid("'input' must be a text, or a list of at least one item", "input")
     # What was kept is followed, if only by nothing new, by an answer.
-    messages = messages_of(earlier, given or [], known)
+    items = read_items(given or [], earlier.item)
+    messages = messages_of(before, items)
     if "instructions" in fields:
         messages.insert(0, {"role": "system", "content": fields["instructions"]})
     chat = ChatCall(
@@ -79,13 +94,14 @@ def read_response_request(
         stream=fields.get("stream") is True,
     )
     echoed = {name: fields.get(name, default) for name, default in _ECHOED.items()}
-    return ResponsesCall(chat, listed(given or []), echoed, fields.get("store") is not False)
+    return ResponsesCall(chat, items, echoed, fields.get("store") is not False, earlier.size)
 
 
-def _earlier(previous: str | None, conversation: Callable[[str], list[JsonDict] | None]) -> list[JsonDict]:
+def _before(previous: str | None, earlier: Earlier) -> list[JsonDict]:
+    """Return all items up to the response that is followed."""
     if previous is None:
         return []
-    found = conversation(previous)
+    found = earlier.conversation(previous)
     if found is None:
         raise invalid(
             f"the response {previous[:80]!r} is not kept here (any more): they are kept in memory, while "

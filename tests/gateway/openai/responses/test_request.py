@@ -22,11 +22,21 @@ OUTPUT = {"type": "function_call_output", "call_id": "c1", "output": "3"}
 PICTURE = "data:image/png;base64,iVBORw0KGgo="
 
 
+class Kept:
+    """What the requests here may refer to."""
+
+    size = 0
+
+    def item(self, id_: str) -> JsonDict | None:
+        return {**CALL, "id": id_, "extra_content": {"signature": "s"}} if id_ == "fc_1_0" else None
+
+    def conversation(self, id_: str) -> list[JsonDict] | None:
+        return [{"role": "user", "content": "1 + 2?"}, CALL] if id_ == "resp_1" else None
+
+
 def read(**fields: Any) -> ResponsesCall:
-    kept: dict[str, JsonDict] = {"fc_1_0": {**CALL, "id": "fc_1_0", "extra_content": {"signature": "s"}}}
-    earlier: dict[str, list[JsonDict]] = {"resp_1": [{"role": "user", "content": "1 + 2?"}, CALL]}
     body = json.dumps({"model": "gpt-5.4-mini", "input": "hello", **fields}).encode()
-    return read_response_request(body, kept.get, earlier.get)
+    return read_response_request(body, Kept())
 
 
 def chat_call(id_: str = "c1", **more: Any) -> dict[str, Any]:

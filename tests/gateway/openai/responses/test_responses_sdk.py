@@ -6,6 +6,7 @@ import json
 from decimal import Decimal
 from typing import Any
 
+import anyio
 import openai
 import pytest
 from pydantic import BaseModel
@@ -245,6 +246,18 @@ async def test_nobody_sees_the_responses_of_another_token() -> None:
         other = await ask("token-of-bob", previous_response_id=first["id"])
         assert other["error"]["code"] == "previous_response_not_found"
         assert (await ask("token-of-ann", previous_response_id=first["id"]))["status"] == "completed"
+
+
+async def test_what_a_request_refers_to_counts_in_the_bytes_that_are_taken_at_once() -> None:
+    async with world(options=GatewayOptions(port=0, max_bytes=4000), latency=5) as w:
+        asked = {"model": MODEL, "input": "x" * 3900}
+        first = await (await w.post("/responses", asked)).json()
+        follows = {"model": MODEL, "input": "on", "previous_response_id": first["id"]}
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(w.post, "/responses", follows)
+            await anyio.sleep(1)
+            refused = await w.post("/responses", {"model": MODEL, "input": "hello"})
+        assert (refused.status, (await refused.json())["error"]["code"]) == (429, "queue_full")
 
 
 async def test_a_repeat_gets_the_call_that_runs() -> None:
