@@ -53,8 +53,7 @@ class ChatCall:
 def read_chat(body: bytes) -> ChatCall:
     """Read a request; raises GatewayError, a 400 that names the field."""
     fields = read_body(body)
-    check_types(fields, _TYPES)
-    _check_unsupported(fields)
+    parameters = chat_parameters(fields)
     model = checked("model", check_slug, fields.get("model"))
     messages = fields.get("messages")
     if not isinstance(messages, list) or not messages:
@@ -64,7 +63,7 @@ def read_chat(body: bytes) -> ChatCall:
     return ChatCall(
         model,
         messages,
-        chat_parameters(fields),
+        parameters,
         trace_of(fields),
         stream=fields.get("stream") is True,
         with_usage=isinstance(options, Mapping) and options.get("include_usage") is True,
@@ -72,7 +71,12 @@ def read_chat(body: bytes) -> ChatCall:
 
 
 def chat_parameters(fields: JsonDict) -> JsonDict:
-    """Return what is passed on of the fields of a chat completion; raises GatewayError for bad tools."""
+    """Return what is passed on of the fields of a chat completion.
+
+    Raises GatewayError, a 400, for a known field of a wrong type, bad tools, and what is not supported.
+    """
+    check_types(fields, FIELD_TYPES)
+    _check_unsupported(fields)
     rest = {name: value for name, value in fields.items() if name not in _KEPT}
     if not rest.get("tools"):
         # LangChain and others send an empty list for none, which providers refuse.
@@ -98,7 +102,7 @@ def _tool_choice(choice: object) -> object:
     return choice
 
 
-_TYPES: FieldTypes = {
+FIELD_TYPES: FieldTypes = {
     "model": (is_text, "a string"),
     "messages": (is_list, "a list of messages"),
     "frequency_penalty": (is_number, "a number"),
@@ -125,7 +129,9 @@ _TYPES: FieldTypes = {
     "top_logprobs": (is_count, "a whole number"),
     "top_p": (is_number, "a number"),
     "user": (is_text, "a string"),
+    "verbosity": (is_text, "a string"),
 }
+"""The fields of a chat completion whose types are checked here."""
 
 
 def _check_unsupported(fields: JsonDict) -> None:

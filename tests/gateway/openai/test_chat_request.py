@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from segmind_async.gateway._errors import GatewayError
-from segmind_async.gateway._openai.chat_request import _TYPES, ChatCall, read_chat
+from segmind_async.gateway._openai.chat_request import FIELD_TYPES, ChatCall, read_chat
 
 USER = [{"role": "user", "content": "hello"}]
 WEATHER = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}
@@ -120,9 +120,9 @@ _WRONG = ["text", 1.5, True, {"a": 1}, [1], -1]
 
 
 @pytest.mark.parametrize("value", _WRONG, ids=["text", "fraction", "bool", "object", "list", "negative"])
-@pytest.mark.parametrize("field", sorted(_TYPES))
+@pytest.mark.parametrize("field", sorted(FIELD_TYPES))
 def test_a_field_of_any_wrong_type_is_a_400_that_names_it_or_passes(field: str, value: Any) -> None:
-    fits, words = _TYPES[field]
+    fits, words = FIELD_TYPES[field]
     try:
         read(**{field: value})
     except GatewayError as error:

@@ -117,13 +117,16 @@ def _chat_fields(fields: Fields) -> JsonDict:
     rest = {name: value for name, value in fields.items() if name not in _KEPT}
     if "max_output_tokens" in fields:
         rest["max_completion_tokens"] = fields["max_output_tokens"]
-    effort = fields.get("reasoning", {}).get("effort")
-    if effort is not None:
-        rest["reasoning_effort"] = effort
-    text = fields.get("text", {})
-    if text.get("verbosity") is not None:
-        rest["verbosity"] = text["verbosity"]
-    response_format = _response_format(text.get("format"))
+    for outer, inner, name in (
+        ("reasoning", "effort", "reasoning_effort"),
+        ("text", "verbosity", "verbosity"),
+    ):
+        value = fields.get(outer, {}).get(inner)
+        if value is not None:
+            place = f"{outer}.{inner}"
+            check_types({place: value}, {place: (is_text, "a string")})
+            rest[name] = value
+    response_format = _response_format(fields.get("text", {}).get("format"))
     if response_format is not None:
         rest["response_format"] = response_format
     tools = [_tool(index, one) for index, one in enumerate(fields.get("tools", []))]
@@ -186,7 +189,7 @@ def _tool_choice(choice: str | Fields) -> str | JsonDict:
 def _allowed(tools: list[Fields], choice: Fields) -> tuple[list[Fields], str]:
     """Return those of *tools* that a choice of several allows, and its mode."""
     rows = choice.get("tools")
-    named = {one.get("name") for one in rows if isinstance(one, dict)} if isinstance(rows, list) else set()
+    named = [one.get("name") for one in rows if isinstance(one, dict)] if isinstance(rows, list) else []
     allowed = [one for one in tools if one["function"]["name"] in named]
     mode = choice.get("mode", "auto")
     if not allowed or not _is_mode(mode):

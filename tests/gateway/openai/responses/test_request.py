@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from segmind_async.gateway._errors import GatewayError
+from segmind_async.gateway._openai.chat_request import FIELD_TYPES
 from segmind_async.gateway._openai.responses.request import _TYPES, ResponsesCall, read_response_request
 from segmind_async.models import JsonDict
 
@@ -228,6 +229,11 @@ def message(content: Any, role: str = "user") -> list[Any]:
             "tool_choice",
             "the mode auto or required",
         ),
+        ({"tools": [ADD], "tool_choice": {"type": "allowed_tools", "tools": [{"name": ["add"]}, {"name": {}}]}}, "tool_choice", "some of the tools"),
+        ({"n": 2}, "n", "one answer to a call"),
+        ({"logprobs": True}, "logprobs", "no log probabilities"),
+        ({"reasoning": {"effort": 5}}, "reasoning.effort", "must be a string"),
+        ({"text": {"verbosity": []}}, "text.verbosity", "must be a string"),
         ({"text": {"format": "json"}}, "text.format", "must be an object"),
         ({"text": {"format": {"type": "xml"}}}, "text.format", "use text, json_schema or json_object"),
         ({"text": {"format": {"type": "json_schema", "name": "x"}}}, "text.format", "'text.format.schema' must be"),
@@ -245,9 +251,9 @@ _WRONG = ["text", 1.5, True, {"a": 1}, [1], -1]
 
 
 @pytest.mark.parametrize("value", _WRONG, ids=["text", "fraction", "bool", "object", "list", "negative"])
-@pytest.mark.parametrize("field", sorted(_TYPES))
+@pytest.mark.parametrize("field", sorted({*FIELD_TYPES, *_TYPES}))
 def test_a_field_of_any_wrong_type_is_a_400_that_names_it_or_passes(field: str, value: Any) -> None:
-    fits, words = _TYPES[field]
+    fits, words = {**FIELD_TYPES, **_TYPES}[field]
     try:
         read(**{field: value})
     except GatewayError as error:
