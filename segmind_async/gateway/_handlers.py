@@ -30,12 +30,12 @@ from ._budgets.budgets import Budgets
 from ._budgets.rules import BudgetRule
 from ._errors import GatewayError, budget_error, gateway_error_of, headers_of
 from ._load import Load
-from ._openai.chat_request import read_chat
+from ._openai.chat_request import ChatCall, read_chat
 from ._openai.envelope import envelope
 from ._openai.event_stream import HEADERS, HEARTBEAT, chat_events, error_event
 from ._openai.model_list import model_list, one_model
 from ._openai.responses.event_stream import response_error_event, response_events
-from ._openai.responses.kept import KeptResponses
+from ._openai.responses.kept import CallersResponses, KeptResponses
 from ._options import GatewayOptions
 from ._page.routes import LivePage
 from ._repeats import Repeats
@@ -49,8 +49,16 @@ _REQUEST_ID = web.RequestKey("request_id", str)
 _SEGMIND = "segmind"
 """Name of the route whose answers and errors are in Segmind's own form."""
 
-_BUDGET = web.RequestKey("budget", object)
-"""The name of the budget that the request's token stands for, or None."""
+
+class Access(NamedTuple):
+    """What a request may do, by its token."""
+
+    budget: str | None
+    """The budget that the token stands for; None: it is one of the gateway, or none is needed."""
+
+
+_ACCESS = web.RequestKey("access", Access)
+"""There once the request's token was found right."""
 
 _OPEN = {"/", "/healthz"}
 """Paths that need no token: neither tells anything."""
@@ -67,10 +75,11 @@ class CallScope(NamedTuple):
     """Seconds from when it is sent on, at most those of the gateway's client; None: those."""
 
 
-class StreamForm(NamedTuple):
-    """How an event stream ends."""
+class AnswerForm(NamedTuple):
+    """How an answer is written: whole, or as an event stream, which may end in an error."""
 
-    answer: Callable[[ChatCompletion], bytes]
+    whole: Callable[[ChatCompletion], JsonDict]
+    stream: Callable[[ChatCompletion], bytes]
     error: Callable[[GatewayError], bytes]
 
 
@@ -132,7 +141,7 @@ class Handlers:
             if request.path != "/healthz":
                 self._tokens.check_host(request.host)
             if request.path not in _OPEN:
-                request[_BUDGET] = self._tokens.check(request.headers)
+                request[_ACCESS] = Access(self._tokens.check(request.headers))
             return await handler(request)
         except web.HTTPException as error:
             return self._refused(request, _http_problem(request, error))
@@ -145,17 +154,19 @@ class Handlers:
 
     def _note(self, request: web.Request, problem: GatewayError) -> None:
         """Show an error on the page, as one of the budget that the request's token stands for or names."""
-        if request.path == "/live" and not token_in(request.headers):
-            return  # that is how the page learns that it must ask for the token
-        own = request.get(_BUDGET)
-        named = request.headers.get(BUDGET_HEADER)
-        budget = own if isinstance(own, str) else named if self._budgets.knows(named) else None
-        self._page.refused(request, problem, budget)
+        access = request.get(_ACCESS)
+        if access is not None:
+            named = request.headers.get(BUDGET_HEADER)
+            self._page.refused(
+                request, problem, access.budget or (named if self._budgets.knows(named) else None)
+            )
+        # Without a token: that is how the page learns that it must ask for one.
+        elif request.path != "/live" or token_in(request.headers):
+            self._page.turned_away(problem)
 
     async def _live(self, request: web.Request) -> web.StreamResponse:
-        own = request[_BUDGET]
         headers = {"x-request-id": request[_REQUEST_ID], GATEWAY: __version__}
-        return await self._page.stream(request, own if isinstance(own, str) else None, headers)
+        return await self._page.stream(request, request[_ACCESS].budget, headers)
 
     async def _health(self, _request: web.Request) -> web.Response:
         return _json({"status": "ok", "version": __version__})
@@ -175,44 +186,43 @@ class Handlers:
         return _json(credits_of(balance, self._client.statistics()))
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
-        scope = self._scope_of(request)
         body = await self._body(request)
         call = read_chat(body)
-        wanted = ChatRequest.of(call.messages, call.model, call.parameters)
-        start = partial(self._completed, wanted, call.trace, scope, len(body))
-        answer = partial(self._repeats.answer, request.path, request.headers, body, start)
-        if call.stream:
-            form_of = partial(_chat_stream, with_usage=call.with_usage)
-            return await self._streamed(request, scope, answer, StreamForm(form_of, error_event))
-        completion = await answer()
-        return _json(_openai(completion), self._headers(request, completion, scope))
+        stream = partial(_chat_stream, with_usage=call.with_usage)
+        return await self._answered(request, body, call, len(body), AnswerForm(_openai, stream, error_event))
 
     async def _respond(self, request: web.Request) -> web.StreamResponse:
-        scope = self._scope_of(request)
         body = await self._body(request)
-        responses = self._responses.of(token_in(request.headers))
+        responses = self._responses_of(request)
         call = responses.read(body)
-        chat = call.chat
-        wanted = ChatRequest.of(chat.messages, chat.model, chat.parameters)
-        start = partial(self._completed, wanted, chat.trace, scope, call.size)
-        answer = partial(self._repeats.answer, request.path, request.headers, body, start)
 
-        def formed(completion: ChatCompletion) -> JsonDict:
+        def whole(completion: ChatCompletion) -> JsonDict:
             return responses.formed(call, _openai(completion))
 
-        if chat.stream:
-            stream_form = StreamForm(lambda got: response_events(formed(got)), response_error_event)
-            return await self._streamed(request, scope, answer, stream_form)
+        form_of = AnswerForm(whole, lambda got: response_events(whole(got)), response_error_event)
+        return await self._answered(request, body, call.chat, call.size, form_of)
+
+    async def _answered(
+        self, request: web.Request, body: bytes, call: ChatCall, size: int, form_of: AnswerForm
+    ) -> web.StreamResponse:
+        """Make a call, or await the one that this request repeats, and answer as its caller wants it."""
+        scope = self._scope_of(request)
+        wanted = ChatRequest.of(call.messages, call.model, call.parameters)
+        start = partial(self._completed, wanted, call.trace, scope, size)
+        answer = partial(self._repeats.answer, request.path, request.headers, body, start)
+        if call.stream:
+            return await self._streamed(request, scope, answer, form_of)
         completion = await answer()
-        return _json(formed(completion), self._headers(request, completion, scope))
+        return _json(form_of.whole(completion), self._headers(request, completion, scope))
+
+    def _responses_of(self, request: web.Request) -> CallersResponses:
+        return self._responses.of(token_in(request.headers))
 
     async def _response(self, request: web.Request) -> web.Response:
-        responses = self._responses.of(token_in(request.headers))
-        return _json(responses.get(request.match_info["id"]))
+        return _json(self._responses_of(request).get(request.match_info["id"]))
 
     async def _forget_response(self, request: web.Request) -> web.Response:
-        responses = self._responses.of(token_in(request.headers))
-        return _json(responses.delete(request.match_info["id"]))
+        return _json(self._responses_of(request).delete(request.match_info["id"]))
 
     async def _balance(self, _request: web.Request) -> web.Response:
         balance = await self._client.balance()
@@ -230,8 +240,7 @@ class Handlers:
 
     def _scope_of(self, request: web.Request) -> CallScope:
         """Return the budget a call counts in and its priority, by its token and its headers."""
-        own = request[_BUDGET]
-        name = chosen_budget(own if isinstance(own, str) else None, request.headers)
+        name = chosen_budget(request[_ACCESS].budget, request.headers)
         return CallScope(
             None if name is None else self._budgets.rule(name),
             chosen_priority(request.headers),
@@ -250,7 +259,7 @@ class Handlers:
         request: web.Request,
         scope: CallScope,
         answer: Callable[[], Awaitable[ChatCompletion]],
-        stream_form: StreamForm,
+        form_of: AnswerForm,
     ) -> web.StreamResponse:
         """Answer with an event stream: heartbeats while the answer is awaited, then all of it.
 
@@ -277,10 +286,10 @@ class Handlers:
             if response is None:
                 return self._refused(request, got)
             self._note(request, got)
-            await response.write(stream_form.error(got))
+            await response.write(form_of.error(got))
         elif got is not None:
             response = response or await _begun(request, self._headers(request, got, scope))
-            await response.write(stream_form.answer(got))
+            await response.write(form_of.stream(got))
         assert response is not None
         return response
 

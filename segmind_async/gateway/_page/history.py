@@ -26,7 +26,10 @@ class Minute(NamedTuple):
 
 
 class History:
-    """Counts the calls that end; a minute is one of this gateway's own, from when it started."""
+    """Counts the calls that end; a minute is one of this gateway's own, from when it started.
+
+    Each *now* is at least the one before it.
+    """
 
     def __init__(self, now: float) -> None:
         self._began = now

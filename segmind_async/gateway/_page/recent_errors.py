@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from ..._text.escaping import one_line
@@ -68,9 +68,19 @@ class RecentErrors:
         if len(self._kept) > MOST:
             self._kept.popitem(last=False)
 
+    def add_stranger(self, problem: GatewayError, at: float) -> None:
+        """Note that a caller without access was refused.
+
+        It chooses nothing of what is shown, so it cannot fill the list with errors that differ.
+        """
+        told = GatewayError(
+            problem.status, "a request without access was refused", problem.type, problem.code
+        )
+        self.add(told, "no access", None, at)
+
     def latest(self) -> Sequence[RecentError]:
-        """Return them, the last one first."""
-        return list(reversed(self._kept.values()))
+        """Return them as they are now, the last one first."""
+        return [replace(one) for one in reversed(self._kept.values())]
 
 
 def _short(text: str, most: int) -> str:

@@ -82,8 +82,11 @@ class LivePage:
 
     def refused(self, request: web.Request, problem: GatewayError, budget: str | None) -> None:
         """Note an error that a caller, of a *budget* or of none, is told."""
-        now = time.time()  # noqa: TID251  # people read it
-        self._errors.add(problem, f"{request.method} {request.path}", budget, now)
+        self._errors.add(problem, f"{request.method} {request.path}", budget, _epoch())
+
+    def turned_away(self, problem: GatewayError) -> None:
+        """Note an error that a caller without access is told."""
+        self._errors.add_stranger(problem, _epoch())
 
     def close(self) -> None:
         """End all streams, so that they do not hold up the end of the gateway."""
@@ -125,11 +128,17 @@ class LivePage:
             pass
 
     def _moment(self) -> Moment:
+        now = anyio.current_time()
         return Moment(
-            anyio.current_time(),
-            time.time(),  # noqa: TID251  # people read it
+            _epoch(),
+            self._history.uptime(now),
+            self._history.minutes(now),
+            self._history.cost_per_hour(now),
             self._client.statistics(),
-            self._history,
             self._budgets.states(self._load.calls),
             self._errors.latest(),
         )
+
+
+def _epoch() -> float:
+    return time.time()  # noqa: TID251  # people read it

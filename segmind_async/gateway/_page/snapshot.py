@@ -13,36 +13,39 @@ from ..._version import __version__
 from ...models import JsonDict, Statistics
 from .._budgets.amounts import plain
 from .._budgets.rules import BudgetState
-from .history import History
+from .history import Minute
 from .recent_errors import RecentError
 
 
 class Moment(NamedTuple):
-    """What there is to show at one moment."""
+    """What there is to show at one moment. It stays as it is: slow viewers are shown it later."""
 
-    now: float
-    """Seconds of the clock of *history*."""
     time: float
     """Epoch seconds."""
+    uptime: float
+    """Seconds since the gateway started."""
+    minutes: Sequence[Minute]
+    """The last minutes, oldest first."""
+    cost_per_hour: Decimal | None
+    """Credits; None if it is not known yet."""
     statistics: Statistics
-    history: History
     budgets: Sequence[BudgetState]
     errors: Sequence[RecentError]
 
 
 def snapshot(moment: Moment, audience: str | None = None) -> JsonDict:
     """Return the snapshot; for an *audience* that is a budget, without the other budgets and their errors."""
-    now, found = moment.now, moment.statistics
+    found = moment.statistics
     return {
         "version": __version__,
         "time": round(moment.time, 3),
-        "uptime": round(moment.history.uptime(now), 1),
+        "uptime": round(moment.uptime, 1),
         "state": _state(found),
         "wait": None if found.wait is None else str(found.wait),
         "outage": found.outage,
-        "credits": _credits(found, moment.history.cost_per_hour(now)),
+        "credits": _credits(found, moment.cost_per_hour),
         "calls": _calls(found),
-        "minutes": [[one.answered, one.failed, plain(one.cost)] for one in moment.history.minutes(now)],
+        "minutes": [[one.answered, one.failed, plain(one.cost)] for one in moment.minutes],
         "audience": audience,
         "budgets": [_budget(one) for one in moment.budgets if audience in (None, one.rule.name)],
         "errors": [_error(one) for one in moment.errors if audience in (None, one.budget)],

@@ -16,7 +16,11 @@ import pytest
 from segmind_async import RetryPolicy
 from segmind_async.emulator import faults
 from segmind_async.gateway import BudgetRule, GatewayOptions
+from segmind_async.gateway._budgets.budgets import Budgets
+from segmind_async.gateway._errors import GatewayError
+from segmind_async.gateway._load import Load
 from segmind_async.gateway._page import routes
+from segmind_async.gateway._page.snapshot import snapshot
 from tests.gateway.support import TOKEN, World, asked, world
 
 OWN = "research-only-token"
@@ -87,6 +91,49 @@ async def test_a_token_is_needed_for_the_figures_and_not_for_the_page() -> None:
             [found] = await events(response, 1)
     # That the page asked for figures without a token is no news; that somebody tried a wrong one is.
     assert [(one["code"], one["count"]) for one in found["errors"]] == [("invalid_api_key", 1)]
+
+
+async def test_callers_without_access_choose_nothing_of_what_is_shown() -> None:
+    rules = (BudgetRule("research", OWN),)
+    async with world(options=GatewayOptions(port=0, tokens=[TOKEN], budgets=rules)) as w:
+        right = {"Authorization": f"Bearer {TOKEN}"}
+        await w.post("/chat/completions", asked(n=2), headers=right)
+        for name in "abcdefghijklmnopqrstuvwxyz":
+            wrong = {"Authorization": "Bearer wrong", "x-segmind-budget": "research"}
+            await w.session.post(f"{w.gateway.url}/{name}", headers=wrong)
+            await w.session.post(url_of(w, f"/healthz?{name}"), headers=wrong)
+        async with w.session.get(url_of(w, "/live"), headers=right) as response:
+            [found] = await events(response, 1)
+    told = [(one["status"], one["about"], one["budget"], one["count"]) for one in found["errors"]]
+    assert told == [
+        (405, "no access", None, 26),
+        (401, "no access", None, 26),
+        (400, "POST /v1/chat/completions", None, 1),
+    ]
+
+
+async def test_a_host_that_a_caller_names_is_not_shown() -> None:
+    async with world() as w:
+        for letter in "abcdefghijklmnopqrstuvwxyz":
+            await w.session.get(url_of(w, "/"), headers={"Host": f"{letter}.example"})
+        async with w.session.get(url_of(w, "/live")) as response:
+            [found] = await events(response, 1)
+    assert [(one["code"], one["count"]) for one in found["errors"]] == [("host_not_allowed", 26)]
+    assert "example" not in str(found["errors"])
+
+
+async def test_what_a_slow_viewer_is_shown_stays_as_it_was() -> None:
+    async with world() as w:
+        page = routes.LivePage(w.client, Budgets(w.client, (), None), Load(1, 1))
+        page.ended(Decimal(1), failed=False)
+        page.turned_away(GatewayError(401, "no"))
+        early = page._moment()
+        shown = snapshot(early)
+        await anyio.sleep(180)
+        page.ended(Decimal(1), failed=False)
+        page.turned_away(GatewayError(401, "no"))
+        assert snapshot(early) == shown
+        assert [one.answered for one in page._moment().minutes] == [1, 0, 0, 1]
 
 
 async def test_a_page_of_another_site_sees_nothing() -> None:

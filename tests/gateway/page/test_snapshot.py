@@ -48,7 +48,15 @@ def moment(**changes: Any) -> Moment:
         RecentError(402, "insufficient_quota", "no", "m", "a", 2, 9.6),
         RecentError(404, "unknown_url", "no", "GET /", None, 1, 8.0),
     ]
-    return Moment(36.0, 1700000000.1234, replace(STATISTICS, **changes), history, budgets, errors)
+    return Moment(
+        1700000000.1234,
+        36.0,
+        history.minutes(36.0),
+        history.cost_per_hour(36.0),
+        replace(STATISTICS, **changes),
+        budgets,
+        errors,
+    )
 
 
 def seen(**changes: Any) -> dict[str, Any]:
@@ -166,6 +174,6 @@ def test_how_long_credits_last_is_not_told_where_it_is_not_known(
     assert (money["spendable"], money["lasts"]) == (spendable, None)
 
 
-def test_there_is_no_cost_per_hour_at_the_start() -> None:
-    found: Any = snapshot(moment()._replace(now=5.0))
+def test_nothing_is_told_of_an_unknown_cost_per_hour() -> None:
+    found: Any = snapshot(moment()._replace(cost_per_hour=None))
     assert (found["credits"]["per_hour"], found["credits"]["lasts"]) == (None, None)
