@@ -17,6 +17,7 @@ Pure. Amounts are units of 10⁻¹⁰ credit; times are seconds.
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 from .cost_model import Z_LAST, CostModel, InFlightCall, Z
 from .lognormal import NO_MOMENTS, Moments
@@ -24,11 +25,18 @@ from .lognormal import NO_MOMENTS, Moments
 _AGES_A_CALL = 16
 """Times that the sum is made anew while a typical call is out."""
 
+_PLENTY = 8.0
+"""Times the exact sum beyond which it is not made anew at once. Twice as many calls double it, and what one
+may cost grows at most with the cube of its age: a quarter of the time a call takes doubles it again."""
+
+_PLENTY_FOR = 0.25
+"""Part of the time a typical call takes for which that holds."""
+
 
 class Exposure:
     """All calls in flight that draw on one budget."""
 
-    __slots__ = ("_at", "_held", "_kept_up", "_most", "_parts", "_versions")
+    __slots__ = ("_at", "_held", "_kept_up", "_last", "_most", "_parts", "_versions")
 
     def __init__(self) -> None:
         self._held: dict[InFlightCall, Moments] = {}
@@ -39,6 +47,7 @@ class Exposure:
         """The sum, by the cost model that predicts its calls."""
         self._at = -math.inf
         self._versions = 0
+        self._last = _Required(-math.inf, 0, 0)
 
     def __repr__(self) -> str:
         return f"Exposure({len(self._held)} calls)"
@@ -66,13 +75,22 @@ class Exposure:
 
         In constant time while there is plenty: the sum over calls is only made where it may decide.
         """
+        now = candidate.started_at
         most = self._most + candidate.summand_bound + others.mean + Z * math.sqrt(others.variance)
-        if most <= room and not self._has_overdue(candidate.started_at):
+        if most <= room and (not self._has_overdue(now) or self._had_plenty(room, candidate)):
             self._kept_up = False
             return True
         if room <= 0:
             return False
-        return self.required(candidate.started_at, candidate.model, candidate.predicted, others) <= room
+        units = self.required(now, candidate.model, candidate.predicted, others)
+        self._last = _Required(now, units, len(self._held) + 1)
+        return units <= room
+
+    def _had_plenty(self, room: float, candidate: InFlightCall) -> bool:
+        """Return whether the exact sum was far below *room*, so shortly ago that it still is below."""
+        at, units, calls = self._last
+        still = candidate.started_at - at <= _PLENTY_FOR * candidate.model.latency()
+        return still and len(self._held) < 2 * calls and _PLENTY * units <= room
 
     def _has_overdue(self, now: float) -> bool:
         """Return whether a call outlasts all finished ones: no bound from these holds for it."""
@@ -150,6 +168,14 @@ class Exposure:
         part.calls += 1
 
 
+class _Required(NamedTuple):
+    """What calls in flight were found to require."""
+
+    at: float
+    units: int
+    calls: int
+
+
 class _Part:
     """Cumulants of the calls in flight that one cost model predicts."""
 
@@ -187,7 +213,10 @@ class _Sums:
         self._third += part.third + fresh.third + mean**3 * shared**2 * (shared + 3)
 
     def quantile(self, z: float) -> float:
-        """Return the quantile, at *z* standard deviations, of a shifted lognormal with these cumulants."""
+        """Return the quantile, at *z* standard deviations, of a shifted lognormal with these cumulants.
+
+        At least the mean, which exceeds the quantile where hardly any call makes up most of it.
+        """
         variance, third = self._variance, self._third
         if variance <= 0:
             return self.mean
@@ -200,4 +229,4 @@ class _Sums:
         w = root + 1 / root - 1
         scale = math.sqrt(variance / (w - 1))
         width = math.sqrt(math.log(w))
-        return self.mean - scale + scale * math.exp(z * width - width * width / 2)
+        return self.mean + scale * max(0.0, math.expm1(z * width - width * width / 2))

@@ -155,12 +155,13 @@ class Ledger:
         room = balance - self.in_doubt - floor
         others = NO_MOMENTS
         if not self._external.silent:
+            model.fitted(now)  # how long calls take is known from a fit alone
             others = self._external.until(now, model.longest() if self.in_flight else model.latency())
         if self.in_flight:
             reserved = self._reservations.with_one_more(model) if self._reservations.each else 0.0
             if not self._full and reserved <= balance and self.root.exposure.fits(room, hold, others):
                 return None
-        elif _alone(hold, others) <= room:
+        elif self.root.exposure.fits(room, hold, others) or _alone(hold, others) <= room:
             return None
         # With nothing in flight only doubts can be in the way: there is no completion to wait for.
         return Shortfall(None, room, _alone(hold), final=self.in_flight == 0)

@@ -214,3 +214,8 @@ def test_a_cost_of_nothing_is_possible() -> None:
     assert model.typical() == 0
     assert model.bound(0.0) <= 10
     assert model.fitted(0.0) is not None
+
+
+@pytest.mark.parametrize("third", [1e20, 1e24, 1e28])
+def test_however_skewed_a_sum_is_its_quantile_is_not_below_its_mean(third: float) -> None:
+    assert _Sums(Moments(1.0, 1e6, third)).quantile(2.33) >= 1.0

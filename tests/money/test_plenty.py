@@ -1,0 +1,84 @@
+"""Far from the floor a grant costs little, also beside a call that outlasts all others; and it is never wrong."""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from segmind_async._money.cost_model import CostModel, InFlightCall
+from segmind_async._money.exposure import Exposure
+from segmind_async._money.ledger import Ledger
+from segmind_async._money.protocol import Hold, Price
+
+CENT = 10**8
+
+
+def taught(sigma: float, beta: float, seed: int = 1) -> CostModel:
+    """Return the cost model of calls that take a second, spread by *sigma*; costs grow with time^*beta*."""
+    chance, model = random.Random(seed), CostModel(CENT)
+    for _ in range(200):
+        latency = chance.lognormvariate(0, sigma)
+        model.finished(int(CENT * latency**beta) + 1, latency)
+    return model
+
+
+def out(model: CostModel, at: float) -> InFlightCall:
+    return InFlightCall(model, at, None, model.summand_bound(None))
+
+
+def test_with_plenty_of_money_no_call_makes_estimates_anew() -> None:
+    ledger, model = Ledger(0), taught(0.3, 1.0)
+    ledger.observe(10**6 * CENT, 0, 0)
+    for n in range(100):
+        got = ledger.reserve(ledger.root, model, None, float(n))
+        assert isinstance(got, Hold)
+        ledger.settle(got, Price(CENT), None, n + 0.9)
+    assert model.version == 0
+
+
+def test_beside_a_call_that_outlasts_all_estimates_are_made_anew_a_few_times_within_a_calls_time() -> None:
+    ledger, model = Ledger(0), taught(0.3, 1.0)
+    ledger.observe(10**6 * CENT, 0, 0)
+    slow, now = ledger.reserve(ledger.root, model, None, 0.0), 30.0
+    assert isinstance(slow, Hold)
+    model.fitted(now)
+    made = model.version
+    others: deque[Hold] = deque()
+    for _ in range(1000):
+        now += 0.003  # a thousand calls within three times the time that one takes
+        got = ledger.reserve(ledger.root, model, None, now)
+        assert isinstance(got, Hold)
+        others.append(got)
+        if len(others) > 300:
+            ledger.settle(others.popleft(), Price(CENT), None, now)
+    assert 1 <= model.version - made <= 20
+
+
+@given(
+    st.floats(0.1, 1.0),
+    st.floats(-1.0, 3.0),
+    st.floats(1.0, 60.0),
+    st.lists(st.tuples(st.floats(0.0, 0.3), st.integers(0, 40)), min_size=1, max_size=8),
+    st.floats(1.0, 50.0),
+)
+def test_what_had_plenty_shortly_ago_still_has_enough(
+    sigma: float, beta: float, age: float, steps: list[tuple[float, int]], rooms: float
+) -> None:
+    model, exposure, now = taught(sigma, beta), Exposure(), age
+    for call in [out(model, 0.0), *(out(model, age - 0.01 * n) for n in range(8))]:
+        exposure.add(call)
+    room = rooms * exposure.required(now, model)
+    for pause, starts in steps:
+        now += pause
+        for _ in range(starts):
+            call = out(model, now)
+            if not exposure.fits(room, call):
+                continue
+            afresh = Exposure()
+            for other in exposure._held:
+                afresh.add(other)
+            assert afresh.required(now, model) <= room
+            exposure.add(call)
