@@ -101,6 +101,8 @@ class OpenAI(Provider):
 def _written_row(row: Message) -> Message:
     if row["role"] == "assistant":
         return _written_answer(row)
+    if type(row.get("content")) is str:
+        return row
     for part in parts_of(row) or ():
         file = file_of(part)
         if file is not None and inline_data(file.url) is None:

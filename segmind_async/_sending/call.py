@@ -147,7 +147,7 @@ class Call:
 
     def run(self) -> Coroutine[None, None, ChatCompletion]:
         """Send until there is an answer, or no attempt is left; raises a SegmindError."""
-        return self._run_reported() if self._service.hooks.wants_calls_or_attempts() else self._run()
+        return self._run() if self._request is None else self._run_reported()
 
     async def _run_reported(self) -> ChatCompletion:
         """Run, and report the start and the end to the hooks."""

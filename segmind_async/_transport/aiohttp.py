@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import io
 import math
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
 
 import aiohttp
 
 from .._wire.failures import Billing, Failure, FailureKind, unreadable
+from .._wire.headers import Headers
 from .._wire.response_headers import REQUEST_ID
 from ..config import Timeouts
 from ..errors import MAX_BODY
@@ -19,48 +18,11 @@ from .connections import Connector, Copies, Response, SurplusError
 from .deadlines import Deadline, Deadlines
 from .session_pool import SessionPool
 
-if TYPE_CHECKING:
-    from multidict import CIMultiDictProxy
-
 # aiohttp writes smaller bodies to the socket in one piece, and warns about larger ones.
 _IN_ONE_PIECE = 512 * 1024
 
 TOO_EARLY = "an answer came before the request was sent whole"
 REPEATED = "the connection repeated the answer to the request before"
-
-
-class Headers(Mapping[str, str]):
-    """Response headers under their names in lower case, of which most calls read three.
-
-    Lowering all names takes longer than parsing the JSON of an answer, so it is done only when they are
-    iterated over. A copy or a pickle is a plain dictionary.
-    """
-
-    __slots__ = ("_received",)
-
-    def __init__(self, received: CIMultiDictProxy[str]) -> None:
-        self._received = received
-
-    def __getitem__(self, name: str) -> str:
-        # Of repeated headers the last: a proxy appends its own to those of the service.
-        return self._received.getall(name)[-1]
-
-    def get(self, name: str, default: str | None = None) -> str | None:  # type: ignore[override]  # default is text
-        """Return a header, *default* without one."""
-        values = self._received.getall(name, None)
-        return values[-1] if values else default
-
-    def __iter__(self) -> Iterator[str]:
-        return iter({name.lower(): None for name in self._received})
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
-
-    def __repr__(self) -> str:
-        return repr(dict(self))
-
-    def __reduce__(self) -> tuple[type[dict[str, str]], tuple[dict[str, str]]]:
-        return dict, (dict(self),)
 
 
 class AiohttpTransport:

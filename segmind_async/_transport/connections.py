@@ -13,7 +13,6 @@ told at all.
 
 from __future__ import annotations
 
-import select
 from asyncio import CancelledError
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary, WeakSet
@@ -21,6 +20,7 @@ from weakref import WeakKeyDictionary, WeakSet
 import aiohttp
 
 from .direct.aiohttp_names import is_between_answers
+from .unread import Unread
 
 if TYPE_CHECKING:
     import asyncio
@@ -159,25 +159,4 @@ def _is_quiet(protocol: ResponseHandler, *, is_new: bool) -> bool:
     """Return whether nothing has arrived that no request has asked for, the end of the stream included."""
     if protocol.should_close or len(protocol) or protocol.transport is None:
         return False
-    return not has_unread(protocol.transport, is_new=is_new)
-
-
-def has_unread(transport: asyncio.BaseTransport, *, is_new: bool) -> bool:
-    """Return whether bytes, or the end of the stream, wait in the kernel that no request has asked for.
-
-    On a new connection over TLS they are the tickets that follow the handshake; the first answer comes after
-    them. Later ones count: to open a new connection is the cheaper mistake.
-    """
-    if is_new and transport.get_extra_info("sslcontext") is not None:
-        return False
-    socket = transport.get_extra_info("socket")
-    return socket is not None and _is_readable(socket.fileno())
-
-
-def _is_readable(number: int) -> bool:
-    """Return whether bytes, or the end of the stream, wait in the socket of this number."""
-    if not hasattr(select, "poll"):
-        return bool(select.select([number], (), (), 0)[0])
-    poll = select.poll()
-    poll.register(number, select.POLLIN)
-    return bool(poll.poll(0))
+    return not Unread(protocol.transport).waits(is_new=is_new)

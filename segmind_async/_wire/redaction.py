@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from ..errors import KEY_PATTERN, REDACTED, redact
 from .failures import Failure
+from .headers import Headers
 
 _KEY = re.compile(KEY_PATTERN.encode())
 
@@ -49,7 +50,8 @@ class Redactor:
         """Return an answer without the key, and otherwise unchanged: other keys may be what it is about."""
         if not self._in_answers:
             return headers, body
-        if any(map(self._text.search, headers.values())):
+        texts = headers.texts() if isinstance(headers, Headers) else headers.values()
+        if self._text.search("\n".join(texts)):
             headers = {name: self._text.sub(REDACTED, value) for name, value in headers.items()}
         return headers, self._data.sub(REDACTED.encode(), body)
 

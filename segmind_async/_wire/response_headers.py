@@ -80,7 +80,9 @@ def request_id_in(headers: Mapping[str, str]) -> str | None:
     What was not UTF-8 becomes question marks, and a long id is shortened.
     """
     value = headers.get(REQUEST_ID)
-    return None if value is None else value[:MAX_REQUEST_ID].encode("utf-8", "replace").decode()
+    if value is None or (value.isascii() and len(value) <= MAX_REQUEST_ID):
+        return value
+    return value[:MAX_REQUEST_ID].encode("utf-8", "replace").decode()
 
 
 def credits_in(value: object) -> Decimal | None:

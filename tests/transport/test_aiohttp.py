@@ -21,10 +21,11 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 import segmind_async as sa
-from segmind_async._transport.aiohttp import Headers, failure_of
+from segmind_async._transport.aiohttp import failure_of
 from segmind_async._transport.choice import TransportName
 from segmind_async._transport.deadlines import Deadlines
 from segmind_async._wire.failures import Billing, FailureKind
+from segmind_async._wire.headers import Headers
 from segmind_async.emulator import Emulator, faults
 from segmind_async.testing import Reply, ScriptedTransport, answer
 from segmind_async.transport import WireRequest

@@ -10,8 +10,7 @@ import anyio
 import pytest
 
 import segmind_async as sa
-from segmind_async._transport import connections
-from segmind_async._transport.connections import has_unread
+from segmind_async._transport.unread import Unread
 from segmind_async.transport import Billing, Failure, FailureKind, WireRequest
 from tests.transport.conftest import Wire
 from tests.transport.hostile import Behaviour, Connection, HostileServer, answer
@@ -105,27 +104,27 @@ async def test_bytes_that_arrive_just_before_the_request_is_written_end_the_conn
     monkeypatch: pytest.MonkeyPatch, late_for: int
 ) -> None:
     served: list[Connection] = []
-    looks = 0
+    looks, waits = 0, Unread.waits
 
     async def behave(connection: Connection) -> None:
         served.append(connection)
         while (body := await connection.request()) is not None:
             await connection.send(answer(question(body)))
 
-    def look(transport: asyncio.BaseTransport, *, is_new: bool) -> bool:
+    def look(unread: Unread, *, is_new: bool) -> bool:
         nonlocal looks
         looks += 1
-        unread = has_unread(transport, is_new=is_new)
+        found = waits(unread, is_new=is_new)
         if looks == late_for - 1:
             served[0].send_now(answer("stale"))
-        return unread
+        return found
 
     async with (
         HostileServer(behave) as server,
         Wire("public").client(server.url, retries=1) as client,
     ):
         await client.chat("first")
-        monkeypatch.setattr(connections, "has_unread", look)
+        monkeypatch.setattr(Unread, "waits", look)
         if late_for == 1:
             served[0].send_now(answer("stale"))
         reply = await client.chat("second")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.http_parser import HttpResponseParser
 
-from ..connections import has_unread
+from ..unread import Unread
 from .aiohttp_names import is_between_messages
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ class Connection(asyncio.Protocol):
         "_owner",
         "_parser",
         "_transport",
+        "_unread",
         "_unsent",
         "_waiter",
         "head",
@@ -76,6 +77,7 @@ class Connection(asyncio.Protocol):
             cast("Any", _NeverPaused), loop, _NO_LIMIT, read_until_eof=True, auto_decompress=False
         )
         self._transport: asyncio.Transport | None = None
+        self._unread: Unread | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._body: StreamReader | None = None
         self._error: Exception | None = None
@@ -99,7 +101,8 @@ class Connection(asyncio.Protocol):
         transport = self._transport
         if transport is None or self._is_spoilt or transport.is_closing():
             return False
-        return not has_unread(transport, is_new=self._is_new)
+        unread = self._unread
+        return unread is not None and not unread.waits(is_new=self._is_new)
 
     @property
     def can_be_kept(self) -> bool:
@@ -160,6 +163,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the transport of the new connection."""
         self._transport = cast("asyncio.Transport", transport)
+        self._unread = Unread(transport)
         self._owner.began(self)
 
     def pause_writing(self) -> None:

@@ -9,10 +9,11 @@ from collections.abc import Mapping
 import aiohttp
 
 from ..._wire.failures import Billing, Failure, FailureKind, unreadable
+from ..._wire.headers import Headers
 from ..._wire.response_headers import REQUEST_ID
 from ...config import Timeouts
 from ...errors import MAX_BODY
-from ..aiohttp import REPEATED, TOO_EARLY, Headers, failure_of, may_be_billed
+from ..aiohttp import REPEATED, TOO_EARLY, failure_of, may_be_billed
 from ..base import WireRequest, WireResponse
 from ..connections import Copies
 from ..deadlines import Deadline, Deadlines
