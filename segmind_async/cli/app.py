@@ -47,6 +47,7 @@ from .options import (
     EngineConcurrency,
     EngineName,
     Floor,
+    GatewayTools,
     Input,
     JobFlags,
     MaxInFlight,
@@ -56,6 +57,7 @@ from .options import (
     Rpm,
     System,
     Temperature,
+    ToolsVia,
     TopP,
     amount,
     with_job_flags,
@@ -523,6 +525,7 @@ def run_gateway(
             rich_help_panel=Group.SERVER.value,
         ),
     ] = 10.0,
+    tools_via: GatewayTools = ToolsVia.AUTO,
     floor: Floor = Decimal(0),
     max_in_flight: MaxInFlight = 64,
     rpm: Rpm = None,
@@ -541,6 +544,7 @@ def run_gateway(
             () if budgets is None else read_rules(read_text("--budgets", budgets)),
             state or (None if budgets is None else budgets.with_name(f"{budgets.name}.db")),
             repeat_wait=repeat_wait,
+            tools_via=tools_via.value,
         )
         client = ClientOptions(
             max_in_flight=max_in_flight,

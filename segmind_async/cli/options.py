@@ -40,6 +40,14 @@ class Engine(StrEnum):
     RAY = "ray"
 
 
+class ToolsVia(StrEnum):
+    """How tools reach the models of a gateway."""
+
+    AUTO = "auto"
+    NATIVE = "native"
+    SCHEMA = "schema"
+
+
 def amount(text: str) -> Decimal:
     """Read an amount of credits."""
     try:
@@ -106,6 +114,15 @@ CallTimeout = Annotated[
 ]
 Emulate = Annotated[
     bool, _option(Group.MODEL, "Use the emulator, a local stand-in: no key, no cost.", "--emulate")
+]
+GatewayTools = Annotated[
+    ToolsVia,
+    _option(
+        Group.SERVER,
+        "How tools reach models: by function calling, through a structured output, or as is found out "
+        "for each.",
+        "--tools-via",
+    ),
 ]
 EmulatedBalance = Annotated[
     Decimal,

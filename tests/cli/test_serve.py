@@ -21,7 +21,9 @@ import pytest
 from typer.testing import CliRunner
 
 from segmind_async.cli import app
+from segmind_async.cli.exit_codes import Exit
 from segmind_async.emulator import Emulator, faults
+from segmind_async.gateway import GatewayOptions
 from tests.gateway.support import TOKEN, asked
 from tests.support import serving as emulating
 
@@ -85,6 +87,19 @@ def test_the_wait_for_repeats_reaches_the_gateway() -> None:
     result = CliRunner().invoke(app, ["serve", "--emulate", "--repeat-wait", "inf"])
     assert result.exit_code == 2
     assert "repeat_wait" in result.output
+
+
+def test_the_way_of_tools_reaches_the_gateway(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[GatewayOptions] = []
+
+    async def noted(_client: object, options: GatewayOptions) -> Exit:
+        given.append(options)
+        return Exit.OK
+
+    monkeypatch.setattr("segmind_async.cli.serve.serve.run", noted)
+    for words in ([], ["--tools-via", "schema"]):
+        assert CliRunner().invoke(app, ["serve", "--emulate", *words]).exit_code == 0
+    assert [one.tools_via for one in given] == ["auto", "schema"]
 
 
 def spent_of(url: str) -> Decimal:
