@@ -37,7 +37,7 @@ from ._sending.options import (
 )
 from ._sending.service import Service, read_balance
 from ._sending.source import Rows, size_of
-from ._transport.access import DEFAULT_BASE_URL, checked_key, checked_url, headers
+from ._transport.access import DEFAULT_BASE_URL, check_gateway, checked_key, checked_url, headers
 from ._transport.base import Transport
 from ._transport.choice import TransportName, make_transport
 from ._transport.proxy import proxy_for
@@ -73,7 +73,8 @@ class SegmindClient:
     `transport` chooses what sends: "public" is aiohttp's session, "direct" takes less CPU time; it defaults
     to `SEGMIND_TRANSPORT`, else "direct" where the installed aiohttp allows it. An object replaces the
     network (see `segmind_async.transport` and `segmind_async.testing`). `hooks` receive what happens to
-    calls, attempts, the balance and the limits; see `segmind_async.Hooks`.
+    calls, attempts, the balance and the limits; see `segmind_async.Hooks`. `gateway_budget` names the budget
+    of a gateway that all calls count in, by default `SEGMIND_GATEWAY_BUDGET`; `base_url` is then a gateway.
 
     Raises ConfigurationError for invalid settings. Construction does no IO and needs no event loop.
     """
@@ -92,6 +93,7 @@ class SegmindClient:
         trust_env: bool = False,
         transport: Transport | TransportName | None = None,
         hooks: Iterable[Hooks] = (),
+        gateway_budget: str | None = None,
     ) -> None:
         environment = Environment.read()
         key = checked_key(environment.api_key if api_key is None else api_key)
@@ -116,22 +118,19 @@ class SegmindClient:
             Redactor(key),
             hooks=dispatcher,
         )
-        if environment.gateway:
-            self._expect_gateway(url)
+        gateway_budget = gateway_budget or environment.gateway_budget
+        if environment.gateway or gateway_budget is not None:
+            check_gateway(url, gateway_budget)
+            # It is waited for if it is not there yet; its first answer must show it.
+            self._service.admission.leave_to_gateway(behind_gateway=True)
         self._limits = limits
         self._base_url = url
         scope = self._service.admission.root
-        self._options = CallOptions(scope, timeouts, retry or RetryPolicy(), check_slug(model))
+        self._options = CallOptions(
+            scope, timeouts, retry or RetryPolicy(), check_slug(model), gateway_budget
+        )
         self._lifetime = _Lifetime()
         self._ancestors: tuple[_Lifetime, ...] = ()
-
-    def _expect_gateway(self, url: str) -> None:
-        """Wait for a gateway that is not there yet, instead of failing; its first answer must show it."""
-        if url == DEFAULT_BASE_URL:
-            raise ConfigurationError(
-                "SEGMIND_GATEWAY is set, but base_url is the service's own: set SEGMIND_BASE_URL too"
-            )
-        self._service.admission.leave_to_gateway(behind_gateway=True)
 
     def __repr__(self) -> str:
         state = "closed" if self.closed else repr(self._service.admission)

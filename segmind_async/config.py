@@ -57,6 +57,8 @@ class Environment:
     """`SEGMIND_PROXY`; it may hold a password."""
     gateway: bool = False
     """`SEGMIND_GATEWAY`: whether `base_url` is a gateway, which a program may be started before."""
+    gateway_budget: str | None = None
+    """`SEGMIND_GATEWAY_BUDGET`: the gateway's budget that calls count in."""
 
     @classmethod
     def read(cls) -> Environment:
@@ -71,6 +73,7 @@ class Environment:
             found("SEGMIND_TRANSPORT") or None,
             found("SEGMIND_PROXY") or None,
             _switch("SEGMIND_GATEWAY", found("SEGMIND_GATEWAY", "")),
+            found("SEGMIND_GATEWAY_BUDGET") or None,
         )
 
 

@@ -76,6 +76,7 @@ class ClientSettings(TypedDict, total=False):
     trust_env: bool
     transport: Transport | TransportName | None
     hooks: Iterable[Hooks]
+    gateway_budget: str | None
 
 
 class BudgetSettings(TypedDict, total=False):

@@ -61,12 +61,14 @@ class NotSentError(SegmindError):
 
 @dataclass(frozen=True, slots=True)
 class CallOptions:
-    """Timeouts, retries and default model of a call, and the scope whose limits it counts in."""
+    """Timeouts, retries and default model of a call, and the limits it counts in, here and at a gateway."""
 
     scope: CallScope
     timeouts: Timeouts
     retry: RetryPolicy
     model: str
+    gateway_budget: str | None = None
+    """The budget of a gateway that the call counts in; None: that of its token, if any."""
 
 
 @dataclass(slots=True)
@@ -238,6 +240,8 @@ class Call:
         It takes the time that is left from when it sends the call on, as `timeouts.total` is taken here.
         """
         headers: list[tuple[str, str]] = [(response_headers.PRIORITY, self._options.scope.priority)]
+        if self._options.gateway_budget is not None:
+            headers.append((response_headers.BUDGET, self._options.gateway_budget))
         left = self._retry_state.left
         if left < math.inf:
             headers.append((response_headers.TIMEOUT, f"{max(left, response_headers.MIN_TIMEOUT):.3f}"))

@@ -8,6 +8,7 @@ from ipaddress import ip_address
 from urllib.parse import SplitResult, urlsplit
 
 from .._version import __version__
+from .._wire.response_headers import BUDGET_NAME
 from ..errors import ConfigurationError
 
 DEFAULT_BASE_URL = "https://api.segmind.com/v1"
@@ -53,6 +54,19 @@ def checked_url(url: str, allow_http: bool) -> str:
             f"base_url={url!r} would send the key in plain text; use https, or pass allow_http=True"
         )
     return url.rstrip("/")
+
+
+def check_gateway(url: str, budget: str | None) -> None:
+    """Raise ConfigurationError unless *url* may be that of a gateway, and *budget* the name of one there."""
+    if url == DEFAULT_BASE_URL:
+        raise ConfigurationError(
+            "SEGMIND_GATEWAY or a gateway_budget is set, but base_url is the service's own: set "
+            "SEGMIND_BASE_URL too"
+        )
+    if budget is not None and not BUDGET_NAME.fullmatch(budget):
+        raise ConfigurationError(
+            f"gateway_budget={budget!r} names no budget: letters, digits, '.', '_' and '-', 64 at most"
+        )
 
 
 def _checked_host(parts: SplitResult) -> str:

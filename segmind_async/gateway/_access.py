@@ -11,7 +11,7 @@ from hmac import compare_digest
 from urllib.parse import urlsplit
 
 from .._sending.call_queue import Priority
-from .._wire.response_headers import MIN_TIMEOUT, PRIORITY, TIMEOUT
+from .._wire.response_headers import BUDGET, MIN_TIMEOUT, PRIORITY, TIMEOUT
 from ..config import Timeouts
 from ..errors import ConfigurationError
 from ._errors import GatewayError
@@ -21,8 +21,6 @@ MIN_TOKEN = 8
 
 _MAX_TIMEOUT = 7 * 24 * 3600.0
 """Seconds. What is longer is taken for that; no call lasts a week."""
-
-BUDGET_HEADER = "x-segmind-budget"
 
 
 class Tokens:
@@ -85,7 +83,7 @@ def chosen_budget(own: str | None, headers: Mapping[str, str]) -> str | None:
 
     Raises a 403 for a token of a budget that names another one.
     """
-    named = headers.get(BUDGET_HEADER)
+    named = headers.get(BUDGET)
     if named and own is not None and named != own:
         message = f"this token stands for budget {own!r}, and no other"
         raise GatewayError(403, message, "permission_error", "budget_not_allowed")

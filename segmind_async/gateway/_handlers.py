@@ -19,12 +19,12 @@ from .._hooks.trace import trace
 from .._providers.answers import as_openai
 from .._sending.call_queue import Priority
 from .._version import __version__
-from .._wire.response_headers import GATEWAY, TIMEOUT
+from .._wire.response_headers import BUDGET, GATEWAY, TIMEOUT
 from ..client import SegmindClient
 from ..errors import BudgetExceededError, SegmindError
 from ..models import ChatCompletion, ChatRequest, JsonDict
 from ..telemetry import PROMETHEUS_CONTENT_TYPE, prometheus_text
-from ._access import BUDGET_HEADER, Tokens, chosen_budget, chosen_priority, chosen_timeout, token_in, within
+from ._access import Tokens, chosen_budget, chosen_priority, chosen_timeout, token_in, within
 from ._budgets.amounts import answer_headers, cost_headers, credits_of, plain
 from ._budgets.budgets import Budgets
 from ._budgets.rules import BudgetRule
@@ -156,7 +156,7 @@ class Handlers:
         """Show an error on the page, as one of the budget that the request's token stands for or names."""
         access = request.get(_ACCESS)
         if access is not None:
-            named = request.headers.get(BUDGET_HEADER)
+            named = request.headers.get(BUDGET)
             self._page.refused(
                 request, problem, access.budget or (named if self._budgets.knows(named) else None)
             )

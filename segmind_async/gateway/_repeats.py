@@ -10,9 +10,9 @@ from collections.abc import Callable, Coroutine, Mapping
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
-from .._wire.response_headers import PRIORITY
+from .._wire.response_headers import BUDGET, PRIORITY
 from ..models import ChatCompletion
-from ._access import BUDGET_HEADER, token_in
+from ._access import token_in
 
 RETRY_COUNT = "x-stainless-retry-count"
 """Sent by OpenAI's SDKs with every request; above 0 in a repeat."""
@@ -50,7 +50,7 @@ def request_key(path: str, headers: Mapping[str, str], body: bytes) -> bytes:
     In Segmind's own form the *path* names the model.
     """
     digest = blake2b(body)
-    for text in (path, token_in(headers), headers.get(BUDGET_HEADER, ""), headers.get(PRIORITY, "")):
+    for text in (path, token_in(headers), headers.get(BUDGET, ""), headers.get(PRIORITY, "")):
         digest.update(blake2b(text.encode("utf-8", "surrogateescape")).digest())
     return digest.digest()
 

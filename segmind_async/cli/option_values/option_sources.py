@@ -29,7 +29,7 @@ _ELSEWHERE = {
 }
 """Settings that have a place of their own, secrets above all."""
 
-_OTHERS = {"API_KEY", "BASE_URL", "GATEWAY_TOKEN", "PROXY", "TRANSPORT"}
+_OTHERS = {"API_KEY", "BASE_URL", "GATEWAY", "GATEWAY_BUDGET", "GATEWAY_TOKEN", "PROXY", "TRANSPORT"}
 """What follows the prefix in variables that are not options."""
 
 

@@ -9,7 +9,6 @@ priority = "bulk"
 
 from __future__ import annotations
 
-import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,14 +16,13 @@ from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, NamedTuple
 
+from ..._wire.response_headers import BUDGET_NAME
 from ...config import check_amount, check_choice, check_count
 from ...errors import ConfigurationError
 from .._access import checked_token
 
 if TYPE_CHECKING:
     from ..._sending.call_queue import Priority
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +40,7 @@ class BudgetRule:
     priority: Priority | None = None
 
     def __post_init__(self) -> None:
-        if not _NAME.fullmatch(self.name):
+        if not BUDGET_NAME.fullmatch(self.name):
             raise ConfigurationError(
                 f"a budget cannot be named {self.name!r}: letters, digits, '.', '_' and '-', 64 at most"
             )

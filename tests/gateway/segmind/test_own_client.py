@@ -13,7 +13,7 @@ import segmind_async as sa
 from segmind_async import Limits, SegmindClient, Timeouts
 from segmind_async._text.wait_reasons import WaitReason
 from segmind_async.emulator import Emulator, faults
-from segmind_async.gateway import Gateway, GatewayOptions
+from segmind_async.gateway import BudgetRule, Gateway, GatewayOptions
 from tests.gateway.support import asked, world
 
 TRANSPORTS = pytest.mark.parametrize("transport", ["public", "direct"])
@@ -232,6 +232,50 @@ async def test_a_program_that_is_started_before_its_gateway_waits_for_it(
         billed = w.emulator.billed()
     assert {one.status for one in found} == {sa.Status.OK}
     assert sum(billed.values()) == len(rows)
+
+
+@TRANSPORTS
+@pytest.mark.parametrize("by_variable", [True, False])
+async def test_calls_count_in_the_budget_that_the_client_names(
+    transport: Any, by_variable: bool, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rules = [BudgetRule("empty", credits=Decimal(0)), BudgetRule("full", credits=Decimal(1))]
+    options = GatewayOptions(port=0, budgets=rules, state=tmp_path / "state.db")
+    async with world(options=options) as w:
+        for name, text in (
+            ("full", "echo: hello"),
+            ("empty", "budget 'empty'"),
+            ("none", "no budget 'none'"),
+        ):
+            if by_variable:
+                monkeypatch.setenv("SEGMIND_GATEWAY_BUDGET", name)
+            given = None if by_variable else name
+            async with SegmindClient(
+                "any-key", w.gateway.url, transport=transport, gateway_budget=given
+            ) as worker:
+                try:
+                    # Its first call already.
+                    got = (await worker.with_options(model="gpt-5").chat("hello")).text
+                except sa.SegmindError as error:
+                    got = error.message
+            assert text in got
+        assert w.emulator.requests == 1
+
+
+@pytest.mark.parametrize(
+    ("url", "budget", "says"),
+    [
+        ("https://api.segmind.com/v1", "team", "base_url is the service's own"),
+        ("http://127.0.0.1:1/v1", "a b", "gateway_budget='a b' names no budget"),
+        ("http://127.0.0.1:1/v1", "", None),
+    ],
+)
+def test_the_name_of_a_budget_is_checked_at_once(url: str, budget: str, says: str | None) -> None:
+    if says is None:
+        assert not SegmindClient("any-key", url, gateway_budget=budget)._service.admission.behind_gateway
+        return
+    with pytest.raises(sa.ConfigurationError, match=says):
+        SegmindClient("any-key", url, gateway_budget=budget)
 
 
 async def test_what_is_no_gateway_after_all_is_guarded(monkeypatch: pytest.MonkeyPatch) -> None:
