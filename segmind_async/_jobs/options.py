@@ -83,6 +83,8 @@ class JobPlan:
     """Rows of the input, if it has a length."""
     progress: Progress | None = None
     """Called on the event loop, twice a second, with the progress of the job."""
+    keeps_state: bool = True
+    """Whether the journal keeps pace and money for a restart; False: whoever owns the client does."""
 
     @classmethod
     def of(

@@ -159,7 +159,8 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
             self._tell_damage(self.journal.damage)
             if self.journal.changed:
                 await wait_for(self.journal.adopt())
-            restart.resume(self._service.admission, await wait_for(self.journal.fact("state")))
+            if self._plan.keeps_state:
+                restart.resume(self._service.admission, await wait_for(self.journal.fact("state")))
             await self._load_drafts()
             self._fan_out = await self._new_fan_out()
             await self.reporter.load(self.journal)
@@ -223,7 +224,9 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
         self._fan_out.stop(message, reason)
         self._report_progress()
 
-    async def matched(self, rows: Iterable[Row]) -> AsyncGenerator[tuple[Row, Record | None], None]:
+    async def matched(
+        self, rows: Iterable[Row] | AsyncIterable[Row]
+    ) -> AsyncGenerator[tuple[Row, Record | None], None]:
         """Yield all rows of the input, read again, with their records; only after `end`.
 
         A record is None for a row that was not sent, or is invalid.
@@ -396,6 +399,8 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
 
     def _write_state(self) -> None:
         """Write pace and money for a restart, with the next commit."""
+        if not self._plan.keeps_state:
+            return
         self.journal.set_fact("state", restart.state_of(self._service.admission))
         self._state_written_at = anyio.current_time()
 

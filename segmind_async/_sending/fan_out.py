@@ -29,6 +29,7 @@ from ..errors import (
     AuthenticationError,
     ClientClosedError,
     CreditsError,
+    ErrorDetails,
     InsufficientCreditsError,
     ModelRetiredError,
     NotFoundError,
@@ -41,7 +42,7 @@ from .admission import CallScope
 from .call import Call, CallOptions, CallTotals, NotSentError
 from .conversation import Conversation
 from .histogram import Histogram
-from .options import FanOutOptions
+from .options import FanOutOptions, SendRow
 from .service import Service, read_balance
 from .source import FinishedRow, PendingRow, Rows, Source
 from .waits import Pause
@@ -261,6 +262,8 @@ class FanOut(AsyncIterator[Outcome[T_co]], Generic[T_co]):
                     await self._wait_for_probe()
                 if conversation is not None:
                     return await conversation.run()
+                if self._options.send is not None:
+                    return await _sent(self._options.send, row.request, totals)
                 return await Call(self._service, self._call, row.request, totals).run()
             except InsufficientCreditsError as error:
                 if self._options.on_exhausted != "wait":
@@ -380,6 +383,26 @@ class FanOut(AsyncIterator[Outcome[T_co]], Generic[T_co]):
                 return
             lowest = min(lowest, balance)
         raise error
+
+
+async def _sent(send: SendRow, request: ChatRequest, totals: CallTotals) -> ChatCompletion[Any]:
+    """Return the answer to a row, and add to *totals* what it took."""
+    try:
+        completion = await send(request)
+    except SegmindError as error:
+        _add(totals, error.details)
+        raise
+    _add(totals, completion)
+    totals.unpriced += completion.cost is None
+    return completion
+
+
+def _add(totals: CallTotals, took: ChatCompletion[Any] | ErrorDetails) -> None:
+    totals.attempts += took.attempts
+    totals.in_doubt += took.in_doubt
+    totals.elapsed += took.elapsed
+    if took.cost is not None:
+        totals.cost = took.cost + (totals.cost or 0)
 
 
 async def all_outcomes(fan_out: FanOut[Any], rows: Rows) -> list[Outcome[Any]]:

@@ -9,12 +9,15 @@ from typing import Any, Literal, TypeAlias, TypedDict
 
 from .._money.units import ceil_units, to_decimal
 from ..config import check_amount, check_choice, check_count
-from ..models import Outcome
+from ..models import ChatCompletion, ChatRequest, Outcome
 from .admission import Admission, CallScope
 from .call_queue import Priority
 from .conversation import Expected
 
 OnExhausted: TypeAlias = Literal["stop", "wait", "raise"]
+
+SendRow: TypeAlias = Callable[[ChatRequest], Awaitable[ChatCompletion[Any]]]
+"""Returns the answer to the request of a row, or raises a SegmindError."""
 
 MAX_OUTAGE = 600.0
 """Seconds of an outage after which a fan-out stops, by default: restarts and short incidents pass sooner."""
@@ -97,6 +100,8 @@ class FanOutOptions:
     """Awaited with an outcome before the consumer receives it and before its worker takes another row."""
     expected: Expected[Any] | None = None
     """The shape every answer must have; None: any."""
+    send: SendRow | None = None
+    """Sends a row, in a scope of its own; not used with `expected`. None: a call in the fan-out's scope."""
 
     @classmethod
     def checked(

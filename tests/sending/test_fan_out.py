@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ import pytest
 from pydantic_core import from_json
 
 import segmind_async as sa
+from segmind_async._sending.fan_out import FanOut
+from segmind_async._sending.options import FanOutOptions
 from segmind_async.emulator import Emulator, faults
 from segmind_async.testing import RecordingHooks, Reply, ScriptedTransport, answer
 from segmind_async.transport import WireRequest, WireResponse
@@ -693,3 +696,26 @@ async def test_the_total_is_known_at_once_where_the_input_has_a_length() -> None
                 ids = [outcome.id async for outcome in outcomes]
                 assert outcomes.report.total == 2
             assert sorted(ids) == ["0", "1"]
+
+
+async def test_rows_that_are_sent_another_way_count_with_what_they_took() -> None:
+    transport = ScriptedTransport(otherwise=by_text)
+    async with client(transport) as opened:
+
+        async def send(request: sa.ChatRequest) -> sa.ChatCompletion[Any]:
+            return await opened.chat(sa.ChatRequest(f"{request.messages}", model="gpt-5"))
+
+        options = FanOutOptions.checked(
+            workers=2, ordered=True, on_exhausted="stop", max_failures=None, max_outage=600
+        )
+        fan_out = FanOut[Any](
+            opened._service, replace(options, send=send), opened._options, ["1", "400", "2"]
+        )
+        async with fan_out as outcomes:
+            found = [outcome async for outcome in outcomes]
+    assert [outcome.status for outcome in found] == ["ok", "failed", "ok"]
+    assert {request.path for request in transport.requests if request.body} == {"/gpt-5"}
+    report = fan_out.report
+    assert (report.ok, report.failed, report.attempts) == (2, 1, 3)
+    assert report.spent == sum(outcome.cost or 0 for outcome in found) > 0
+    assert report.latency_p50 is not None
