@@ -470,6 +470,7 @@ def run_emulator(
     epilog="""
 segmind-async serve --floor 1
 segmind-async serve --host 0.0.0.0 --token "$(cat token)"
+segmind-async serve --files batches
 """,
 )
 def run_gateway(
@@ -516,6 +517,15 @@ def run_gateway(
             rich_help_panel=Group.SERVER.value,
         ),
     ] = None,
+    files: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Folder for uploaded files and batches; without it they are not served.",
+            file_okay=False,
+            rich_help_panel=Group.SERVER.value,
+        ),
+    ] = None,
     repeat_wait: Annotated[
         float,
         typer.Option(
@@ -545,6 +555,7 @@ def run_gateway(
             state or (None if budgets is None else budgets.with_name(f"{budgets.name}.db")),
             repeat_wait=repeat_wait,
             tools_via=tools_via.value,
+            files=files,
         )
         client = ClientOptions(
             max_in_flight=max_in_flight,

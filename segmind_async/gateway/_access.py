@@ -57,6 +57,13 @@ class Tokens:
             )
         return found[0]
 
+    def owner(self, headers: Mapping[str, str]) -> str:
+        """Return the caller that these headers stand for, as a digest of its token; empty without tokens.
+
+        Without tokens there is one caller: what is sent as a token then is anything.
+        """
+        return _digest(token_in(headers)).hex()[:32] if self._digests else ""
+
     def check_host(self, host: str) -> None:
         """Raise a 403 for a host that is not this machine, if no token protects the gateway.
 

@@ -25,10 +25,15 @@ from ..errors import BudgetExceededError, SegmindError
 from ..models import ChatCompletion, ChatRequest, JsonDict
 from ..telemetry import PROMETHEUS_CONTENT_TYPE, prometheus_text
 from ._access import Tokens, chosen_budget, chosen_priority, chosen_timeout, token_in, within
+from ._batches.calls import GatewayCalls
+from ._batches.routes import BatchRoutes, refuse_all
+from ._batches.storage import Storage
 from ._budgets.amounts import answer_headers, cost_headers, credits_of, plain
 from ._budgets.budgets import Budgets
 from ._budgets.rules import BudgetRule
 from ._errors import GatewayError, budget_error, gateway_error_of, headers_of
+from ._files.callers import Callers
+from ._files.routes import FileRoutes
 from ._load import Load
 from ._openai.chat_request import ChatCall, read_chat
 from ._openai.envelope import envelope
@@ -97,6 +102,11 @@ class Handlers:
         self._tools = ToolSupport(options.tools_via)
         self._responses = KeptResponses(options.max_kept_bytes, options.max_body_bytes)
         self._page = LivePage(client, budgets, self._load)
+        self.storage: Storage | None = None
+        """Files and batches; None if they are not served."""
+        if options.files is not None:
+            calls = GatewayCalls(client, budgets, self._tools, self._page.ended)
+            self.storage = Storage(options.files, options.file_limits, calls)
 
     def app(self) -> web.Application:
         """Return the application."""
@@ -112,6 +122,7 @@ class Handlers:
         app.router.add_post("/v1/responses", self._respond)
         app.router.add_get("/v1/responses/{id}", self._response)
         app.router.add_delete("/v1/responses/{id}", self._forget_response)
+        self._add_storage(app.router)
         app.router.add_get("/v1/get-user-credits", self._balance)
         app.router.add_post(form.MODEL_PATH, self._model_call, name=_SEGMIND)
         # Before the handlers are waited for.
@@ -119,6 +130,21 @@ class Handlers:
         # After the handlers: what is left then has no caller.
         app.on_cleanup.append(self._cancel_left)
         return app
+
+    def _add_storage(self, router: web.UrlDispatcher) -> None:
+        if self.storage is None:
+            refuse_all(router)
+            return
+        callers = Callers(self._owner_of, self._budget_of, self._body, _own_headers)
+        FileRoutes(self.storage.files, callers, self._options.body_timeout).add_to(router)
+        BatchRoutes(self.storage, callers).add_to(router)
+
+    def _owner_of(self, request: web.Request) -> str:
+        return self._tokens.owner(request.headers)
+
+    def _budget_of(self, request: web.Request) -> str | None:
+        budget = self._scope_of(request).budget
+        return None if budget is None else budget.name
 
     async def _close_page(self, _app: web.Application) -> None:
         self._page.close()
@@ -165,8 +191,7 @@ class Handlers:
             self._page.turned_away(problem)
 
     async def _live(self, request: web.Request) -> web.StreamResponse:
-        headers = {"x-request-id": request[_REQUEST_ID], GATEWAY: __version__}
-        return await self._page.stream(request, request[_ACCESS].budget, headers)
+        return await self._page.stream(request, request[_ACCESS].budget, _own_headers(request))
 
     async def _health(self, _request: web.Request) -> web.Response:
         return _json({"status": "ok", "version": __version__})
@@ -371,10 +396,14 @@ def _cost_of(error: Exception) -> Decimal | None:
     return error.cost if isinstance(error, GatewayError) else None
 
 
+def _own_headers(request: web.Request) -> dict[str, str]:
+    """Return the headers of an answer that no call has made."""
+    return {"x-request-id": request[_REQUEST_ID], GATEWAY: __version__}
+
+
 async def _begun(request: web.Request, headers: dict[str, str]) -> web.StreamResponse:
     """Send the head of an event stream."""
-    own = {"x-request-id": request[_REQUEST_ID], GATEWAY: __version__}
-    response = web.StreamResponse(headers={**own, **headers, **HEADERS})
+    response = web.StreamResponse(headers={**_own_headers(request), **headers, **HEADERS})
     await response.prepare(request)
     return response
 

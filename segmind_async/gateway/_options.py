@@ -11,6 +11,7 @@ from ..config import MIB, check_amount, check_choice, check_count
 from ..errors import ConfigurationError
 from ._access import checked_token, is_loopback
 from ._budgets.rules import BudgetRule, check_rules
+from ._files.store import FileLimits, check_limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,15 @@ class GatewayOptions:
     tools_via: Literal["auto", "native", "schema"] = "auto"
     """How tools reach the models: by the providers' function calling (`native`), or by a structured output
     that holds the calls (`schema`). `auto` finds out for each model."""
+    files: Path | None = None
+    """Folder for the files of `/v1/files` and for batches, made if it is not there, of one gateway at a time.
+    It also keeps what is in flight, unless `state` does. None: neither files nor batches are served."""
+    max_file_bytes: int = 200 * MIB
+    """A longer upload is refused."""
+    max_files: int = 1000
+    """Files that each caller may have, with those that batches have written; one more upload is refused."""
+    max_stored_bytes: int = 8 * 1024 * MIB
+    """Bytes of all files of each caller; an upload that would exceed them is refused."""
     grace: float = 60.0
     """Seconds that calls in flight have to end when the gateway stops."""
 
@@ -64,12 +74,13 @@ class GatewayOptions:
         check_count("max_calls", self.max_calls, at_least=1)
         check_count("max_kept_bytes", self.max_kept_bytes)
         check_count("max_bytes", self.max_bytes, at_least=1024)
+        check_limits(self.file_limits)
         for token in self.tokens:
             checked_token(token)
         check_rules(self.budgets)
         if {rule.token for rule in self.budgets} & {*self.tokens}:
             raise ConfigurationError("a budget has the token of the gateway: give it one of its own")
-        if self.state is None and any(rule.cap is not None for rule in self.budgets):
+        if self.book is None and any(rule.cap is not None for rule in self.budgets):
             raise ConfigurationError(
                 "budgets with credits need a file that keeps what they have spent: state=…"
             )
@@ -78,6 +89,16 @@ class GatewayOptions:
                 f"host={self.host!r} can be reached from other machines: give a token (serve --token), "
                 "or listen on 127.0.0.1"
             )
+
+    @property
+    def file_limits(self) -> FileLimits:
+        """How much each caller may store."""
+        return FileLimits(self.max_file_bytes, self.max_files, self.max_stored_bytes)
+
+    @property
+    def book(self) -> Path | None:
+        """The file that keeps what is spent and in flight: `state`, else one in the folder `files`."""
+        return self.files / "state.db" if self.state is None and self.files is not None else self.state
 
     @property
     def needs_token(self) -> bool:

@@ -9,6 +9,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from ..client import SegmindClient
+from ._batches.storage import Storage
 from ._budgets.book import BudgetBook
 from ._budgets.budgets import Budgets
 from ._handlers import Handlers
@@ -45,6 +46,7 @@ class Gateway:
         self._client = client
         self._book: BudgetBook | None = None
         self._runner: web.AppRunner | None = None
+        self._storage: Storage | None = None
 
     def __repr__(self) -> str:
         return f"Gateway({self.url or 'not started'})"
@@ -52,14 +54,18 @@ class Gateway:
     async def __aenter__(self) -> Gateway:
         options = self.options
         try:
-            if options.state is not None:
-                self._book = BudgetBook(options.state)
+            if options.files is not None:
+                options.files.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if options.book is not None:
+                self._book = BudgetBook(options.book)
                 # Users of a client do not need it, so it is not part of its public interface.
                 self._client._service.admission.inherit_doubt(self._book.in_doubt)
             budgets = Budgets(self._client, options.budgets, self._book)
             # A call whose caller has gone is cancelled with its handler, instead of being paid for nobody.
+            handlers = Handlers(self._client, options, budgets)
+            self._storage = handlers.storage
             self._runner = runner = web.AppRunner(
-                Handlers(self._client, options, budgets).app(),
+                handlers.app(),
                 access_log=None,
                 logger=_server_log(),
                 handler_cancellation=True,
@@ -70,6 +76,8 @@ class Gateway:
             if self._book is not None:
                 # Only now: if this one did not start, the next one must still know of it.
                 await self._book.take_over()
+            if self._storage is not None:
+                await self._storage.start()
         except BaseException:
             await self._stop()
             raise
@@ -86,8 +94,17 @@ class Gateway:
 
     async def _stop(self) -> None:
         try:
+            if self._storage is not None:
+                self._storage.stop(self.options.grace)
             if self._runner is not None:
                 await self._runner.cleanup()
+        finally:
+            await self._close()
+
+    async def _close(self) -> None:
+        try:
+            if self._storage is not None:
+                await self._storage.aclose()
         finally:
             # After the calls: each books what it has cost when it ends.
             if self._book is not None:

@@ -89,7 +89,7 @@ def open_output(
     try:
         with ExitStack() as stack:
             file: IO[bytes] = stack.enter_context(open(part, "wb", opener=no_link))
-            stack.callback(_sync, file)
+            stack.callback(sync, file)
             if path.name.lower().endswith(".gz"):
                 # Without a time inside, the same rows are the same bytes.
                 packed = stack.enter_context(gzip.GzipFile("", "wb", 6, file, mtime=0))
@@ -103,15 +103,16 @@ def open_output(
     except BaseException:
         part.unlink(missing_ok=True)
         raise
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
-def _sync(file: IO[bytes]) -> None:
+def sync(file: IO[bytes]) -> None:
+    """Have on the disk what was written."""
     file.flush()
     os.fsync(file.fileno())
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Sync the folder, so that the new name survives a loss of power."""
     if os.name == "posix":
         descriptor = os.open(folder, os.O_RDONLY)

@@ -1,0 +1,1 @@
+"""Files that callers have uploaded, and those that batches have written for them."""
