@@ -512,7 +512,7 @@ def run_gateway(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="SQLite file of what is spent and in flight, kept over a crash; default: beside --budgets, in --files.",
+            help="SQLite file of what is spent and in flight, kept over a crash; default: beside --budgets.",
             dir_okay=False,
             rich_help_panel=Group.SERVER.value,
         ),

@@ -26,6 +26,18 @@ ENDPOINTS = (CHAT, RESPONSES)
 """What rows may ask."""
 
 
+class _NothingEarlier(NamedTuple):
+    """What a row may refer to: nothing, because rows of a batch are sent in no order."""
+
+    size: int
+
+    def item(self, id_: str) -> None:  # as `Earlier` has it
+        """Return None: no item is kept."""
+
+    def conversation(self, id_: str) -> None:  # as `Earlier` has it
+        """Return None: no response is kept."""
+
+
 class Named(NamedTuple):
     """A row, as its line of the output names it."""
 
@@ -57,8 +69,8 @@ def _body_of(columns: Mapping[str, object]) -> bytes:
 
 
 def _response_call(columns: Mapping[str, object]) -> ResponsesCall:
-    # Rows of a batch are sent in no order: none can refer to the response of another.
-    return read_response_request(_body_of(columns), lambda _id: None, lambda _id: None)
+    body = _body_of(columns)
+    return read_response_request(body, _NothingEarlier(len(body)))
 
 
 def _refuse_stream(call: ChatCall) -> None:

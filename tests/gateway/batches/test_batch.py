@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from segmind_async.gateway._batches.batch import (
@@ -53,7 +55,7 @@ def test_no_other_ways(status: str, next_: str) -> None:
 def test_the_object() -> None:
     problem = Problem("invalid_method", "'method' is SG_0123456789abcdef", 3, "method")
     made = Batch("b", "owner", None, ORDER, 1000.9, counts=RequestCounts(3, 2, 1), problems=(problem,))
-    body = made.body()
+    body: dict[str, Any] = made.body()
     assert body["created_at"] == 1000
     assert body["expires_at"] == 1000 + 86400
     assert body["completion_window"] == "24h"

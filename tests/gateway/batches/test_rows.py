@@ -68,7 +68,7 @@ def test_a_bad_field_is_named(endpoint: str, body: dict[str, Any], param: str) -
 
 def test_answers() -> None:
     assert answer_body(CHAT, CHAT_ROW, NAME, CHAT_ANSWER) == CHAT_ANSWER
-    response = answer_body(RESPONSES, RESPONSE_ROW, NAME, CHAT_ANSWER)
+    response: dict[str, Any] = answer_body(RESPONSES, RESPONSE_ROW, NAME, CHAT_ANSWER)
     assert response["object"] == "response"
     assert response["id"] == "resp_f00x7"
     assert response["output"][0]["content"][0]["text"] == "hi"
@@ -81,7 +81,7 @@ def test_lines() -> None:
         "response": {"status_code": 200, "request_id": "req-1", "body": {"a": 1}},
         "error": None,
     }
-    failed = failed_line(NAME, invalid("no", "n"))
+    failed: dict[str, Any] = failed_line(NAME, invalid("no", "n"))
     assert failed["error"] is None
     assert failed["response"]["status_code"] == 400
     assert failed["response"]["request_id"] == "batch_f00_7"

@@ -220,8 +220,9 @@ async def test_a_batch_that_cannot_be_written_when_its_time_ends_has_failed(
         assert storage is not None
         monkeypatch.setattr(storage.files, "new_output", full)
         file_id = (await sdk_file(w)).id
+        hour: Any = "1h"
         batch = await sdk.batches.create(
-            input_file_id=file_id, endpoint="/v1/chat/completions", completion_window="1h"
+            input_file_id=file_id, endpoint="/v1/chat/completions", completion_window=hour
         )
         batch = await in_state(sdk, batch, lambda found: found.errors is not None)
         assert "log" in str(batch.errors)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -34,7 +35,7 @@ FOUND = [One(name) for name in "abcde"]
     ],
 )
 def test_pages(query: dict[str, str], ids: str, more: bool) -> None:
-    page = page_of(FOUND, query, limit=3, most=4)
+    page: dict[str, Any] = page_of(FOUND, query, limit=3, most=4)
     assert [one["id"] for one in page["data"]] == [*ids]
     assert page["has_more"] is more
     assert (page["first_id"], page["last_id"]) == ((ids[0], ids[-1]) if ids else (None, None))

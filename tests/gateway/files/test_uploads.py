@@ -137,14 +137,14 @@ async def test_other_requests_are_refused(tmp_path: Path, headers: dict[str, str
     ("fields", "param"),
     [({"purpose": "vision"}, "purpose"), ({"expires_after[anchor]": "created_at"}, "expires_after.seconds")],
 )
-async def test_a_bad_field_is_named(tmp_path: Path, fields: dict[str, str], param: str) -> None:
+async def test_a_bad_field_is_named(tmp_path: Path, fields: dict[str, Any], param: str) -> None:
     async with kept(tmp_path) as (w, _):
         assert (await error_of(w, form(**fields)))[1]["param"] == param
         assert stored(tmp_path) == []
 
 
 async def test_bounds_of_size_and_number(tmp_path: Path) -> None:
-    bounds = {"max_file_bytes": 2048, "max_files": 3, "max_stored_bytes": 5000}
+    bounds: dict[str, Any] = {"max_file_bytes": 2048, "max_files": 3, "max_stored_bytes": 5000}
     async with kept(tmp_path, **bounds) as (w, sdk):
         status, error = await error_of(w, form(b"x" * 2049))
         assert (status, error["code"]) == (413, "file_too_large")
@@ -240,8 +240,9 @@ async def test_a_folder_that_another_gateway_uses_is_refused_and_stays_whole(tmp
 
 def test_bounds_that_let_nothing_in() -> None:
     for name in ("max_file_bytes", "max_files", "max_stored_bytes"):
+        bound: dict[str, Any] = {name: 0}
         with pytest.raises(ConfigurationError, match=name):
-            GatewayOptions(**{name: 0})
+            GatewayOptions(**bound)
 
 
 async def test_uploads_at_once_share_the_bound(tmp_path: Path) -> None:
