@@ -174,6 +174,10 @@ _SMALLEST_BATCH, _LARGEST_BATCH = 128, 2048
 """Rows that are read and looked up together: each look-up costs a change to a worker thread."""
 
 
+_LONGEST_BATCH = 2 * 1024 * 1024
+"""Characters of the rows that are read together, but for the last of them: a row may hold images."""
+
+
 class BatchSize:
     """The number of rows to read next: few while rows are sent, many while all of them are finished."""
 
@@ -190,7 +194,7 @@ class BatchSize:
 async def batches_of(
     rows: Iterable[Row] | AsyncIterable[Row], size: BatchSize | None = None
 ) -> AsyncIterator[list[Row]]:
-    """Yield rows in batches; those of an async iterable one at a time, because the next may be late."""
+    """Yield rows in batches, fewer of long rows; those of an async iterable one at a time: it may be late."""
     size = size or BatchSize()
     if isinstance(rows, AsyncIterable):
         async with closing_rows(rows):
@@ -199,18 +203,37 @@ async def batches_of(
         return
     taken = iter(rows)
     while True:
-        wanted, batch = size.rows, list[Row]()
+        batch = list[Row]()
         error: Exception | None = None
         try:
-            batch.extend(islice(taken, wanted))
+            batch.extend(_next_of(taken, size.rows))
         except Exception as raised:  # noqa: BLE001  # of the user's iterable; the rows before it are whole
             error = raised
         if batch:
             yield batch
         if error is not None:
             raise error
-        if len(batch) < wanted:
+        if not batch:
             return
+
+
+def _next_of(rows: Iterator[Row], most: int) -> Iterator[Row]:
+    """Yield the next rows: at most so many, and fewer of long ones."""
+    room = _LONGEST_BATCH
+    for row in islice(rows, most):
+        yield row
+        room -= _length(row.columns or (row.request.messages if row.request is not None else None))
+        if room < 0:
+            return
+
+
+def _length(value: object) -> int:
+    """Return the number of characters of the texts in a value; others take little room."""
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    return sum(map(_length, value)) if isinstance(value, list | tuple) else 0
 
 
 def closing_rows(rows: AsyncIterable[object]) -> AbstractAsyncContextManager[object]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -145,3 +146,23 @@ async def test_batches_grow_while_all_their_rows_are_finished_and_shrink_when_on
         sizes.append(len(batch))
         size.adapt(sent=len(sizes) == 4)
     assert sizes == [128, 256, 512, 1024, 128, 256, 512, 1024, 1160]
+
+
+@pytest.mark.parametrize("nested", [False, True], ids=["columns", "messages"])
+async def test_of_long_rows_few_are_in_memory_at_once(nested: bool) -> None:
+    long = "x" * 1_000_000
+    message = sa.user({"type": "image_url", "image_url": {"url": f"data:image/png;base64,{long}"}})
+    taken = 0
+
+    def rows() -> Iterator[Row]:
+        nonlocal taken
+        for taken in range(10):
+            columns: dict[str, object] = {} if nested else {"id": taken, "prompt": long}
+            request = sa.ChatRequest([message]) if nested else sa.ChatRequest("short")
+            yield Row(taken, taken + 1, str(taken), has_id=False, columns=columns, request=request)
+
+    sizes = []
+    async for batch in batches_of(rows()):
+        sizes.append(len(batch))
+        assert taken < sum(sizes)
+    assert sizes == [3, 3, 3, 1]
