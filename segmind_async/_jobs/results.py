@@ -40,6 +40,22 @@ class ParsedAnswer(NamedTuple):
     error_type: str | None = None
     message: str | None = None
 
+    def storable(self) -> ParsedAnswer:
+        """Return these values as a journal can hold them; raises TypeError for one that is no text."""
+        return ParsedAnswer(*map(storable, self))
+
+
+def storable(text: object) -> str | None:
+    """Return a text of the user's code as a journal can hold it: half characters become question marks.
+
+    Raises TypeError for what is neither a text nor None.
+    """
+    if text is None:
+        return None
+    if not isinstance(text, str):
+        raise TypeError(f"{text!r} is no text but a {type(text).__name__}")
+    return text.encode("utf-8", "replace").decode()
+
 
 ReadAnswer: TypeAlias = Callable[[ChatCompletion], ParsedAnswer]
 
@@ -49,7 +65,7 @@ def record_of(known: KnownRow, outcome: Outcome[Any], parsed: ParsedAnswer, trut
     completion, error = outcome.completion, outcome.error
     error_type, message = parsed.error_type, parsed.message
     if error is not None:
-        error_type, message = type(error).__name__, error.message
+        error_type, message = type(error).__name__, storable(error.message)
     done = error.details if error is not None else completion
     assert done is not None
     return Record(

@@ -55,7 +55,7 @@ from .progress import JobProgress
 from .progress_reporter import PROGRESS_EVERY, ProgressReporter
 from .report.row_counts import INVALID_ROW, JobReport
 from .report.samples import Samples
-from .results import ParsedAnswer, outcome_of, record_of, record_of_draft
+from .results import ParsedAnswer, outcome_of, record_of, record_of_draft, storable
 from .rows import BatchSize, Row, batches_of
 
 ToSend: TypeAlias = AsyncIterable[PendingRow | FinishedRow]
@@ -386,16 +386,16 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
         """Return values read from an answer, and the right label; errors of user code are values too."""
         completion, truth = outcome.completion, None
         try:
-            truth = self._options.truth(row)
+            truth = storable(self._options.truth(row))
             if completion is None:
                 return ParsedAnswer(), truth
             if self._shape is not None:
                 called = calls_offered_tools(row.request, completion.tool_calls)
                 parsed = None if called else self._shape.write(completion.parsed)
                 return ParsedAnswer(parsed=parsed), truth
-            return self._options.read(completion), truth
+            return self._options.read(completion).storable(), truth
         except Exception as error:  # noqa: BLE001  # of the user's code
-            return ParsedAnswer(error_type=type(error).__name__, message=str(error)), truth
+            return ParsedAnswer(error_type=type(error).__name__, message=str(error)).storable(), truth
 
     def _write_state(self) -> None:
         """Write pace and money for a restart, with the next commit."""

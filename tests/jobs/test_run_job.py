@@ -17,6 +17,7 @@ from pydantic_core import to_json
 import segmind_async as sa
 from segmind_async._jobs.journal.journal import Journal
 from segmind_async._jobs.journal.reader import JournalReader
+from segmind_async._jobs.results import ParsedAnswer
 from segmind_async._jobs.rows import as_rows
 from segmind_async.emulator import Emulator, FunctionBrain, faults
 from segmind_async.models import Request
@@ -441,6 +442,36 @@ async def test_user_code_that_fails_costs_no_answer(tmp_path: Path, which: str) 
     assert len(transport.requests) == 3
     with JournalReader(tmp_path / "j") as reader:
         assert all(each.raw for each in reader.rows(raw=True))
+
+
+@pytest.mark.parametrize("which", ["read", "truth"])
+@pytest.mark.parametrize(
+    ("value", "error"),
+    [
+        pytest.param("half \ud800", None, id="half-a-character"),
+        pytest.param(5, "TypeError: 5 is no text but a int", id="no-text"),
+        pytest.param(ValueError("half \ud800"), "ValueError: half ?", id="half-a-character-in-an-error"),
+    ],
+)
+async def test_what_user_code_returns_spoils_its_own_row_at_most(
+    tmp_path: Path, which: str, value: Any, error: str | None
+) -> None:
+    def given(_: object) -> Any:
+        if isinstance(value, Exception):
+            raise value
+        return value
+
+    options = sa.JobOptions(truth=given)
+    if which == "read":
+        options = sa.JobOptions(read=lambda completion: ParsedAnswer(given(completion)))
+    async with client() as opened:
+        for _ in range(2):
+            got = await outcomes(opened.run_job(rows(2), journal=tmp_path / "j", options=options))
+    assert [None if each.error is None else str(each.error) for each in got] == [error] * 2
+    with JournalReader(tmp_path / "j") as reader:
+        records = [*reader.rows()]
+    if error is None:
+        assert [getattr(one, "label" if which == "read" else "truth") for one in records] == ["half ?"] * 2
 
 
 async def test_the_same_client_does_not_inherit_from_itself(tmp_path: Path) -> None:
