@@ -179,9 +179,9 @@ class Ledger:
             units = hold.model.typical() if price.listed is None else price.listed.units
             self._settle_unpriced(_Unpriced(hold, units, latency, price.listed), balance, now)
         else:
-            is_absurd = hold.own_model.is_absurd(units)
-            units = self._bounded(units, hold, balance)
-            in_place = units if is_absurd and units != price.named else None
+            bounded = self._bounded(units, hold, balance)
+            in_place = bounded if bounded != units and hold.own_model.is_absurd(units) else None
+            units = bounded
             self._settle_priced(hold, price, units, latency)
             if self._by_balance and balance is not None:
                 self._balance_costs.add(None, balance, now)

@@ -114,12 +114,12 @@ def _money(report: Report) -> str:
     parts = [f"{credits_text(report.totals.spent)} spent"]
     if report.mean_cost is not None:
         parts.append(f"{credits_text(report.mean_cost * 1000)} a thousand rows")
-    standing = report.progress
-    if standing is not None and standing.statistics.balance is not None:
+    progress = report.progress
+    if progress is not None and progress.statistics.balance is not None:
         if report.owner is not None:
-            parts.append(f"{credits_text(standing.statistics.held)} held")
-        floor = f" (floor {standing.floor.normalize():f})" if standing.floor else ""
-        parts.append(f"{credits_text(standing.statistics.balance)} left{floor}")
+            parts.append(f"{credits_text(progress.statistics.held)} held")
+        floor = f" (floor {progress.floor.normalize():f})" if progress.floor else ""
+        parts.append(f"{credits_text(progress.statistics.balance)} left{floor}")
     if report.pending and report.mean_cost is not None:
         parts.append(f"{credits_text(report.pending * report.mean_cost)} needed to finish")
     if report.totals.unpriced:
@@ -142,13 +142,13 @@ def _sending(report: Report) -> Text:
         text.append(f" · {count(report.rate_limited)} × 429")
     if report.totals.in_doubt:
         text.append(f" · {count(report.totals.in_doubt)} maybe paid twice", "yellow")
-    standing = report.progress
-    if standing is not None:
-        client = standing.statistics
-        now = f"{standing.in_flight} of {client.limit}" if report.owner else f"limit {client.limit}"
+    progress = report.progress
+    if progress is not None:
+        client = progress.statistics
+        now = f"{progress.in_flight} of {client.limit}" if report.owner else f"limit {client.limit}"
         text.append(f" · {now} in flight")
-        if report.owner and standing.waiting and client.wait is not None:
-            text.append(f", {count(standing.waiting)} waiting: {client.wait}")
+        if report.owner and progress.waiting and client.wait is not None:
+            text.append(f", {count(progress.waiting)} waiting: {client.wait}")
         if client.requests_per_minute is not None:
             text.append(f", at most {count(round(client.requests_per_minute))} calls a minute")
     return text

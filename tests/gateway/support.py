@@ -8,12 +8,20 @@ from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
+import pytest
 
 from segmind_async import SegmindClient
 from segmind_async.emulator import Brain, Emulator
 from segmind_async.gateway import Gateway, GatewayOptions
 
 TOKEN = "open-sesame-please"
+
+WITH_WRONG_VALUES = pytest.mark.parametrize(
+    "value",
+    ["text", 1.5, True, {"a": 1}, [1], -1],
+    ids=["text", "fraction", "bool", "object", "list", "negative"],
+)
+"""Gives a test the argument `value`: of each type that JSON has, and a number that is rarely allowed."""
 
 
 @dataclass

@@ -105,7 +105,7 @@ def _head(report: Report) -> list[ET.Element]:
 
 def _tiles(report: Report) -> list[ET.Element]:
     """Return the main figures, each with an explanation."""
-    ok, standing = report.counts.get("ok", 0), report.progress
+    ok, progress = report.counts.get("ok", 0), report.progress
     failed = report.counts.get("failed", 0)
     tiles = [
         _tile(
@@ -124,9 +124,9 @@ def _tiles(report: Report) -> list[ET.Element]:
         )
     cost = "" if report.mean_cost is None else f"{credits_text(report.mean_cost * 1000)} a thousand rows"
     tiles.append(_tile("credits spent", credits_text(report.totals.spent), cost))
-    if standing is not None and standing.statistics.balance is not None:
-        floor = f"floor {standing.floor.normalize():f}" if standing.floor else ""
-        tiles.append(_tile("credits left", credits_text(standing.statistics.balance), floor))
+    if progress is not None and progress.statistics.balance is not None:
+        floor = f"floor {progress.floor.normalize():f}" if progress.floor else ""
+        tiles.append(_tile("credits left", credits_text(progress.statistics.balance), floor))
     if report.pending and report.mean_cost is not None:
         needed = credits_text(report.pending * report.mean_cost)
         soon = (

@@ -356,7 +356,7 @@ async def test_many_calls_at_once_keep_within_their_budget(tmp_path: Path) -> No
         async with anyio.create_task_group() as tasks:
             for _ in range(60):
                 tasks.start_soon(ask)
-    # Near its end the guard keeps a part for costs that it cannot foretell.
+    # Near its end the guard keeps a part for costs that it cannot predict.
     assert 7 <= statuses.count(200) <= 10
     assert statuses.count(200) + statuses.count(402) == 60
 

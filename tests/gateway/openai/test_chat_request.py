@@ -9,6 +9,7 @@ import pytest
 
 from segmind_async.gateway._errors import GatewayError
 from segmind_async.gateway._openai.chat_request import FIELD_TYPES, ChatCall, read_chat
+from tests.gateway.support import WITH_WRONG_VALUES
 
 USER = [{"role": "user", "content": "hello"}]
 WEATHER = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}
@@ -116,10 +117,7 @@ def test_a_refusal_names_the_field(fields: dict[str, Any], param: str, says: str
     assert says in caught.value.message
 
 
-_WRONG = ["text", 1.5, True, {"a": 1}, [1], -1]
-
-
-@pytest.mark.parametrize("value", _WRONG, ids=["text", "fraction", "bool", "object", "list", "negative"])
+@WITH_WRONG_VALUES
 @pytest.mark.parametrize("field", sorted(FIELD_TYPES))
 def test_a_field_of_any_wrong_type_is_a_400_that_names_it_or_passes(field: str, value: Any) -> None:
     fits, words = FIELD_TYPES[field]

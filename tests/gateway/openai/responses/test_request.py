@@ -11,6 +11,7 @@ from segmind_async.gateway._errors import GatewayError
 from segmind_async.gateway._openai.chat_request import FIELD_TYPES
 from segmind_async.gateway._openai.responses.request import _TYPES, ResponsesCall, read_response_request
 from segmind_async.models import JsonDict
+from tests.gateway.support import WITH_WRONG_VALUES
 
 ADD = {"type": "function", "name": "add", "description": "adds", "parameters": {"type": "object"}}
 CHAT_ADD = {
@@ -247,10 +248,7 @@ def test_a_refusal_names_the_field(fields: dict[str, Any], param: str, says: str
     assert "messages" not in caught.value.message
 
 
-_WRONG = ["text", 1.5, True, {"a": 1}, [1], -1]
-
-
-@pytest.mark.parametrize("value", _WRONG, ids=["text", "fraction", "bool", "object", "list", "negative"])
+@WITH_WRONG_VALUES
 @pytest.mark.parametrize("field", sorted({*FIELD_TYPES, *_TYPES}))
 def test_a_field_of_any_wrong_type_is_a_400_that_names_it_or_passes(field: str, value: Any) -> None:
     fits, words = {**FIELD_TYPES, **_TYPES}[field]
