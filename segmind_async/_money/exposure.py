@@ -25,12 +25,8 @@ from .lognormal import NO_MOMENTS, Moments
 _AGES_A_CALL = 16
 """Times that the sum is made anew while a typical call is out."""
 
-_PLENTY = 8.0
-"""Times the exact sum beyond which it is not made anew at once. Twice as many calls double it, and what one
-may cost grows at most with the cube of its age: a quarter of the time a call takes doubles it again."""
-
-_PLENTY_FOR = 0.25
-"""Part of the time a typical call takes for which that holds."""
+_GROWTH = 3
+"""Power of its age with which the expected cost of a call grows at most: the steepest that is believed."""
 
 
 class Exposure:
@@ -77,7 +73,7 @@ class Exposure:
         """
         now = candidate.started_at
         most = self._most + candidate.summand_bound + others.mean + Z * math.sqrt(others.variance)
-        if most <= room and (not self._has_overdue(now) or self._had_plenty(room, candidate)):
+        if most <= room and (not self._has_overdue(now) or self._has_grown_within(room, most, candidate)):
             self._kept_up = False
             return True
         if room <= 0:
@@ -86,11 +82,18 @@ class Exposure:
         self._last = _Required(now, units, len(self._held) + 1)
         return units <= room
 
-    def _had_plenty(self, room: float, candidate: InFlightCall) -> bool:
-        """Return whether the exact sum was far below *room*, so shortly ago that it still is below."""
+    def _has_grown_within(self, room: float, most: float, candidate: InFlightCall) -> bool:
+        """Return whether *room* is enough for what was required within the time of a call, grown since.
+
+        What has started since is bounded by *most*. The rest was in that sum, and grows with its age and, as
+        it tells how dear a next call may be, with the number of calls.
+        """
         at, units, calls = self._last
-        still = candidate.started_at - at <= _PLENTY_FOR * candidate.model.latency()
-        return still and len(self._held) < 2 * calls and _PLENTY * units <= room
+        passed, latency = candidate.started_at - at, candidate.model.latency()
+        if not passed < latency:
+            return False
+        times = max(1.0, (len(self._held) + 1) / calls) * (1 + passed / latency) ** _GROWTH
+        return most + times * units <= room
 
     def _has_overdue(self, now: float) -> bool:
         """Return whether a call outlasts all finished ones: no bound from these holds for it."""

@@ -64,7 +64,7 @@ def test_beside_a_call_that_outlasts_all_estimates_are_made_anew_a_few_times_wit
     st.lists(st.tuples(st.floats(0.0, 0.3), st.integers(0, 40)), min_size=1, max_size=8),
     st.floats(1.0, 50.0),
 )
-def test_what_had_plenty_shortly_ago_still_has_enough(
+def test_what_was_enough_for_what_is_out_is_enough_as_it_grows(
     sigma: float, beta: float, age: float, steps: list[tuple[float, int]], rooms: float
 ) -> None:
     model, exposure, now = taught(sigma, beta), Exposure(), age
