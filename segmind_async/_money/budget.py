@@ -12,7 +12,7 @@ from .exposure import Exposure
 class Budget:
     """Money that some calls may spend: the account down to a floor, or a part of another budget."""
 
-    __slots__ = ("cap", "capped", "doubts", "exposure", "exposures", "floor", "id", "line", "spent")
+    __slots__ = ("cap", "capped", "doubts", "exposure", "floor", "id", "line", "spent")
 
     def __init__(self, parent: Budget | None, cap: int | None = None, floor: int = 0, id: str = "") -> None:
         self.id: str = id
@@ -29,14 +29,9 @@ class Budget:
         """Its calls in doubt. They stay: a balance shows what the account was billed, and not which budget's
         calls that were."""
         self.exposure: Exposure = Exposure()
-        """Its calls in flight; empty where `exposures` of its calls leave it out."""
+        """Its calls in flight; empty without a cap, where nobody asks."""
         self.capped: tuple[Budget, ...] = tuple(budget for budget in self.line if budget.cap is not None)
         """The budgets of the line that may be used up before the account is."""
-        counted = (
-            budget.exposure for budget in self.line if budget.cap is not None or budget is self.line[-1]
-        )
-        self.exposures: tuple[Exposure, ...] = tuple(counted)
-        """The exposures in which a call in flight counts: those of the capped budgets and of the root."""
 
     def __repr__(self) -> str:
         return f"Budget(cap={self.cap}, floor={self.floor}, spent={self.spent}, doubted={self.doubted})"

@@ -51,6 +51,10 @@ class Ledger:
     def __init__(self, floor: int = 0) -> None:
         self.root = Budget(None, None, floor)
         self.in_flight = 0
+        self.exposure = Exposure()
+        """The calls in flight on this account. The root may be shared by several accounts; this is not."""
+        self._spent = 0
+        """Units that settled calls have cost this account."""
         self._reading: int | None = None
         self._lowered_at = -math.inf
         self._bound = math.inf
@@ -102,8 +106,8 @@ class Ledger:
 
     def statistics(self, now: float) -> LedgerStatistics:
         """Return a snapshot."""
-        held = self.root.exposure.required(now, None)
-        return LedgerStatistics(self.in_flight, self.balance, held, self.in_doubt, self.root.spent)
+        held = self.exposure.required(now, None)
+        return LedgerStatistics(self.in_flight, self.balance, held, self.in_doubt, self._spent)
 
     @property
     def blind(self) -> bool:
@@ -124,8 +128,9 @@ class Ledger:
             shortfall = self._account_shortfall(hold)
         if shortfall is not None:
             return shortfall
-        for exposure in budget.exposures:
-            exposure.add(hold)
+        for level in budget.capped:
+            level.exposure.add(hold)
+        self.exposure.add(hold)
         own_model.started(hold)
         self.in_flight += 1
         return hold
@@ -159,9 +164,9 @@ class Ledger:
             others = self._external.until(now, model.longest() if self.in_flight else model.latency())
         if self.in_flight:
             reserved = self._reservations.with_one_more(model) if self._reservations.each else 0.0
-            if not self._full and reserved <= balance and self.root.exposure.fits(room, hold, others):
+            if not self._full and reserved <= balance and self.exposure.fits(room, hold, others):
                 return None
-        elif self.root.exposure.fits(room, hold, others) or _alone(hold, others) <= room:
+        elif self.exposure.fits(room, hold, others) or _alone(hold, others) <= room:
             return None
         # With nothing in flight only doubts can be in the way: there is no completion to wait for.
         return Shortfall(None, room, _alone(hold), final=self.in_flight == 0)
@@ -201,6 +206,11 @@ class Ledger:
             price.listed.price_model.learn(units, price.listed.total)
         if hold.started_at >= self._bound_at:
             self._bound -= units
+        self._spend(hold, units)
+
+    def _spend(self, hold: Hold, units: int) -> None:
+        """Book units on the account and on all budgets of a call; negative to correct a guess."""
+        self._spent += units
         for budget in hold.budget.line:
             budget.spent += units
 
@@ -240,7 +250,7 @@ class Ledger:
             if known is None:
                 # Whatever it is, it did not suffice; a read of the balance may tell better.
                 self.observe_header(0, hold.started_at, now)
-        elif others and known is not None and is_free(balance, known, needed, self.root.exposure.mean(now)):
+        elif others and known is not None and is_free(balance, known, needed, self.exposure.mean(now)):
             free = balance
         else:
             self.observe_header(balance, hold.started_at, now)
@@ -294,8 +304,9 @@ class Ledger:
 
     def _drop(self, hold: Hold) -> None:
         """Take a call out of what is in flight."""
-        for exposure in hold.budget.exposures:
-            exposure.remove(hold)
+        for level in hold.budget.capped:
+            level.exposure.remove(hold)
+        self.exposure.remove(hold)
         self._full = False
         self.in_flight -= 1
 
@@ -324,8 +335,7 @@ class Ledger:
             self._keep_in_budgets(call.hold)
             return
         self._unpriced.append(call)
-        for budget in call.hold.budget.line:
-            budget.spent += call.guess
+        self._spend(call.hold, call.guess)
         if len(self._unpriced) >= _UNPRICED_KEPT:
             self._close_block(None)
 
@@ -350,8 +360,7 @@ class Ledger:
         hold.own_model.learn(hold, cost, call.latency)
         if call.listed is not None:
             call.listed.price_model.learn(cost, call.listed.total)
-        for budget in hold.budget.line:
-            budget.spent += cost
+        self._spend(hold, cost)
 
     def _fell(self, fall: int, now: float) -> None:
         """Learn from what the balance fell by since the last reading."""
@@ -379,8 +388,7 @@ class Ledger:
             call.hold.own_model.learn(call.hold, units, call.latency)
             if fallen is not None and call.listed is not None:
                 call.listed.price_model.learn(units, call.listed.total)
-            for budget in call.hold.budget.line:
-                budget.spent += units - call.guess
+            self._spend(call.hold, units - call.guess)
         self._unpriced.clear()
         self._blind_after = min(2 * self._blind_after, _BLIND)
         self._fallen = 0

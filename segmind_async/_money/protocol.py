@@ -93,7 +93,11 @@ class LedgerProtocol(Protocol):
 
     @property
     def root(self) -> Budget:
-        """The budget of all calls: the account down to the client's floor."""
+        """The budget of all calls: the account down to the client's floor.
+
+        A client with several accounts has a ledger for each and one tree of budgets, under the root of the
+        first. A hold's budgets may so count calls of other ledgers too.
+        """
         ...
 
     @property

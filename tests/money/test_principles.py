@@ -274,9 +274,9 @@ def test_a_call_whose_cost_is_not_known_yet_is_held_in_its_budgets() -> None:
     assert isinstance(first, Hold)
     assert isinstance(second, Hold)
     ledger.settle(first, Price(), 997 * CENT, 2.0)
-    assert (budget.spent, len(budget.exposure), len(ledger.root.exposure)) == (0, 2, 1)
+    assert (budget.spent, len(budget.exposure), len(ledger.exposure)) == (0, 2, 1)
     ledger.settle(second, Price(), 990 * CENT, 2.1)
-    assert (budget.spent, len(budget.exposure), len(ledger.root.exposure)) == (10 * CENT, 0, 0)
+    assert (budget.spent, len(budget.exposure), len(ledger.exposure)) == (10 * CENT, 0, 0)
     assert model.typical() == 5 * CENT
 
 

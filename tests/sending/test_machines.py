@@ -109,7 +109,7 @@ class LedgerMachine(RuleBasedStateMachine):
             return
         assert self.ledger.in_flight == len(self.out)
         assert self.ledger.root.spent == self.spent
-        assert self.ledger.root.exposure.required(self.now, None) >= len(self.out) * CENT * 0.99
+        assert self.ledger.exposure.required(self.now, None) >= len(self.out) * CENT * 0.99
         assert self.inner.spent <= self.outer.spent <= self.ledger.root.spent
         assert self.ledger.in_doubt >= 0
 
@@ -119,7 +119,7 @@ class LedgerMachine(RuleBasedStateMachine):
         while self.out:
             self.ledger.release(self.out.pop())
         assert self.ledger.in_flight == 0
-        assert self.ledger.root.exposure.required(self.now, None) == 0
+        assert self.ledger.exposure.required(self.now, None) == 0
         # After every hold has ended and a balance was read, the ledger knows the truth.
         self.now += DOUBT_SETTLES_AFTER + 1
         self.ledger.observe(self.truth, self.now, self.now + 1)
