@@ -18,6 +18,8 @@ from segmind_async._money.cost_model import CostModel
 from segmind_async._money.ledger import Ledger
 from segmind_async._money.protocol import Price
 from segmind_async._rate.throttle import Throttle
+from segmind_async._sending.accounts.account import Account
+from segmind_async._sending.accounts.accounts import Accounts
 from segmind_async._sending.admission import Admission, Lease, Ticket
 
 from . import virtual
@@ -34,7 +36,7 @@ def prepared(balance: int = 10**16) -> tuple[Admission, CostModel]:
     ledger.observe(balance, 0, 0)
     for _ in range(400):
         model.finished(COST, 1.0)
-    return Admission(ledger, Throttle(SLOTS)), model
+    return Admission(Accounts([Account(ledger, Throttle(SLOTS))])), model
 
 
 async def grants(waiting: int, count: int = GRANTS) -> float:

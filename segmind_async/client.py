@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
@@ -18,9 +18,9 @@ from ._jobs.run import JobRun, ToSend
 from ._money.estimates import Estimates
 from ._money.ledger import Ledger
 from ._money.protocol import LedgerProtocol
-from ._money.units import ceil_units, credits_of, to_decimal
+from ._money.units import credits_of, to_decimal
 from ._providers.registry import check_slug
-from ._rate.throttle import Throttle
+from ._sending.accounts.opening import open_accounts
 from ._sending.admission import Admission, CallScope
 from ._sending.call import Call, CallOptions, request_of
 from ._sending.call_queue import Priority
@@ -37,8 +37,9 @@ from ._sending.options import (
 )
 from ._sending.service import Service, read_balance
 from ._sending.source import Rows, size_of
-from ._transport.access import DEFAULT_BASE_URL, check_gateway, checked_key, checked_url, headers
+from ._transport.access import DEFAULT_BASE_URL, check_gateway, checked_keys, checked_url, headers
 from ._transport.base import Transport
+from ._transport.by_key import by_key
 from ._transport.choice import TransportName, make_transport
 from ._transport.proxy import proxy_for
 from ._wire.redaction import Redactor
@@ -63,9 +64,12 @@ class _Lifetime:
 class SegmindClient:
     """Sends chat completions to Segmind, many at once, within the account's credits and rate.
 
-    Make one client for a program, or for each key: its calls share sessions, slots, pace and ledger.
+    Make one client for a program: its calls share sessions, slots, pace and ledger.
     Use it with `async with`, or call `aclose()`. It serves one event loop at a time.
 
+    `api_keys` are several keys of different accounts: each has a ledger, a pace and `limits` of its own, and
+    a call goes to one that has money and rate left. A key that is refused or out of credits is left out
+    until a read of its balance brings it back. It defaults to `SEGMIND_API_KEYS`, separated by commas.
     `api_key` and `base_url` default to `SEGMIND_API_KEY` and `SEGMIND_BASE_URL`; the latter includes
     the `/v1`. `allow_http` permits a plain-text connection to another machine, which exposes the key.
     `proxy` is the URL of a proxy, by default `SEGMIND_PROXY`; without one, `trust_env=True` takes that of
@@ -88,6 +92,7 @@ class SegmindClient:
         timeouts: Timeouts | None = None,
         retry: RetryPolicy | None = None,
         *,
+        api_keys: Sequence[str] | None = None,
         allow_http: bool = False,
         proxy: str | None = None,
         trust_env: bool = False,
@@ -96,26 +101,28 @@ class SegmindClient:
         gateway_budget: str | None = None,
     ) -> None:
         environment = Environment.read()
-        key = checked_key(environment.api_key if api_key is None else api_key)
+        keys = checked_keys(api_key, api_keys, environment)
         url = checked_url(base_url or environment.base_url or DEFAULT_BASE_URL, allow_http)
         limits, timeouts = limits or Limits(), timeouts or Timeouts()
         if transport is None or isinstance(transport, str):
             name = transport or environment.transport
             proxy = proxy_for(url, proxy, environment.proxy, trust_env=trust_env, allow_http=allow_http)
-            transport = make_transport(name, url, headers(key), timeouts, limits.max_response_bytes, proxy)
+            most = limits.max_response_bytes
+            transport = by_key(
+                [make_transport(name, url, headers(key), timeouts, most, proxy) for key in keys]
+            )
         elif proxy is not None:
             raise ConfigurationError("proxy: a transport of your own makes its own connections; leave it out")
         dispatcher = HookDispatcher(hooks)
         self._service = Service(
             transport,
             Admission(
-                self._new_ledger(ceil_units(to_decimal(limits.floor))),
-                Throttle(limits.max_in_flight, limits.requests_per_minute),
+                open_accounts(keys, limits, self._new_ledger),
                 dispatcher.changed if dispatcher.wants_changes() else None,
                 dispatcher.waiting,
             ),
             Estimates(None if limits.first_cost is None else to_decimal(limits.first_cost)),
-            Redactor(key),
+            Redactor(*keys),
             hooks=dispatcher,
         )
         gateway_budget = gateway_budget or environment.gateway_budget
@@ -589,7 +596,7 @@ class SegmindClient:
 
     def _workers(self, scope: CallScope) -> int:
         caps = [level.max_in_flight for level in scope.line if level.max_in_flight is not None]
-        return min([self._limits.max_in_flight, *caps])
+        return min([self._limits.max_in_flight * len(self._service.admission.accounts.all), *caps])
 
     def _check_open(self) -> None:
         if self.closed:

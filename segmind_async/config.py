@@ -43,12 +43,19 @@ def _switch(name: str, text: str) -> bool:
     return text.strip().lower() in ("1", "true")
 
 
+def split_keys(text: str) -> tuple[str, ...]:
+    """Return the keys of a text, which are separated by commas or line breaks."""
+    return tuple(key.strip() for line in text.splitlines() for key in line.split(",") if key.strip())
+
+
 @dataclass(frozen=True, slots=True)
 class Environment:
     """What a client takes from environment variables where its arguments leave it open; None: not set."""
 
     api_key: str | None = field(default=None, repr=False)
     """`SEGMIND_API_KEY`."""
+    api_keys: tuple[str, ...] = field(default=(), repr=False)
+    """`SEGMIND_API_KEYS`, separated by commas; it comes before the single one."""
     base_url: str | None = None
     """`SEGMIND_BASE_URL`."""
     transport: str | None = None
@@ -69,6 +76,7 @@ class Environment:
         found = os.environ.get
         return cls(
             found("SEGMIND_API_KEY"),
+            split_keys(found("SEGMIND_API_KEYS", "")),
             found("SEGMIND_BASE_URL") or None,
             found("SEGMIND_TRANSPORT") or None,
             found("SEGMIND_PROXY") or None,

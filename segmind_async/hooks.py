@@ -105,6 +105,8 @@ class BalanceSeen:
     asked: bool
     """Whether it was requested; otherwise it came with an answer."""
     trace: str
+    key: str | None = None
+    """Whose balance it is: `KeyStatistics.name`; None with one key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,14 +172,17 @@ class Change:
 
     `what` is "limit" (attempts in flight), "pace" (starts a minute, None: no limit), "gate" (seconds for
     which a 429 stops all sending), "estimate" (credits of a typical call of `model`; reported when it
-    has moved by a fifth) or "outage" (1 while the service fails for all, else 0).
+    has moved by a fifth), "outage" (1 while the service fails for all, else 0) or, with several keys, "key"
+    (1 while it takes calls, else 0; `reason` is its state).
     """
 
-    what: Literal["limit", "pace", "gate", "estimate", "outage"]
+    what: Literal["limit", "pace", "gate", "estimate", "outage", "key"]
     before: float | Decimal | None
     after: float | Decimal | None
     reason: str
     model: str | None = None
+    key: str | None = None
+    """Whose limit, pace, gate or state it is: `KeyStatistics.name`; None with one key."""
 
 
 @dataclass(frozen=True, slots=True)

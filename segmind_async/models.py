@@ -235,8 +235,30 @@ class FanOutReport:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyStatistics:
+    """A snapshot of one of several keys; the fields are those of `Statistics`, for this key alone."""
+
+    name: str
+    """What may be shown of the key: its last four characters."""
+    state: str
+    """"in use", "on trial", "short of credits", or why it takes no calls: "out of credits", "refused",
+    "balance unknown"."""
+    in_flight: int = 0
+    limit: int = 0
+    requests_per_minute: float | None = None
+    closed_for: float = 0.0
+    rate_limited: int = 0
+    balance: Decimal | None = None
+    held: Decimal = Decimal(0)
+    spent: Decimal = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True)
 class Statistics:
-    """A snapshot of attempts in flight, waiting calls, limits and credits."""
+    """A snapshot of attempts in flight, waiting calls, limits and credits.
+
+    With several keys the figures are sums over all of them, and `keys` has them one by one.
+    """
 
     in_flight: int = 0
     waiting: int = 0
@@ -270,3 +292,5 @@ class Statistics:
     """Seconds for which the service has failed for all; None if it works."""
     budget_left: Decimal | None = None
     """Credits left in this client's own budget, calls in doubt subtracted; None if it has no limit."""
+    keys: tuple[KeyStatistics, ...] = ()
+    """The figures of each key, in the order in which they were given; empty with one key."""

@@ -15,26 +15,27 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import Enum, auto
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 from uuid import uuid4
 
 from .._hooks.changes import ChangeDetector
 from .._money.budget import Budget
 from .._money.cost_model import CostModel
-from .._money.protocol import Hold, LedgerProtocol, Price, Shortfall
+from .._money.protocol import Hold, Price, Shortfall
 from .._money.units import credits_of, floor_units
 from .._rate.circuit_breaker import CircuitBreaker
-from .._rate.gate import Phase
 from .._rate.pacer import PacerState
 from .._rate.start_tracker import StartTag
-from .._rate.throttle import Throttle
 from .._text.wait_reasons import Wait, WaitReason
 from .._wire.failures import Billing, Failure, FailureKind, Resend
 from ..hooks import Change
 from ..models import Statistics
+from .accounts.account import Account
+from .accounts.accounts import Accounts
+from .accounts.statistics import statistics_of
 from .call_queue import Priority, Queue, Scope
 from .reservation_states import Event, State, step
 from .waits import Pause, Waits
@@ -66,11 +67,20 @@ class _Waiter:
     future: asyncio.Future[Lease | Shortfall | Closed]
 
 
+class _Read(NamedTuple):
+    """A read of a balance that waits for its start."""
+
+    account: Account
+    future: asyncio.Future[StartTag]
+
+
 @dataclass(slots=True)
 class Lease:
     """The slot, hold and start of one attempt; one of `answered`, `failed` and `cancelled` ends it, once."""
 
     admission: Admission
+    account: Account
+    """The account that pays for it."""
     scope: CallScope
     hold: Hold
     tag: StartTag
@@ -93,10 +103,10 @@ class Lease:
         Returns the units that are booked in place of an absurd cost; None if the cost is believed.
         """
         now = self._end(Event.ANSWERED)
-        admission = self.admission
+        admission, account = self.admission, self.account
         try:
-            in_place = admission._ledger.settle(self.hold, price, balance, now)
-            admission.throttle.answered(self.tag, now)
+            in_place = account.ledger.settle(self.hold, price, balance, now)
+            account.throttle.answered(self.tag, now)
             admission.breaker.succeeded(now)
         finally:
             admission.ended(self, now)
@@ -105,30 +115,30 @@ class Lease:
     def failed(self, failure: Failure, balance: int | None = None) -> None:
         """End it with a failure, and the balance in units that came with it, None without one."""
         now = self._end(_EVENTS[failure.billing])
-        admission = self.admission
+        admission, ledger = self.admission, self.account.ledger
         try:
             if self.state is State.IN_DOUBT:
-                admission._ledger.doubt(self.hold, now)
+                ledger.doubt(self.hold, now)
             elif failure.kind is FailureKind.OUT_OF_CREDITS:
-                admission._ledger.refuse(self.hold, _units(failure.balance), _units(failure.needed), now)
+                ledger.refuse(self.hold, _units(failure.balance), _units(failure.needed), now)
             else:
-                admission._ledger.release(self.hold)
+                ledger.release(self.hold)
             if balance is not None:
-                admission._ledger.observe_header(balance, self.hold.started_at, now)
-            admission.learn(self.tag, failure, now)
+                ledger.observe_header(balance, self.hold.started_at, now)
+            admission.learn(self.account, self.tag, failure, now)
         finally:
             admission.ended(self, now)
 
     def cancelled(self) -> None:
         """End it because its task is cancelled; the hold stays in doubt if the attempt was sent."""
         now = self._end(Event.CANCELLED)
-        admission = self.admission
+        admission, account = self.admission, self.account
         try:
             if self.state is State.IN_DOUBT:
-                admission._ledger.doubt(self.hold, now)
+                account.ledger.doubt(self.hold, now)
             else:
-                admission._ledger.release(self.hold)
-            admission.throttle.abandoned(self.tag)
+                account.ledger.release(self.hold)
+            account.throttle.abandoned(self.tag)
         finally:
             admission.ended(self, now)
 
@@ -159,13 +169,25 @@ class NoSlot:
 
 @dataclass(frozen=True, slots=True)
 class NotBefore:
-    """No start is allowed before the instant `at` (seconds); inf if an answer must come first."""
+    """`account` allows no start before the instant `at` (seconds); inf if an answer must come first."""
 
     at: float
+    account: Account
 
 
 Missing: TypeAlias = NoSlot | NotBefore | Shortfall
 """Why an attempt gets no lease now."""
+
+
+def _delay(missing: Missing) -> tuple[int, float]:
+    """Return what sorts the reasons of several accounts by how soon each may be over."""
+    match missing:
+        case NotBefore(at):
+            return 0, at
+        case NoSlot():
+            return 1, 0.0
+        case Shortfall():
+            return 2 + missing.final, -missing.available
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +199,8 @@ class _Block:
     """Where something must end before the scope is tried again; None if every other scope is blocked too."""
     wake_at: float = math.inf
     """When to try again, seconds; inf if only the end of an attempt or a balance can change it."""
+    until: float = math.inf
+    """When that reason is over, seconds: the gate opens before the pace allows a start."""
     shortfall: Shortfall | None = None
     """The money that is missing; None if something else is."""
 
@@ -186,42 +210,32 @@ class Admission:
 
     def __init__(
         self,
-        ledger: LedgerProtocol,
-        throttle: Throttle,
+        accounts: Accounts,
         report_change: Callable[[Change], None] | None = None,
         report_wait: Callable[[Wait], None] | None = None,
     ) -> None:
-        self._ledger = ledger
-        self.throttle = throttle
+        self.accounts: Accounts = accounts
         self.breaker: CircuitBreaker = CircuitBreaker()
         self.name: str = uuid4().hex
         """Identifies this admission over processes: a restart compares it."""
         self._budgets = 0
         """Budgets created so far, for their ids."""
         self._changes = (
-            None if report_change is None else ChangeDetector(report_change, throttle, self.breaker)
+            None if report_change is None else ChangeDetector(report_change, accounts.all, self.breaker)
         )
-        self.rate_limited: int = 0
         self.behind_gateway: bool = False
         """Whether the answers come from a gateway, which minds money and pace for all who call it."""
         self.waits: Waits = Waits(report_wait)
-        self._asked_until = -math.inf
-        """Until when the service has asked for nothing to be sent, in answers of 429; seconds."""
         self.queue: Queue[_Waiter] = Queue()
-        self.root: Scope[_Waiter] = Scope[_Waiter](None, ledger.root, None, "interactive")
+        self.root: Scope[_Waiter] = Scope[_Waiter](None, accounts.first.ledger.root, None, "interactive")
         self._loop: asyncio.AbstractEventLoop | None = None
         self._last_tried_at = 0.0
         """The last instant at which waiting calls were tried; it stands for the time when no loop runs."""
-        self.last_read_at: float = -math.inf
-        """When the balance was last read by a request of its own, seconds; -inf before the first time."""
-        self._reads: deque[asyncio.Future[StartTag]] = deque()
+        self._reads: deque[_Read] = deque()
         self._timer: asyncio.TimerHandle | None = None
 
     def __repr__(self) -> str:
-        return (
-            f"Admission({self._ledger.in_flight} in flight, {self.queue.waiting} waiting, "
-            f"{self._ledger!r}, {self.throttle!r})"
-        )
+        return f"Admission({self.in_flight} in flight, {self.queue.waiting} waiting, {self.accounts!r})"
 
     def now(self) -> float:
         """Return the time of the loop that this admission serves, in seconds.
@@ -233,26 +247,12 @@ class Admission:
     @property
     def in_flight(self) -> int:
         """Attempts in flight."""
-        return self._ledger.in_flight
+        return self.root.in_flight
 
     @property
     def balance(self) -> int | None:
-        """Units on the account as far as known; None before any balance was observed."""
-        return self._ledger.balance
-
-    @property
-    def must_read_balance(self) -> bool:
-        """Whether a floor can only be kept if the balance is read first."""
-        return self._ledger.balance is None or self._ledger.blind
-
-    @property
-    def doubts_settle_at(self) -> float | None:
-        """When a balance will show of every attempt in doubt whether it was billed; None without any."""
-        return self._ledger.doubts_settle_at
-
-    def forget_reservations(self) -> None:
-        """Forget what refusals have taught about the service's reservations: the next attempt may be sent."""
-        self._ledger.forget_reservations()
+        """Units on all accounts as far as known; None before any balance was observed."""
+        return self.accounts.balance
 
     def scope(
         self,
@@ -280,7 +280,10 @@ class Admission:
         loop = self._bind_loop()
         if ticket.scope.closed or self.queue.must_wait(ticket.scope):
             return None
-        got = self._admit(ticket, loop.time())
+        now = loop.time()
+        if self.accounts.several and self.accounts.due(now):
+            return None
+        got = self._admit(ticket, now)
         return got if isinstance(got, Lease) else None
 
     async def acquire(self, ticket: Ticket) -> Lease | Shortfall | Closed:
@@ -301,26 +304,37 @@ class Admission:
             self._withdraw(ticket, future)
             raise
 
-    async def start_read(self) -> StartTag:
+    async def start_read(self, account: Account) -> StartTag:
         """Wait for a start alone: a read of the balance takes no slot and no credits.
 
         `read_ended` must follow, or `Throttle.abandoned` if it is cancelled.
         """
         self._bind_loop()
         future: asyncio.Future[StartTag] = asyncio.get_running_loop().create_future()
-        self._reads.append(future)
+        self._reads.append(_Read(account, future))
         self._serve_queue()
         try:
             return await future
         except asyncio.CancelledError:
             if future.done() and not future.cancelled():
-                self.throttle.abandoned(future.result())
+                account.throttle.abandoned(future.result())
             raise
 
-    def read_ended(self, tag: StartTag, failure: Failure | None) -> None:
+    def read_ended(self, account: Account, tag: StartTag, failure: Failure | None) -> None:
         """Note how a read ended; None: well. Then try the waiting calls."""
-        self.learn(tag, failure, self.now())
+        self.learn(account, tag, failure, self.now())
         self._serve_queue()
+
+    def due_reads(self) -> list[Account]:
+        """Return the accounts of several whose balance is to be read now; the caller must read them.
+
+        They are due again a while later.
+        """
+        now = self.now()
+        due = self.accounts.due(now)
+        for account in due:
+            account.standing.reading(now)
+        return due
 
     def close(self, scope: CallScope) -> None:
         """Grant no lease in *scope* any more; its waiting calls get `Closed` at once."""
@@ -353,33 +367,25 @@ class Admission:
 
     def tell_wait(self) -> None:
         """Report what is waited for, if nothing is in flight and it is not what was reported last."""
-        self.waits.tell(self.now(), self._ledger.in_flight, queued=self.queue.waiting > 0)
+        self.waits.tell(self.now(), self.in_flight, queued=self.queue.waiting > 0)
 
-    def observe(self, balance: int, sent_at: float) -> None:
+    def observe(self, account: Account, balance: int, sent_at: float) -> None:
         """Take in a balance that was read by a request sent at *sent_at*, and try the waiting calls."""
-        self.last_read_at = self.now()
-        self._ledger.observe(balance, sent_at, self.last_read_at)
+        account.last_read_at = now = self.now()
+        account.ledger.observe(balance, sent_at, now)
+        account.standing.was_read()
         self.queue.retry_one(self.root)
         self._serve_queue()
 
-    def learn(self, tag: StartTag, failure: Failure | None, now: float) -> None:
-        """Let throttle and circuit breaker learn from a failure; None: from a read that succeeded."""
+    def not_read(self, account: Account) -> None:
+        """Note that a balance could not be read: of several keys, one without a known balance is out."""
+        account.standing.was_not_read(self.now(), known=account.ledger.balance is not None)
+
+    def learn(self, account: Account, tag: StartTag, failure: Failure | None, now: float) -> None:
+        """Let account and circuit breaker learn from a failure; None: from a read that succeeded."""
         if failure is not None and failure.resend in (Resend.YES, Resend.RARELY, Resend.WHEN_BACK):
             self.breaker.failed(now)
-        if failure is None:
-            self.throttle.answered(tag, now)
-        elif failure.kind is FailureKind.RATE_LIMITED:
-            self.rate_limited += 1
-            if failure.retry_after is not None:
-                self._asked_until = max(self._asked_until, now + failure.retry_after)
-            if self.behind_gateway:
-                self.throttle.asked_to_wait(tag, now, failure.retry_after)
-            else:
-                self.throttle.refused(tag, now, failure.retry_after)
-        elif failure.status is None:
-            self.throttle.abandoned(tag)
-        else:
-            self.throttle.answered(tag, now)
+        account.learn(tag, failure, now)
 
     def met(self, *, gateway: bool, status: int) -> None:
         """Note whether a response came from a gateway; to be called before its lease ends.
@@ -392,45 +398,39 @@ class Admission:
     def leave_to_gateway(self, *, behind_gateway: bool) -> None:
         """Leave money and pace to a gateway from now on, or guard them here."""
         self.behind_gateway = behind_gateway
-        self.throttle.keeps_pace = not behind_gateway
-        self._ledger.guard_account(not behind_gateway)
+        for account in self.accounts.all:
+            account.leave_to_gateway(behind_gateway=behind_gateway)
 
-    def state(self) -> tuple[PacerState, int]:
+    def state(self, account: Account) -> tuple[PacerState, int]:
         """Return the state that a restart needs: the pace, and the units that may still be billed."""
         self._bind_loop()
         now = self.now()
-        money = self._ledger.statistics(now)
-        return self.throttle.pacer.state(now), money.held + money.in_doubt
+        money = account.ledger.statistics(now)
+        return account.throttle.pacer.state(now), money.held + money.in_doubt
 
-    def resume(self, pace: PacerState, in_doubt: int, elapsed: float) -> None:
+    def resume(self, account: Account, pace: PacerState, in_doubt: int, elapsed: float) -> None:
         """Go on from a state taken *elapsed* seconds ago; to be called before the first start."""
         self._bind_loop()
-        self.throttle.pacer.restore(pace, self.now(), elapsed)
-        self.inherit_doubt(in_doubt, elapsed)
+        account.throttle.pacer.restore(pace, self.now(), elapsed)
+        if in_doubt:
+            account.ledger.inherit_doubt(in_doubt, self.now() - elapsed)
 
-    def inherit_doubt(self, units: int, elapsed: float = 0.0) -> None:
-        """Hold what an earlier process had in flight or in doubt when it ended, *elapsed* seconds ago."""
+    def inherit_doubt(self, units: int) -> None:
+        """Hold what an earlier process had in flight or in doubt when it ended.
+
+        Of several accounts each holds it: which one may be billed is not known.
+        """
         self._bind_loop()
         if units:
-            self._ledger.inherit_doubt(units, self.now() - elapsed)
+            for account in self.accounts.all:
+                account.ledger.inherit_doubt(units, self.now())
 
     def statistics(self, model: CostModel) -> Statistics:
         """Return a snapshot with the estimate of *model*."""
         now = self.now()
-        money = self._ledger.statistics(now)
-        return Statistics(
-            in_flight=money.in_flight,
+        return replace(
+            statistics_of(self.accounts, now),
             waiting=self.queue.waiting,
-            limit=self.throttle.limit,
-            limit_reason=self.throttle.concurrency_limit.reason,
-            requests_per_minute=self.throttle.pacer.rate,
-            pace_reason=self.throttle.pacer.reason,
-            closed_for=max(0.0, self.throttle.gate.closed_until - now),
-            rate_limited=self.rate_limited,
-            balance=None if money.balance is None else credits_of(money.balance),
-            floor=credits_of(self.root.budget.floor),
-            held=credits_of(money.held + money.in_doubt),
-            spent=credits_of(money.spent),
             estimate=credits_of(model.typical()),
             estimate_reason=model.reason,
             wait=self.waits.now(now, queued=self.queue.waiting > 0),
@@ -446,16 +446,15 @@ class Admission:
         if loop is self._loop:
             return loop
         if self._loop is not None:
-            if not self._loop.is_closed() and (self._ledger.in_flight or self.queue.waiting):
+            if not self._loop.is_closed() and (self.in_flight or self.queue.waiting):
                 raise RuntimeError("this client has calls in another event loop that runs; use one a loop")
             self._timer = None
             ahead = self._last_tried_at - loop.time()
             if ahead > 0:
-                self._ledger.shift(-ahead)
-                self.throttle.shift(-ahead)
+                for account in self.accounts.all:
+                    account.shift(-ahead)
                 self.breaker.shift(-ahead)
                 self.waits.unblock()
-                self._asked_until -= ahead
         self._loop = loop
         return loop
 
@@ -469,26 +468,56 @@ class Admission:
     def _admit(self, ticket: Ticket, now: float) -> Lease | Missing:
         """Grant a lease, or return what is missing; then nothing is held."""
         scope = ticket.scope
-        if self._ledger.in_flight >= self.throttle.limit:
-            return NoSlot(self.root)
         if scope.limited and (full := scope.full()) is not None:
             return NoSlot(full)
-        start = self.throttle.next_start(now, self._ledger.in_flight)
+        if self.accounts.several:
+            return self._admit_to_any(ticket, now)
+        return self._admit_to(self.accounts.first, ticket, now)
+
+    def _admit_to(self, account: Account, ticket: Ticket, now: float) -> Lease | Missing:
+        ledger, throttle, scope = account.ledger, account.throttle, ticket.scope
+        if ledger.in_flight >= throttle.limit:
+            return NoSlot(self.root)
+        start = throttle.next_start(now, ledger.in_flight)
         if start > now:
-            return NotBefore(start)
-        hold = self._ledger.reserve(scope.budget, ticket.model, ticket.predicted, now)
+            return NotBefore(start, account)
+        hold = ledger.reserve(scope.budget, ticket.model, ticket.predicted, now)
         if isinstance(hold, Shortfall):
             return hold
         for level in scope.line:
             level.in_flight += 1
         self.queue.granted(scope.priority)
-        return Lease(self, scope, hold, self.throttle.start(now, hold.others))
+        return Lease(self, account, scope, hold, throttle.start(now, hold.others))
+
+    def _admit_to_any(self, ticket: Ticket, now: float) -> Lease | Missing:
+        """Try the accounts in turn; if none can, return the reason that may be over first."""
+        reasons: list[Missing] = []
+        for account in self.accounts.in_turn():
+            if not account.standing.has_room(account.ledger.in_flight):
+                reasons.append(NoSlot(self.root))
+                continue
+            got = self._admit_to(account, ticket, now)
+            if isinstance(got, Lease):
+                account.started_at = now
+                account.standing.granted()
+                return got
+            if isinstance(got, Shortfall) and got.budget is not None:
+                return got  # the accounts share the budgets
+            if (
+                isinstance(got, Shortfall)
+                and got.final
+                and ticket.scope.budget.floor <= self.root.budget.floor
+            ):
+                account.standing.short(now)
+            reasons.append(got)
+        return min(reasons, key=_delay)
 
     def _serve_queue(self) -> None:
         """Grant leases in the order of the queue, until something is missing that all scopes need."""
         now = self._last_tried_at = self.now()
-        if not self._serve_reads(now):
-            return
+        reads_at = self._serve_reads(now)
+        if reads_at is not None:
+            self._wake_at(reads_at)
         while (scope := self.queue.take()) is not None:
             number, waiter = next(iter(scope.waiting.items()))
             if waiter.future.done():
@@ -506,28 +535,29 @@ class Admission:
             block = self._block(waiter.ticket, got)
             short = block.shortfall
             money = (None, None) if short is None else (short.available, short.needed)
-            closed = block.reason in (WaitReason.ASKED, WaitReason.REFUSED)
-            # The pace may have the call wait longer; that is said when the gate is open.
-            until = self.throttle.gate.closed_until if closed else block.wake_at
-            self.waits.block(Pause(block.reason, now, until, *money))
+            self.waits.block(Pause(block.reason, now, block.until, *money))
             if block.level is None:
                 self.queue.enqueue(scope)
-                self._wake_at(block.wake_at)
+                self._wake_at(block.wake_at if reads_at is None else min(block.wake_at, reads_at))
                 break
             self.queue.step_aside(scope, block.level)
         self.tell_wait()
 
-    def _serve_reads(self, now: float) -> bool:
-        """Start the reads of the balance, before any call; return False if one has to wait."""
-        while self._reads:
-            start = self.throttle.next_start(now, self._ledger.in_flight)
-            if start > now:
-                self._wake_at(start)
-                return False
-            future = self._reads.popleft()
-            if not future.done():
-                future.set_result(self.throttle.start(now, self._ledger.in_flight))
-        return True
+    def _serve_reads(self, now: float) -> float | None:
+        """Start the reads of balances, before any call; return when the next may start, None if all have."""
+        next_at = None
+        for _ in range(len(self._reads)):
+            read = self._reads.popleft()
+            if read.future.done():
+                continue
+            throttle, in_flight = read.account.throttle, read.account.ledger.in_flight
+            start = throttle.next_start(now, in_flight)
+            if start <= now:
+                read.future.set_result(throttle.start(now, in_flight))
+                continue
+            self._reads.append(read)
+            next_at = start if next_at is None else min(next_at, start)
+        return next_at
 
     def _block(self, ticket: Ticket, missing: Missing) -> _Block:
         """Return what *missing* means for a call's scope, and for the scopes behind it in the queue."""
@@ -537,30 +567,22 @@ class Admission:
                 if full is self.root:
                     return _Block(WaitReason.SLOT)
                 return _Block(WaitReason.SCOPE_SLOT, full)
-            case NotBefore(at):
-                return _Block(self._throttled(at), wake_at=at)
+            case NotBefore(at, account):
+                reason = account.throttled(at, self.now())
+                closed = reason in (WaitReason.ASKED, WaitReason.REFUSED)
+                # The pace may have the call wait longer; that is said when the gate is open.
+                return _Block(reason, wake_at=at, until=account.throttle.gate.closed_until if closed else at)
             case Shortfall(budget=None):
                 # A floor of its own blocks this scope alone; the floor of the client blocks every scope.
-                level = self.root if scope.budget.floor > self._ledger.root.floor else None
+                level = self.root if scope.budget.floor > self.root.budget.floor else None
                 return _Block(self._short(ticket, WaitReason.CREDITS), level, shortfall=missing)
             case Shortfall(budget=short):
                 level = next(level for level in scope.line if level.budget is short)
                 return _Block(self._short(ticket, WaitReason.BUDGET), level, shortfall=missing)
 
-    def _throttled(self, at: float) -> WaitReason:
-        """Return why no start is allowed before *at*."""
-        gate = self.throttle.gate
-        if gate.phase is Phase.OPEN:
-            return WaitReason.PACE
-        if gate.phase is not Phase.CLOSED or at == math.inf:
-            return WaitReason.PROBE
-        if gate.closed_until <= self.now():
-            return WaitReason.PACE
-        return WaitReason.ASKED if gate.closed_until <= self._asked_until else WaitReason.REFUSED
-
     def _short(self, ticket: Ticket, known: WaitReason) -> WaitReason:
         """Return why money is missing while calls are in flight: *known* if costs and balance are."""
-        if self._ledger.balance is None:
+        if self.balance is None:
             return WaitReason.FIRST_BALANCE
         return WaitReason.FIRST_COSTS if ticket.model.predictor.guessed else known
 

@@ -48,8 +48,8 @@ from ..models import ChatCompletion, ChatRequest, Messages, Request
 from ..tokens import check_context_window, may_exceed_window
 from .admission import CallScope, Closed, Lease, Ticket
 from .reservation_states import State
-from .retry import GiveUp, Retry, RetryState, decide
-from .service import Service, refresh_balance
+from .retry import GiveUp, Retry, RetryState, decide, decide_for_other_key
+from .service import Service, recheck, refresh_balance
 
 _REFUSALS_TO_BELIEVE = 2
 """Refusals for lack of credits, with no other call of this client in flight, after which it is certain."""
@@ -210,7 +210,8 @@ class Call:
                 self._started_at = lease.hold.started_at
             progress.attempts += 1
             totals.attempts += 1
-            wire = self._wire_to_gateway() if service.admission.behind_gateway else self._wire
+            special = service.admission.behind_gateway or lease.account.index
+            wire = self._wire_of(lease) if special else self._wire
             try:
                 try:
                     lease.dispatched()
@@ -226,13 +227,18 @@ class Call:
             # A gateway has calls wait, and names what it spent on them after that.
             progress.used += response_headers.elapsed_in(got.headers) if wire.patient else lease.took
             if reported and service.hooks.wants_attempts():
-                self._report_attempt(answer, lease.took)
+                self._report_attempt(answer, lease)
             if isinstance(answer, ChatCompletion):
                 service.retry_budget.succeeded()
                 if self._must_call and ignored_tools(answer):
                     raise self._tools_not_supported(answer)
                 return answer
             await self._wait_before_retry(answer, self._next_retry(answer))
+
+    def _wire_of(self, lease: Lease) -> WireRequest:
+        """Return the request with what only some leases need: the key, and headers for a gateway."""
+        wire = self._wire_to_gateway() if self._service.admission.behind_gateway else self._wire
+        return wire._replace(key=lease.account.index)
 
     def _wire_to_gateway(self) -> WireRequest:
         """Return the request for a gateway, which has calls wait as the queue here would.
@@ -253,11 +259,11 @@ class Call:
         self.totals.in_doubt += 1
         self._elapsed()
         if reported and self._service.hooks.wants_attempts():
-            self._report_attempt(None, lease.took)
+            self._report_attempt(None, lease)
 
     def _acquire_nowait(self) -> Lease | None:
         admission = self._service.admission
-        if self._options.scope.budget.floor and admission.must_read_balance:
+        if self._options.scope.budget.floor and admission.accounts.unread():
             return None
         return admission.acquire_nowait(self._ticket)
 
@@ -296,9 +302,11 @@ class Call:
 
     async def _acquire_known(self) -> Lease:
         admission = self._service.admission
-        if self._options.scope.budget.floor and admission.must_read_balance:
+        if self._options.scope.budget.floor and (unread := admission.accounts.unread()):
             # A floor can only be kept if the balance is known.
-            await refresh_balance(self._service)
+            await refresh_balance(self._service, unread)
+        if due := admission.due_reads():
+            await recheck(self._service, due)
         got = await admission.acquire(self._ticket)
         if isinstance(got, Shortfall) and got.budget is None:
             # The known balance may be old, or lowered by attempts in doubt: read it before giving up.
@@ -312,11 +320,11 @@ class Call:
 
     async def _refresh_balance(self) -> None:
         admission = self._service.admission
-        if (settles_at := admission.doubts_settle_at) is not None:
+        if (settles_at := admission.accounts.doubts_settle_at) is not None:
             with admission.pause(WaitReason.DOUBTS, settles_at):
                 await anyio.sleep(max(0.0, settles_at - admission.now()))
         try:
-            await refresh_balance(self._service)
+            await refresh_balance(self._service, admission.accounts.all)
         except SegmindError:
             return  # the balance known before is used
 
@@ -393,6 +401,8 @@ class Call:
         admission = self._service.admission
         if failure.kind is FailureKind.RATE_LIMITED:
             self.totals.rate_limited += 1
+        elif admission.accounts.may_take_over(failure):
+            return decide_for_other_key(self._retry_state)
         elif failure.kind is FailureKind.OUT_OF_CREDITS and admission.in_flight == 0:
             self._credit_refusals += 1
             if self._credit_refusals >= _REFUSALS_TO_BELIEVE:
@@ -403,7 +413,7 @@ class Call:
         if failure.resend is Resend.WHEN_OPEN:
             # The gate stops all calls, this one included; its time counts as a wait between attempts.
             admission = self._service.admission
-            wait = max(decision.wait, admission.throttle.gate.closed_until - admission.now(), 0.0)
+            wait = max(decision.wait, admission.accounts.opens_at - admission.now(), 0.0)
             self._retry_state.used += wait
             self._report_retry(failure, wait)
             return
@@ -416,7 +426,7 @@ class Call:
             with admission.pause(WaitReason.OUTAGE if gone else WaitReason.RETRY, admission.now() + wait):
                 await anyio.sleep(wait)
 
-    def _report_attempt(self, got: ChatCompletion | Failure | None, seconds: float) -> None:
+    def _report_attempt(self, got: ChatCompletion | Failure | None, lease: Lease) -> None:
         """Report how an attempt ended; None: it was cancelled. Called only if hooks or the log want it."""
         headers = {} if got is None else got.headers
         balance = response_headers.balance_in(headers)
@@ -429,7 +439,7 @@ class Call:
                 attempt=self.totals.attempts,
                 outcome="cancelled" if got is None else failed.kind.name.lower() if failed else "answered",
                 status=failed.status if failed else None if got is None else 200,
-                seconds=seconds,
+                seconds=lease.took,
                 cost=response_headers.cost_in(headers),
                 in_doubt=got is None or (failed is not None and failed.billing is Billing.IN_DOUBT),
                 request_id=None if request_id is None else self._service.redactor.text(request_id),
@@ -438,7 +448,8 @@ class Call:
             )
         )
         if balance is not None:
-            hooks.balance_seen(BalanceSeen(balance, asked=False, trace=current_trace()))
+            name = lease.account.name or None
+            hooks.balance_seen(BalanceSeen(balance, asked=False, trace=current_trace(), key=name))
 
     def _report_retry(self, failure: Failure, wait: float) -> None:
         if self._service.hooks.wants_retries():

@@ -379,7 +379,7 @@ class FanOut(AsyncIterator[Outcome[T_co]], Generic[T_co]):
             balance = admission.balance or 0
             # Tried from time to time without a rise: reservations of others are released without a trace.
             if balance > lowest or poll % _POLLS_PER_TRY == 0:
-                admission.forget_reservations()
+                admission.accounts.forget_reservations()
                 return
             lowest = min(lowest, balance)
         raise error

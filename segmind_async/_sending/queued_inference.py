@@ -170,7 +170,7 @@ class QueuedTransport:
             pause = self._next_pause(polls, got)
 
     def _next_pause(self, polls: int, got: Failure | None) -> float:
-        pause = self._polling.next(polls, self._service.admission.throttle.pacer.rate)
+        pause = self._polling.next(polls, self._service.admission.accounts.rate)
         return pause if got is None or got.retry_after is None else max(pause, got.retry_after)
 
     async def _poll(self, id: str, deadline: float) -> WireResponse | Failure | None:

@@ -129,11 +129,20 @@ def decide(failure: Failure, state: RetryState, policy: RetryPolicy, budget: Ret
         )
     spare = state.left - pause.wait - _MIN_ATTEMPT
     if spare <= 0:
-        return GiveUp(f"timeouts.total={state.total:g} leaves no time for another attempt")
+        return GiveUp(_no_time_left(state))
     if rule in (Resend.YES, Resend.RARELY) and not budget.take():
         return GiveUp("too many calls of this client are failing: its retry budget is used up")
     # Jitter must not use up the time of the attempt that follows.
     return Retry(pause.wait, min(pause.spread, spare))
+
+
+def decide_for_other_key(state: RetryState) -> Retry | GiveUp:
+    """Decide what follows a failure that another key may not meet: nothing was billed, and nothing waits."""
+    return Retry(0.0, 0.0) if state.left > _MIN_ATTEMPT else GiveUp(_no_time_left(state))
+
+
+def _no_time_left(state: RetryState) -> str:
+    return f"timeouts.total={state.total:g} leaves no time for another attempt"
 
 
 def _limit_reached(failure: Failure, state: RetryState, policy: RetryPolicy) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import TypeVar
@@ -20,9 +20,10 @@ from .._wire.failures import Failure, FailureKind, refusal, unreadable
 from .._wire.json import UnreadableError, read_object
 from .._wire.redaction import Redactor
 from ..config import RetryPolicy
-from ..errors import ErrorDetails
+from ..errors import ErrorDetails, SegmindError
 from ..hooks import BalanceSeen
 from ..models import Balance
+from .accounts.account import Account
 from .admission import Admission
 from .retry import GiveUp, RetryBudget, RetryState, decide
 
@@ -32,6 +33,9 @@ _BALANCE = WireRequest("/get-user-credits")
 
 _READ_WITHIN = 30.0
 """Seconds for a read of the balance, retries included; no model runs for it."""
+
+_RECHECK_WITHIN = 5.0
+"""Seconds for the read of a key that is out; a call waits for it that other keys could take."""
 
 _NO_CREDITS = "no credits found"
 """Text of the 404 with which the balance endpoint answers for an account that never had credits."""
@@ -69,37 +73,78 @@ def refused(service: Service, response: WireResponse) -> Failure:
     return refusal(response.status, response.headers, response.body, wait)
 
 
-async def refresh_balance(service: Service) -> None:
-    """Give the ledger a balance requested after this call began; raises as `read_balance`."""
-    asked_at = service.admission.last_read_at
+async def refresh_balance(service: Service, accounts: Sequence[Account]) -> None:
+    """Give the ledgers of *accounts* balances requested after this call began; raises as `read_balance`."""
+    asked_at = [account.last_read_at for account in accounts]
     async with service.balance_lock:
-        if service.admission.last_read_at == asked_at:
-            await read_balance(service, RetryPolicy())
+        unread = [one for one, at in zip(accounts, asked_at, strict=True) if one.last_read_at == at]
+        if unread:
+            await _read_balances(service, RetryPolicy(), unread)
+
+
+async def recheck(service: Service, accounts: Sequence[Account]) -> None:
+    """Read once the balances of keys that are out or short; a failure leaves them as they are."""
+    async with anyio.create_task_group() as reads:
+        for account in accounts:
+            reads.start_soon(_ask, service, RetryState(_RECHECK_WITHIN), account)
 
 
 async def read_balance(service: Service, retry: RetryPolicy) -> Balance:
-    """Read the balance and pass it to the ledger. Free of charge; safe to repeat."""
+    """Read the balance of all keys and pass each to its ledger. Free of charge; safe to repeat.
+
+    Returns their sum. A key whose balance cannot be read is left out of it; if none can, raises the error of
+    the first.
+    """
+    return await _read_balances(service, retry, service.admission.accounts.all)
+
+
+async def _read_balances(service: Service, retry: RetryPolicy, accounts: Sequence[Account]) -> Balance:
+    if len(accounts) == 1:
+        return await _read_balance_of(service, retry, accounts[0])
+    found: list[Balance] = []
+    errors: dict[int, SegmindError] = {}
+
+    async def read(account: Account) -> None:
+        try:
+            found.append(await _read_balance_of(service, retry, account))
+        except SegmindError as error:
+            errors[account.index] = error
+
+    async with anyio.create_task_group() as reads:
+        for account in accounts:
+            reads.start_soon(read, account)
+    if not found:
+        raise errors[min(errors)]
+    return Balance(
+        sum((one.credits for one in found), Decimal(0)), sum((one.free_credits for one in found), Decimal(0))
+    )
+
+
+async def _read_balance_of(service: Service, retry: RetryPolicy, account: Account) -> Balance:
     progress = RetryState(_READ_WITHIN)
     while True:
-        got = await _ask(service, progress)
+        got = await _ask(service, progress, account)
         if isinstance(got, Balance):
             return got
         # A read costs nothing, so no attempt is ever in doubt.
         decision = decide(got, progress, retry, service.retry_budget)
         progress.failed(got)
         if isinstance(decision, GiveUp):
+            service.admission.not_read(account)
             got = service.redactor.failure(got)
             raise got.error(ErrorDetails(got.status, got.body, got.headers, attempts=progress.attempts))
         progress.used += decision.wait
         await anyio.sleep(decision.wait)
 
 
-async def _ask(service: Service, progress: RetryState) -> Balance | Failure:
-    answer, sent_at = await get(service, _BALANCE, progress, lambda response: _read(service, response))
+async def _ask(service: Service, progress: RetryState, account: Account) -> Balance | Failure:
+    request = _BALANCE._replace(key=account.index)
+    answer, sent_at = await get(service, request, progress, lambda response: _read(service, response))
     if isinstance(answer, Balance):
-        service.admission.observe(floor_units(answer.total), sent_at)
+        service.admission.observe(account, floor_units(answer.total), sent_at)
         if service.hooks.wants_balances():
-            service.hooks.balance_seen(BalanceSeen(answer.total, asked=True, trace=current_trace()))
+            name = account.name or None
+            service.hooks.balance_seen(BalanceSeen(answer.total, asked=True, trace=current_trace(), key=name))
     return answer
 
 
@@ -111,19 +156,20 @@ async def get(
     Returns the result of *read* on the response, and the instant at which the request was sent.
     """
     admission = service.admission
-    tag = await admission.start_read()
+    account = admission.accounts.all[request.key]
+    tag = await admission.start_read(account)
     sent_at = admission.now()
     try:
         got = await service.send(request, progress.left)
     except BaseException:
-        admission.throttle.abandoned(tag)
+        account.throttle.abandoned(tag)
         raise
     if isinstance(got, WireResponse):
         admission.met(gateway=response_headers.is_gateway(got.headers), status=got.status)
     progress.attempts += 1
     progress.used += admission.now() - sent_at
     answer = read(got) if isinstance(got, WireResponse) else got
-    admission.read_ended(tag, answer if isinstance(answer, Failure) else None)
+    admission.read_ended(account, tag, answer if isinstance(answer, Failure) else None)
     return answer, sent_at
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from ipaddress import ip_address
 from urllib.parse import SplitResult, urlsplit
 
 from .._version import __version__
 from .._wire.response_headers import BUDGET_NAME
+from ..config import Environment
 from ..errors import ConfigurationError
 
 DEFAULT_BASE_URL = "https://api.segmind.com/v1"
@@ -36,6 +37,27 @@ def checked_key(key: str | None) -> str:
             "the API key contains blanks, line breaks or non-printable characters; check how it was read"
         )
     return key
+
+
+def checked_keys(api_key: str | None, api_keys: Sequence[str] | None, environment: Environment) -> list[str]:
+    """Return the keys of a client, of which there is at least one.
+
+    Raises ConfigurationError, without quoting any, if none is given, or they are invalid or the same.
+    """
+    if isinstance(api_keys, str):
+        raise ConfigurationError("api_keys is one text: pass a list of keys, or api_key")
+    if api_keys is not None and api_key is not None:
+        raise ConfigurationError("pass api_key or api_keys, not both")
+    if api_keys is None and api_key is None:
+        api_keys = environment.api_keys or None
+    if api_keys is None:
+        return [checked_key(environment.api_key if api_key is None else api_key)]
+    keys = [checked_key(key) for key in api_keys]
+    if not keys:
+        raise ConfigurationError("api_keys is empty: pass at least one key")
+    if len({*keys}) < len(keys):
+        raise ConfigurationError("api_keys holds a key twice: its balance would count twice")
+    return keys
 
 
 def checked_url(url: str, allow_http: bool) -> str:

@@ -24,6 +24,8 @@ class WireRequest(NamedTuple):
     """Headers of this POST alone, ASCII."""
     patient: bool = False
     """Whether `Timeouts.attempt` does not apply: a gateway may let it wait before it is sent on."""
+    key: int = 0
+    """Which of the client's keys it is sent with, by its place among them."""
 
 
 class WireResponse(NamedTuple):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from urllib.parse import quote
 
@@ -19,18 +19,17 @@ _SHORTEST_IN_ANSWERS = 12
 
 
 class Redactor:
-    """Removes one key, of any form; its own repr and pickle do not contain the key.
+    """Removes the keys of a client, of any form; its own repr and pickle do not contain them.
 
     A server may echo it as it is, within JSON or within a URL.
     """
 
     __slots__ = ("_data", "_in_answers", "_text")
 
-    def __init__(self, key: str) -> None:
-        pattern = "|".join(_spellings(key))
-        self._in_answers = len(key) >= _SHORTEST_IN_ANSWERS
-        self._text = re.compile(pattern)
-        self._data = re.compile(pattern.encode())
+    def __init__(self, *keys: str) -> None:
+        self._text, self._data = _patterns(keys)
+        long = [key for key in keys if len(key) >= _SHORTEST_IN_ANSWERS]
+        self._in_answers = _patterns(long) if long else None
 
     def __repr__(self) -> str:
         return "Redactor()"
@@ -48,12 +47,13 @@ class Redactor:
 
     def answer(self, headers: Mapping[str, str], body: bytes) -> tuple[Mapping[str, str], bytes]:
         """Return an answer without the key, and otherwise unchanged: other keys may be what it is about."""
-        if not self._in_answers:
+        if self._in_answers is None:
             return headers, body
+        text, data = self._in_answers
         texts = headers.texts() if isinstance(headers, Headers) else headers.values()
-        if self._text.search("\n".join(texts)):
-            headers = {name: self._text.sub(REDACTED, value) for name, value in headers.items()}
-        return headers, self._data.sub(REDACTED.encode(), body)
+        if text.search("\n".join(texts)):
+            headers = {name: text.sub(REDACTED, value) for name, value in headers.items()}
+        return headers, data.sub(REDACTED.encode(), body)
 
     def failure(self, failure: Failure) -> Failure:
         """Return *failure* without the key: a server or proxy may echo the request."""
@@ -63,6 +63,24 @@ class Redactor:
             body=self.data(failure.body),
             headers={name: self.text(value) for name, value in failure.headers.items()},
         )
+
+
+def _patterns(keys: Sequence[str]) -> tuple[re.Pattern[str], re.Pattern[bytes]]:
+    """Return patterns of any of *keys* in texts and in bytes."""
+    pattern = "|".join(spelling for key in keys for spelling in _spellings(key))
+    return re.compile(pattern), re.compile(pattern.encode())
+
+
+def short_names(keys: Sequence[str]) -> list[str]:
+    """Return what may be shown of several keys: their last four characters, and a number if it takes one.
+
+    Of a key so short that these would be a large part of it only its place is shown.
+    """
+    ends = [f"…{key[-4:]}" if len(key) >= _SHORTEST_IN_ANSWERS else "key" for key in keys]
+    return [
+        f"{end} {place}" if end == "key" or ends.count(end) > 1 else end
+        for place, end in enumerate(ends, start=1)
+    ]
 
 
 def _spellings(key: str) -> list[str]:

@@ -480,8 +480,9 @@ async def test_the_same_client_does_not_inherit_from_itself(tmp_path: Path) -> N
         for _ in range(4):
             with anyio.move_on_after(10.0):
                 await outcomes(opened.run_job(rows(8), journal=tmp_path / "j"))
-            held.append(opened._service.admission.state()[1])
-        starts = len(opened._service.admission.throttle.pacer.state(anyio.current_time()).ages)
+            admission = opened._service.admission
+            held.append(admission.state(admission.accounts.first)[1])
+        starts = len(admission.accounts.first.throttle.pacer.state(anyio.current_time()).ages)
     assert starts <= 4
     assert held == sorted(held)
     assert held[-1] <= 4 * held[0]

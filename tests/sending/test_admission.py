@@ -356,12 +356,13 @@ async def test_a_call_cancelled_as_it_is_granted_leaves_the_slot_to_the_next() -
 async def test_a_restart_takes_over_pace_and_credits_in_doubt() -> None:
     async with client(limits=sa.Limits(requests_per_minute=5)) as c:
         admission = c._service.admission
-        admission.resume(PacerState((10.0, 11.0, 12.0, 13.0, 14.0), None), 4 * 10**10, elapsed=5.0)
+        account = admission.accounts.first
+        admission.resume(account, PacerState((10.0, 11.0, 12.0, 13.0, 14.0), None), 4 * 10**10, elapsed=5.0)
         before = anyio.current_time()
         await c.balance()
         assert anyio.current_time() - before >= 60 - 14 - 5
         assert c.statistics().held == 4
-        assert admission.state()[1] == 4 * 10**10
+        assert admission.state(account)[1] == 4 * 10**10
         await anyio.sleep(60)
         await c.balance()
         assert c.statistics().held == 0

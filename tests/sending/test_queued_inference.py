@@ -220,12 +220,13 @@ async def test_polls_keep_to_the_pace() -> None:
         transport = queued(opened, Kept())
 
         async def call(n: int) -> None:
-            lease = await opened._service.admission.start_read()
+            admission = opened._service.admission
+            tag = await admission.start_read(admission.accounts.first)
             body = to_json({"messages": [{"role": "user", "content": f"{n}"}]})
             got = await transport.send(WireRequest("/gpt-5.4-mini", body), 3600.0)
             assert isinstance(got, WireResponse)
             assert got.status == 200
-            opened._service.admission.throttle.answered(lease, anyio.current_time())
+            admission.accounts.first.throttle.answered(tag, anyio.current_time())
 
         async with anyio.create_task_group() as tasks:
             for n in range(60):

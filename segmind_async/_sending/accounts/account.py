@@ -1,0 +1,130 @@
+"""One key's account: its ledger, its throttle, and whether the service accepts the key. Pure.
+
+A client has one for each of its keys. What the calls of all keys share is not here: the queue, the budgets,
+the circuit breaker and the estimates of costs.
+"""
+
+from __future__ import annotations
+
+import math
+
+from ..._money.protocol import LedgerProtocol
+from ..._rate.gate import Phase
+from ..._rate.start_tracker import StartTag
+from ..._rate.throttle import Throttle
+from ..._text.wait_reasons import WaitReason
+from ..._wire.failures import Failure, FailureKind
+from .standing import KeyStanding
+
+_REFUSED = (FailureKind.UNAUTHENTICATED, FailureKind.FORBIDDEN, FailureKind.SPEND_LIMIT)
+
+OF_THE_KEY = frozenset({*_REFUSED, FailureKind.OUT_OF_CREDITS})
+"""Failures that say nothing of the request: with another key it may succeed. None of them is billed."""
+
+
+class Account:
+    """Money and pace of one key. It does not hold the key itself."""
+
+    __slots__ = (
+        "_asked_until",
+        "_behind_gateway",
+        "index",
+        "last_read_at",
+        "ledger",
+        "name",
+        "rate_limited",
+        "standing",
+        "started_at",
+        "throttle",
+    )
+
+    def __init__(self, ledger: LedgerProtocol, throttle: Throttle, name: str = "", index: int = 0) -> None:
+        self.ledger: LedgerProtocol = ledger
+        self.throttle: Throttle = throttle
+        self.name: str = name
+        """What may be shown of the key."""
+        self.index: int = index
+        """Its place among the keys of the client, `WireRequest.key`."""
+        self.standing: KeyStanding = KeyStanding()
+        self.rate_limited: int = 0
+        """429 answers so far."""
+        self.started_at: float = -math.inf
+        """When the last call was sent with it, seconds; kept where there are several keys."""
+        self.last_read_at: float = -math.inf
+        """When the balance was last read by a request of its own, seconds; -inf before the first time."""
+        self._asked_until = -math.inf
+        """Until when the service has asked for nothing to be sent, in answers of 429; seconds."""
+        self._behind_gateway = False
+
+    def __repr__(self) -> str:
+        return f"Account({self.name!r}, {self.standing!r}, {self.ledger!r}, {self.throttle!r})"
+
+    @property
+    def takes(self) -> bool:
+        """Whether it takes calls, as far as money and pace allow."""
+        return self.standing.takes
+
+    @property
+    def state(self) -> str:
+        """Why it takes calls or not, in words."""
+        return self.standing.state.value
+
+    @property
+    def must_read_balance(self) -> bool:
+        """Whether a floor can only be kept if the balance is read first."""
+        return self.ledger.balance is None or self.ledger.blind
+
+    def learn(self, tag: StartTag, failure: Failure | None, now: float) -> None:
+        """Learn of the pace and of the key from a failure; None: from a read that succeeded."""
+        if failure is None:
+            self.throttle.answered(tag, now)
+        elif failure.kind is FailureKind.RATE_LIMITED:
+            self.rate_limited += 1
+            if failure.retry_after is not None:
+                self._asked_until = max(self._asked_until, now + failure.retry_after)
+            if self._behind_gateway:
+                self.throttle.asked_to_wait(tag, now, failure.retry_after)
+            else:
+                self.throttle.refused(tag, now, failure.retry_after)
+        elif failure.status is None:
+            self.throttle.abandoned(tag)
+        else:
+            self.throttle.answered(tag, now)
+            self._judge(failure.kind, now)
+
+    def _judge(self, kind: FailureKind, now: float) -> None:
+        if kind in _REFUSED:
+            self.standing.refused(now)
+        elif kind is FailureKind.OUT_OF_CREDITS and not self.ledger.in_flight:
+            self.standing.emptied(now)
+
+    def leave_to_gateway(self, *, behind_gateway: bool) -> None:
+        """Leave money and pace to a gateway from now on, or guard them here."""
+        self._behind_gateway = behind_gateway
+        self.throttle.keeps_pace = not behind_gateway
+        self.ledger.guard_account(not behind_gateway)
+
+    def throttled(self, at: float, now: float) -> WaitReason:
+        """Return why no start is allowed before *at*."""
+        gate = self.throttle.gate
+        if gate.phase is Phase.OPEN:
+            return WaitReason.PACE
+        if gate.phase is not Phase.CLOSED or at == math.inf:
+            return WaitReason.PROBE
+        if gate.closed_until <= now:
+            return WaitReason.PACE
+        return WaitReason.ASKED if gate.closed_until <= self._asked_until else WaitReason.REFUSED
+
+    def is_due(self, now: float) -> bool:
+        """Return whether its balance is to be read now, and may be: the read takes a start."""
+        if self.standing.read_at > now:
+            return False
+        return self.throttle.next_start(now, self.ledger.in_flight) <= now
+
+    def shift(self, seconds: float) -> None:
+        """Add *seconds* to every instant kept: the client goes on in a loop whose clock has another zero."""
+        self.ledger.shift(seconds)
+        self.throttle.shift(seconds)
+        self.standing.shift(seconds)
+        self.started_at += seconds
+        self._asked_until += seconds

@@ -1,0 +1,86 @@
+"""All accounts of a client: which one is tried first, and what they are together. Pure.
+
+Limits of the account hold for each: floor, rate, attempts in flight. With one account nothing of this is on
+the way of a call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..._wire.failures import Failure
+from .account import OF_THE_KEY, Account
+from .standing import Standing
+
+
+class Accounts:
+    """The accounts of a client, one for each key, in the order of its keys."""
+
+    __slots__ = ("all", "first", "several")
+
+    def __init__(self, accounts: Sequence[Account]) -> None:
+        self.all: tuple[Account, ...] = tuple(accounts)
+        self.first: Account = self.all[0]
+        self.several: bool = len(self.all) > 1
+
+    def __repr__(self) -> str:
+        return ", ".join(f"{account.ledger!r}, {account.throttle!r}" for account in self.all)
+
+    @property
+    def balance(self) -> int | None:
+        """Units on all accounts as far as known; None before any balance was observed."""
+        known = [account.ledger.balance for account in self.all]
+        return None if all(one is None for one in known) else sum(one or 0 for one in known)
+
+    @property
+    def rate(self) -> float | None:
+        """Starts a minute with all keys; None if one has no limit."""
+        rates = [account.throttle.pacer.rate for account in self.all]
+        known = [rate for rate in rates if rate is not None]
+        return sum(known) if len(known) == len(rates) else None
+
+    @property
+    def opens_at(self) -> float:
+        """When the first gate opens, seconds; in the past if one is open."""
+        return min(account.throttle.gate.closed_until for account in self.in_turn())
+
+    @property
+    def doubts_settle_at(self) -> float | None:
+        """When a balance will show of every attempt in doubt whether it was billed; None without any."""
+        known = [account.ledger.doubts_settle_at for account in self.all]
+        return max((one for one in known if one is not None), default=None)
+
+    def in_turn(self) -> Sequence[Account]:
+        """Return the accounts that may take a call, in the order in which they are tried.
+
+        The one with the fewest calls in flight is first, of several the one that has waited longest: so the
+        rate of each is used, and no 429 of one is provoked that another could avoid. If every key is out,
+        those out of credits are tried, else all: the call then ends as with its only key.
+        """
+        if not self.several:
+            return self.all
+        found = [account for account in self.all if account.standing.takes]
+        if not found:
+            found = [account for account in self.all if account.standing.state is Standing.EMPTY]
+        found = found or [*self.all]
+        found.sort(key=lambda account: (account.ledger.in_flight, account.started_at))
+        return found
+
+    def unread(self) -> list[Account]:
+        """Return those that may take a call, and of which a floor can only be kept if the balance is read."""
+        return [account for account in self.in_turn() if account.must_read_balance]
+
+    def due(self, now: float) -> list[Account]:
+        """Return those of several that are out or short, and whose balance is to be read now."""
+        return [account for account in self.all if account.is_due(now)] if self.several else []
+
+    def may_take_over(self, failure: Failure) -> bool:
+        """Return whether another key may succeed where one has failed."""
+        if not self.several or failure.final or failure.kind not in OF_THE_KEY:
+            return False
+        return any(account.standing.takes for account in self.all)
+
+    def forget_reservations(self) -> None:
+        """Forget what refusals have taught about the service's reservations: the next attempt may be sent."""
+        for account in self.all:
+            account.ledger.forget_reservations()
