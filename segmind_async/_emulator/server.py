@@ -100,6 +100,8 @@ class CallRecord:
     cost: Decimal | None = None
     """Credits that were billed; None if nothing was."""
     ended_at: float | None = None
+    key: str = ""
+    """The key it came with; empty without one."""
 
 
 class Emulator:
@@ -310,7 +312,7 @@ class Emulator:
         if refused is not None:
             return refused
         found = self._submissions.find(request.match_info["id"], http_responses.now())
-        if found is None:
+        if found is None or found.running.account is not self.state.accounts[request.headers["x-api-key"]]:
             return self._refuse(404, "Request not found or expired")
         return http_responses.as_json(*respond(found, http_responses.now()))
 
@@ -385,6 +387,7 @@ class Emulator:
     def _record(self, request: web.Request) -> CallRecord:
         self.requests += 1
         record = CallRecord(http_responses.now(), request.path, request.match_info["slug"])
+        record.key = request.headers.get("x-api-key", "")
         if self._keep:
             self.calls.append(record)
         return record

@@ -23,6 +23,7 @@ from .._transport.base import WireRequest, WireResponse
 from .._wire import response_headers
 from .._wire.failures import Billing, Failure, FailureKind, Resend, unreadable
 from .._wire.json import UnreadableError, read_object
+from .accounts.account import OF_THE_KEY
 from .poll_schedule import Polling
 from .retry import RetryState
 from .service import Service, get, refused
@@ -87,7 +88,7 @@ class QueuedTransport:
         deadline = anyio.current_time() + time_left
         known = self._submissions.take(request)
         if known is not None:
-            got = await self._await_answer(request, known, deadline, fresh=False)
+            got = await self._known_answer(request, known, deadline)
             if got is not None:
                 return got
             self._submissions.expired(known)
@@ -100,6 +101,18 @@ class QueuedTransport:
             return Failure(FailureKind.DISCONNECTED, lost, Billing.IN_DOUBT, request_id=submitted)
         return got
 
+    async def _known_answer(
+        self, request: WireRequest, id: str, deadline: float
+    ) -> WireResponse | Failure | None:
+        """Fetch what was submitted earlier, by whichever key it was; None if none of them knows it."""
+        for account in self._service.admission.accounts.beginning_with(request.key):
+            is_own = account.index == request.key
+            got = await self._await_answer(request._replace(key=account.index), id, deadline, fresh=False)
+            if got is None or (not is_own and isinstance(got, Failure) and got.kind in OF_THE_KEY):
+                continue
+            return got if is_own or isinstance(got, Failure) else _without_balance(got)
+        return None
+
     async def _await_answer(
         self, request: WireRequest, id: str, deadline: float, *, fresh: bool
     ) -> WireResponse | Failure | None:
@@ -107,7 +120,7 @@ class QueuedTransport:
         got: WireResponse | Failure | None = None
         still_queued = True
         try:
-            got = await self._timed_answer(request.path, id, deadline, fresh=fresh)
+            got = await self._timed_answer(request, id, deadline, fresh=fresh)
             still_queued = isinstance(got, Failure)
         finally:
             if still_queued:
@@ -132,7 +145,7 @@ class QueuedTransport:
         return name
 
     async def _timed_answer(
-        self, path: str, id: str, deadline: float, *, fresh: bool
+        self, request: WireRequest, id: str, deadline: float, *, fresh: bool
     ) -> WireResponse | Failure | None:
         """Wait until the work has ended and fetch its result; None if the service does not know the id."""
         clock = anyio.current_time
@@ -141,21 +154,25 @@ class QueuedTransport:
         self._polling.began()
         try:
             got = await self._poll_until_finished(
-                id, self._polling.first(path) if fresh else 0.0, deadline, propagated_at
+                WireRequest(f"/requests/{id}", queued=True, key=request.key),
+                self._polling.first(request.path) if fresh else 0.0,
+                deadline,
+                propagated_at,
             )
         finally:
             self._polling.left()
         if fresh and isinstance(got, WireResponse):
-            self._polling.ended(path, clock() - began_at)
+            self._polling.ended(request.path, clock() - began_at)
         return got
 
     async def _poll_until_finished(
-        self, id: str, pause: float, deadline: float, propagated_at: float
+        self, result: WireRequest, pause: float, deadline: float, propagated_at: float
     ) -> WireResponse | Failure | None:
         clock, polls, not_found = anyio.current_time, 0, 0
+        name = _id_in(result)
         while True:
             await anyio.sleep(min(pause, max(0.0, deadline - clock())))
-            got = await self._poll(id, deadline)
+            got = await self._poll(result, deadline)
             if isinstance(got, WireResponse):
                 return got
             not_found = not_found + 1 if isinstance(got, Failure) and got.status == 404 else 0
@@ -164,8 +181,8 @@ class QueuedTransport:
             if isinstance(got, Failure) and got.resend is Resend.NEVER and not not_found:
                 return got
             if clock() >= deadline:
-                late = f"no result of the queued request {id} in time; it may still be fetched"
-                return Failure(FailureKind.TIMED_OUT, late, Billing.IN_DOUBT, request_id=id)
+                late = f"no result of the queued request {name} in time; it may still be fetched"
+                return Failure(FailureKind.TIMED_OUT, late, Billing.IN_DOUBT, request_id=name)
             polls += 1
             pause = self._next_pause(polls, got)
 
@@ -173,26 +190,27 @@ class QueuedTransport:
         pause = self._polling.next(polls, self._service.admission.accounts.rate)
         return pause if got is None or got.retry_after is None else max(pause, got.retry_after)
 
-    async def _poll(self, id: str, deadline: float) -> WireResponse | Failure | None:
+    async def _poll(self, result: WireRequest, deadline: float) -> WireResponse | Failure | None:
         """Return the answer if the work has ended, a failure if it cannot be read, None while it runs."""
-        found = await self._get(f"/requests/{id}/status", deadline)
+        name = _id_in(result)
+        found = await self._get(result._replace(path=f"{result.path}/status"), deadline)
         if isinstance(found, Failure) or found.get("status") not in _FINISHED:
             return found if isinstance(found, Failure) else None
         if found["status"] == "COMPLETED":
-            found = await self._get(f"/requests/{id}", deadline)
+            found = await self._get(result, deadline)
             if isinstance(found, Failure) or found.get("status") not in _FINISHED:
                 return found if isinstance(found, Failure) else None
         if found["status"] == "FAILED":
-            self._submissions.failed(id)
+            self._submissions.failed(name)
             return WireResponse(
-                422, {response_headers.REQUEST_ID: id}, to_json({"error": found.get("error") or found})
+                422, {response_headers.REQUEST_ID: name}, to_json({"error": found.get("error") or found})
             )
-        return _as_if_direct(id, found)
+        return _as_if_direct(name, found)
 
-    async def _get(self, path: str, deadline: float) -> dict[str, object] | Failure:
+    async def _get(self, request: WireRequest, deadline: float) -> dict[str, object] | Failure:
         left = max(0.0, deadline - anyio.current_time())
         with anyio.move_on_after(left):
-            return (await get(self._service, WireRequest(path, queued=True), RetryState(left), self._read))[0]
+            return (await get(self._service, request, RetryState(left), self._read))[0]
         return Failure(FailureKind.TIMED_OUT, "no poll of a queued request in time", Billing.REFUSED)
 
     def _read(self, response: WireResponse) -> dict[str, object] | Failure:
@@ -204,6 +222,16 @@ class QueuedTransport:
         except UnreadableError as error:
             return unreadable(str(error), response.headers, response.body)
         return {"status": "FAILED", **found} if response.status == 422 else found
+
+
+def _id_in(result: WireRequest) -> str:
+    return result.path.removeprefix("/requests/")
+
+
+def _without_balance(got: WireResponse) -> WireResponse:
+    """Return an answer without the balance of the account that has paid for it, which is not the lease's."""
+    headers = {name: value for name, value in got.headers.items() if name != response_headers.BALANCE}
+    return got._replace(headers=headers)
 
 
 def _as_if_direct(id: str, found: dict[str, object]) -> WireResponse:

@@ -66,6 +66,10 @@ class Accounts:
         found.sort(key=lambda account: (account.ledger.in_flight, account.started_at))
         return found
 
+    def beginning_with(self, index: int) -> list[Account]:
+        """Return all accounts, that of this key first."""
+        return sorted(self.all, key=lambda account: account.index != index)
+
     def unread(self) -> list[Account]:
         """Return those that may take a call, and of which a floor can only be kept if the balance is read."""
         return [account for account in self.in_turn() if account.must_read_balance]

@@ -1,0 +1,111 @@
+"""Accounts: which key is tried first, and what they are together."""
+
+from __future__ import annotations
+
+import pytest
+
+import segmind_async as sa
+from segmind_async._money.ledger import Ledger
+from segmind_async._rate.throttle import Throttle
+from segmind_async._sending.accounts.account import Account
+from segmind_async._sending.accounts.accounts import Accounts
+from segmind_async._wire.failures import Billing, Failure, FailureKind
+
+
+def several(count: int = 3, rate: float | None = None) -> Accounts:
+    return Accounts([Account(Ledger(), Throttle(4, rate), f"…{n}", n) for n in range(count)])
+
+
+def order(accounts: Accounts) -> list[int]:
+    return [account.index for account in accounts.in_turn()]
+
+
+def failure(kind: FailureKind, *, final: bool = False) -> Failure:
+    return Failure(kind, "no", Billing.REFUSED, 403, final=final)
+
+
+def test_the_key_with_the_fewest_calls_in_flight_is_first_and_then_the_one_that_waited_longest() -> None:
+    accounts = several()
+    for account, in_flight, started_at in zip(accounts.all, (2, 1, 1), (5.0, 9.0, 7.0), strict=True):
+        account.ledger.in_flight = in_flight  # type: ignore[misc]  # read-only in the protocol
+        account.started_at = started_at
+    assert order(accounts) == [2, 1, 0]
+
+
+def test_keys_that_are_out_are_tried_only_if_all_are_those_out_of_credits_first() -> None:
+    accounts = several()
+    accounts.all[0].standing.refused(0.0)
+    assert order(accounts) == [1, 2]
+    accounts.all[1].standing.emptied(0.0)
+    accounts.all[2].standing.refused(0.0)
+    assert order(accounts) == [1]
+    accounts.all[1].standing.refused(0.0)
+    assert order(accounts) == [0, 1, 2]
+
+
+def test_a_failure_of_the_key_is_passed_on_while_another_key_takes_calls() -> None:
+    accounts = several(2)
+    accounts.all[0].standing.refused(0.0)
+    for kind in (FailureKind.UNAUTHENTICATED, FailureKind.FORBIDDEN, FailureKind.OUT_OF_CREDITS):
+        assert accounts.may_take_over(failure(kind))
+        assert not several(1).may_take_over(failure(kind))
+    assert not accounts.may_take_over(failure(FailureKind.BAD_REQUEST))
+    assert not accounts.may_take_over(failure(FailureKind.FORBIDDEN, final=True))
+    accounts.all[1].standing.refused(0.0)
+    assert not accounts.may_take_over(failure(FailureKind.FORBIDDEN))
+
+
+@pytest.mark.parametrize(
+    ("rates", "together"),
+    [pytest.param((10, 20), 30, id="sum"), pytest.param((10, None), None, id="one-without-a-limit")],
+)
+def test_the_rate_of_all_keys(rates: tuple[float | None, ...], together: float | None) -> None:
+    accounts = Accounts([Account(Ledger(), Throttle(4, rate)) for rate in rates])
+    assert accounts.rate == together
+
+
+def test_the_gate_of_all_keys_is_open_if_one_is() -> None:
+    accounts = several(2)
+    accounts.all[0].throttle.gate.close(0.0, 30.0, 1)
+    assert accounts.opens_at < 0
+    accounts.all[1].throttle.gate.close(0.0, 20.0, 1)
+    assert accounts.opens_at == 20
+
+
+def test_a_key_that_is_out_is_read_when_that_is_due_and_its_gate_is_open() -> None:
+    accounts = several(2)
+    accounts.all[0].standing.refused(0.0)
+    assert accounts.due(59.0) == []
+    assert accounts.due(60.0) == [accounts.all[0]]
+    accounts.all[0].throttle.gate.close(60.0, 30.0, 1)
+    assert accounts.due(61.0) == []
+    assert accounts.due(90.0) == [accounts.all[0]]
+    alone = several(1)
+    alone.first.standing.refused(0.0)
+    assert alone.due(60.0) == []
+
+
+def test_the_balance_of_all_keys_is_the_sum_of_those_that_are_known() -> None:
+    accounts = several(3)
+    assert accounts.balance is None
+    accounts.all[0].ledger.observe(5, 0.0, 0.0)
+    accounts.all[2].ledger.observe(7, 0.0, 0.0)
+    assert accounts.balance == 12
+    assert [account.index for account in accounts.unread()] == [1]
+    assert repr(accounts.all[0]).startswith("Account('…0', KeyStanding(in use), Ledger(balance=5")
+    assert repr(accounts).count("Ledger") == 3
+
+
+def test_only_a_refusal_with_nothing_else_in_flight_shows_that_the_account_is_empty() -> None:
+    account = several(1).first
+    tag = account.throttle.start(0.0, 0)
+    account.ledger.in_flight = 1  # type: ignore[misc]  # read-only in the protocol
+    account.learn(tag, failure(FailureKind.OUT_OF_CREDITS), 1.0)
+    assert account.takes
+    account.ledger.in_flight = 0  # type: ignore[misc]  # as above
+    account.learn(tag, failure(FailureKind.OUT_OF_CREDITS), 1.0)
+    assert (account.takes, account.state) == (False, "out of credits")
+
+
+def test_with_one_key_the_statistics_name_none() -> None:
+    assert sa.SegmindClient("SG_0123456789abcdef").statistics().keys == ()
