@@ -67,9 +67,8 @@ class SegmindClient:
     Make one client for a program: its calls share sessions, slots, pace and ledger.
     Use it with `async with`, or call `aclose()`. It serves one event loop at a time.
 
-    `api_keys` are several keys of different accounts: each has a ledger, a pace and `limits` of its own, and
-    a call goes to one that has money and rate left. A key that is refused or out of credits is left out
-    until a read of its balance brings it back. It defaults to `SEGMIND_API_KEYS`, separated by commas.
+    `api_keys`, by default those of `SEGMIND_API_KEYS`, are keys of several accounts, each with a ledger, a
+    pace and `limits` of its own: a call goes to one that has money and rate left.
     `api_key` and `base_url` default to `SEGMIND_API_KEY` and `SEGMIND_BASE_URL`; the latter includes
     the `/v1`. `allow_http` permits a plain-text connection to another machine, which exposes the key.
     `proxy` is the URL of a proxy, by default `SEGMIND_PROXY`; without one, `trust_env=True` takes that of
@@ -107,9 +106,9 @@ class SegmindClient:
         if transport is None or isinstance(transport, str):
             name = transport or environment.transport
             proxy = proxy_for(url, proxy, environment.proxy, trust_env=trust_env, allow_http=allow_http)
-            most = limits.max_response_bytes
             transport = by_key(
-                [make_transport(name, url, headers(key), timeouts, most, proxy) for key in keys]
+                make_transport(name, url, headers(key), timeouts, limits.max_response_bytes, proxy)
+                for key in keys
             )
         elif proxy is not None:
             raise ConfigurationError("proxy: a transport of your own makes its own connections; leave it out")
@@ -130,12 +129,9 @@ class SegmindClient:
             check_gateway(url, gateway_budget)
             # It is waited for if it is not there yet; its first answer must show it.
             self._service.admission.leave_to_gateway(behind_gateway=True)
-        self._limits = limits
-        self._base_url = url
-        scope = self._service.admission.root
-        self._options = CallOptions(
-            scope, timeouts, retry or RetryPolicy(), check_slug(model), gateway_budget
-        )
+        self._limits, self._base_url = limits, url
+        root, retry = self._service.admission.root, retry or RetryPolicy()
+        self._options = CallOptions(root, timeouts, retry, check_slug(model), gateway_budget)
         self._lifetime = _Lifetime()
         self._ancestors: tuple[_Lifetime, ...] = ()
 

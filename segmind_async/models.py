@@ -243,6 +243,8 @@ class KeyStatistics:
     state: str
     """"in use", "on trial", "short of credits", or why it takes no calls: "out of credits", "refused",
     "balance unknown"."""
+    takes_calls: bool = True
+    """Whether calls are sent with it, as far as money and pace allow."""
     in_flight: int = 0
     limit: int = 0
     requests_per_minute: float | None = None

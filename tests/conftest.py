@@ -25,6 +25,7 @@ def anyio_backend() -> tuple[str, dict[str, object]]:
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the developer's own key and address out of the tests."""
     monkeypatch.delenv("SEGMIND_API_KEY", raising=False)
+    monkeypatch.delenv("SEGMIND_API_KEYS", raising=False)
     monkeypatch.delenv("SEGMIND_BASE_URL", raising=False)
     monkeypatch.delenv("SEGMIND_TRANSPORT", raising=False)
 

@@ -51,6 +51,7 @@ class JobProgress:
     spent_before: Decimal = Decimal(0)
     """By earlier runs."""
     floor: Decimal = Decimal(0)
+    """Credits that it leaves on the account; with several keys on all accounts together."""
     max_credits: Decimal | None = None
     """Budget of the job, over all its runs; None: the whole balance."""
     fan_out: FanOutReport = field(default_factory=FanOutReport)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from .._wire.failures import Failure
 from .base import Transport, WireRequest, WireResponse
@@ -27,6 +27,7 @@ class TransportByKey:
             await transport.aclose()
 
 
-def by_key(transports: Sequence[Transport]) -> Transport:
+def by_key(transports: Iterable[Transport]) -> Transport:
     """Return one transport for all keys: the only one, or one that chooses."""
-    return transports[0] if len(transports) == 1 else TransportByKey(transports)
+    first, *others = transports
+    return TransportByKey([first, *others]) if others else first

@@ -165,11 +165,14 @@ def balance(emulate: Emulate = False, as_json: AsJson = False) -> None:
 
     async def main() -> Exit:
         async with open_client(ClientOptions(emulate=emulate)) as client:
-            held = await client.balance()
+            held, keys = await client.balance(), client.statistics().keys
+        by_key = [{"name": key.name, "state": key.state, "total": key.balance} for key in keys]
         if as_json:
-            show_json({**asdict(held), "total": held.total})
+            show_json({**asdict(held), "total": held.total, **({"keys": by_key} if keys else {})})
         else:
             print(f"{held.total} credits ({held.credits} and {held.free_credits} free)")
+            for key in keys:
+                print(f"{key.name}: {'unknown' if key.balance is None else key.balance}, {key.state}")
         return Exit.OK
 
     run_to_exit(main)

@@ -56,19 +56,19 @@ async def open_client(options: ClientOptions) -> AsyncIterator[SegmindClient]:
     from .credentials import Credentials  # noqa: PLC0415  # importing it takes as long as aiohttp
 
     settings = Credentials()
-    key = settings.api_key.get_secret_value() if settings.api_key else None
-    if options.offline:
-        key = "none"
-    if key is None:
+    keys = ("none",) if options.offline else settings.keys
+    if not keys:
         raise ConfigurationError(
             "no API key: set SEGMIND_API_KEY, or write it into a file .env; --emulate needs none"
         )
-    async with SegmindClient(key, settings.base_url, options.model, limits, options.timeouts) as client:
+    async with SegmindClient(
+        None, settings.base_url, options.model, limits, options.timeouts, api_keys=keys
+    ) as client:
         yield client
 
 
-def has_key() -> bool:
-    """Return whether an API key is configured."""
+def number_of_keys() -> int:
+    """Return how many API keys are configured."""
     from .credentials import Credentials  # noqa: PLC0415  # see `open_client`
 
-    return Credentials().api_key is not None
+    return len(Credentials().keys)

@@ -46,7 +46,7 @@ from .live import Live
 from .option_values.schema import AnswerSchema
 from .start.changed_settings import begin_anew, refusal_text, tell_changes, why_anew
 from .start.files_check import check_inputs, check_paths, make_folders, without_input
-from .start.forecast import balance_of, show_forecast
+from .start.forecast import balance_of, kept_on_all, show_forecast
 from .start.input_check import NO_COLUMNS_NEEDED, ColumnsNeeded
 from .start.outlook import Announcer, may_start, outlook_text
 from .summary import Files, as_json_of, print_results_only, print_summary
@@ -361,7 +361,8 @@ async def _run_sample(job: Job, client: SegmindClient, *, as_json: bool) -> Exit
     before = f" ({len(indices) - sent} of the sample before)" if sent < len(indices) else ""
     say(f"sent {sent} of {whole.rows} rows{before}; the same command without --sample sends the rest")
     held = report.fan_out.credits_remaining
-    show_forecast(found, "unknown" if held is None else held, job.spending.floor, _left_of_bound(job))
+    floor = kept_on_all(job.spending.floor, job.client)
+    show_forecast(found, "unknown" if held is None else held, floor, _left_of_bound(job))
     return exit_for_report(report)
 
 
@@ -546,7 +547,8 @@ async def _print_forecast(job: Job, *, as_json: bool) -> None:
     if as_json:
         show_json({**found.as_json(), "balance": held if isinstance(held, Decimal) else None})
     else:
-        show_forecast(found, held, job.spending.floor, _left_of_bound(job))
+        floor = kept_on_all(job.spending.floor, job.client)
+        show_forecast(found, held, floor, _left_of_bound(job))
 
 
 def labelling_brain(open_rows: OpenRows, labels: Labels, text_column: str, truth_column: str | None) -> Brain:

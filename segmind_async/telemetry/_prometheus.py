@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
 
-from ..models import Statistics
+from ..models import KeyStatistics, Statistics
 
 PROMETHEUS_CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 """Media type of `prometheus_text` (Prometheus' documentation of exposition formats, 2026-08)."""
@@ -88,13 +88,37 @@ METRICS: tuple[Metric, ...] = (
 """All figures, in the order in which they are written."""
 
 
+@dataclass(frozen=True, slots=True)
+class _KeyMetric:
+    """One figure of `KeyStatistics` as a metric of Prometheus."""
+
+    name: str
+    kind: Literal["gauge", "counter"]
+    description: str
+    read: Callable[[KeyStatistics], int | float | Decimal | None]
+    """Returns the value; None while it is not known, or does not apply."""
+
+
+_KEY_METRICS = (
+    _KeyMetric("in_use", "gauge", "Whether the key takes calls.", lambda k: int(k.takes_calls)),
+    _KeyMetric("in_flight", "gauge", "Attempts in flight with the key.", lambda k: k.in_flight),
+    _KeyMetric("closed_seconds", "gauge", "Time for which a 429 stops the key.", lambda k: k.closed_for),
+    _KeyMetric("rate_limited_total", "counter", "Responses with the status 429.", lambda k: k.rate_limited),
+    _KeyMetric("balance_credits", "gauge", "Credits on the account of the key.", lambda k: k.balance),
+    _KeyMetric("held_credits", "gauge", "Credits reserved on the account.", lambda k: k.held),
+    _KeyMetric("cost_credits_total", "counter", "Credits that calls with the key cost.", lambda k: k.spent),
+)
+"""Figures of each of several keys; their names begin with `segmind_key_`, and the key is a label."""
+
+
 def prometheus_text(statistics: Statistics, labels: Mapping[str, str] | None = None) -> str:
     """Return the figures of `client.statistics()` in Prometheus' text format, for an endpoint to answer.
 
     `labels` are put on each figure, to tell clients apart. Serve it as PROMETHEUS_CONTENT_TYPE. Figures that
-    are not known are left out, as the format demands.
+    are not known are left out, as the format demands. With several keys those of each follow, with the label
+    `key`.
     """
-    given = ",".join(f'{name}="{_escaped(value)}"' for name, value in (labels or {}).items())
+    given = _labels(labels or {})
     lines: list[str] = []
     for metric in METRICS:
         value = metric.read(statistics)
@@ -103,9 +127,24 @@ def prometheus_text(statistics: Statistics, labels: Mapping[str, str] | None = N
             lines += (
                 f"# HELP {name} {metric.description}",
                 f"# TYPE {name} {metric.kind}",
-                f"{name}{{{given}}} {_number(value)}" if given else f"{name} {_number(value)}",
+                f"{name}{given} {_number(value)}",
             )
-    return "\n".join((*lines, ""))
+    return "\n".join((*lines, *_lines_of_keys(statistics.keys, labels or {}), ""))
+
+
+def _lines_of_keys(keys: Sequence[KeyStatistics], labels: Mapping[str, str]) -> Iterator[str]:
+    for metric in _KEY_METRICS if keys else ():
+        name = f"segmind_key_{metric.name}"
+        yield f"# HELP {name} {metric.description}"
+        yield f"# TYPE {name} {metric.kind}"
+        for key in keys:
+            if (value := metric.read(key)) is not None:
+                yield f"{name}{_labels({**labels, 'key': key.name})} {_number(value)}"
+
+
+def _labels(given: Mapping[str, str]) -> str:
+    inside = ",".join(f'{name}="{_escaped(value)}"' for name, value in given.items())
+    return f"{{{inside}}}" if inside else ""
 
 
 def _escaped(value: str) -> str:

@@ -96,6 +96,20 @@ def test_balance() -> None:
     assert json.loads(call("balance", "--emulate", "--json").stdout)["total"] == "5"
 
 
+def test_the_balance_of_several_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = "SG_0123456789abcdef", "SG_fedcba9876543210"
+    monkeypatch.chdir(tmp_path)
+    with serving(Emulator(key=first, balance=2)) as emulator:
+        emulator.state.add_account(second, 3)
+        (tmp_path / ".env").write_text(
+            f"SEGMIND_API_KEYS={first},{second}\nSEGMIND_BASE_URL={emulator.url}\n"
+        )
+        got = call("balance")
+        assert got.stdout == "5 credits (5 and 0 free)\n…cdef: 2, in use\n…3210: 3, in use\n"
+        keys = json.loads(call("balance", "--json").stdout)["keys"]
+        assert [(key["name"], key["total"]) for key in keys] == [("…cdef", "2"), ("…3210", "3")]
+
+
 def test_without_a_key() -> None:
     got = call("chat", "hello")
     assert got.exit_code == 2
@@ -365,6 +379,13 @@ def test_a_dry_run_with_a_key_reads_the_balance_and_sends_nothing(rows: Path, tm
     bounded = call(*words, "--emulate", "--emulated-balance", "0.1", "--max-credits", "0.05").stdout
     assert "at most 0.05 by --max-credits" in bounded
     assert "enough, also for the upper bound" in bounded
+    with serving(Emulator(balance="2.5")) as emulator:
+        emulator.state.add_account("SG_fedcba9876543210", "2.5")
+        keys = f"{emulator.key},SG_fedcba9876543210"
+        both = {"env": {"SEGMIND_BASE_URL": emulator.url, "SEGMIND_API_KEYS": keys}}
+        assert "balance       5.0 credits: enough, also" in call(*words, **both).stdout
+        # A floor is kept on each account.
+        assert "balance       5.0 credits: not enough" in call(*words, "--floor", "2.499", **both).stdout
     nobody = {"env": {"SEGMIND_BASE_URL": "http://127.0.0.1:1/v1", "SEGMIND_API_KEY": "k"}}
     assert "balance       unknown (APIConnectionError" in call(*words, **nobody).stdout
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -55,13 +55,19 @@ async def world(
     *,
     options: GatewayOptions | None = None,
     client: dict[str, Any] | None = None,
+    accounts: Mapping[str, float] | None = None,
     **service: Any,
 ) -> AsyncIterator[World]:
+    """Open a gateway over one key, and those of further *accounts* with their credits."""
     service.setdefault("balance", 5)
     async with (
         Emulator(brain, **service) as emulator,
-        SegmindClient(emulator.key, emulator.url, **(client or {})) as opened,
+        SegmindClient(
+            api_keys=[emulator.key, *(accounts or {})], base_url=emulator.url, **(client or {})
+        ) as opened,
         Gateway(opened, options or GatewayOptions(port=0)) as gateway,
         aiohttp.ClientSession() as session,
     ):
+        for key, balance in (accounts or {}).items():
+            emulator.state.add_account(key, balance)
         yield World(emulator, opened, gateway, session)

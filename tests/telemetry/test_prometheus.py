@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from segmind_async import Limits, SegmindClient, Statistics
+from segmind_async import KeyStatistics, Limits, SegmindClient, Statistics
 from segmind_async.telemetry import METRICS, prometheus_text
 from segmind_async.testing import ScriptedTransport
 from tests.support import KEY, status
@@ -90,3 +91,23 @@ async def test_statistics_count_429s_and_name_the_floor() -> None:
     assert found["segmind_rate_limited_total"] == 1
     assert found["segmind_floor_credits"] == pytest.approx(0.5)
     assert found["segmind_cost_credits_total"] == float(client.statistics().spent) > 0
+
+
+def test_figures_of_several_keys_have_the_key_as_a_label() -> None:
+    keys = (
+        KeyStatistics("…aaaa", "in use", in_flight=2, balance=Decimal(3), spent=Decimal("0.5")),
+        KeyStatistics("…bbbb", "refused", takes_calls=False),
+    )
+    text = prometheus_text(replace(KNOWN, keys=keys), {"service": "mails"})
+    found = {
+        (sample.name, sample.labels["key"]): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if "key" in sample.labels and sample.labels["service"] == "mails"
+    }
+    assert found["segmind_key_in_use", "…aaaa"] == 1
+    assert found["segmind_key_in_use", "…bbbb"] == 0
+    assert found["segmind_key_balance_credits", "…aaaa"] == 3
+    assert ("segmind_key_balance_credits", "…bbbb") not in found
+    assert found["segmind_key_cost_credits_total", "…aaaa"] == 0.5
+    assert "segmind_key" not in prometheus_text(KNOWN)

@@ -35,7 +35,8 @@ def _of_one(account: Account, now: float) -> KeyStatistics:
     money, throttle = account.ledger.statistics(now), account.throttle
     return KeyStatistics(
         name=account.name,
-        state=account.standing.state.value,
+        state=account.state,
+        takes_calls=account.takes,
         in_flight=money.in_flight,
         limit=throttle.limit,
         requests_per_minute=throttle.pacer.rate,

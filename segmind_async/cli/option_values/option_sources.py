@@ -23,13 +23,16 @@ _NOT_SET_HERE = {
 
 _ELSEWHERE = {
     "api_key": "SEGMIND_API_KEY in the environment or in .env",
+    "api_keys": "SEGMIND_API_KEYS in the environment or in .env",
     "base_url": "SEGMIND_BASE_URL in the environment or in .env",
     "proxy": "SEGMIND_PROXY in the environment",
     "token": "SEGMIND_GATEWAY_TOKEN in the environment",
 }
 """Settings that have a place of their own, secrets above all."""
 
-_OTHERS = {"API_KEY", "BASE_URL", "GATEWAY", "GATEWAY_BUDGET", "GATEWAY_TOKEN", "PROXY", "TRANSPORT"}
+_OTHERS = {
+    "API_KEY", "API_KEYS", "BASE_URL", "GATEWAY", "GATEWAY_BUDGET", "GATEWAY_TOKEN", "PROXY", "TRANSPORT",
+}  # fmt: skip
 """What follows the prefix in variables that are not options."""
 
 

@@ -7,7 +7,7 @@ from decimal import Decimal
 from ..._jobs.cost_estimate import Forecast
 from ..._text.escaping import plain
 from ...errors import SegmindError
-from ..client_options import ClientOptions, has_key, open_client
+from ..client_options import ClientOptions, number_of_keys, open_client
 from ..wording import rough
 
 
@@ -15,13 +15,18 @@ async def balance_of(options: ClientOptions) -> Decimal | str:
     """Return the account's balance, or the reason why it cannot be read. Free of charge."""
     if options.emulate:
         return options.emulated_balance
-    if not has_key():
+    if not number_of_keys():
         return "no API key"
     try:
         async with open_client(options) as client:
             return (await client.balance()).total
     except SegmindError as error:
         return f"{type(error).__name__}: {error}"
+
+
+def kept_on_all(floor: Decimal, options: ClientOptions) -> Decimal:
+    """Return what a floor keeps on the accounts of all keys together."""
+    return floor if options.emulate else floor * max(1, number_of_keys())
 
 
 def show_forecast(found: Forecast, held: Decimal | str, floor: Decimal, max_credits: Decimal | None) -> None:

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from ..._version import __version__
-from ...models import JsonDict, Statistics
+from ...models import JsonDict, KeyStatistics, Statistics
 from .._budgets.amounts import plain
 from .._budgets.rules import BudgetState
 from .history import Minute
@@ -45,6 +45,7 @@ def snapshot(moment: Moment, audience: str | None = None) -> JsonDict:
         "outage": found.outage,
         "credits": _credits(found, moment.cost_per_hour),
         "calls": _calls(found),
+        "keys": [_key(one) for one in found.keys],
         "minutes": [[one.answered, one.failed, plain(one.cost)] for one in moment.minutes],
         "audience": audience,
         "budgets": [_budget(one) for one in moment.budgets if audience in (None, one.rule.name)],
@@ -89,6 +90,22 @@ def _calls(found: Statistics) -> JsonDict:
         "pace_reason": found.pace_reason,
         "closed_for": round(found.closed_for, 1),
         "rate_limited": found.rate_limited,
+    }
+
+
+def _key(found: KeyStatistics) -> JsonDict:
+    return {
+        "name": found.name,
+        "state": found.state,
+        "takes_calls": found.takes_calls,
+        "in_flight": found.in_flight,
+        "limit": found.limit,
+        "pace": found.requests_per_minute,
+        "closed_for": round(found.closed_for, 1),
+        "rate_limited": found.rate_limited,
+        "balance": _amount(found.balance),
+        "held": plain(found.held),
+        "spent": plain(found.spent),
     }
 
 

@@ -93,6 +93,7 @@ def test_a_snapshot_has_all_figures() -> None:
             "closed_for": 0.0,
             "rate_limited": 1,
         },
+        "keys": [],
         "minutes": [[1, 1, "0.1"]],
         "audience": None,
         "budgets": [
