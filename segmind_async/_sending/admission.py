@@ -367,7 +367,7 @@ class Admission:
 
     def tell_wait(self) -> None:
         """Report what is waited for, if nothing is in flight and it is not what was reported last."""
-        self.waits.tell(self.now(), self.in_flight, queued=self.queue.waiting > 0)
+        self.waits.tell(self.now(), self.root.in_flight, queued=self.queue.waiting > 0)
 
     def observe(self, account: Account, balance: int, sent_at: float) -> None:
         """Take in a balance that was read by a request sent at *sent_at*, and try the waiting calls."""

@@ -72,6 +72,8 @@ class Accounts:
 
     def unread(self) -> list[Account]:
         """Return those that may take a call, and of which a floor can only be kept if the balance is read."""
+        if not self.several:  # on the way of every call that has a floor
+            return [self.first] if self.first.must_read_balance else []
         return [account for account in self.in_turn() if account.must_read_balance]
 
     def due(self, now: float) -> list[Account]:
