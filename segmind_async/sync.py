@@ -15,7 +15,7 @@ import copy
 import functools
 import threading
 import weakref
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from decimal import Decimal
 from types import TracebackType
@@ -71,6 +71,7 @@ class ClientSettings(TypedDict, total=False):
     limits: Limits | None
     timeouts: Timeouts | None
     retry: RetryPolicy | None
+    api_keys: Sequence[str] | None
     allow_http: bool
     proxy: str | None
     trust_env: bool
