@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup quick test crash fuzz soak page load mails lint format types docs demo real-model interop chaos engine bench release lowest prerelease schemas ci clean
+.PHONY: help setup quick test crash fuzz soak page load mails lint format types docs demo real-model interop chaos engine engine-mails bench release lowest prerelease schemas ci clean
 
 help:                ## list the tasks
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
@@ -75,6 +75,9 @@ engine:              ## run jobs on Ray while nodes, drivers and gateways are ki
 	.venv-engine/bin/pip install -q --upgrade pip
 	.venv-engine/bin/pip install -q -e ".[cli,ray]" --group engine
 	.venv-engine/bin/python -m pytest -p no:cacheprovider tests/ray/cluster.py
+
+engine-mails:        ## after `make engine`: real mails through Ray beside one process, and while it is killed (needs npm)
+	.venv-engine/bin/python -m tests.ray.mails
 
 schemas:               ## compare the schemas that this library and others send, and write the table
 	python3 -m venv --clear .venv-schemas
