@@ -15,6 +15,7 @@ MEASUREMENTS = {
     "admission": "cost of a grant against the number of waiting calls",
     "jobs": "what a journal costs per row, in memory, at a resume",
     "doors": "many processes with one key, killed at random: behind a gateway, guarded, unguarded",
+    "scale": "10⁷ rows in seven days with failures of everything, in virtual time; journals of shards",
     "gateway": "what the gateway adds to a call, beside litellm's proxy, and what a load leaves behind",
     "startup": "time to import the package, and of --help",
     "guard": "one run down to the floor, drawn",

@@ -5,14 +5,16 @@ from __future__ import annotations
 import argparse
 import json
 import re
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
 import pytest
 
-from benchmarks import clients, server, tables, worker
+from benchmarks import clients, server, tables, virtual, worker
 from benchmarks.__main__ import MEASUREMENTS
 from benchmarks.tables import Table
+from benchmarks.week import Plan, Week
 
 
 @pytest.mark.parametrize("name", MEASUREMENTS)
@@ -56,3 +58,19 @@ def test_a_client_measures_itself(client: str) -> None:
     assert sample.cpu > 0
     assert sample.rate > 0
     assert 0 < sample.p50 <= sample.p99
+
+
+def test_a_small_week_ends_each_row_once_and_its_books_add_up() -> None:
+    plan = Plan(rows=200, shard=20, keys=2, processes=2, calls=4, restart=2, part=60, lost=0.02)
+    plan = replace(plan, process_dies=60, gateway_dies=60, outage=60, storm=60, refused=60)
+    week = Week(plan)
+    books = virtual.run(week.run())
+    assert week.left == 0
+    assert all(all(shard.kept) for shard in week.shards)
+    assert len(books.events) >= 5
+    assert books.failed < 20
+    assert 0 < books.paid_twice <= books.in_flight_at_kills + books.lost
+    assert books.nominal < books.ideal < books.finished_at
+    spent = sum(account.state.account.spent for account in week.accounts)
+    assert float(spent) == pytest.approx(books.calls * plan.cost, rel=0.3)
+    assert books.below_floor == 0
