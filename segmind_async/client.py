@@ -563,6 +563,7 @@ class SegmindClient:
         tools reach.
         """
         self._check_open()
+        model = model or self._options.model
         limits = (max_turns, budget, timeout, max_result_chars, max_parallel)
         options = AgentOptions(runnable(tools), tools_via, system, model, *limits, parse)
 

@@ -7,6 +7,7 @@ numbers the calls of a client from 1 and is the same in all events of one call.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal
@@ -30,6 +31,10 @@ class CallStarted:
     """Number of the agent's run that it belongs to; None outside of any, and in the tools of one."""
     request: ChatRequest | None = field(default=None, repr=False, compare=False)
     """The request, with its texts: never in the log."""
+    caller_context: Mapping[str, str] = field(default_factory=dict, compare=False)
+    """In a gateway: `traceparent` and `tracestate` of the request that it has received."""
+    context: dict[str, str] = field(default_factory=dict, compare=False)
+    """Headers that go with the call if it is sent to a gateway; a hook may put the same two in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +120,8 @@ class AgentStarted:
 
     run_id: int
     """Numbers the runs of a client from 1; the same in all events of one run."""
-    model: str | None
-    """None: the client's default."""
+    model: str
+    """Its model, else the client's default."""
     trace: str
 
 

@@ -76,7 +76,7 @@ class AgentOptions:
     tools: Sequence[Tool]
     tools_via: ToolsVia
     system: str | None
-    model: str | None
+    model: str
     max_turns: int
     budget: Decimal | float | None
     timeout: float | None

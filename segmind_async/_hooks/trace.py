@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+from .._wire.response_headers import TRACE_CONTEXT
+
 _PATH: ContextVar[str] = ContextVar("segmind_async_trace", default="")
+
+_CALLER: ContextVar[Mapping[str, str] | None] = ContextVar("segmind_async_caller", default=None)
 
 
 @contextmanager
@@ -27,3 +31,18 @@ def trace(name: str) -> Iterator[str]:
 def current_trace() -> str:
     """Return the path of names around the caller, such as `planner/module-x`; empty outside of any."""
     return _PATH.get()
+
+
+@contextmanager
+def called_with(headers: Mapping[str, str]) -> Iterator[None]:
+    """Make all calls inside belong to the request that a gateway has received with *headers*."""
+    token = _CALLER.set({name: headers[name] for name in TRACE_CONTEXT if name in headers})
+    try:
+        yield
+    finally:
+        _CALLER.reset(token)
+
+
+def callers_context() -> Mapping[str, str]:
+    """Return the headers that say which trace the request of a gateway's caller belongs to."""
+    return _CALLER.get() or {}

@@ -16,7 +16,7 @@ import backoff
 from pydantic_core import to_json
 
 from .._hooks.agent_run import CURRENT_RUN
-from .._hooks.trace import current_trace
+from .._hooks.trace import callers_context, current_trace
 from .._media.loading import load_parts
 from .._media.parts import LazyPart, PartsNotLoadedError
 from .._money.estimates import predict_cost, template_of
@@ -94,6 +94,7 @@ class Call:
 
     __slots__ = (
         "_call_id",
+        "_context",
         "_credit_refusals",
         "_must_call",
         "_options",
@@ -138,6 +139,7 @@ class Call:
         self._credit_refusals = 0
         self._started_at: float | None = None
         self._call_id = 0
+        self._context: dict[str, str] = {}
         self.totals = CallTotals() if totals is None else totals
         # A row that is tried again keeps count of the attempts that may have been billed.
         self._retry_state.in_doubt = self.totals.in_doubt
@@ -156,7 +158,15 @@ class Call:
         # The totals may go on from earlier calls for the same row.
         began_at, earlier = self._service.admission.now(), replace(self.totals)
         self._service.hooks.call_started(
-            CallStarted(self.model, current_trace(), self._id(), CURRENT_RUN.get(), self._request)
+            CallStarted(
+                self.model,
+                current_trace(),
+                self._id(),
+                CURRENT_RUN.get(),
+                self._request,
+                callers_context(),
+                self._context,
+            )
         )
         try:
             completion = await self._run(reported=True)
@@ -248,6 +258,7 @@ class Call:
         headers: list[tuple[str, str]] = [(response_headers.PRIORITY, self._options.scope.priority)]
         if self._options.gateway_budget is not None:
             headers.append((response_headers.BUDGET, self._options.gateway_budget))
+        headers.extend(self._context.items())
         left = self._retry_state.left
         if left < math.inf:
             headers.append((response_headers.TIMEOUT, f"{max(left, response_headers.MIN_TIMEOUT):.3f}"))

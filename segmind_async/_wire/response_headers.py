@@ -28,6 +28,8 @@ BUDGET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 PRIORITY = "x-segmind-priority"
 TIMEOUT = "x-segmind-timeout"
 """Of a request to a gateway: seconds that the call may take from when it is sent on."""
+TRACE_CONTEXT = ("traceparent", "tracestate")
+"""Of a request: the trace and the span that it belongs to (W3C Trace Context)."""
 MIN_TIMEOUT = 0.001
 """The least of these seconds; they are written with three decimals."""
 ELAPSED = "x-segmind-elapsed"

@@ -15,7 +15,7 @@ import anyio
 from aiohttp import web
 from pydantic_core import to_json
 
-from .._hooks.trace import trace
+from .._hooks.trace import called_with, trace
 from .._providers.answers import as_openai
 from .._sending.call_queue import Priority
 from .._version import __version__
@@ -168,7 +168,8 @@ class Handlers:
                 self._tokens.check_host(request.host)
             if request.path not in _OPEN:
                 request[_ACCESS] = Access(self._tokens.check(request.headers))
-            return await handler(request)
+            with called_with(request.headers):
+                return await handler(request)
         except web.HTTPException as error:
             return self._refused(request, _http_problem(request, error))
         except Exception as error:  # noqa: BLE001  # whatever it is, its caller gets an answer without a traceback

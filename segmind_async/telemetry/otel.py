@@ -14,6 +14,7 @@ from typing import Protocol, TypeAlias
 from opentelemetry import context, trace
 from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation, get_meter
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer, TracerProvider, get_tracer
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from pydantic_core import to_json
 
 from .._version import __version__
@@ -30,6 +31,7 @@ from ..hooks import (
 from ..models import ChatCompletion, ChatRequest, Statistics
 from ._prometheus import METRICS, Metric
 
+_W3C = TraceContextTextMapPropagator()
 _SCOPE = "segmind_async"
 _SCHEMA = "https://opentelemetry.io/schemas/gen-ai/1.42.0"
 _PROVIDER = "segmind"
@@ -65,7 +67,8 @@ class OpenTelemetryHooks(Hooks):
     """Makes spans and metrics of the events of one client; pass one to `SegmindClient(hooks=[…])`.
 
     Spans: `chat {model}`, `execute_tool {name}`, and `invoke_agent` around those of an agent's run. A tool
-    runs inside of its span, so that what it does belongs to it. Metrics: `gen_ai.client.operation.duration`,
+    runs inside of its span, so that what it does belongs to it. A call through a gateway with such hooks is
+    one trace with the call that the gateway makes. Metrics: `gen_ai.client.operation.duration`,
     `gen_ai.client.token.usage`, and those of `observe`. The providers are the global ones unless given.
 
     Texts of prompts, answers, and of what tools receive and return are recorded only with `record_content`.
@@ -125,8 +128,11 @@ class OpenTelemetryHooks(Hooks):
 
     def call_started(self, event: CallStarted) -> None:
         """Start the span of a call."""
-        span = self._started(f"chat {event.model}", SpanKind.CLIENT, event.run_id)
+        span = self._started(
+            f"chat {event.model}", SpanKind.CLIENT, event.run_id, _context_of(event.caller_context)
+        )
         self._calls[event.call_id] = span
+        _W3C.inject(event.context, trace.set_span_in_context(span))
         if span.is_recording():
             request = event.request
             span.set_attributes(
@@ -205,11 +211,24 @@ class OpenTelemetryHooks(Hooks):
             span.set_attribute("gen_ai.tool.call.result", event.result)
         _end(span, event.error_type)
 
-    def _started(self, name: str, kind: SpanKind, run_id: int | None) -> Span:
-        """Start a span, below that of its agent's run if there is one, else below the current one."""
+    def _started(
+        self, name: str, kind: SpanKind, run_id: int | None, parent: context.Context | None = None
+    ) -> Span:
+        """Start a span, below that of its agent's run if there is one, else below *parent*.
+
+        Without one it is below the current span.
+        """
         run = None if run_id is None else self._runs.get(run_id)
-        parent = None if run is None else trace.set_span_in_context(run)
+        if run is not None:
+            parent = trace.set_span_in_context(run)
         return self._tracer.start_span(name, parent, kind)
+
+
+def _context_of(headers: Mapping[str, str]) -> context.Context | None:
+    """Return the context of a gateway's caller; None if the server has a span of the request already."""
+    if not headers or trace.get_current_span().get_span_context().is_valid:
+        return None
+    return _W3C.extract(headers)
 
 
 def _end(span: Span, error_type: str | None) -> None:
@@ -219,11 +238,12 @@ def _end(span: Span, error_type: str | None) -> None:
     span.end()
 
 
-def _operation(name: str, model: str | None) -> Attributes:
-    found: Attributes = {"gen_ai.operation.name": name, "gen_ai.provider.name": _PROVIDER}
-    if model is not None:
-        found["gen_ai.request.model"] = model
-    return found
+def _operation(name: str, model: str) -> Attributes:
+    return {
+        "gen_ai.operation.name": name,
+        "gen_ai.provider.name": _PROVIDER,
+        "gen_ai.request.model": model,
+    }
 
 
 def _traced(path: str) -> Attributes:

@@ -187,6 +187,7 @@ async def test_an_agents_calls_and_tools_are_inside_of_its_run() -> None:
         "gen_ai.tool.call.id": "c1",
     }
     assert (run.attributes or {})["segmind.turns"] == 2
+    assert (run.attributes or {})["gen_ai.request.model"] == "gpt-5.4-mini"
 
 
 async def test_a_tool_that_raises_is_a_failed_span_and_its_texts_are_kept_if_asked_for() -> None:
