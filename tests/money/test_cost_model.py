@@ -160,6 +160,29 @@ def test_two_models_in_one_budget_add_up() -> None:
     assert repr(cheap) == f"CostModel(typical={CENT}, calls=400)"
 
 
+def test_a_call_that_outlasted_all_others_leaves_nothing_behind_when_it_ends() -> None:
+    model = taught([CENT] * 100)
+    exposure, alone = Exposure(), Exposure()
+    late = out(model, 0)
+    exposure.add(late)
+    for each in (exposure, alone):
+        each.add(out(model, 99.5))
+    assert exposure.required(100.0, None) > 20 * CENT
+    exposure.remove(late)
+    assert exposure.required(100.0, None) == alone.required(100.0, None)
+
+
+def test_no_cheap_answer_is_given_while_a_call_outlasts_all_others() -> None:
+    model = taught([CENT] * 100)
+    exposure = Exposure()
+    late, fresh = out(model, 0), out(model, 100.0)
+    exposure.add(late)
+    room = late.summand_bound + fresh.summand_bound
+    assert exposure.fits(room, out(model, 0.5))
+    assert exposure.required(100.0, model) > room
+    assert not exposure.fits(room, fresh)
+
+
 @given(st.lists(st.booleans(), max_size=40), st.integers(0, 30))
 def test_the_cheap_answer_never_contradicts_the_exact_one(steps: list[bool], room: int) -> None:
     model = taught(lognormal(6, 50, 0.8))

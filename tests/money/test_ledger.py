@@ -375,3 +375,11 @@ def test_a_loop_with_another_clock() -> None:
     book.ledger.observe(49 * CENT, 1001, 1002)
     assert book.ledger.balance == 48 * CENT
     assert repr(book.ledger).startswith(f"Ledger(balance={48 * CENT}, in_flight=0, in_doubt=")
+
+
+def test_in_a_loop_with_another_clock_named_costs_still_lower_the_balance_that_was_asked_for() -> None:
+    book = Book(None)
+    book.ledger.observe(50 * CENT, 999, 1000)
+    book.ledger.shift(-1000)
+    book.settle(book.grant(), reading=50 * CENT)  # a reading that does not show the cost yet
+    assert book.ledger.balance == 49 * CENT

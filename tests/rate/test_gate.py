@@ -103,6 +103,7 @@ def test_a_loop_with_another_clock() -> None:
     gate.shift(-1000)
     assert gate.next_start(0) == 10
     assert gate.is_echo(0)
+    assert not gate.is_echo(1)
     assert repr(gate) == "Gate(closed)"
     gate.passed(5)
     gate.start(6)
