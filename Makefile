@@ -96,10 +96,11 @@ release: setup       ## build wheel and sdist, check both, list what is in them 
 	rm -rf dist build/release
 	$(BIN)/python -m build
 	$(BIN)/twine check --strict dist/*
-	$(PYTHON) -m venv build/release
-	build/release/bin/pip install -q "$$(ls dist/*.whl)[cli]"
+	$(PYTHON) -m venv --without-pip build/release
+	$(BIN)/pip --python build/release/bin/python install -q "$$(ls dist/*.whl)[cli]"
 	cd build && release/bin/segmind-async --version
-	$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --mc-type library -o build/sbom.json build/release/bin/python
+	sed "s/^dynamic = .*/version = \"$$(build/release/bin/segmind-async --version)\"/" pyproject.toml > build/pyproject.toml
+	$(BIN)/cyclonedx-py environment --pyproject build/pyproject.toml --mc-type library -o build/sbom.json build/release/bin/python
 
 lowest:              ## run the quick tests with the lowest versions that pyproject.toml allows (needs uv)
 	uv venv -q --clear build/lowest
