@@ -7,6 +7,8 @@ noted, because either may be wrong: wall time can be set, and monotonic time beg
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from ..._rate.pacer import PacerState
 from ..._sending.accounts.account import Account
@@ -48,5 +50,12 @@ def resume(admission: Admission, state: object) -> None:
     by_name = state.get("keys", {"": state})
     for account in admission.accounts.all:
         known = by_name.get(account.name)
-        for one in by_name.values() if known is None else [known]:
-            admission.resume(account, PacerState(tuple(one["ages"]), one["rate"]), one["in_doubt"], elapsed)
+        pace, in_doubt = _sum_of([*by_name.values()] if known is None else [known])
+        admission.resume(account, pace, in_doubt, elapsed)
+
+
+def _sum_of(states: Sequence[Mapping[str, Any]]) -> tuple[PacerState, int]:
+    """Return all starts, the lowest rate, and all that may still be billed."""
+    rates = [one["rate"] for one in states if one["rate"] is not None]
+    ages = sorted(age for one in states for age in one["ages"])
+    return PacerState(tuple(ages), min(rates, default=None)), sum(one["in_doubt"] for one in states)

@@ -27,6 +27,7 @@ from segmind_async._jobs.own_request import own_request
 from segmind_async._jobs.progress_reporter import Progress
 from segmind_async._jobs.rows import open_rows
 from segmind_async._rate.pacer import PacerState
+from segmind_async._sending.accounts.account import Account
 from segmind_async._sending.admission import Admission
 from segmind_async.emulator import Emulator
 from segmind_async.jobs import JobOptions, JobReport
@@ -187,10 +188,10 @@ async def test_what_was_in_flight_at_a_crash_is_taken_over(
         state = {"ages": [1.0, 2.0], "rate": 30.0, "in_doubt": 4 * 10**10, "at": time.time() - 5}
         state["monotonic"] = time.monotonic() - 5
         journal.set_fact("state", state).result()
-    taken: list[tuple[PacerState, int, float]] = []
+    taken: list[tuple[Account, PacerState, int, float]] = []
     monkeypatch.setattr(Admission, "resume", lambda _self, *told: taken.append(told))
     await run(rows, ScriptedTransport())
-    ((pace, in_doubt, elapsed),) = taken
+    ((_account, pace, in_doubt, elapsed),) = taken
     assert (pace, in_doubt) == (PacerState((1.0, 2.0), 30.0), 4 * 10**10)
     assert 5 <= elapsed < 60
     with Journal(tmp_path / "journal", SETTINGS) as journal:

@@ -8,7 +8,11 @@ from typing import Any
 import pytest
 
 from segmind_async._jobs.journal import restart
+from segmind_async._money.ledger import Ledger
 from segmind_async._rate.pacer import PacerState
+from segmind_async._rate.throttle import Throttle
+from segmind_async._sending.accounts.account import Account
+from segmind_async._sending.accounts.accounts import Accounts
 
 
 class Door:
@@ -16,11 +20,15 @@ class Door:
 
     name = "this"
 
-    def __init__(self) -> None:
-        self.resumed: list[tuple[PacerState, int, float]] = []
+    def __init__(self, *keys: str) -> None:
+        self.accounts = Accounts([Account(Ledger(), Throttle(4), key) for key in keys or ("",)])
+        self.resumed: list[tuple[str, PacerState, int, float]] = []
 
-    def resume(self, *told: Any) -> None:
-        self.resumed.append(told)
+    def resume(self, account: Account, pace: PacerState, in_doubt: int, elapsed: float) -> None:
+        self.resumed.append((account.name, pace, in_doubt, elapsed))
+
+    def state(self, account: Account) -> tuple[PacerState, int]:
+        return PacerState((1.0,), 30.0), len(account.name)
 
 
 @pytest.mark.parametrize(
@@ -41,7 +49,25 @@ def test_the_careful_one_of_two_clocks_decides(
     monkeypatch.setattr(time, "monotonic", lambda: 50_000.0)
     door: Any = Door()
     restart.resume(door, {**state, "at": 1_000_000.0 - by_wall, "monotonic": 50_000.0 - by_machine})
-    assert door.resumed == [(PacerState((1.0,), 30.0), 7, elapsed)]
+    assert door.resumed == [("", PacerState((1.0,), 30.0), 7, elapsed)]
+
+
+def taken_over(earlier: Door, later: Door) -> list[tuple[str, int]]:
+    """Return the key and the units in doubt of each state that *later* takes over from *earlier*."""
+    writer: Any = earlier
+    reader: Any = later
+    restart.resume(reader, {**restart.state_of(writer), "by": "another"})
+    return [(name, in_doubt) for name, _, in_doubt, _ in later.resumed]
+
+
+def test_each_of_several_keys_takes_over_its_own_state() -> None:
+    assert taken_over(Door("ab", "xyz"), Door("xyz", "ab")) == [("xyz", 3), ("ab", 2)]
+
+
+def test_a_key_that_the_earlier_run_did_not_know_takes_over_the_states_of_all() -> None:
+    assert taken_over(Door("ab", "xyz"), Door("ab", "new")) == [("ab", 2), ("new", 5)]
+    assert taken_over(Door("ab", "xyz"), Door("")) == [("", 5)]
+    assert taken_over(Door(""), Door("ab", "xyz")) == [("ab", 0), ("xyz", 0)]
 
 
 @pytest.mark.parametrize("state", [None, {"by": "this"}], ids=["nothing-noted", "noted-by-this-very-client"])
