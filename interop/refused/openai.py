@@ -1,0 +1,3 @@
+import openai
+
+openai.OpenAI().chat.completions.create(model="gpt-5.4-mini", messages=[{"role": "user", "content": "hello"}])
