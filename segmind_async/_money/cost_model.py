@@ -342,9 +342,10 @@ class CostModel:
         )
         self._usual = math.exp(self._sum_t / n) if all_predicted and not varied else None
 
-    def outlasts_all(self, age: float) -> bool:
-        """Return whether a call of *age* seconds is out longer than any call took of the last fit."""
-        return self._fit is not None and age >= self._fit.slowest
+    @property
+    def slowest(self) -> float:
+        """Seconds that the slowest call of the last fit took; inf before any is known."""
+        return math.inf if self._fit is None else self._fit.slowest
 
     def latency(self) -> float:
         """Return how long a call typically takes, seconds; 0 before any is known."""

@@ -82,15 +82,23 @@ class Exposure:
         self._last = _Required(now, units, len(self._held) + 1)
         return units <= room
 
+    def _has_more_overdue(self, at: float, now: float) -> bool:
+        """Return whether a call outlasts all finished ones now that did not at *at*."""
+        for held in self._held:
+            due = held.started_at + held.model.slowest
+            if due > at:
+                return due <= now
+        return False
+
     def _has_grown_within(self, room: float, most: float, candidate: InFlightCall) -> bool:
         """Return whether *room* is enough for what was required within the time of a call, grown since.
 
         What has started since is bounded by *most*. The rest was in that sum, and grows with its age and, as
-        it tells how dear a next call may be, with the number of calls.
+        it tells how dear a next call may be, with the number of calls. One more that outlasts all is a leap.
         """
         at, units, calls = self._last
         passed, latency = candidate.started_at - at, candidate.model.latency()
-        if not passed < latency:
+        if not passed < latency or self._has_more_overdue(at, candidate.started_at):
             return False
         times = max(1.0, (len(self._held) + 1) / calls) * (1 + passed / latency) ** _GROWTH
         return most + times * units <= room
@@ -98,7 +106,7 @@ class Exposure:
     def _has_overdue(self, now: float) -> bool:
         """Return whether a call outlasts all finished ones: no bound from these holds for it."""
         oldest = next(iter(self._held), None)
-        return oldest is not None and oldest.model.outlasts_all(now - oldest.started_at)
+        return oldest is not None and now - oldest.started_at >= oldest.model.slowest
 
     def mean(self, now: float) -> float:
         """Return the units that all in flight are expected to cost."""
@@ -148,14 +156,15 @@ class Exposure:
                 model.fitted(now)
                 versions += model.version
         step = 0.0 if candidate is None else candidate.latency() / _AGES_A_CALL
-        if self._kept_up and versions == self._versions and now - self._at <= step:
+        unchanged = self._kept_up and versions == self._versions and now - self._at <= step
+        if unchanged and not self._has_more_overdue(self._at, now):
             return
         self._parts = {}
         for held in self._held:
             age = now - held.started_at
             held.model.fitted(now)
             self._put(held, held.model.moments(age, held.predicted))
-            if held.model.outlasts_all(age):
+            if age >= held.model.slowest:
                 self._parts[held.model].outlasting.add(held)
         self._kept_up, self._at = True, now
         self._versions = sum(model.version for model in self._parts)
