@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pydantic_core import to_json
 
-from segmind_async import Statistics
+from segmind_async import KeyStatistics, Statistics
 from segmind_async._text.wait_reasons import Wait, WaitReason
 from segmind_async._version import __version__
 from segmind_async.gateway import BudgetRule
@@ -178,3 +178,9 @@ def test_how_long_credits_last_is_not_told_where_it_is_not_known(
 def test_nothing_is_told_of_an_unknown_cost_per_hour() -> None:
     found: Any = snapshot(moment()._replace(cost_per_hour=None))
     assert (found["credits"]["per_hour"], found["credits"]["lasts"]) == (None, None)
+
+
+def test_several_keys_are_shown_one_by_one() -> None:
+    key = KeyStatistics("…cdef", "refused", takes_calls=False, balance=Decimal("2.5"))
+    (shown,) = seen(keys=(key,))["keys"]
+    assert (shown["name"], shown["state"], shown["takes_calls"]) == ("…cdef", "refused", False)
