@@ -5,11 +5,12 @@ A field that cannot be obeyed makes the row invalid: it is never ignored.
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Mapping
 
 from pydantic_core import from_json
 
-from ..models import ChatRequest, JsonDict, JsonObject
+from ..models import ChatRequest, JsonDict, JsonObject, Message
 from .formats.text import Found
 
 PARAMETERS = frozenset(
@@ -20,6 +21,9 @@ PARAMETERS = frozenset(
     }
 )  # fmt: skip
 """Columns beside `prompt` or `messages` that are parameters of the request. All others are data."""
+
+_OF_REQUESTS = PARAMETERS | {"prompt", "messages", "model"}
+"""Names of columns that are fields of a request."""
 
 _TEXTS = frozenset({"reasoning_effort", "stop", "tool_choice"})
 """Parameters that may be plain texts; other texts, of CSV, are JSON."""
@@ -32,19 +36,38 @@ def own_request(columns: Mapping[str, object]) -> ChatRequest:
     body = columns.get("body")
     if "custom_id" in columns and isinstance(body, dict):
         return _batch_request(columns, body)
-    messages, prompt = columns.get("messages"), columns.get("prompt")
-    if not isinstance(messages, list) and not isinstance(prompt, str):
-        names = ", ".join(map(repr, columns)) or "none"
-        raise ValueError(  # noqa: TRY004  # the value of a row, not the type of an argument
-            f"neither 'prompt' nor 'messages' among the columns {names}; "
-            "the command makes one of columns by --prompt"
-        )
+    asked = _asked(columns)
     given = {name: columns[name] for name in PARAMETERS & columns.keys() if columns[name] not in (None, "")}
     parameters = {name: _value(name, value) for name, value in sorted(given.items())}
     _refuse_several(columns)
-    return ChatRequest.of(
-        messages if isinstance(messages, list) else str(prompt), _model(columns.get("model")), parameters
+    return ChatRequest.of(asked, _model(columns.get("model")), parameters)
+
+
+def _asked(columns: Mapping[str, object]) -> str | list[Message]:
+    """Return the prompt or the messages of a row; raises ValueError unless it has one of the two."""
+    messages, prompt = columns.get("messages"), columns.get("prompt")
+    if _is_given(messages) and _is_given(prompt):
+        raise ValueError(
+            f"both prompt={reprlib.repr(prompt)} and messages={reprlib.repr(messages)}: one would not be "
+            "sent; empty the other, or choose with --prompt, such as --prompt '{prompt}'"
+        )
+    if isinstance(messages, list) and (messages or prompt is None):
+        return messages
+    if isinstance(prompt, str):
+        return prompt
+    for name, value, wanted in (("messages", messages, "a list"), ("prompt", prompt, "a text")):
+        if _is_given(value):
+            raise ValueError(f"{name}={reprlib.repr(value)} is of type {type(value).__name__}, not {wanted}")
+    names = ", ".join(map(repr, columns)) or "none"
+    raise ValueError(
+        f"neither 'prompt' nor 'messages' among the columns {names}; "
+        "the command makes one of columns by --prompt"
     )
+
+
+def _is_given(value: object) -> bool:
+    """Return whether a field of a row says anything: empty cells do not."""
+    return not (value is None or (isinstance(value, str | list) and not value))
 
 
 def with_ids(found: Found) -> Found:
@@ -63,7 +86,15 @@ def _batch_request(columns: Mapping[str, object], body: JsonObject) -> ChatReque
         raise ValueError(f"{method} {url} cannot be sent; only POST {_BATCH_URL}")
     messages = body.get("messages")
     if not isinstance(messages, list):
-        raise ValueError("no 'messages' in its 'body'")  # noqa: TRY004  # as above
+        raise ValueError(  # noqa: TRY004  # the value of a row, not the type of an argument
+            "no 'messages' in its 'body'"
+        )
+    beside = sorted(name for name in _OF_REQUESTS & columns.keys() if _is_given(columns[name]))
+    if beside:
+        raise ValueError(
+            f"{beside[0]}={reprlib.repr(columns[beside[0]])} beside its 'body' would not be sent; write it "
+            "into the 'body', or give it another name"
+        )
     _refuse_several(body)
     parameters: JsonDict = {
         name: value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,9 +33,11 @@ def test_jsonl(tmp_path: Path) -> None:
         (b"null", "line 2: a JSON NoneType, not an object"),
         (b"{}", "line 2: neither 'prompt' nor 'messages' among the columns none"),
         (
-            b'{"prompt": 5, "b": 1}',
+            b'{"prompt": null, "b": 1}',
             "among the columns 'prompt', 'b'; the command makes one of columns by --prompt",
         ),
+        (b'{"prompt": 5, "b": 1}', "line 2: prompt=5 is of type int, not a text"),
+        (b'{"messages": "hi"}', "line 2: messages='hi' is of type str, not a list"),
         (b"[" * 100_000, "line 2: not JSON"),
     ],
 )
@@ -42,6 +45,36 @@ def test_a_row_that_cannot_be_used_is_one_row(tmp_path: Path, line: bytes, probl
     got = read(tmp_path / "a.jsonl", b'{"prompt": "a"}\n' + line + b'\n{"prompt": "b"}\n')
     assert [row.request is None for row in got] == [False, True, False]
     assert problem in str(got[1].problem)
+
+
+BOTH = {"prompt": "a", "messages": [{"role": "user", "content": "b"}]}
+BATCH = {"custom_id": "1", "body": {"messages": BOTH["messages"]}}
+
+
+@pytest.mark.parametrize(
+    ("row", "problem"),
+    [
+        pytest.param(BOTH, "line 1: both prompt='a' and messages=[{", id="both"),
+        pytest.param({**BOTH, "messages": "b"}, "both prompt='a' and messages='b'", id="both, one a text"),
+        pytest.param({**BOTH, "prompt": 5}, "both prompt=5 and messages=[{", id="both, one a number"),
+        pytest.param({**BATCH, "prompt": "a"}, "prompt='a' beside its 'body'", id="a prompt beside a body"),
+        pytest.param({**BATCH, "temperature": 0}, "temperature=0 beside its 'body'", id="a parameter beside"),
+        pytest.param({**BATCH, "model": "m"}, "model='m' beside its 'body'", id="a model beside a body"),
+    ],
+)
+def test_no_field_of_a_request_is_ignored_for_another(
+    tmp_path: Path, row: dict[str, object], problem: str
+) -> None:
+    (got,) = read(tmp_path / "a.jsonl", json.dumps(row).encode())
+    assert got.request is None
+    assert problem in str(got.problem)
+
+
+@pytest.mark.parametrize("empty", [None, "", []])
+def test_an_empty_cell_is_no_field(tmp_path: Path, empty: object) -> None:
+    rows = [{**BOTH, "messages": empty}, {**BOTH, "prompt": empty}, {**BATCH, "prompt": empty}]
+    got = read(tmp_path / "a.jsonl", "\n".join(map(json.dumps, rows)).encode())
+    assert [row.request and row.request.messages for row in got] == ["a", BOTH["messages"], BOTH["messages"]]
 
 
 def test_a_byte_that_is_no_utf8_spoils_one_row(tmp_path: Path) -> None:
