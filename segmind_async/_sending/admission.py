@@ -35,6 +35,7 @@ from ..hooks import Change
 from ..models import Statistics
 from .accounts.account import Account
 from .accounts.accounts import Accounts
+from .accounts.refusals import Refusals
 from .accounts.statistics import statistics_of
 from .call_queue import Priority, Queue, Scope
 from .reservation_states import Event, State, step
@@ -57,6 +58,8 @@ class Ticket:
     """Predictor of its cost in units; None if there is none."""
     number: int = 0
     """Its place in the order of arrival; 0 until it first has to wait."""
+    refusals: Refusals | None = None
+    """Which of several accounts have refused it; None before the first."""
 
 
 @dataclass(slots=True)
@@ -87,6 +90,8 @@ class Lease:
     state: State = State.ADMITTED
     ended_at: float = math.nan
     """Seconds; NaN until it has ended."""
+    ended_alone: bool = False
+    """Whether no other attempt of its account was in flight when it failed, before that let one start."""
 
     @property
     def took(self) -> float:
@@ -107,6 +112,7 @@ class Lease:
         try:
             in_place = account.ledger.settle(self.hold, price, balance, now)
             account.throttle.answered(self.tag, now)
+            account.answers += 1
             admission.breaker.succeeded(now)
         finally:
             admission.ended(self, now)
@@ -125,6 +131,7 @@ class Lease:
                 ledger.release(self.hold)
             if balance is not None:
                 ledger.observe_header(balance, self.hold.started_at, now)
+            self.ended_alone = not ledger.in_flight
             admission.learn(self.account, self.tag, failure, now)
         finally:
             admission.ended(self, now)
@@ -492,7 +499,7 @@ class Admission:
     def _admit_to_any(self, ticket: Ticket, now: float) -> Lease | Missing:
         """Try the accounts in turn; if none can, return the reason that may be over first."""
         reasons: list[Missing] = []
-        for account in self.accounts.in_turn():
+        for account in self.accounts.in_turn(ticket.refusals):
             if not account.standing.has_room(account.ledger.in_flight):
                 reasons.append(NoSlot(self.root))
                 continue
@@ -501,14 +508,11 @@ class Admission:
                 account.started_at = now
                 account.standing.granted()
                 return got
-            if isinstance(got, Shortfall) and got.budget is not None:
-                return got  # the accounts share the budgets
-            if (
-                isinstance(got, Shortfall)
-                and got.final
-                and ticket.scope.budget.floor <= self.root.budget.floor
-            ):
-                account.standing.short(now)
+            if isinstance(got, Shortfall):
+                if got.budget is not None:
+                    return got  # the accounts share the budgets
+                if got.final and ticket.scope.budget.floor <= self.root.budget.floor:
+                    account.standing.short(now)
             reasons.append(got)
         return min(reasons, key=_delay)
 

@@ -46,6 +46,7 @@ from ..errors import (
 from ..hooks import AttemptEnded, BalanceSeen, CallEnded, CallStarted, RetryPlanned
 from ..models import ChatCompletion, ChatRequest, Messages, Request
 from ..tokens import check_context_window, may_exceed_window
+from .accounts.refusals import Refusals
 from .admission import CallScope, Closed, Lease, Ticket
 from .reservation_states import State
 from .retry import GiveUp, Retry, RetryState, decide, decide_for_other_key
@@ -243,7 +244,7 @@ class Call:
                 if self._must_call and ignored_tools(answer):
                     raise self._tools_not_supported(answer)
                 return answer
-            await self._wait_before_retry(answer, self._next_retry(answer))
+            await self._wait_before_retry(answer, self._next_retry(answer, lease))
 
     def _wire_of(self, lease: Lease) -> WireRequest:
         """Return the request with what only some leases need: the key, and headers for a gateway."""
@@ -397,9 +398,9 @@ class Call:
             cost = cost if in_place is None else credits_of(in_place)
             self.totals.cost = cost if self.totals.cost is None else self.totals.cost + cost
 
-    def _next_retry(self, failure: Failure) -> Retry:
+    def _next_retry(self, failure: Failure, lease: Lease) -> Retry:
         """Return the wait before the next attempt; raises the error of the call if there is none."""
-        decision = self._retry_or_give_up(failure)
+        decision = self._retry_or_give_up(failure, lease)
         self._retry_state.failed(failure)
         self.totals.in_doubt = self._retry_state.in_doubt
         if isinstance(decision, GiveUp):
@@ -408,17 +409,25 @@ class Call:
             self.totals.maybe_paid_twice += 1
         return decision
 
-    def _retry_or_give_up(self, failure: Failure) -> Retry | GiveUp:
-        admission = self._service.admission
+    def _retry_or_give_up(self, failure: Failure, lease: Lease) -> Retry | GiveUp:
         if failure.kind is FailureKind.RATE_LIMITED:
             self.totals.rate_limited += 1
-        elif admission.accounts.may_take_over(failure):
+        elif self._is_passed_on(failure, lease):
             return decide_for_other_key(self._retry_state)
-        elif failure.kind is FailureKind.OUT_OF_CREDITS and admission.in_flight == 0:
+        elif failure.kind is FailureKind.OUT_OF_CREDITS and lease.ended_alone:
             self._credit_refusals += 1
             if self._credit_refusals >= _REFUSALS_TO_BELIEVE:
                 return GiveUp()
         return decide(failure, self._retry_state, self._options.retry, self._service.retry_budget)
+
+    def _is_passed_on(self, failure: Failure, lease: Lease) -> bool:
+        """Return whether another key is asked, one that has not refused this call."""
+        accounts, ticket = self._service.admission.accounts, self._ticket
+        if not accounts.several:
+            return False
+        if ticket.refusals is None:
+            ticket.refusals = Refusals()
+        return accounts.take_over(failure, lease.account, ticket.refusals)
 
     async def _wait_before_retry(self, failure: Failure, decision: Retry) -> None:
         if failure.resend is Resend.WHEN_OPEN:

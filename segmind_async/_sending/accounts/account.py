@@ -28,6 +28,7 @@ class Account:
     __slots__ = (
         "_asked_until",
         "_behind_gateway",
+        "answers",
         "index",
         "last_read_at",
         "ledger",
@@ -48,6 +49,8 @@ class Account:
         self.standing: KeyStanding = KeyStanding()
         self.rate_limited: int = 0
         """429 answers so far."""
+        self.answers: int = 0
+        """Calls that were answered so far."""
         self.started_at: float = -math.inf
         """When the last call was sent with it, seconds; kept where there are several keys."""
         self.last_read_at: float = -math.inf

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from ..._wire.failures import Failure
 from .account import OF_THE_KEY, Account
+from .refusals import Refusals
 from .standing import Standing
 
 
@@ -50,21 +51,20 @@ class Accounts:
         known = [account.ledger.doubts_settle_at for account in self.all]
         return max((one for one in known if one is not None), default=None)
 
-    def in_turn(self) -> Sequence[Account]:
+    def in_turn(self, refusals: Refusals | None = None) -> Sequence[Account]:
         """Return the accounts that may take a call, in the order in which they are tried.
 
-        The one with the fewest calls in flight is first, of several the one that has waited longest: so the
-        rate of each is used, and no 429 of one is provoked that another could avoid. If every key is out,
-        those out of credits are tried, else all: the call then ends as with its only key.
+        Those whose refusal of the call stands, by *refusals*, are left out. The one with the fewest calls in
+        flight is first, of several the one that has waited longest: so the rate of each is used, and no 429
+        of one is provoked that another could avoid. If every key is out, those out of credits are tried, else
+        all: the call then ends as with its only key.
         """
         if not self.several:
             return self.all
-        found = [account for account in self.all if account.standing.takes]
-        if not found:
-            found = [account for account in self.all if account.standing.state is Standing.EMPTY]
-        found = found or [*self.all]
-        found.sort(key=lambda account: (account.ledger.in_flight, account.started_at))
-        return found
+        of_call = _among(self.all, refusals)
+        found = _among([account for account in self.all if account.standing.takes], refusals)
+        found = found or [account for account in of_call if account.standing.state is Standing.EMPTY]
+        return sorted(found or of_call, key=lambda account: (account.ledger.in_flight, account.started_at))
 
     def beginning_with(self, index: int) -> list[Account]:
         """Return all accounts, that of this key first."""
@@ -80,13 +80,20 @@ class Accounts:
         """Return those of several that are out or short, and whose balance is to be read now."""
         return [account for account in self.all if account.is_due(now)] if self.several else []
 
-    def may_take_over(self, failure: Failure) -> bool:
-        """Return whether another key may succeed where one has failed."""
-        if not self.several or failure.final or failure.kind not in OF_THE_KEY:
+    def take_over(self, failure: Failure, refused_by: Account, refusals: Refusals) -> bool:
+        """Note a failure of a key in *refusals*, and return whether another key may succeed."""
+        if failure.kind not in OF_THE_KEY:
             return False
-        return any(account.standing.takes for account in self.all)
+        refusals.add(refused_by, failure.kind)
+        return not failure.final and any(
+            account.standing.takes and not refusals.stands(account) for account in self.all
+        )
 
     def forget_reservations(self) -> None:
         """Forget what refusals have taught about the service's reservations: the next attempt may be sent."""
         for account in self.all:
             account.ledger.forget_reservations()
+
+
+def _among(accounts: Sequence[Account], refusals: Refusals | None) -> Sequence[Account]:
+    return accounts if refusals is None else refusals.among(accounts)

@@ -9,6 +9,7 @@ from segmind_async._money.ledger import Ledger
 from segmind_async._rate.throttle import Throttle
 from segmind_async._sending.accounts.account import Account
 from segmind_async._sending.accounts.accounts import Accounts
+from segmind_async._sending.accounts.refusals import Refusals
 from segmind_async._wire.failures import Billing, Failure, FailureKind
 
 
@@ -43,16 +44,51 @@ def test_keys_that_are_out_are_tried_only_if_all_are_those_out_of_credits_first(
     assert order(accounts) == [0, 1, 2]
 
 
-def test_a_failure_of_the_key_is_passed_on_while_another_key_takes_calls() -> None:
-    accounts = several(2)
-    accounts.all[0].standing.refused(0.0)
-    for kind in (FailureKind.UNAUTHENTICATED, FailureKind.FORBIDDEN, FailureKind.OUT_OF_CREDITS):
-        assert accounts.may_take_over(failure(kind))
-        assert not several(1).may_take_over(failure(kind))
-    assert not accounts.may_take_over(failure(FailureKind.BAD_REQUEST))
-    assert not accounts.may_take_over(failure(FailureKind.FORBIDDEN, final=True))
-    accounts.all[1].standing.refused(0.0)
-    assert not accounts.may_take_over(failure(FailureKind.FORBIDDEN))
+@pytest.mark.parametrize(
+    "kind", [FailureKind.UNAUTHENTICATED, FailureKind.FORBIDDEN, FailureKind.OUT_OF_CREDITS]
+)
+def test_a_failure_of_the_key_is_passed_on_once_to_each_key_that_takes_calls(kind: FailureKind) -> None:
+    accounts, refusals = several(3), Refusals()
+    first, second, third = accounts.all
+    second.standing.refused(0.0)
+    assert accounts.take_over(failure(kind), first, refusals)
+    assert accounts.in_turn(refusals) == [third]
+    assert not accounts.take_over(failure(kind), third, refusals)
+    assert not several(1).take_over(failure(kind), several(1).first, Refusals())
+
+
+def test_a_failure_of_the_request_is_not_passed_on() -> None:
+    accounts, refusals = several(2), Refusals()
+    assert not accounts.take_over(failure(FailureKind.BAD_REQUEST), accounts.first, refusals)
+    assert order(accounts) == [account.index for account in accounts.in_turn(refusals)]
+    assert not accounts.take_over(failure(FailureKind.FORBIDDEN, final=True), accounts.first, refusals)
+
+
+def test_a_key_that_refused_a_call_is_not_asked_by_it_again_though_it_is_back_for_others() -> None:
+    accounts, refusals = several(2), Refusals()
+    first, second = accounts.all
+    accounts.take_over(failure(FailureKind.UNAUTHENTICATED), first, refusals)
+    first.ledger.observe(10**12, 0.0, 1.0)
+    first.answers += 1
+    second.standing.refused(0.0)
+    assert accounts.in_turn(refusals) == [second]
+    assert not accounts.take_over(failure(FailureKind.UNAUTHENTICATED), second, refusals)
+
+
+def test_an_account_without_credits_is_asked_again_after_an_answer_or_a_top_up() -> None:
+    for answered, balance, again in ((0, 7, False), (1, 5, True), (0, 8, True)):
+        accounts, refusals = several(2), Refusals()
+        first, second = accounts.all
+        first.ledger.observe(7, 0.0, 0.0)
+        assert accounts.take_over(failure(FailureKind.OUT_OF_CREDITS), first, refusals)
+        first.answers += answered
+        first.ledger.observe(balance, 1.0, 1.0)
+        assert refusals.stands(first) is not again
+        assert order(accounts) == [0, 1]
+        assert (first in accounts.in_turn(refusals)) is again
+        # With all short of credits the call waits for them as it would for its only key.
+        accounts.take_over(failure(FailureKind.OUT_OF_CREDITS), second, refusals)
+        assert second in accounts.in_turn(refusals) or again
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from decimal import Decimal
+from itertools import cycle
 from pathlib import Path
 
 import anyio
@@ -12,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import segmind_async as sa
+from segmind_async._sending.accounts.standing import KeyStanding
 from segmind_async._wire.failures import Failure
 from segmind_async.testing import RecordingHooks, ScriptedTransport
 from segmind_async.transport import WireRequest, WireResponse
@@ -181,6 +184,71 @@ async def test_if_every_key_is_refused_a_call_ends_with_that() -> None:
             await client.chat("x")
         with pytest.raises(sa.AuthenticationError):
             await client.balance()
+
+
+class Refusing(ScriptedTransport):
+    """Reads of the balance succeed and tell of plenty; each call is refused, with a status by key and turn."""
+
+    def __init__(self, statuses: Sequence[int]) -> None:
+        super().__init__()
+        self._statuses = cycle(statuses)
+        self.asked: Counter[bytes] = Counter()
+
+    async def send(self, request: WireRequest, time_left: float) -> WireResponse | Failure:
+        await anyio.sleep(0.05)
+        if request.body is None:
+            return WireResponse(200, {}, b'{"credits": 50, "free-credits": 0}')
+        self.asked[request.body] += 1
+        assert self.asked[request.body] <= 20, "asked without an end"
+        status = next(self._statuses)
+        return WireResponse(status, {}, b'{"error": "Insufficient credits"}' if status == 406 else b"{}")
+
+
+@pytest.mark.parametrize("keys", [1, 2, 3])
+@pytest.mark.parametrize("calls", [1, 2, 16])
+@pytest.mark.parametrize(
+    "statuses",
+    [
+        pytest.param([401], id="401"),
+        pytest.param([403], id="403"),
+        pytest.param([406], id="406"),
+        pytest.param([401, 406], id="401-and-406"),
+        pytest.param([406, 406, 403], id="406-and-403"),
+    ],
+)
+@pytest.mark.parametrize("marked", [pytest.param(True, id="marked"), pytest.param(False, id="unmarked")])
+async def test_a_call_that_every_key_refuses_asks_each_once_and_one_of_them_once_more_for_credits(
+    monkeypatch: pytest.MonkeyPatch, keys: int, calls: int, statuses: list[int], marked: bool
+) -> None:
+    """The bound is one of the call, and holds also where no key is marked as out."""
+    if not marked:
+        for note in ("refused", "emptied", "short"):
+            monkeypatch.setattr(KeyStanding, note, lambda *_: None)
+    transport = Refusing(statuses)
+    async with sa.SegmindClient(api_keys=KEYS[:keys], transport=transport) as client:
+        await client.balance()
+        outcomes = await client.chat_many([str(n) for n in range(calls)])
+        assert not any(outcome.status is sa.Status.OK for outcome in outcomes)
+    assert max(transport.asked.values()) <= keys + 2
+
+
+async def test_a_key_that_refuses_a_call_is_not_asked_again_while_the_other_is_short_of_credits() -> None:
+    class Forbidding(ScriptedTransport):
+        """The first key may read its balance and call no model; the other has no credits."""
+
+        async def send(self, request: WireRequest, time_left: float) -> WireResponse | Failure:
+            if request.body is None:
+                return WireResponse(200, {}, b'{"credits": %d, "free-credits": 0}' % (1 - request.key))
+            self.requests.append(request)
+            assert len(self.requests) < 20, "asked without an end"
+            return WireResponse(403, {}, b"{}")
+
+    transport = Forbidding()
+    async with sa.SegmindClient(api_keys=KEYS[:2], transport=transport) as client:
+        await client.balance()
+        with pytest.raises(sa.InsufficientCreditsError):
+            await client.chat("x")
+    assert [request.key for request in transport.requests] == [0]
 
 
 async def test_if_every_key_is_out_of_credits_a_fan_out_stops_for_credits() -> None:
