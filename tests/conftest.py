@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -31,8 +32,12 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _time_waits_for_writer_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the tests' loops know every writer thread."""
+def _time_waits_for_writer_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let the tests' loops know every writer thread of this test.
+
+    Those of earlier tests would be asked at each poll too: aiohttp keeps the handlers of a thousand gateways
+    in a cache, and so their databases.
+    """
     start = WriterThread.__init__
 
     def started(self: WriterThread, *args: Any, **options: Any) -> None:
@@ -40,3 +45,5 @@ def _time_waits_for_writer_threads(monkeypatch: pytest.MonkeyPatch) -> None:
         virtual_time.writers.add(self)
 
     monkeypatch.setattr(WriterThread, "__init__", started)
+    yield
+    virtual_time.writers.clear()

@@ -57,6 +57,19 @@ def test_beside_a_call_that_outlasts_all_estimates_are_made_anew_a_few_times_wit
     assert 1 <= model.version - made <= 20
 
 
+def test_many_calls_that_come_to_outlast_all_together_are_seen_at_once() -> None:
+    model, exposure = taught(0.3, 1.0), Exposure()
+    model.fitted(0.0)
+    exposure.add(out(model, 0.0))
+    for _ in range(40):
+        exposure.add(out(model, 0.02))
+    before, after = model.slowest + 0.01, model.slowest + 0.03
+    room = 10 * exposure.required(before, model)
+    assert exposure.fits(room, out(model, before))
+    # Fifteen times as much within a fiftieth of a call's time.
+    assert not exposure.fits(room, out(model, after))
+
+
 @given(
     st.floats(0.1, 1.0),
     st.floats(-1.0, 3.0),

@@ -131,14 +131,14 @@ def slowly(data: bytes, size: int, pause: float) -> Behaviour:
     return behave
 
 
-def endlessly(start: bytes, again: bytes) -> Behaviour:
-    """Answer with *start* and then with *again*, until the client has had enough."""
+def endlessly(start: bytes, again: bytes, pause: float = 0.01) -> Behaviour:
+    """Answer with *start* and then with *again*, each *pause* seconds later, until the client has had enough."""
 
     async def behave(connection: Connection) -> None:
         if await connection.request() is not None:
             await connection.send(start)
             while await connection.send(again):
-                await connection.pause(0.01)
+                await connection.pause(pause)
 
     return behave
 
@@ -220,7 +220,12 @@ CASES: Sequence[Case] = (
     Case("heads", "10 000 headers", sends(plain(*(f"X-{n}: {n}" for n in range(10_000)))), UNREADABLE),
     Case("heads", "headers without end", endlessly(head()[:-2], b"X-A: a\r\n" * 500), UNREADABLE),
     Case("heads", "one header without end", endlessly(head()[:-2] + b"X-A: ", b"a" * 4096), UNREADABLE),
-    Case("heads", "102 without end", endlessly(b"", head(status="HTTP/1.1 102 Processing") * 100), SILENT),
+    Case(
+        "heads",
+        "102 without end",
+        endlessly(b"", head(status="HTTP/1.1 102 Processing") * 100, pause=1.0),
+        SILENT,
+    ),
     Case(
         "heads",
         "a request id that is not UTF-8",

@@ -15,7 +15,7 @@ from segmind_async.transport import Billing, Failure, FailureKind, WireRequest
 from tests.transport.conftest import Wire
 from tests.transport.hostile import Behaviour, Connection, HostileServer, answer
 
-CALLS = 300
+CALLS = 100
 
 
 def question(body: bytes) -> str:

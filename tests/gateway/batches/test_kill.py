@@ -21,7 +21,7 @@ from tests.gateway.batches.support import content, line
 from tests.support import KEY
 from tests.support import serving as emulating
 
-ROWS, KILLS, SLOTS = 60, 4, 4
+ROWS, KILLS, SLOTS = 40, 2, 4
 COST = Decimal("0.01")
 FLOOR = Decimal("0.5")
 BUDGETS = """
