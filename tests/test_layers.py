@@ -121,6 +121,7 @@ KNOWS_AIOHTTP = {
     "gateway._files.upload",
     "gateway._handlers",
     "gateway._page.routes",
+    "gateway._queue.routes",
     "gateway._server",
 }
 OPTIONAL = {"_media.resizing": {"PIL"}}

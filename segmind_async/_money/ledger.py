@@ -128,12 +128,23 @@ class Ledger:
             shortfall = self._account_shortfall(hold)
         if shortfall is not None:
             return shortfall
-        for level in budget.capped:
+        self._add(hold)
+        return hold
+
+    def inherit_hold(self, budget: Budget, model: CostModel, now: float) -> Hold:
+        """Put money aside for a call that an earlier run has sent and that still runs, whatever is there."""
+        own_model, model = model, model.predictor
+        bound = model.summand_bound(None)
+        hold = Hold(model, now, None, bound, budget, own_model, self.in_flight, self.balance)
+        self._add(hold)
+        return hold
+
+    def _add(self, hold: Hold) -> None:
+        for level in hold.budget.capped:
             level.exposure.add(hold)
         self.exposure.add(hold)
-        own_model.started(hold)
+        hold.own_model.started(hold)
         self.in_flight += 1
-        return hold
 
     def _budget_shortfall(self, hold: Hold) -> Shortfall | None:
         for level in hold.budget.capped:

@@ -124,6 +124,13 @@ class LedgerProtocol(Protocol):
         """
         ...
 
+    def inherit_hold(self, budget: Budget, model: CostModel, now: float) -> Hold:
+        """Put money aside for a call that an earlier process has sent and that still runs.
+
+        It is held whatever balance and budgets say.
+        """
+        ...
+
     def settle(self, hold: Hold, price: Price, balance: int | None, now: float) -> int | None:
         """End the hold of an answered call. *balance* came with the answer; None if none did.
 

@@ -12,8 +12,10 @@ Source of the protocol: Segmind's documentation as of 2026-08.
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
+from dataclasses import replace
 from typing import Protocol
 
 import anyio
@@ -70,10 +72,10 @@ class QueuedTransport:
     def __init__(self, service: Service, submissions: Submissions) -> None:
         self._service = service
         self._submissions = submissions
-        self._polling = Polling()
+        self._requests = QueuedRequests(service)
 
     def __repr__(self) -> str:
-        return f"QueuedTransport({self._service.transport!r}, {self._polling!r})"
+        return f"QueuedTransport({self._service.transport!r}, {self._requests!r})"
 
     async def aclose(self) -> None:
         """Do nothing: the connections belong to the transport of *service*."""
@@ -85,52 +87,56 @@ class QueuedTransport:
         """
         if request.body is None:
             return await self._service.send(request, time_left)
-        deadline = anyio.current_time() + time_left
+        requests, deadline = self._requests, anyio.current_time() + time_left
         known = self._submissions.take(request)
         if known is not None:
-            got = await self._known_answer(request, known, deadline)
+            earlier = requests.answer_to_earlier(request, known, min(deadline, _work_until(request)))
+            got = await self._awaited(request, known, earlier)
             if got is not None:
                 return got
             self._submissions.expired(known)
-        submitted = await self._submit(request, deadline)
+        submitted = await requests.submit(request, deadline - anyio.current_time())
         if not isinstance(submitted, str):
             return submitted
-        got = await self._await_answer(request, submitted, deadline, fresh=True)
-        if got is None:
-            lost = f"the service no longer knows the request it has queued as {submitted}"
-            return Failure(FailureKind.DISCONNECTED, lost, Billing.IN_DOUBT, request_id=submitted)
-        return got
+        with anyio.CancelScope(shield=True):
+            # Paid for, and reachable by this id alone: it must be stored whatever happens.
+            await self._submissions.keep(request, submitted)
+        answer = requests.answer(request, submitted, min(deadline, _work_until(request)))
+        return await self._awaited(request, submitted, answer) or lost(submitted)
 
-    async def _known_answer(
-        self, request: WireRequest, id: str, deadline: float
+    async def _awaited(
+        self, request: WireRequest, id: str, answer: Awaitable[WireResponse | Failure | None]
     ) -> WireResponse | Failure | None:
-        """Fetch what was submitted earlier, by whichever key it was; None if none of them knows it."""
-        for account in self._service.admission.accounts.beginning_with(request.key):
-            is_own = account.index == request.key
-            got = await self._await_answer(request._replace(key=account.index), id, deadline, fresh=False)
-            if got is None or (not is_own and isinstance(got, Failure) and got.kind in OF_THE_KEY):
-                continue
-            return got if is_own or isinstance(got, Failure) else _without_balance(got)
-        return None
-
-    async def _await_answer(
-        self, request: WireRequest, id: str, deadline: float, *, fresh: bool
-    ) -> WireResponse | Failure | None:
-        """Wait for an answer; without one, the id is stored for the next call with the same request."""
+        """Await an answer; without one, the id is stored for the next call with the same request."""
         got: WireResponse | Failure | None = None
         still_queued = True
         try:
-            got = await self._timed_answer(request, id, deadline, fresh=fresh)
+            got = await answer
             still_queued = isinstance(got, Failure)
         finally:
             if still_queued:
                 self._submissions.put_back(request, id)
+        if isinstance(got, WireResponse) and got.status != 200:
+            self._submissions.failed(id)
         return got
 
-    async def _submit(self, request: WireRequest, deadline: float) -> str | WireResponse | Failure:
-        """Return the id of the queued request; else the response or failure, as from `/v1`."""
-        left = deadline - anyio.current_time()
-        got = await self._service.send(request._replace(queued=True), left)
+
+class QueuedRequests:
+    """Submits requests to the queue of *service*, and awaits their answers by polling."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._polling = Polling()
+
+    def __repr__(self) -> str:
+        return repr(self._polling)
+
+    async def submit(self, request: WireRequest, time_left: float) -> str | WireResponse | Failure:
+        """Return the id of the queued request; else the response or failure, as from `/v1`.
+
+        The id must be stored before anything else is awaited.
+        """
+        got = await self._service.send(request._replace(queued=True), time_left)
         if isinstance(got, Failure) or got.status != 200:
             return got
         try:
@@ -139,15 +145,28 @@ class QueuedTransport:
             return unreadable(str(error), got.headers, got.body)
         if not isinstance(name, str) or not _ID.fullmatch(name):
             return unreadable("it names no request_id", got.headers, got.body)
-        with anyio.CancelScope(shield=True):
-            # Paid for, and reachable by this id alone: it must be stored whatever happens.
-            await self._submissions.keep(request, name)
         return name
 
-    async def _timed_answer(
-        self, request: WireRequest, id: str, deadline: float, *, fresh: bool
+    async def answer_to_earlier(
+        self, request: WireRequest, id: str, deadline: float
     ) -> WireResponse | Failure | None:
-        """Wait until the work has ended and fetch its result; None if the service does not know the id."""
+        """Await what was submitted earlier, by whichever key it was; None if none of them knows it."""
+        for account in self._service.admission.accounts.beginning_with(request.key):
+            is_own = account.index == request.key
+            got = await self.answer(request._replace(key=account.index), id, deadline, fresh=False)
+            if got is None or (not is_own and isinstance(got, Failure) and got.kind in OF_THE_KEY):
+                continue
+            return got if is_own or isinstance(got, Failure) else _without_balance(got)
+        return None
+
+    async def answer(
+        self, request: WireRequest, id: str, deadline: float, *, fresh: bool = True
+    ) -> WireResponse | Failure | None:
+        """Wait until the work has ended and fetch its result; None if the service does not know the id.
+
+        *fresh*: it was submitted just now. *deadline* is in seconds of the loop. Work that has failed is a
+        response with the status 422.
+        """
         clock = anyio.current_time
         began_at = clock()
         propagated_at = began_at + (_PROPAGATION if fresh else 0.0)
@@ -161,8 +180,12 @@ class QueuedTransport:
             )
         finally:
             self._polling.left()
+        took = clock() - began_at
+        if isinstance(got, Failure) and self._service.admission.behind_gateway:
+            # Otherwise a gateway names the time that it has spent on a call.
+            return replace(got, headers={**self._own_headers(id), response_headers.ELAPSED: f"{took:.3f}"})
         if fresh and isinstance(got, WireResponse):
-            self._polling.ended(request.path, clock() - began_at)
+            self._polling.ended(request.path, took)
         return got
 
     async def _poll_until_finished(
@@ -201,11 +224,16 @@ class QueuedTransport:
             if isinstance(found, Failure) or found.get("status") not in _FINISHED:
                 return found if isinstance(found, Failure) else None
         if found["status"] == "FAILED":
-            self._submissions.failed(name)
-            return WireResponse(
-                422, {response_headers.REQUEST_ID: name}, to_json({"error": found.get("error") or found})
-            )
-        return _as_if_direct(name, found)
+            error = to_json({"error": found.get("error") or found})
+            return WireResponse(422, self._own_headers(name), error)
+        return _as_if_direct(self._own_headers(name), found)
+
+    def _own_headers(self, name: str) -> dict[str, str]:
+        """Return the headers that `/v1` would have sent whatever the answer."""
+        headers = {response_headers.REQUEST_ID: name}
+        if self._service.admission.behind_gateway:
+            headers[response_headers.GATEWAY] = ""
+        return headers
 
     async def _get(self, request: WireRequest, deadline: float) -> dict[str, object] | Failure:
         left = max(0.0, deadline - anyio.current_time())
@@ -234,11 +262,25 @@ def _without_balance(got: WireResponse) -> WireResponse:
     return got._replace(headers=headers)
 
 
-def _as_if_direct(id: str, found: dict[str, object]) -> WireResponse:
-    """Return the response that `/v1` would have given."""
+def lost(id: str) -> Failure:
+    """Return the failure of a request that the service has queued and no longer knows."""
+    message = f"the service no longer knows the request it has queued as {id}"
+    return Failure(FailureKind.DISCONNECTED, message, Billing.IN_DOUBT, request_id=id)
+
+
+def _work_until(request: WireRequest) -> float:
+    """Return the instant until which work that begins now is awaited; inf where its call limits the time.
+
+    A gateway limits only how long a submission takes: the time its caller names is that of the work.
+    """
+    named = dict(request.headers).get(response_headers.TIMEOUT)
+    return math.inf if named is None else anyio.current_time() + float(named)
+
+
+def _as_if_direct(headers: dict[str, str], found: dict[str, object]) -> WireResponse:
+    """Return the response that `/v1` would have given, with these *headers* among others."""
     metrics = found.get("metrics")
     figures: Mapping[str, object] = metrics if isinstance(metrics, dict) else {}
-    headers = {response_headers.REQUEST_ID: id}
     for name, value in (
         (response_headers.COST, figures.get("cost")),
         (response_headers.BALANCE, figures.get("remaining_credits")),

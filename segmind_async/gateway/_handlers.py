@@ -29,7 +29,8 @@ from ._batches.calls import GatewayCalls
 from ._batches.routes import BatchRoutes, refuse_all
 from ._batches.storage import Storage
 from ._budgets.amounts import answer_headers, cost_headers, credits_of, plain
-from ._budgets.budgets import Budgets
+from ._budgets.book import BudgetBook
+from ._budgets.budgets import Booked, Budgets
 from ._budgets.rules import BudgetRule
 from ._errors import GatewayError, budget_error, gateway_error_of, headers_of
 from ._files.callers import Callers
@@ -43,6 +44,8 @@ from ._openai.responses.event_stream import response_error_event, response_event
 from ._openai.responses.kept import CallersResponses, KeptResponses
 from ._options import GatewayOptions
 from ._page.routes import LivePage
+from ._queue.routes import RESULT, STATUS, QueueRoutes
+from ._queue.runs import QueuedRuns, Send
 from ._repeats import Repeats
 from ._segmind import form
 from ._tool_support import ToolSupport
@@ -51,8 +54,9 @@ _log = logging.getLogger("segmind_async.gateway")
 
 _REQUEST_ID = web.RequestKey("request_id", str)
 
-_SEGMIND = "segmind"
-"""Name of the route whose answers and errors are in Segmind's own form."""
+_SEGMIND, _SUBMIT, _BALANCE = "segmind", "segmind-submit", "segmind-balance"
+_OWN_FORM = frozenset({_SEGMIND, _SUBMIT, _BALANCE, RESULT, STATUS})
+"""Names of the routes whose answers and errors are in Segmind's own form."""
 
 
 class Access(NamedTuple):
@@ -91,7 +95,9 @@ class AnswerForm(NamedTuple):
 class Handlers:
     """The routes of one gateway, over one client."""
 
-    def __init__(self, client: SegmindClient, options: GatewayOptions, budgets: Budgets) -> None:
+    def __init__(
+        self, client: SegmindClient, options: GatewayOptions, budgets: Budgets, book: BudgetBook | None
+    ) -> None:
         self._client = client
         self._options = options
         rules = options.budgets
@@ -102,6 +108,7 @@ class Handlers:
         self._tools = ToolSupport(options.tools_via)
         self._responses = KeptResponses(options.max_kept_bytes, options.max_body_bytes)
         self._page = LivePage(client, budgets, self._load)
+        self.queue: QueuedRuns = QueuedRuns(client, budgets, book, self._page.ended)
         self.storage: Storage | None = None
         """Files and batches; None if they are not served."""
         if options.files is not None:
@@ -123,8 +130,10 @@ class Handlers:
         app.router.add_get("/v1/responses/{id}", self._response)
         app.router.add_delete("/v1/responses/{id}", self._forget_response)
         self._add_storage(app.router)
-        app.router.add_get("/v1/get-user-credits", self._balance)
+        app.router.add_get("/v1/get-user-credits", self._balance, name=_BALANCE)
         app.router.add_post(form.MODEL_PATH, self._model_call, name=_SEGMIND)
+        app.router.add_post(form.QUEUED_PATH, self._submit, name=_SUBMIT)
+        QueueRoutes(self.queue, self._callers()).add_to(app.router)
         # Before the handlers are waited for.
         app.on_shutdown.append(self._close_page)
         # After the handlers: what is left then has no caller.
@@ -135,9 +144,12 @@ class Handlers:
         if self.storage is None:
             refuse_all(router)
             return
-        callers = Callers(self._owner_of, self._budget_of, self._body, _own_headers)
+        callers = self._callers()
         FileRoutes(self.storage.files, callers, self._options.body_timeout).add_to(router)
         BatchRoutes(self.storage, callers).add_to(router)
+
+    def _callers(self) -> Callers:
+        return Callers(self._owner_of, self._budget_of, self._body, _own_headers)
 
     def _owner_of(self, request: web.Request) -> str:
         return self._tokens.owner(request.headers)
@@ -151,6 +163,7 @@ class Handlers:
 
     async def _cancel_left(self, _app: web.Application) -> None:
         await self._repeats.aclose()
+        await self.queue.aclose()
 
     @web.middleware
     async def _answering(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -234,7 +247,7 @@ class Handlers:
         """Make a call, or await the one that this request repeats, and answer as its caller wants it."""
         scope = self._scope_of(request)
         wanted = ChatRequest.of(call.messages, call.model, call.parameters)
-        start = partial(self._completed, wanted, call.trace, scope, size)
+        start = partial(self._completed, wanted, call.trace, scope, size, partial(self._sent, wanted))
         answer = partial(self._repeats.answer, request.path, request.headers, body, start)
         if call.stream:
             return await self._streamed(request, scope, answer, form_of)
@@ -259,10 +272,20 @@ class Handlers:
         scope = self._scope_of(request)
         body = await self._body(request)
         wanted = form.read_request(request.match_info["slug"], body)
-        start = partial(self._completed, wanted, "", scope, len(body))
+        start = partial(self._completed, wanted, "", scope, len(body), partial(self._sent, wanted))
         completion = await self._repeats.answer(request.path, request.headers, body, start)
         headers = {**form.answer_headers(completion), **self._headers(request, completion, scope)}
         return _json({**completion.raw}, headers)
+
+    async def _submit(self, request: web.Request) -> web.Response:
+        """Pass a request for the service's queue on, and answer as soon as it has an id."""
+        # The time its caller names is that of a call; what is queued takes as long as it takes.
+        scope = self._scope_of(request)._replace(timeout=None)
+        body = await self._body(request)
+        wanted = form.read_request(request.match_info["slug"], body)
+        start = partial(self._completed, wanted, "", scope, len(body))
+        name = await self.queue.submit(self._owner_of(request), wanted, start)
+        return _json(form.receipt(str(request.url.origin()), name), {"x-request-id": name})
 
     def _scope_of(self, request: web.Request) -> CallScope:
         """Return the budget a call counts in and its priority, by its token and its headers."""
@@ -333,11 +356,11 @@ class Handlers:
                 return response
 
     async def _completed(
-        self, wanted: ChatRequest, traced_as: str, scope: CallScope, size: int
+        self, wanted: ChatRequest, traced_as: str, scope: CallScope, size: int, send: Send
     ) -> ChatCompletion:
-        """Make a call, and count how it ended."""
+        """Make a call by *send*, and count how it ended."""
         try:
-            completion = await self._called(wanted, traced_as, scope, size)
+            completion = await self._called(wanted, traced_as, scope, size, send)
         except Exception as error:
             self._page.ended(_cost_of(error), failed=True)
             raise
@@ -345,25 +368,29 @@ class Handlers:
         return completion
 
     async def _called(
-        self, wanted: ChatRequest, traced_as: str, scope: CallScope, size: int
+        self, wanted: ChatRequest, traced_as: str, scope: CallScope, size: int, send: Send
     ) -> ChatCompletion:
         assert wanted.model is not None
         with (
             self._load.taken(None if scope.budget is None else scope.budget.name, size),
             trace(traced_as) if traced_as else nullcontext(),
         ):
-            async with self._budgets.booked(scope.budget, wanted.model) as client:
+            async with self._budgets.booked(scope.budget, wanted.model) as booked:
+                client = booked.client
                 chosen = client if scope.priority is None else client.budget(priority=scope.priority)
                 if scope.timeout is not None:
                     own = self._client._options.timeouts
                     chosen = chosen.with_options(timeouts=within(own, scope.timeout))
                 try:
-                    return await self._tools.chat(chosen, wanted)
+                    return await send(booked, chosen)
                 except BudgetExceededError as error:
                     # Only a budget of the gateway has a limit here.
                     assert scope.budget is not None
                     daily = scope.budget.credits_per_day is not None
                     raise budget_error(error, scope.budget.name, daily=daily) from error
+
+    async def _sent(self, wanted: ChatRequest, _booked: Booked, client: SegmindClient) -> ChatCompletion:
+        return await self._tools.chat(client, wanted)
 
     async def _body(self, request: web.Request) -> bytes:
         """Read the body of a request; raises GatewayError if it is not JSON, too long or too slow."""
@@ -429,7 +456,7 @@ def _refusal(request: web.Request, problem: GatewayError) -> web.Response:
         **cost_headers(problem.cost, None),
         **headers_of(problem),
     }
-    if request.match_info.route.name == _SEGMIND:
+    if request.match_info.route.name in _OWN_FORM:
         body = form.error_body(problem)
         response = web.Response(
             body=body, status=form.status_of(problem), headers=headers, content_type="application/json"

@@ -62,7 +62,7 @@ class Gateway:
                 self._client._service.admission.inherit_doubt(self._book.in_doubt)
             budgets = Budgets(self._client, options.budgets, self._book)
             # A call whose caller has gone is cancelled with its handler, instead of being paid for nobody.
-            handlers = Handlers(self._client, options, budgets)
+            handlers = Handlers(self._client, options, budgets, self._book)
             self._storage = handlers.storage
             self._runner = runner = web.AppRunner(
                 handlers.app(),
@@ -72,6 +72,7 @@ class Gateway:
                 shutdown_timeout=options.grace,
             )
             await runner.setup()
+            handlers.queue.start()
             await web.TCPSite(runner, options.host, options.port).start()
             if self._book is not None:
                 # Only now: if this one did not start, the next one must still know of it.

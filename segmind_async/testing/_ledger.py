@@ -52,6 +52,12 @@ class UnlimitedLedger:
         self.in_flight += 1
         return Hold(model, now, predicted, 0, budget, model, self.in_flight - 1, self.balance)
 
+    def inherit_hold(self, budget: Budget, model: CostModel, now: float) -> Hold:
+        """Grant a hold for a call that an earlier process has sent."""
+        self._record("inherit_hold", budget, model, now)
+        self.in_flight += 1
+        return Hold(model, now, None, 0, budget, model, self.in_flight - 1, self.balance)
+
     def settle(self, hold: Hold, price: Price, balance: int | None, now: float) -> int | None:
         """End a hold, and book the cost if the service named it, whatever it is."""
         self._record("settle", hold, price, balance, now)

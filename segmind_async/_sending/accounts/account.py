@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import math
 
-from ..._money.protocol import LedgerProtocol
+from ..._money.budget import Budget
+from ..._money.cost_model import CostModel
+from ..._money.protocol import Hold, LedgerProtocol
 from ..._rate.gate import Phase
 from ..._rate.start_tracker import StartTag
 from ..._rate.throttle import Throttle
@@ -106,6 +108,11 @@ class Account:
         self._behind_gateway = behind_gateway
         self.throttle.keeps_pace = not behind_gateway
         self.ledger.guard_account(not behind_gateway)
+
+    def inherit(self, budget: Budget, model: CostModel, now: float) -> tuple[Hold, StartTag]:
+        """Count a call that an earlier process has sent and that still runs, whatever the limits say."""
+        hold = self.ledger.inherit_hold(budget, model, now)
+        return hold, self.throttle.start(now, hold.others)
 
     def throttled(self, at: float, now: float) -> WaitReason:
         """Return why no start is allowed before *at*."""

@@ -67,8 +67,8 @@ class RowCalls:
         assert request.model is not None
         ended = self._calls.ended
         try:
-            async with self._calls.budgets.booked(self._rule, request.model) as client:
-                completion = await self._sent(client.budget(priority="bulk"), request)
+            async with self._calls.budgets.booked(self._rule, request.model) as booked:
+                completion = await self._sent(booked.client.budget(priority="bulk"), request)
         except SegmindError as error:
             ended(error.details.cost, failed=True)
             raise

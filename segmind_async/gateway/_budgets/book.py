@@ -4,14 +4,18 @@ A call that may cost something is noted before it is sent, with what it is expec
 the transaction that books its cost. What is still noted when the file is opened was cut off by the death of
 the process: it may have been billed. It counts as spent by its budget, and is in doubt for the account. The
 notes are kept until `take_over`: a gateway that fails to start leaves them to the next one.
+
+A call that the service has queued runs on without the process. Its note stays until a gateway has seen its
+end; the id by which it is asked for, and whose it is, are kept beside it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..._jobs.journal.commit_thread import WriterThread
 from ..._jobs.journal.lock import Lock
@@ -25,6 +29,18 @@ CREATE TABLE spent (
     budget TEXT, period TEXT, units INTEGER NOT NULL, PRIMARY KEY (budget, period)
 ) WITHOUT ROWID;
 CREATE TABLE sent (id TEXT PRIMARY KEY, budget TEXT NOT NULL, period TEXT NOT NULL, units INTEGER NOT NULL);
+"""
+
+_QUEUED = """
+CREATE TABLE IF NOT EXISTS queued (
+    id TEXT PRIMARY KEY, entry TEXT NOT NULL, owner TEXT NOT NULL, model TEXT NOT NULL, key INTEGER NOT NULL,
+    at REAL NOT NULL
+)
+"""
+_OLDEST_FIRST = "CREATE INDEX IF NOT EXISTS queued_at ON queued (at)"
+_READ_QUEUED = """
+SELECT queued.id, entry, owner, model, key, at, budget, period, units FROM queued
+LEFT JOIN sent ON sent.id = entry ORDER BY at
 """
 
 _BOOK = """
@@ -51,6 +67,22 @@ class Entry(NamedTuple):
     """Expected cost, in units of 10⁻¹⁰ credit."""
 
 
+class QueuedNote(NamedTuple):
+    """A call that the service has queued."""
+
+    id: str
+    """The service's id of it."""
+    entry: str
+    """The id of its `Entry`, which is there until its end was seen."""
+    owner: str
+    """Whose it is, as a digest of a token; empty for a gateway without tokens."""
+    model: str
+    key: int
+    """The place, among the keys of the gateway, of the one it was submitted with."""
+    at: float
+    """When it was submitted, in epoch seconds."""
+
+
 class BudgetBook:
     """The file of budgets, open and locked; its work is done in a thread.
 
@@ -63,6 +95,8 @@ class BudgetBook:
         """Units possibly spent by calls that were in flight when an earlier process died."""
         self._left_over: frozenset[str] = frozenset()
         """Ids of these calls."""
+        self.queued: Sequence[tuple[QueuedNote, Entry | None]] = ()
+        """What earlier processes have had queued, the oldest first; without an entry if its end was seen."""
         self._lock = Lock(self._path.with_name(self._path.name + ".lock"))
         owner = self._lock.take()
         if owner is not None:
@@ -116,6 +150,15 @@ class BudgetBook:
 
         return self._writer.submit_on_loop(insert)
 
+    def queue(self, note: QueuedNote, forget_before: float) -> asyncio.Future[None]:
+        """Keep the id of a queued call, and forget those submitted before an instant in epoch seconds."""
+
+        def insert(database: sqlite3.Connection) -> None:
+            database.execute("INSERT OR REPLACE INTO queued VALUES (?, ?, ?, ?, ?, ?)", note)
+            database.execute("DELETE FROM queued WHERE at < ?", (forget_before,))
+
+        return self._writer.submit_on_loop(insert, urgent=True)
+
     def ended(self, entry: Entry, units: int) -> asyncio.Future[None]:
         """Book what a call has cost instead of what was expected."""
 
@@ -139,10 +182,23 @@ class BudgetBook:
             elif found != _APPLICATION:
                 raise sqlite3.DatabaseError("it holds something else")
             database.execute("PRAGMA synchronous = FULL")
+            database.execute(_QUEUED)
+            database.execute(_OLDEST_FIRST)
+            database.commit()
+            self.queued = [_queued(row) for row in database.execute(_READ_QUEUED)]
             left_over = dict(database.execute("SELECT id, units FROM sent").fetchall())
+            for _, entry in self.queued:
+                if entry is not None:
+                    left_over.pop(entry.id, None)
             self._left_over = frozenset(left_over)
             self.in_doubt = sum(left_over.values())
         except BaseException:
             database.close()
             raise
         return database
+
+
+def _queued(row: tuple[Any, ...]) -> tuple[QueuedNote, Entry | None]:
+    note = QueuedNote(*row[:6])
+    budget, period, units = row[6:]
+    return note, None if budget is None else Entry(note.entry, budget, period, units)

@@ -14,6 +14,7 @@ from uuid import uuid4
 import anyio
 
 from ..._money.units import ceil_units, credits_of
+from ..._wire.response_headers import MAX_CREDITS
 from ...client import SegmindClient
 from .._errors import GatewayError
 from .book import BudgetBook, Entry
@@ -30,6 +31,18 @@ class _Open:
     client: SegmindClient
     capped_at: Decimal | None
     """Credits that were left when this client was made; None for no limit."""
+
+
+@dataclass(slots=True)
+class Booked:
+    """A call that is booked when it has ended."""
+
+    client: SegmindClient
+    """Makes it."""
+    entry: Entry | None = None
+    """Its note in the book; None without one."""
+    runs_on: bool = False
+    """Whether it is left to the next gateway: it goes on without this one, and its note stays."""
 
 
 class Budgets:
@@ -79,22 +92,43 @@ class Budgets:
         return found
 
     @asynccontextmanager
-    async def booked(self, rule: BudgetRule | None, model: str) -> AsyncIterator[SegmindClient]:
+    async def booked(self, rule: BudgetRule | None, model: str) -> AsyncIterator[Booked]:
         """Yield the client for one call of *model*; its cost is written to disk however it ends."""
         if self._book is None:
-            yield self.client_of(rule)
+            yield Booked(self.client_of(rule))
             return
         if rule is None or rule.cap is None:
-            client = self.client_of(rule)
-            noted = _noted(self._book, Entry(uuid4().hex, "", "", _expected(client, model)), lambda: 0)
+            booked, cost = self._new(self.client_of(rule), "", "", model), _nothing
         else:
             opened = self._opened(rule)
+            assert opened.capped_at is not None
             # A call's own scope says what this call alone has cost, doubts included.
             client = opened.client.budget(max_credits=opened.capped_at)
-            entry = Entry(uuid4().hex, rule.name, opened.period, _expected(client, model))
-            noted = _noted(self._book, entry, partial(_spent, opened, client))
-        async with noted:
-            yield client
+            booked = self._new(client, rule.name, opened.period, model)
+            cost = partial(_spent, opened.capped_at, client)
+        assert booked.entry is not None
+        async with _written_at_end(self._book, booked.entry, booked, cost):
+            # The book works in order: a note whose caller leaves now is deleted after it was written.
+            await self._book.sending(booked.entry)
+            yield booked
+
+    @asynccontextmanager
+    async def inherited(self, entry: Entry) -> AsyncIterator[Booked]:
+        """Yield the client for a call that an earlier process has noted and that still runs."""
+        assert self._book is not None
+        rule = self._rules.get(entry.budget)
+        client = self._client
+        if rule is not None and rule.cap is not None and self._opened(rule).period == entry.period:
+            client = self._opened(rule).client
+        client = client.budget(max_credits=MAX_CREDITS)
+        booked = Booked(client, entry)
+        cost = partial(_spent, MAX_CREDITS, client) if entry.budget else _nothing
+        async with _written_at_end(self._book, entry, booked, cost):
+            yield booked
+
+    def _new(self, client: SegmindClient, budget: str, period: str, model: str) -> Booked:
+        units = ceil_units(client.with_options(model=model).statistics().estimate)
+        return Booked(client, Entry(uuid4().hex, budget, period, units))
 
     def _opened(self, rule: BudgetRule) -> _Open:
         period = rule.period(self._wall_clock())
@@ -112,31 +146,35 @@ class Budgets:
 
 
 @asynccontextmanager
-async def _noted(book: BudgetBook, entry: Entry, cost: Callable[[], int]) -> AsyncIterator[None]:
-    """Keep *entry* in the book while the block runs, then write its *cost*, in units, in its place."""
+async def _written_at_end(
+    book: BudgetBook, entry: Entry, booked: Booked, cost: Callable[[], int]
+) -> AsyncIterator[None]:
+    """Run the block, then write the *cost* of its call, in units, in place of its note."""
     try:
-        # The book works in order: a note whose caller leaves now is deleted after it was written.
-        await book.sending(entry)
         yield
     finally:
-        with anyio.CancelScope(shield=True):
-            try:
-                await book.ended(entry, cost())
-            except Exception:  # noqa: BLE001  # the answer is paid: its caller gets it whatever fails here
-                _log.exception(
-                    "the cost of a call cannot be written; what was expected of it is counted when the "
-                    "gateway starts again"
-                )
+        if not booked.runs_on:
+            with anyio.CancelScope(shield=True):
+                await _write(book, entry, cost)
 
 
-def _spent(opened: _Open, scoped: SegmindClient) -> int:
-    """Return the units that the calls of *scoped*, a scope of the budget's whole size, have cost."""
+async def _write(book: BudgetBook, entry: Entry, cost: Callable[[], int]) -> None:
+    try:
+        await book.ended(entry, cost())
+    except Exception:  # noqa: BLE001  # the answer is paid: its caller gets it whatever fails here
+        _log.exception(
+            "the cost of a call cannot be written; what was expected of it is counted when the gateway "
+            "starts again"
+        )
+
+
+def _nothing() -> int:
+    """Return the units that a call costs its budget if no limit concerns it."""
+    return 0
+
+
+def _spent(cap: Decimal, scoped: SegmindClient) -> int:
+    """Return the units that the calls of *scoped*, a budget of *cap* credits, have cost."""
     left = scoped.statistics().budget_left
     assert left is not None
-    assert opened.capped_at is not None
-    return ceil_units(opened.capped_at - left)
-
-
-def _expected(client: SegmindClient, model: str) -> int:
-    """Return the units that a call of *model* is expected to cost."""
-    return ceil_units(client.with_options(model=model).statistics().estimate)
+    return ceil_units(cap - left)

@@ -1,4 +1,4 @@
-"""Segmind's own form: `POST /v1/{slug}` and `GET /v1/get-user-credits`, as the service has them. Pure.
+"""Segmind's own form: `/v1/{slug}`, `/v2` and `/v1/get-user-credits`, as the service has them. Pure.
 
 A body is passed on byte for byte: it is in the form of the model's provider already. Source of the form:
 Segmind's documentation as of 2026-08.
@@ -13,7 +13,7 @@ from ..._providers.requests import EncodedRequest
 from ..._wire.json import UnreadableError, read_object
 from ..._wire.response_headers import BALANCE, COST
 from ...errors import redact
-from ...models import Balance, ChatCompletion
+from ...models import Balance, ChatCompletion, JsonDict
 from .._budgets.amounts import plain
 from .._errors import GatewayError, invalid
 
@@ -27,6 +27,13 @@ OPENAI_PATHS = (
 
 MODEL_PATH = f"/v1/{{slug:(?!(?:{'|'.join(OPENAI_PATHS)})$)[A-Za-z0-9][A-Za-z0-9._-]*}}"
 """The path of a model, as a pattern of aiohttp's router; a slug is what `check_slug` takes for one."""
+
+
+QUEUED_PATH = "/v2/{slug:[A-Za-z0-9][A-Za-z0-9._-]*}"
+"""The path to which requests for a model's queue are submitted."""
+
+RESULT_PATH = "/v2/requests/{id:[A-Za-z0-9][A-Za-z0-9._-]{0,199}}"
+"""The path of what came of one of them; `/status` after it is that of its status."""
 
 
 def read_request(slug: str, body: bytes) -> EncodedRequest:
@@ -45,6 +52,20 @@ def answer_headers(completion: ChatCompletion) -> dict[str, str]:
     """Return the service's own headers of an answer; its cost is that of all attempts."""
     named = {COST: completion.cost, BALANCE: completion.credits_remaining}
     return {name: plain(amount) for name, amount in named.items() if amount is not None}
+
+
+def receipt(origin: str, id: str) -> JsonDict:
+    """Return what answers a submission; *origin* is that of the gateway, as its caller knows it."""
+    here = f"{origin}/v2/requests/{id}"
+    status = f"{here}/status"
+    return {
+        "request_id": id, "status": "QUEUED", "poll_url": here, "status_url": status, "response_url": here
+    }  # fmt: skip
+
+
+def running(id: str) -> JsonDict:
+    """Return the status of a submission whose end was not seen."""
+    return {"request_id": id, "status": "PROCESSING"}
 
 
 def balance_body(balance: Balance) -> bytes:

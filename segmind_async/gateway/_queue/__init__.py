@@ -1,0 +1,1 @@
+"""Queued inference of the service (`/v2`) through the gateway."""
