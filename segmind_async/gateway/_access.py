@@ -97,15 +97,19 @@ def chosen_budget(own: str | None, headers: Mapping[str, str]) -> str | None:
     return own or named or None
 
 
-def chosen_priority(headers: Mapping[str, str]) -> Priority | None:
-    """Return the priority that a request names, None if it names none; raises a 400 for an unknown one."""
+def lowered_priority(own: Priority, headers: Mapping[str, str]) -> Priority | None:
+    """Return the priority that a request names, if it is lower than its *own*, that of its budget; else None.
+
+    The owner of a budget has set it: no caller can raise it, and programs of this library name theirs with
+    each call. Raises a 400 for an unknown one.
+    """
     named = headers.get(PRIORITY)
     if not named:
         return None
-    if named not in _PRIORITIES:
+    if named not in ("interactive", "bulk"):
         message = f"x-segmind-priority is {named[:40]!r}; use interactive or bulk"
         raise GatewayError(400, message, param=PRIORITY)
-    return _PRIORITIES[named]
+    return "bulk" if named == "bulk" and own == "interactive" else None
 
 
 def chosen_timeout(headers: Mapping[str, str]) -> float | None:
@@ -129,9 +133,6 @@ def chosen_timeout(headers: Mapping[str, str]) -> float | None:
 def within(own: Timeouts, asked: float) -> Timeouts:
     """Return the gateway's *own* timeouts for a call whose caller asks for a shorter total, in seconds."""
     return replace(own, total=asked if own.total is None else min(own.total, asked))
-
-
-_PRIORITIES: Mapping[str, Priority] = {"interactive": "interactive", "bulk": "bulk"}
 
 
 def token_in(headers: Mapping[str, str]) -> str:

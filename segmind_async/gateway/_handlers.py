@@ -24,7 +24,7 @@ from ..client import SegmindClient
 from ..errors import BudgetExceededError, SegmindError
 from ..models import ChatCompletion, ChatRequest, JsonDict
 from ..telemetry import PROMETHEUS_CONTENT_TYPE, prometheus_text
-from ._access import Tokens, chosen_budget, chosen_priority, chosen_timeout, token_in, within
+from ._access import Tokens, chosen_budget, chosen_timeout, lowered_priority, token_in, within
 from ._batches.calls import GatewayCalls
 from ._batches.routes import BatchRoutes, refuse_all
 from ._batches.storage import Storage
@@ -80,6 +80,7 @@ class CallScope(NamedTuple):
 
     budget: BudgetRule | None
     priority: Priority | None
+    """If it is lower than that of its budget."""
     timeout: float | None
     """Seconds from when it is sent on, at most those of the gateway's client; None: those."""
 
@@ -290,11 +291,10 @@ class Handlers:
     def _scope_of(self, request: web.Request) -> CallScope:
         """Return the budget a call counts in and its priority, by its token and its headers."""
         name = chosen_budget(request[_ACCESS].budget, request.headers)
-        return CallScope(
-            None if name is None else self._budgets.rule(name),
-            chosen_priority(request.headers),
-            chosen_timeout(request.headers),
-        )
+        rule = None if name is None else self._budgets.rule(name)
+        client = self._client if rule is None else self._budgets.client_of(rule)
+        own, headers = client._options.scope.priority, request.headers
+        return CallScope(rule, lowered_priority(own, headers), chosen_timeout(headers))
 
     def _headers(self, request: web.Request, completion: ChatCompletion, scope: CallScope) -> dict[str, str]:
         headers = answer_headers(completion, request[_REQUEST_ID])

@@ -15,10 +15,10 @@ from typing import Any
 import anyio
 import pytest
 
-from segmind_async import BudgetExceededError, ConfigurationError, SegmindClient
+from segmind_async import BudgetExceededError, ConfigurationError, Limits, SegmindClient
 from segmind_async._money.units import ceil_units
 from segmind_async.gateway import BudgetRule, Gateway, GatewayOptions, read_rules
-from segmind_async.gateway._access import chosen_budget, chosen_priority
+from segmind_async.gateway._access import chosen_budget, lowered_priority
 from segmind_async.gateway._budgets import budgets as budgets_module
 from segmind_async.gateway._budgets.book import BudgetBook, Entry
 from segmind_async.gateway._budgets.budgets import Budgets
@@ -242,14 +242,51 @@ def test_the_token_or_the_header_chooses(
     own: str | None, headers: dict[str, str], chosen: str | None
 ) -> None:
     assert chosen_budget(own, headers) == chosen
-    assert chosen_priority({"x-segmind-priority": "bulk"}) == "bulk"
+
+
+@pytest.mark.parametrize(
+    ("own", "named", "chosen"),
+    [
+        ("interactive", None, None),
+        ("interactive", "interactive", None),
+        ("interactive", "bulk", "bulk"),
+        ("bulk", None, None),
+        ("bulk", "interactive", None),
+        ("bulk", "bulk", None),
+    ],
+)
+def test_a_call_may_lower_its_priority_and_not_raise_it(own: Any, named: str | None, chosen: Any) -> None:
+    headers = {} if named is None else {"x-segmind-priority": named}
+    assert lowered_priority(own, headers) == chosen
+
+
+async def test_a_client_of_a_bulk_budget_cannot_make_its_calls_interactive(tmp_path: Path) -> None:
+    made = options(tmp_path, priority="bulk")
+    slots = {"limits": Limits(max_in_flight=1)}
+    async with (
+        world(options=made, latency=10, client=slots) as w,
+        SegmindClient("token-of-the-team", w.gateway.url) as team,
+        SegmindClient(TOKEN, w.gateway.url) as owner,
+        anyio.create_task_group() as tasks,
+    ):
+        await team.balance()
+        await owner.balance()
+        # Programs of this library name the priority of each call: these are interactive to them.
+        for program, calls in ((team, 4), (owner, 3)):
+            for number in range(calls):
+                tasks.start_soon(program.chat, f"{'team' if program is team else 'owner'} {number}")
+                await anyio.sleep(0.1)
+        await anyio.sleep(100)
+        order = [one.prompt.split()[0] for one in w.emulator.calls]
+    # The first was on its way before another came.
+    assert order == ["team", *["owner"] * 3, *["team"] * 3]
 
 
 @pytest.mark.parametrize(
     ("check", "status"),
     [
         (lambda: chosen_budget("a", {"x-segmind-budget": "b"}), 403),
-        (lambda: chosen_priority({"x-segmind-priority": "high"}), 400),
+        (lambda: lowered_priority("bulk", {"x-segmind-priority": "high"}), 400),
     ],
 )
 def test_a_choice_that_is_not_allowed_is_refused(check: Callable[[], object], status: int) -> None:
