@@ -371,3 +371,20 @@ async def test_errors_of_the_balance_are_in_the_services_form() -> None:
     async with world(options=GatewayOptions(port=0, tokens=[TOKEN])) as w:
         response = await w.get("/get-user-credits")
         assert (response.status, list(await response.json())) == (401, ["error"])
+
+
+async def test_a_caller_that_hangs_up_while_its_id_is_written_leaves_work_that_is_seen_to_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = BudgetBook.queue
+
+    async def slowly(*arguments: Any) -> None:
+        await anyio.sleep(5)
+        await write(*arguments)
+
+    monkeypatch.setattr(BudgetBook, "queue", slowly)
+    async with world(options=teams(tmp_path), cost=COST, latency=20) as w:
+        with anyio.move_on_after(2):
+            await submitted(w, headers=TEAM)
+        await anyio.sleep(60)
+        assert (w.client.statistics().in_flight, w.client.statistics().spent) == (0, COST)
