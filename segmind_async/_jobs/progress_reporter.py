@@ -104,7 +104,7 @@ class ProgressReporter:
             in_flight=fan_out.scope.in_flight,
             waiting=len(fan_out.scope.waiting),
             spent_before=self._spent_before,
-            floor=credits_of(budget.floor) * len(self._service.admission.accounts.all),
+            floor=credits_of(budget.floor) * len(self._service.admission.accounts.distinct),
             max_credits=None if budget.cap is None else credits_of(budget.cap),
             fan_out=sent,
             statistics=self._service.admission.statistics(self._service.estimates.of(self._model)),

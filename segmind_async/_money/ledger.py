@@ -305,6 +305,14 @@ class Ledger:
         """Drop what was learnt of the service's own reservations: a top-up or a probe asks anew."""
         self._reservations.forget()
 
+    def forget_others(self) -> None:
+        """Forget what others seem to have spent: it was another key of this account."""
+        self._external = ExternalSpend()
+
+    def spent_elsewhere(self, units: int) -> None:
+        """Note a cost of another key of this account: a fall of the balance by it is no stranger's."""
+        self._fallen -= units
+
     def shift(self, seconds: float) -> None:
         """Move every instant: the client lives on in a loop whose clock has another zero."""
         self._lowered_at += seconds

@@ -181,6 +181,14 @@ class LedgerProtocol(Protocol):
         """Take over the amount that an earlier process had in flight or in doubt when it ended, at *at*."""
         ...
 
+    def forget_others(self) -> None:
+        """Forget what others seem to have spent: it was another key of this account."""
+        ...
+
+    def spent_elsewhere(self, units: int) -> None:
+        """Note a cost of another key of this account, by which its balance has fallen or will."""
+        ...
+
     def shift(self, seconds: float) -> None:
         """Add *seconds* to every instant kept: the client goes on in a loop whose clock has another zero."""
         ...

@@ -112,7 +112,8 @@ class Lease:
         try:
             in_place = account.ledger.settle(self.hold, price, balance, now)
             account.throttle.answered(self.tag, now)
-            account.answers += 1
+            if admission.accounts.several:
+                admission.accounts.answered(account, price.named, balance, now)
             admission.breaker.succeeded(now)
         finally:
             admission.ended(self, now)
@@ -124,7 +125,7 @@ class Lease:
         admission, ledger = self.admission, self.account.ledger
         try:
             if self.state is State.IN_DOUBT:
-                ledger.doubt(self.hold, now)
+                admission.accounts.doubt(self.account, self.hold, now)
             elif failure.kind is FailureKind.OUT_OF_CREDITS:
                 ledger.refuse(self.hold, _units(failure.balance), _units(failure.needed), now)
             else:
@@ -142,7 +143,7 @@ class Lease:
         admission, account = self.admission, self.account
         try:
             if self.state is State.IN_DOUBT:
-                account.ledger.doubt(self.hold, now)
+                admission.accounts.doubt(account, self.hold, now)
             else:
                 account.ledger.release(self.hold)
             account.throttle.abandoned(self.tag)

@@ -92,10 +92,10 @@ async def recheck(service: Service, accounts: Sequence[Account]) -> None:
 async def read_balance(service: Service, retry: RetryPolicy) -> Balance:
     """Read the balance of all keys and pass each to its ledger. Free of charge; safe to repeat.
 
-    Returns their sum. A key whose balance cannot be read is left out of it; if none can, raises the error of
-    the first.
+    Returns their sum, in which an account with several keys counts once. A key whose balance cannot be read
+    is left out of it; if none can, raises the error of the first.
     """
-    return await _read_balances(service, retry, service.admission.accounts.all)
+    return await _read_balances(service, retry, service.admission.accounts.distinct)
 
 
 async def _read_balances(service: Service, retry: RetryPolicy, accounts: Sequence[Account]) -> Balance:

@@ -105,6 +105,14 @@ class UnlimitedLedger:
         """Do nothing: nothing is ever in doubt."""
         self._record("inherit_doubt", units, at)
 
+    def forget_others(self) -> None:
+        """Do nothing: nobody else is minded."""
+        self._record("forget_others")
+
+    def spent_elsewhere(self, units: int) -> None:
+        """Do nothing: nobody else is minded."""
+        self._record("spent_elsewhere", units)
+
     def shift(self, seconds: float) -> None:
         """Do nothing: no instants are kept."""
         self._record("shift", seconds)

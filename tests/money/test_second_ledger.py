@@ -96,6 +96,8 @@ def test_every_ledger_counts_holds_and_named_costs_and_believes_a_lower_balance(
         ledger.forget_reservations()
         assert ledger.in_flight == 0
     ledger.inherit_doubt(5, 1.0)
+    ledger.forget_others()
+    ledger.spent_elsewhere(5)
     ledger.shift(10.0)
     books = ledger.statistics(20.0)
     assert (books.in_flight, books.balance, books.held, books.spent) == (0, 9_930, 0, 70)

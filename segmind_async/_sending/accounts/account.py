@@ -29,13 +29,15 @@ class Account:
 
     __slots__ = (
         "_asked_until",
-        "_behind_gateway",
+        "_spares",
         "answers",
+        "behind_gateway",
         "index",
         "last_read_at",
         "ledger",
         "name",
         "rate_limited",
+        "same_as",
         "standing",
         "started_at",
         "throttle",
@@ -59,7 +61,12 @@ class Account:
         """When the balance was last read by a request of its own, seconds; -inf before the first time."""
         self._asked_until = -math.inf
         """Until when the service has asked for nothing to be sent, in answers of 429; seconds."""
-        self._behind_gateway = False
+        self.behind_gateway: bool = False
+        """Whether a gateway minds its money and pace."""
+        self.same_as: Account | None = None
+        """The account that this one was found to be, under another key which takes the calls of both."""
+        self._spares: list[Account] = []
+        """Those that were found to be this one."""
 
     def __repr__(self) -> str:
         return f"Account({self.name!r}, {self.standing!r}, {self.ledger!r}, {self.throttle!r})"
@@ -72,7 +79,8 @@ class Account:
     @property
     def state(self) -> str:
         """Why it takes calls or not, in words."""
-        return self.standing.state.value
+        state = self.standing.state.value
+        return state if self.same_as is None else f"{state} as {self.same_as.name}"
 
     @property
     def must_read_balance(self) -> bool:
@@ -87,7 +95,7 @@ class Account:
             self.rate_limited += 1
             if failure.retry_after is not None:
                 self._asked_until = max(self._asked_until, now + failure.retry_after)
-            if self._behind_gateway:
+            if self.behind_gateway:
                 self.throttle.asked_to_wait(tag, now, failure.retry_after)
             else:
                 self.throttle.refused(tag, now, failure.retry_after)
@@ -100,12 +108,35 @@ class Account:
     def _judge(self, kind: FailureKind, now: float) -> None:
         if kind in _REFUSED:
             self.standing.refused(now)
+            self._give_way(now)
         elif kind is FailureKind.OUT_OF_CREDITS and not self.ledger.in_flight:
             self.standing.emptied(now)
 
+    def takes_over(self, other: Account, now: float) -> None:
+        """Take the calls of *other*, which was found to be this account; what it holds is held here too."""
+        other.same_as = self
+        other.standing.spare()
+        self._spares.append(other)
+        self._hold_for(other, now)
+
+    def _give_way(self, now: float) -> None:
+        """Have other keys of this account take its calls, now that its own is refused."""
+        for other in self._spares:
+            other.same_as = None
+            other.standing.replaces()
+            other._hold_for(self, now)
+        self._spares.clear()
+
+    def _hold_for(self, other: Account, now: float) -> None:
+        """Hold what calls in flight with another key of it may cost, until a balance covers them."""
+        self.ledger.forget_others()
+        money = other.ledger.statistics(now)
+        if units := money.held + money.in_doubt:
+            self.ledger.inherit_doubt(units, now)
+
     def leave_to_gateway(self, *, behind_gateway: bool) -> None:
         """Leave money and pace to a gateway from now on, or guard them here."""
-        self._behind_gateway = behind_gateway
+        self.behind_gateway = behind_gateway
         self.throttle.keeps_pace = not behind_gateway
         self.ledger.guard_account(not behind_gateway)
 

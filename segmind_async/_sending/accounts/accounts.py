@@ -8,29 +8,37 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..._money.protocol import Hold
 from ..._wire.failures import Failure
 from .account import OF_THE_KEY, Account
 from .refusals import Refusals
+from .shared_balance import SharedBalances
 from .standing import Standing
 
 
 class Accounts:
     """The accounts of a client, one for each key, in the order of its keys."""
 
-    __slots__ = ("all", "first", "several")
+    __slots__ = ("_shared", "all", "first", "several")
 
     def __init__(self, accounts: Sequence[Account]) -> None:
         self.all: tuple[Account, ...] = tuple(accounts)
         self.first: Account = self.all[0]
         self.several: bool = len(self.all) > 1
+        self._shared = SharedBalances(len(self.all))
 
     def __repr__(self) -> str:
         return ", ".join(f"{account.ledger!r}, {account.throttle!r}" for account in self.all)
 
     @property
+    def distinct(self) -> Sequence[Account]:
+        """All but those that were found to be another one under a second key."""
+        return [account for account in self.all if account.same_as is None]
+
+    @property
     def balance(self) -> int | None:
         """Units on all accounts as far as known; None before any balance was observed."""
-        known = [account.ledger.balance for account in self.all]
+        known = [account.ledger.balance for account in self.distinct]
         return None if all(one is None for one in known) else sum(one or 0 for one in known)
 
     @property
@@ -79,6 +87,23 @@ class Accounts:
     def due(self, now: float) -> list[Account]:
         """Return those of several that are out or short, and whose balance is to be read now."""
         return [account for account in self.all if account.is_due(now)] if self.several else []
+
+    def answered(self, account: Account, cost: int | None, balance: int | None, now: float) -> None:
+        """Take in what an answer of one of several accounts named; None: nothing."""
+        account.answers += 1
+        if account.same_as is not None and cost is not None:
+            account.same_as.ledger.spent_elsewhere(cost)
+        found = self._shared.answered(account.index, cost, balance)
+        if found is None or account.behind_gateway:
+            return
+        first, second = sorted((account, self.all[found]), key=lambda one: one.index)
+        if first.same_as is None and second.same_as is None:
+            first.takes_over(second, now)
+
+    def doubt(self, account: Account, hold: Hold, now: float) -> None:
+        """Keep the hold of a call with this account that may have been billed."""
+        account.ledger.doubt(hold, now)
+        self._shared.lost(account.index)
 
     def take_over(self, failure: Failure, refused_by: Account, refusals: Refusals) -> bool:
         """Note a failure of a key in *refusals*, and return whether another key may succeed."""

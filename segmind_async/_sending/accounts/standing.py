@@ -30,6 +30,8 @@ class Standing(Enum):
     """The service refuses the key, or has it call no further: 401, 403, or a spend limit."""
     UNKNOWN = "balance unknown"
     """Its balance could not be read, and none is known."""
+    SPARE = "same account"
+    """It draws on the account of another key, which takes its calls; see `shared_balance`."""
     ON_TRIAL = "on trial"
     """Its balance was read again: one call at a time, until one was not refused."""
 
@@ -108,6 +110,14 @@ class KeyStanding:
         """Note that a read has failed; *known*: whether a balance is known from before."""
         if self.takes and not known:
             self._leave(Standing.UNKNOWN, now)
+
+    def spare(self) -> None:
+        """Note that another key of the same account takes its calls."""
+        self.state, self.read_at, self._tried = Standing.SPARE, math.inf, False
+
+    def replaces(self) -> None:
+        """Note that the other key of its account is refused: once its balance was read, it takes calls."""
+        self.state, self.read_at, self._tried = Standing.ON_TRIAL, -math.inf, False
 
     def shift(self, seconds: float) -> None:
         """Add *seconds* to every instant kept: the client goes on in a loop whose clock has another zero."""

@@ -11,7 +11,7 @@ from .accounts import Accounts
 def statistics_of(accounts: Accounts, now: float) -> Statistics:
     """Return a snapshot of all accounts; what is no matter of theirs is left at its default."""
     keys = [_of_one(account, now) for account in accounts.all]
-    balances = [key.balance for key in keys if key.balance is not None]
+    balance, distinct = accounts.balance, accounts.distinct
     takers = accounts.in_turn()
     lowest = min(takers, key=lambda account: account.throttle.limit).throttle
     slowest = min(takers, key=lambda account: account.throttle.pacer.rate or float("inf")).throttle
@@ -23,8 +23,8 @@ def statistics_of(accounts: Accounts, now: float) -> Statistics:
         pace_reason=slowest.pacer.reason,
         closed_for=max(0.0, accounts.opens_at - now),
         rate_limited=sum(key.rate_limited for key in keys),
-        balance=sum(balances, credits_of(0)) if balances else None,
-        floor=credits_of(sum(account.ledger.root.floor for account in accounts.all)),
+        balance=None if balance is None else credits_of(balance),
+        floor=credits_of(sum(account.ledger.root.floor for account in distinct)),
         held=sum((key.held for key in keys), credits_of(0)),
         spent=sum((key.spent for key in keys), credits_of(0)),
         keys=tuple(keys) if accounts.several else (),

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 import segmind_async as sa
+from segmind_async._money.cost_model import CostModel
 from segmind_async._money.ledger import Ledger
+from segmind_async._money.protocol import Hold
 from segmind_async._rate.throttle import Throttle
 from segmind_async._sending.accounts.account import Account
 from segmind_async._sending.accounts.accounts import Accounts
@@ -141,6 +143,24 @@ def test_only_a_refusal_with_nothing_else_in_flight_shows_that_the_account_is_em
     account.ledger.in_flight = 0  # type: ignore[misc]  # as above
     account.learn(tag, failure(FailureKind.OUT_OF_CREDITS), 1.0)
     assert (account.takes, account.state) == (False, "out of credits")
+
+
+def test_what_a_second_key_of_an_account_has_in_flight_is_held_by_the_one_that_takes_its_calls() -> None:
+    first, second = several(2).all
+    second.ledger.observe(10**12, 0.0, 0.0)
+    model = CostModel(500)
+    assert isinstance(second.ledger.reserve(second.ledger.root, model, None, 0.0), Hold)
+    held = second.ledger.statistics(1.0).held
+    assert held > 0
+    first.takes_over(second, 1.0)
+    assert (first.ledger.statistics(1.0).in_doubt, second.takes, second.state) == (
+        held,
+        False,
+        "same account as …0",
+    )
+    first.learn(first.throttle.start(1.0, 0), failure(FailureKind.FORBIDDEN), 1.0)
+    assert second.ledger.statistics(1.0).in_doubt == held
+    assert (second.takes, second.state, second.same_as) == (True, "on trial", None)
 
 
 def test_with_one_key_the_statistics_name_none() -> None:
