@@ -110,6 +110,21 @@ def test_a_timer_of_a_loop_that_is_gone_is_not_waited_for() -> None:
             assert runner.run(sleep_within(deadlines, bound, length)) == ends
 
 
+def test_a_timer_of_a_loop_that_was_left_ends_nothing_in_another() -> None:
+    deadlines = Deadlines()
+    left, used = VirtualTimeLoop(), VirtualTimeLoop()
+    try:
+        left.run_until_complete(sleep_within(deadlines, 5, 0))
+        task = used.create_task(sleep_within(deadlines, 3, 10))
+        used.run_until_complete(anyio.sleep(1))
+        left.run_until_complete(anyio.sleep(10))
+        assert used.run_until_complete(task) == "timeout"
+        assert used.time() == pytest.approx(3, abs=1e-3)
+    finally:
+        left.close()
+        used.close()
+
+
 async def test_closed_they_hold_no_timer() -> None:
     deadlines = Deadlines()
     with deadlines.after(asyncio.get_running_loop(), 120):

@@ -18,9 +18,12 @@ from segmind_async._transport.direct.aiohttp_names import mismatch, mismatch_of
 from segmind_async._transport.direct.content_coding import DamagedError, decoded
 from segmind_async._transport.direct.request_head import renderer
 from segmind_async._transport.direct.transport import DirectTransport
+from segmind_async.errors import MAX_BODY
 from segmind_async.transport import Billing, Failure, FailureKind, Transport, WireRequest, WireResponse
 from tests.transport.conftest import Wire
 from tests.transport.hostile import Behaviour, Connection, HostileServer, answer
+from tests.transport.hostile_wire import plain
+from tests.virtual_time import RESOLUTION, VirtualTimeLoop
 
 MOST = 100_000
 BODY = b'{"a": 1}' * 50
@@ -165,6 +168,7 @@ def replies(data: bytes, *, size: int = 0, then: str = "wait") -> Behaviour:
 GOOD = answer("good")
 LENGTH = len(GOOD.split(b"\r\n\r\n")[1])
 OK = b"HTTP/1.1 200 OK\r\n"
+PACKED = gzip.compress(bytes(MAX_BODY + 9))
 
 
 @pytest.mark.parametrize(
@@ -183,6 +187,12 @@ OK = b"HTTP/1.1 200 OK\r\n"
         ),
         pytest.param(replies(OK + b"\r\n{}", then="close"), "200 2", 2, id="until the end"),
         pytest.param(replies(b"HTTP/1.1 204 N\r\n\r\n"), "204 0", 1, id="no content"),
+        pytest.param(
+            replies(b"HTTP/1.1 101 S\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n"),
+            "101 0",
+            2,
+            id="another protocol",
+        ),
         pytest.param(replies(GOOD[:-3], then="close"), "DISCONNECTED IN_DOUBT", 2, id="cut"),
         pytest.param(replies(GOOD[:-3]), "TIMED_OUT IN_DOUBT", 2, id="silent in the body"),
         pytest.param(replies(b""), "TIMED_OUT IN_DOUBT", 2, id="silent"),
@@ -207,6 +217,18 @@ OK = b"HTTP/1.1 200 OK\r\n"
             2,
             id="a refusal that is cut",
         ),
+        pytest.param(
+            replies(b"HTTP/1.1 503 N\r\n\r\n" + bytes(MAX_BODY + 9), then="close"),
+            f"503 {MAX_BODY}",
+            2,
+            id="a refusal that is longer than what is kept of it",
+        ),
+        pytest.param(
+            replies(plain("Content-Encoding: gzip", body=PACKED, status="HTTP/1.1 503 N")),
+            f"503 {MAX_BODY}",
+            1,
+            id="a refusal that unpacks to more than what is kept of it",
+        ),
     ],
 )
 async def test_each_answer_ends_the_same_way_over_both_transports(
@@ -230,6 +252,18 @@ async def test_a_connection_that_was_idle_for_long_is_closed_without_another_cal
         assert repr(pool) == "ConnectionPool(1 open, 1 idle)"
         await asyncio.sleep(13)
         assert repr(pool) == "ConnectionPool(0 open, 0 idle)"
+        await transport.aclose()
+
+
+async def test_a_connection_is_not_used_again_once_it_was_idle_for_long_though_its_timer_is_late() -> None:
+    async with HostileServer(replies(GOOD)) as server:
+        transport = DirectTransport(server.url, {}, sa.Timeouts(), MOST)
+        await transport.send(WireRequest("/m", b"{}"), 60)
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualTimeLoop)
+        loop._clock.ticks += round(13 / RESOLUTION)  # the loop was held for so long
+        await transport.send(WireRequest("/m", b"{}"), 60)
+        assert server.connections == 2
         await transport.aclose()
 
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
+from typing import Any
 
+import aiohttp
 import anyio
 import pytest
 
 import segmind_async as sa
+from segmind_async._transport.direct.connection import Connection as DirectConnection
 from segmind_async._transport.unread import Unread
-from segmind_async.transport import Billing, Failure, FailureKind, WireRequest
+from segmind_async.errors import MAX_BODY
+from segmind_async.transport import Billing, Failure, FailureKind, WireRequest, WireResponse
 from tests.transport.conftest import Wire
 from tests.transport.hostile import Behaviour, Connection, HostileServer, answer
 
@@ -132,6 +136,66 @@ async def test_bytes_that_arrive_just_before_the_request_is_written_end_the_conn
         assert server.connections == 2
 
 
+@pytest.mark.parametrize("is_read", [False, True], ids=["in the kernel", "in the loop"])
+async def test_bytes_on_a_new_connection_end_it_and_nothing_was_sent(
+    wire: Wire, is_read: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accepted: asyncio.Queue[Connection] = asyncio.Queue()
+    connect = aiohttp.TCPConnector._create_connection
+
+    async def behave(connection: Connection) -> None:
+        accepted.put_nowait(connection)
+        while (body := await connection.request()) is not None:
+            await connection.send(answer(question(body)))
+
+    async def talked_to(*given: Any) -> Any:
+        made = await connect(*given)
+        connection = await accepted.get()
+        if connection.number == 0:
+            connection.send_now(answer("stale"))
+            if is_read:
+                await connection.turns()
+        return made
+
+    async with wire.server(behave) as server, wire.client(server.url, retries=1) as client:
+        monkeypatch.setattr(aiohttp.TCPConnector, "_create_connection", talked_to)
+        reply = await client.chat("mine")
+        assert (reply.text, reply.attempts, reply.in_doubt) == ("mine", 2, 0)
+        assert server.connections == 2
+
+
+@pytest.mark.parametrize(("waiting", "is_early"), [(0, False), (1, True)], ids=["written", "not written"])
+def test_an_answer_is_early_while_a_part_of_the_request_waits_in_the_loop(
+    waiting: int, is_early: bool
+) -> None:
+    class Transport:
+        def get_extra_info(self, name: str) -> None:
+            return None
+
+        def write(self, data: bytes) -> None:
+            assert data.endswith(b"{}")
+
+        def get_write_buffer_size(self) -> int:
+            return waiting
+
+    class Owner:
+        def began(self, connection: DirectConnection) -> None:
+            assert repr(connection) == "Connection(idle)"
+
+        def ended(self, connection: DirectConnection) -> None: ...
+
+    loop = asyncio.new_event_loop()
+    try:
+        connection = DirectConnection(Owner(), loop)
+        connection.connection_made(Transport())  # type: ignore[arg-type]  # as much of one as is used
+        connection.begin(b"", b"{}")
+        connection.data_received(answer("good"))
+        assert connection.is_complete
+        assert connection.is_early == is_early
+    finally:
+        loop.close()
+
+
 async def test_an_answer_before_the_whole_request_is_in_doubt_and_not_read(any_wire: Wire) -> None:
     async def behave(connection: Connection) -> None:
         await connection.some()
@@ -143,6 +207,24 @@ async def test_an_answer_before_the_whole_request_is_in_doubt_and_not_read(any_w
         got = await transport.send(WireRequest("/m", b"x" * 20_000_000), 60)
         assert isinstance(got, Failure)
         assert (got.kind, got.billing) == (FailureKind.UNREADABLE, Billing.IN_DOUBT)
+        await transport.aclose()
+
+
+async def test_of_a_repeated_answer_only_what_an_error_keeps_is_kept(wire: Wire) -> None:
+    async def behave(connection: Connection) -> None:
+        while await connection.request() is not None:
+            await connection.send(answer("x" * MAX_BODY, X_Request_Id="one"))
+
+    async with wire.server(behave) as server:
+        transport = wire.transport(server.url)
+        assert isinstance(await transport.send(WireRequest("/m", b"{}"), 60), WireResponse)
+        got = await transport.send(WireRequest("/m", b"{}"), 60)
+        assert isinstance(got, Failure)
+        assert (got.kind, got.billing, len(got.body)) == (
+            FailureKind.UNREADABLE,
+            Billing.IN_DOUBT,
+            MAX_BODY,
+        )
         await transport.aclose()
 
 
