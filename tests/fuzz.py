@@ -126,7 +126,7 @@ TARGETS: dict[str, Target] = {
     "refusal": Target(_refusal, seeds=(b'\0{"error":"Insufficient credits"}', b"\1<html><title>502</title>")),
     "json in text": Target(_text(only_value), seeds=(b'Sure:\n```json\n{"a": [1, 2]}\n```', b'{"a": "b"} and more')),
     "content coding": Target(
-        lambda data: decoded(data[1:], ("gzip", "deflate", "gzip, deflate", "br")[(data or b"\0")[0] % 4], 1 << 20),
+        lambda data: decoded(data[1:], ("gzip", "deflate", "zstd", "br")[(data or b"\0")[0] % 4], 1 << 20),
         (DamagedError,),
         (b"\0" + gzip.compress(_ANSWER),),
     ),

@@ -11,6 +11,7 @@ from .._version import __version__
 from .._wire.response_headers import BUDGET_NAME
 from ..config import Environment
 from ..errors import ConfigurationError
+from .direct.content_coding import ACCEPTED
 
 DEFAULT_BASE_URL = "https://api.segmind.com/v1"
 
@@ -24,6 +25,7 @@ def headers(key: str) -> Mapping[str, str]:
         "x-api-key": key,
         "Content-Type": "application/json",
         "Accept": "application/json",
+        "Accept-Encoding": ACCEPTED,
         "User-Agent": f"segmind-async/{__version__}",
     }
 

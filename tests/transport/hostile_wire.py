@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from segmind_async._transport.direct.content_coding import installed
 from tests.transport.hostile import Behaviour, Connection, answer
 
 GOOD = answer("good")
@@ -45,6 +46,11 @@ def head(*lines: str, status: str = "HTTP/1.1 200 OK") -> bytes:
 def plain(*lines: str, body: bytes = BODY, status: str = "HTTP/1.1 200 OK") -> bytes:
     """Return an answer with a right length, and *lines* as further headers."""
     return head(f"Content-Length: {len(body)}", *lines, status=status) + body
+
+
+def encoded(coding: str, body: bytes) -> bytes:
+    """Return an answer whose body is said to be in this coding."""
+    return plain(f"Content-Encoding: {coding}", body=body)
 
 
 def chunked(*chunks: bytes, extension: bytes = b"", trailer: bytes = b"", lines: Sequence[str] = ()) -> bytes:
@@ -154,7 +160,9 @@ def cut(data: bytes, at: int) -> Behaviour:
 
 IN_BODY = len(GOOD) - 10
 PACKED = gzip.compress(BODY)
-BOMB = gzip.compress(b'{"choices": [{"message": {"content": "' + b" " * 80_000_000 + b'"}}]}')
+LONG = b'{"choices": [{"message": {"content": "' + b" " * 80_000_000 + b'"}}]}'
+BOMB = gzip.compress(LONG)
+BROTLI, ZSTD = installed("brotli"), installed("compression.zstd", "backports.zstd")
 
 CASES: Sequence[Case] = (
     Case("whole answers", "in one piece", sends(GOOD), OK),
@@ -277,6 +285,33 @@ CASES: Sequence[Case] = (
     Case("encodings", "gzip without saying so", sends(plain(body=PACKED)), UNREADABLE),
     Case("encodings", "an unknown one", sends(plain("Content-Encoding: rot13")), OK),
     Case("encodings", "a bomb of 80 MB", sends(plain("Content-Encoding: gzip", body=BOMB)), UNREADABLE),
+    Case(
+        "encodings",
+        "gzip, 100 000 times nothing before it",
+        sends(encoded("gzip", gzip.compress(b"") * 100_000 + PACKED)),
+        BROKEN,
+    ),
+    *(
+        case
+        for coding, module in (("br", BROTLI), ("zstd", ZSTD))
+        for case in (
+            Case("encodings", coding, sends(encoded(coding, module.compress(BODY))), OK),
+            Case("encodings", f"{coding} that is none", sends(encoded(coding, BODY)), BROKEN),
+            Case(
+                "encodings",
+                f"{coding}, cut",
+                sends(encoded(coding, module.compress(BODY)[:-12])),
+                UNREADABLE,
+                BROKEN,
+            ),
+            Case(
+                "encodings",
+                f"a bomb of 80 MB in {coding}",
+                sends(encoded(coding, module.compress(LONG))),
+                UNREADABLE,
+            ),
+        )
+    ),
     Case("ends", "reset before the request is read", unread, NOT_SENT, BROKEN),
     Case("ends", "closed without an answer", then_closes(), BROKEN),
     Case("ends", "half-closed without an answer", half_closes(), BROKEN),

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import gzip
 import logging
+import random
 import zlib
+from collections.abc import Callable
+from typing import Any
 
 import aiohttp
 import pytest
@@ -15,7 +18,7 @@ import segmind_async as sa
 from segmind_async._transport import choice
 from segmind_async._transport.aiohttp import AiohttpTransport
 from segmind_async._transport.direct.aiohttp_names import mismatch, mismatch_of
-from segmind_async._transport.direct.content_coding import DamagedError, decoded
+from segmind_async._transport.direct.content_coding import DamagedError, decoded, installed, streams_of
 from segmind_async._transport.direct.request_head import renderer
 from segmind_async._transport.direct.transport import DirectTransport
 from segmind_async.errors import MAX_BODY
@@ -27,6 +30,7 @@ from tests.virtual_time import RESOLUTION, VirtualTimeLoop
 
 MOST = 100_000
 BODY = b'{"a": 1}' * 50
+BROTLI, ZSTD = installed("brotli"), installed("compression.zstd", "backports.zstd")
 
 
 def raw_deflate(data: bytes) -> bytes:
@@ -38,32 +42,85 @@ def raw_deflate(data: bytes) -> bytes:
     ("data", "coding", "expected"),
     [
         pytest.param(BODY, "identity", BODY, id="no coding"),
-        pytest.param(BODY, "br", BODY, id="a coding that was not accepted"),
+        pytest.param(BODY, "rot13", BODY, id="a coding that was not accepted"),
         pytest.param(gzip.compress(BODY), " GZIP", BODY, id="gzip"),
         pytest.param(gzip.compress(BODY) + gzip.compress(b"x"), "gzip", BODY + b"x", id="two members"),
         pytest.param(zlib.compress(BODY), "deflate", BODY, id="deflate"),
         pytest.param(raw_deflate(BODY), "deflate", BODY, id="deflate without its frame"),
         pytest.param(b"", "deflate", b"", id="nothing"),
         pytest.param(gzip.compress(bytes(10 * MOST)), "gzip", bytes(MOST + 1), id="cut where it is too long"),
+        pytest.param(BROTLI.compress(BODY), "br", BODY, id="brotli"),
+        pytest.param(BROTLI.compress(bytes(10 * MOST)), "br", bytes(MOST + 1), id="brotli that is too long"),
+        pytest.param(ZSTD.compress(BODY), "zstd", BODY, id="zstd"),
+        pytest.param(ZSTD.compress(BODY) + ZSTD.compress(b"x"), "zstd", BODY + b"x", id="two frames of zstd"),
+        pytest.param(ZSTD.compress(bytes(10 * MOST)), "zstd", bytes(MOST + 1), id="zstd that is too long"),
     ],
 )
 def test_a_body_without_its_coding(data: bytes, coding: str, expected: bytes) -> None:
     assert decoded(data, coding, MOST) == expected
 
 
-@pytest.mark.parametrize("data", [b"no gzip", gzip.compress(BODY)[:-9]], ids=["other bytes", "cut"])
-def test_a_damaged_body_is_an_error(data: bytes) -> None:
-    with pytest.raises(DamagedError):
-        decoded(data, "gzip", MOST)
+@pytest.mark.parametrize(
+    ("coding", "packed"),
+    [("gzip", gzip.compress(BODY)), ("br", BROTLI.compress(BODY)), ("zstd", ZSTD.compress(BODY))],
+    ids=["gzip", "br", "zstd"],
+)
+def test_a_damaged_body_is_an_error(coding: str, packed: bytes) -> None:
+    for data in (b"other bytes", packed[:-9]):
+        with pytest.raises(DamagedError):
+            decoded(data, coding, MOST)
+
+
+@pytest.mark.parametrize(
+    ("coding", "pack"),
+    [("gzip", gzip.compress), ("deflate", zlib.compress), ("zstd", ZSTD.compress)],
+    ids=["gzip", "deflate", "zstd"],
+)
+def test_members_of_any_length_are_read_one_after_the_other(
+    coding: str, pack: Callable[[bytes], bytes]
+) -> None:
+    chance = random.Random(1)
+    members = [chance.randbytes(n % 40 * 13) for n in range(1000)]
+    assert decoded(b"".join(map(pack, members)), coding, 10 * MOST) == b"".join(members)
+
+
+def test_more_members_than_anybody_sends_are_not_read() -> None:
+    with pytest.raises(DamagedError, match="more than 1024 members"):
+        decoded(gzip.compress(b"") * 1025, "gzip", MOST)
+    assert decoded(gzip.compress(b"") * 1024, "gzip", MOST) == b""
+
+
+class OldBrotli:
+    """Before 1.2: without a bound of what it returns."""
+
+    class Decompressor:
+        process = is_finished = None
+
+
+@pytest.mark.parametrize(
+    ("brotli", "zstd", "codings"),
+    [
+        pytest.param(None, None, ["gzip", "deflate"], id="none"),
+        pytest.param(OldBrotli, None, ["gzip", "deflate"], id="an old brotli"),
+        pytest.param(BROTLI, None, ["gzip", "deflate", "br"], id="brotli"),
+        pytest.param(None, ZSTD, ["gzip", "deflate", "zstd"], id="zstd"),
+    ],
+)
+def test_only_codings_that_can_be_undone_are_accepted(brotli: Any, zstd: Any, codings: list[str]) -> None:
+    assert [*streams_of(brotli, zstd)] == codings
+
+
+def test_a_module_that_is_not_installed_is_none() -> None:
+    assert installed("no_such_module", "zlib") is zlib
+    assert installed("no_such_module") is None
 
 
 def test_the_head_of_a_request() -> None:
     render = renderer({"x-api-key": "SG_1"})
     assert render("http://[::1]:81/v1/a b", True) == (
-        b"POST /v1/a%20b HTTP/1.1\r\nHost: [::1]:81\r\nx-api-key: SG_1\r\n"
-        b"Accept-Encoding: gzip, deflate\r\nContent-Length: "
+        b"POST /v1/a%20b HTTP/1.1\r\nHost: [::1]:81\r\nx-api-key: SG_1\r\nContent-Length: "
     )
-    assert render("https://h/v2/r?x=1", False).endswith(b"Accept-Encoding: gzip, deflate\r\n\r\n")
+    assert render("https://h/v2/r?x=1", False).endswith(b"\r\nx-api-key: SG_1\r\n\r\n")
     assert "SG_1" not in repr(render) + repr(vars(render))
 
 

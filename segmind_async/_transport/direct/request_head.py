@@ -10,9 +10,6 @@ from yarl import URL
 MakeHead = Callable[[str, bool], bytes]
 """Returns the head for a URL; with a body it lacks the length of the body and the empty line."""
 
-ACCEPTED = "gzip, deflate"
-"""Content codings that `content_coding.decoded` undoes; the standard library has no others before 3.14."""
-
 
 def renderer(headers: Mapping[str, str]) -> MakeHead:
     """Return what renders heads with these headers; they, and so the key, are in no attribute of it."""
@@ -24,7 +21,6 @@ def renderer(headers: Mapping[str, str]) -> MakeHead:
             f"{'POST' if has_body else 'GET'} {url.raw_path_qs} HTTP/1.1",
             f"Host: {url.host_port_subcomponent}",
             *(f"{name}: {value}" for name, value in headers.items()),
-            f"Accept-Encoding: {ACCEPTED}",
             "Content-Length: " if has_body else "\r\n",
         ]
         return "\r\n".join(lines).encode("ascii")
