@@ -40,6 +40,7 @@ from .option_values.parameters import parameters_of
 from .option_values.schema import read_schema
 from .option_values.text_file import read_text
 from .options import (
+    ApiKeysFile,
     AsJson,
     CallTimeout,
     Emulate,
@@ -131,6 +132,7 @@ def chat(
     top_p: TopP = None,
     max_tokens: MaxTokens = None,
     param: Param = None,
+    api_keys_file: ApiKeysFile = None,
     emulate: Emulate = False,
     timeout: CallTimeout = None,
     as_json: AsJson = False,
@@ -141,7 +143,8 @@ def chat(
     messages = [user(text)] if system_prompt is None else [system(system_prompt), user(text)]
 
     async def main() -> Exit:
-        async with open_client(ClientOptions(model, emulate=emulate, timeout=timeout)) as client:
+        options = ClientOptions(model, emulate=emulate, timeout=timeout, api_keys_file=api_keys_file)
+        async with open_client(options) as client:
             reply = await client.chat(messages, **parameters)
         if as_json:
             show_json(asdict(reply))
@@ -160,11 +163,11 @@ segmind-async balance
 segmind-async balance --json
 """,
 )
-def balance(emulate: Emulate = False, as_json: AsJson = False) -> None:
+def balance(api_keys_file: ApiKeysFile = None, emulate: Emulate = False, as_json: AsJson = False) -> None:
     """Print the balance of the account."""
 
     async def main() -> Exit:
-        async with open_client(ClientOptions(emulate=emulate)) as client:
+        async with open_client(ClientOptions(emulate=emulate, api_keys_file=api_keys_file)) as client:
             held, keys = await client.balance(), client.statistics().keys
         by_key = [{"name": key.name, "state": key.state, "total": key.balance} for key in keys]
         if as_json:
@@ -378,6 +381,7 @@ def _job(
             flags.emulate,
             flags.emulated_balance,
             timeout=flags.timeout,
+            api_keys_file=flags.api_keys_file,
         ),
         limit=flags.limit,
         journal=flags.journal,
@@ -543,6 +547,7 @@ def run_gateway(
     max_in_flight: MaxInFlight = 64,
     rpm: Rpm = None,
     timeout: CallTimeout = None,
+    api_keys_file: ApiKeysFile = None,
     emulate: Emulate = False,
 ) -> None:
     """Serve OpenAI's form of the API for every program here: one key, one ledger, one pace."""
@@ -566,6 +571,7 @@ def run_gateway(
             emulate=emulate,
             floor=floor,
             timeout=timeout,
+            api_keys_file=api_keys_file,
         )
         return await serve.run(client, options)
 

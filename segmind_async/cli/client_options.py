@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..client import SegmindClient
@@ -31,6 +32,8 @@ class ClientOptions:
     """Credits that must be left on the account."""
     timeout: float | None = None
     """Seconds of one call, all its attempts included; None: the client's own."""
+    api_keys_file: Path | None = None
+    """File of keys, before those of the environment."""
     offline: bool = False
     """Whether nothing is going to be sent, so that no key is needed."""
 
@@ -53,22 +56,28 @@ async def open_client(options: ClientOptions) -> AsyncIterator[SegmindClient]:
         ):
             yield client
         return
-    from .credentials import Credentials  # noqa: PLC0415  # importing it takes as long as aiohttp
-
-    settings = Credentials()
-    keys = ("none",) if options.offline else settings.keys
+    keys, base_url = _access(options)
+    if options.offline:
+        keys = ("none",)
     if not keys:
         raise ConfigurationError(
             "no API key: set SEGMIND_API_KEY, or write it into a file .env; --emulate needs none"
         )
     async with SegmindClient(
-        None, settings.base_url, options.model, limits, options.timeouts, api_keys=keys
+        None, base_url, options.model, limits, options.timeouts, api_keys=keys
     ) as client:
         yield client
 
 
-def number_of_keys() -> int:
+def number_of_keys(options: ClientOptions) -> int:
     """Return how many API keys are configured."""
-    from .credentials import Credentials  # noqa: PLC0415  # see `open_client`
+    return len(_access(options)[0])
 
-    return len(Credentials().keys)
+
+def _access(options: ClientOptions) -> tuple[tuple[str, ...], str | None]:
+    """Return the configured keys, and the address, None for the default."""
+    from .credentials import Credentials, read_keys  # noqa: PLC0415  # importing it takes as long as aiohttp
+
+    settings = Credentials()
+    keys = settings.keys if options.api_keys_file is None else read_keys(options.api_keys_file)
+    return keys, settings.base_url

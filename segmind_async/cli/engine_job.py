@@ -88,6 +88,7 @@ def _refuse_others(job: Job) -> None:
         "--restart": asked.restart,
         "--limit": job.limit is not None,
         "--emulate": job.client.emulate,
+        "--api-keys-file": job.client.api_keys_file is not None,
         "--keep-finished": job.options.keep_finished,
         "--delivery queued": job.options.delivery != "direct",
         "--on-exhausted wait": job.spending.on_exhausted != "stop",

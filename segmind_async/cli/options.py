@@ -124,6 +124,13 @@ GatewayTools = Annotated[
         "--tools-via",
     ),
 ]
+ApiKeysFile = Annotated[
+    Path | None,
+    _option(
+        Group.MODEL, "File of API keys, one a line, that only its owner may read; default: SEGMIND_API_KEYS.",
+        metavar="FILE",
+    ),
+]  # fmt: skip
 EmulatedBalance = Annotated[
     Decimal,
     _option(Group.MODEL, "Balance of the emulator's account.", parser=amount, metavar="CREDITS"),
@@ -275,6 +282,7 @@ class JobFlags:
     top_p: TopP = None
     max_tokens: MaxTokens = None
     param: Param = None
+    api_keys_file: ApiKeysFile = None
     emulate: Emulate = False
     emulated_balance: EmulatedBalance = Decimal(5)
     floor: Floor = Decimal(0)

@@ -110,6 +110,51 @@ def test_the_balance_of_several_keys(tmp_path: Path, monkeypatch: pytest.MonkeyP
         assert [(key["name"], key["total"]) for key in keys] == [("…cdef", "2"), ("…3210", "3")]
 
 
+def test_keys_come_from_a_file_that_only_its_owner_may_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = "SG_0123456789abcdef", "SG_fedcba9876543210"
+    monkeypatch.setenv("SEGMIND_API_KEYS", "SG_0000000000000000")
+    keys = tmp_path / "keys"
+    keys.write_text(f"# of both accounts\n{first}\n\n {second}\n")
+    keys.chmod(0o600)
+    with serving(Emulator(key=first, balance=2)) as emulator:
+        emulator.state.add_account(second, 3)
+        monkeypatch.setenv("SEGMIND_BASE_URL", emulator.url)
+        got = call("balance", "--api-keys-file", str(keys))
+        assert got.stdout == "5 credits (5 and 0 free)\n…cdef: 2, in use\n…3210: 3, in use\n"
+        assert call("chat", "hi", "--api-keys-file", str(keys)).exit_code == 0
+        rows = tmp_path / "rows.jsonl"
+        rows.write_text('{"prompt": "hi"}\n')
+        run = ("run", str(rows), "-o", str(tmp_path / "out.jsonl"), "--floor", "2.5", "--dry-run")
+        # Both keys keep their floor: nothing may be spent.
+        assert "not enough" in call(*run, "--api-keys-file", str(keys)).output
+        keys.chmod(0o640)
+        got = call("balance", "--api-keys-file", str(keys))
+    assert got.exit_code == 2
+    assert "its mode is 640; run chmod 600" in " ".join(got.stderr.split())
+    assert "abcdef" not in got.output
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        pytest.param(b"# none\n", "holds no key", id="no-key"),
+        pytest.param(b"SG_\xff\xfe", "it is not UTF-8", id="not-text"),
+        pytest.param(None, "cannot be read: No such file", id="no-file"),
+    ],
+)
+def test_a_file_without_keys(tmp_path: Path, content: bytes | None, message: str) -> None:
+    keys = tmp_path / "keys"
+    if content is not None:
+        keys.touch(0o600)
+        keys.write_bytes(content)
+    got = call("balance", "--api-keys-file", str(keys))
+    assert got.exit_code == 2
+    assert message in " ".join(got.stderr.split())
+    assert "Traceback" not in got.output
+
+
 def test_without_a_key() -> None:
     got = call("chat", "hello")
     assert got.exit_code == 2

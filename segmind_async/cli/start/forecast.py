@@ -15,7 +15,7 @@ async def balance_of(options: ClientOptions) -> Decimal | str:
     """Return the account's balance, or the reason why it cannot be read. Free of charge."""
     if options.emulate:
         return options.emulated_balance
-    if not number_of_keys():
+    if not number_of_keys(options):
         return "no API key"
     try:
         async with open_client(options) as client:
@@ -26,7 +26,7 @@ async def balance_of(options: ClientOptions) -> Decimal | str:
 
 def kept_on_all(floor: Decimal, options: ClientOptions) -> Decimal:
     """Return what a floor keeps on the accounts of all keys together."""
-    return floor if options.emulate else floor * max(1, number_of_keys())
+    return floor if options.emulate else floor * max(1, number_of_keys(options))
 
 
 def show_forecast(found: Forecast, held: Decimal | str, floor: Decimal, max_credits: Decimal | None) -> None:
