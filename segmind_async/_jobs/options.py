@@ -36,7 +36,8 @@ class JobOptions:
     """"direct": a call waits for its answer. "queued": by way of `/v2`, where the id of each request is on
     the disk at once, and after a crash its answer is fetched instead of paid for again."""
     read: ReadAnswer = _read_nothing
-    """Reads a label or other values from an answer."""
+    """Reads a label or other values from an answer. If it raises, its row is failed, and `Outcome.error` has
+    the answer; `truth` likewise."""
     truth: Callable[[Row], str | None] = lambda _: None
     """Returns the right label of a row; None if it is not known."""
     retry_failed: bool | frozenset[str] = False

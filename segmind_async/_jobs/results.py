@@ -145,7 +145,11 @@ def completion_of(record: Record, model: str, cost: Decimal | None) -> ChatCompl
 
 def _error(record: Record, cost: Decimal | None) -> SegmindError:
     details = ErrorDetails(
-        attempts=record.attempts, in_doubt=record.in_doubt, elapsed=record.seconds or 0.0, cost=cost
+        attempts=record.attempts,
+        in_doubt=record.in_doubt,
+        elapsed=record.seconds or 0.0,
+        cost=cost,
+        answers=() if record.raw is None else (decode(record.raw).text,),
     )
     found = getattr(errors, record.error_type or "", None)
     text = record.message or "failed in an earlier run"

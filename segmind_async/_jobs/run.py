@@ -328,8 +328,7 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
         self.report.add(record)
         if self.skip_finished:
             return None
-        assert row.request is not None
-        return FinishedRow(outcome_of(record, row, row.request.model or self._model, self._shape))
+        return FinishedRow(self._outcome_of(record, row))
 
     def _read_draft(self, known: KnownRow) -> Record | None:
         """Parse an answer that an earlier run received; None if there is none, or it does not fit."""
@@ -348,10 +347,13 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
         self.journal.keep(record)
         return record
 
-    async def _keep(self, known: KnownRow, outcome: Outcome[Any]) -> None:
-        """Have an outcome on the disk, unless the row was not sent: it is still pending."""
+    async def _keep(self, known: KnownRow, outcome: Outcome[Any]) -> Outcome[Any]:
+        """Have an outcome on the disk, unless the row was not sent: it is still pending.
+
+        Returns what later runs will make of the record: a failure if the answer could not be read.
+        """
         if outcome.status not in {Status.OK, Status.FAILED}:
-            return
+            return outcome
         record = record_of(known, outcome, *self._parsed(known.row, outcome))
         if known.row.request is not None and self.samples.wants(record):
             record.excerpt = excerpt_of(known.row.request)
@@ -365,7 +367,7 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
             self.costs.add(record.units)
         if self._is_asked_again(outcome):
             self.not_kept[known.key] = record
-            return
+            return outcome
         kept = self.journal.keep(record, _submission_of(outcome))
         if anyio.current_time() - self._state_written_at >= _STATE_EVERY:
             self._write_state()
@@ -373,6 +375,12 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
         await kept
         if self.journal.commit_error is not None:
             self.stop(f"the journal cannot be written: {self.journal.commit_error}", StopReason.DISK)
+        is_misread = outcome.error is None and record.error_type is not None
+        return self._outcome_of(record, known.row) if is_misread else outcome
+
+    def _outcome_of(self, record: Record, row: Row) -> Outcome[Any]:
+        assert row.request is not None
+        return outcome_of(record, row, row.request.model or self._model, self._shape)
 
     def _is_asked_again(self, outcome: Outcome[Any]) -> bool:
         """Return whether the next run takes the row again: it was never sent, or is not what failed."""

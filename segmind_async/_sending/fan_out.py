@@ -206,9 +206,14 @@ class FanOut(AsyncIterator[Outcome[T_co]], Generic[T_co]):
             self._deliver(position, row.outcome)
             return
         outcome = await self._outcome(row)
-        keep = row.keep or self._options.keep
-        if keep is not None:
-            await keep(outcome)
+        if row.keep is not None:
+            kept = await row.keep(outcome)
+            if kept.status is not outcome.status:
+                self._sums.recount(outcome.status, kept.status)
+                self._check_failures()
+            outcome = kept
+        elif self._options.keep is not None:
+            await self._options.keep(outcome)
         self._deliver(position, outcome)
 
     def _deliver(self, position: int, outcome: Outcome[Any]) -> None:
@@ -450,6 +455,11 @@ class _ReportTotals:
             self._spent += totals.cost
         if status is Status.OK:
             self._latency.add(totals.elapsed)
+
+    def recount(self, before: Status, now: Status) -> None:
+        """Count a row under another status: its answer was of no use to whoever keeps it."""
+        self.counts[before] -= 1
+        self.counts[now] += 1
 
     def report(
         self,

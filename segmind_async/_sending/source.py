@@ -25,8 +25,8 @@ from .conversation import Answered
 Rows: TypeAlias = Iterable[Request] | AsyncIterable[Request]
 """Rows as a user passes them in."""
 
-Keep: TypeAlias = Callable[[Outcome[Any]], Awaitable[None]]
-"""Awaited with an outcome before the consumer receives it and before its worker takes another row."""
+Keep: TypeAlias = Callable[[Outcome[Any]], Awaitable[Outcome[Any]]]
+"""Awaited with an outcome before its worker takes another row; returns the one that the consumer receives."""
 
 
 @dataclass(slots=True)
@@ -39,7 +39,7 @@ class PendingRow:
     """`Outcome.id`."""
     request: ChatRequest
     keep: Keep | None = None
-    """None: as `FanOutOptions` says."""
+    """None: as `FanOutOptions` says, and the outcome as it is."""
     answered: Answered | None = None
     """Awaited with every answer, if the fan-out parses answers."""
 

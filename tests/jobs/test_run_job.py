@@ -436,12 +436,34 @@ async def test_user_code_that_fails_costs_no_answer(tmp_path: Path, which: str) 
     transport = ScriptedTransport()
     async with client(transport) as opened:
         options = sa.JobOptions(read=fail) if which == "read" else sa.JobOptions(truth=fail)
-        await outcomes(opened.run_job(rows(3), journal=tmp_path / "j", options=options))
-        got = await outcomes(opened.run_job(rows(3), journal=tmp_path / "j", options=options))
-        assert [str(outcome.error) for outcome in got] == ["LookupError: a bug of the user's"] * 3
+        first = opened.run_job(rows(3), journal=tmp_path / "j", options=options)
+        again = opened.run_job(rows(3), journal=tmp_path / "j", options=options)
+        for run in (first, again):
+            got = await outcomes(run)
+            assert [one.status for one in got] == ["failed"] * 3
+            assert [str(one.error) for one in got] == ["LookupError: a bug of the user's"] * 3
+            assert [one.error and one.error.answers for one in got] == [(f"echo: row {n}",) for n in range(3)]
+            assert [one.error and one.error.details.cost for one in got] == [one.cost for one in got]
+            assert run.report.counts == {"failed": 3}
+    sent = first.report.fan_out
+    assert sent is not None
+    assert (sent.ok, sent.failed) == (0, 3)
     assert len(transport.requests) == 3
     with JournalReader(tmp_path / "j") as reader:
         assert all(each.raw for each in reader.rows(raw=True))
+
+
+async def test_rows_whose_answers_cannot_be_read_count_as_failures(tmp_path: Path) -> None:
+    def refuse(_: object) -> ParsedAnswer:
+        return ParsedAnswer(error_type="NotALabel", message="none of them")
+
+    options = sa.JobOptions(read=refuse)
+    async with client(limits=sa.Limits(1)) as opened:
+        run = opened.run_job(rows(9), journal=tmp_path / "j", options=options, max_failures=2)
+        got = await outcomes(run)
+    assert [str(one.error) for one in got] == ["NotALabel: none of them"] * len(got)
+    assert run.report.fan_out is not None
+    assert run.report.fan_out.stop_reason is sa.StopReason.MAX_FAILURES
 
 
 @pytest.mark.parametrize("which", ["read", "truth"])
