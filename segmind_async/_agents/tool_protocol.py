@@ -10,6 +10,7 @@ from pydantic_core import to_json
 from .._providers.answers import assistant_message, tool_message
 from .._providers.requests import check_sequence
 from .._structured.shape import shape_of
+from .._text.error_text import class_and_message, message_of
 from ..errors import InvalidRequestError
 from ..models import ChatCompletion, JsonDict, JsonObject, Message, Messages, ToolCall
 from ..tools import BadArgumentsError, Tool, tool
@@ -122,12 +123,8 @@ def result_text(value: object) -> str:
 
 def error_text(error: BaseException) -> str:
     """Return the text for the model about an error of a tool, or about arguments that do not fit it."""
-    try:
-        words = str(error)
-    except Exception:  # noqa: BLE001  # a user's class: its __str__ may do anything
-        words = "its message cannot be read"
-    prefix = "" if isinstance(error, BadArgumentsError) else f"{type(error).__name__}: "
-    return result_text(f"Error: {prefix}{words}")
+    is_ours = isinstance(error, BadArgumentsError)
+    return result_text(f"Error: {message_of(error) if is_ours else class_and_message(error)}")
 
 
 def truncated(text: str, most: int) -> str:

@@ -163,4 +163,6 @@ def _call(methods: Iterable[Callable[[T], None]], event: T) -> None:
         try:
             method(event)
         except Exception:  # noqa: BLE001  # whatever a user wrote
-            LOG.exception("hook failed", extra={"hook": getattr(method, "__qualname__", repr(method))})
+            LOG.exception(
+                "hook failed", extra={"hook": getattr(method, "__qualname__", type(method).__name__)}
+            )

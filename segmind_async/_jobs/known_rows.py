@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from .._text.error_text import message_of
 from ..models import ChatRequest
 from .journal.finished import FinishedRows
 from .journal.record import Record
@@ -70,7 +71,7 @@ def keyed(row: Row) -> tuple[Row, bytes]:
         row.id.encode()
         return row, digest_of(row.request) if row.request else b""
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
-        invalid = replace(row, request=None, problem=f"{row.unit} {row.line}: {error}")
+        invalid = replace(row, request=None, problem=f"{row.unit} {row.line}: {message_of(error)}")
         if isinstance(error, UnicodeEncodeError):
             invalid = replace(invalid, id=str(row.index), has_id=False)
         return invalid, b""

@@ -16,6 +16,7 @@ from .._providers.answers import decode
 from .._providers.provider import Answer
 from .._structured.prompting import calls_offered_tools
 from .._structured.shape import Shape
+from .._text.error_text import message_of
 from ..errors import ErrorDetails, OutputValidationError, SegmindError
 from ..models import ChatCompletion, JsonDict, Outcome, Status
 from .journal.record import Draft, Record
@@ -120,7 +121,7 @@ def outcome_of(record: Record, row: Row, model: str, shape: Shape[Any] | None) -
         details = ErrorDetails(
             attempts=record.attempts, elapsed=completion.elapsed, cost=cost, answers=(completion.text,)
         )
-        misfit = OutputValidationError(f"the answer does not fit: {error}", details)
+        misfit = OutputValidationError(f"the answer does not fit: {message_of(error)}", details)
         return Outcome(row.index, row.id, Status.FAILED, None, misfit, *ended)
     return Outcome(row.index, row.id, Status.OK, replace(completion, parsed=parsed), None, *ended)
 

@@ -21,7 +21,15 @@ def digest_of(request: ChatRequest) -> bytes:
 def source_of(row: Row) -> bytes:
     """Return a hash of the columns of a row, or of its messages if it has none: not of what is made of it."""
     source = row.columns or (row.request.messages if row.request is not None else None)
-    return hashlib.sha256(to_json(_sorted(source), fallback=str, bytes_mode="base64")).digest()[:16]
+    return hashlib.sha256(to_json(_sorted(source), fallback=_text_of, bytes_mode="base64")).digest()[:16]
+
+
+def _text_of(value: object) -> str:
+    """Return the text of a value that is no JSON; of an object of a user's that has none, its type."""
+    try:
+        return str(value)
+    except Exception:  # noqa: BLE001  # code of the user's
+        return type(value).__name__
 
 
 def _sorted(value: object) -> object:

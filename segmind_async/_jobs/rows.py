@@ -29,6 +29,7 @@ from typing import TypeAlias
 from pydantic_core import to_json
 
 from .._sending.source import check_rows
+from .._text.error_text import message_of
 from ..models import ChatRequest, Request
 from .formats.csv import open_csv
 from .formats.file_format import Format, format_of
@@ -116,7 +117,7 @@ def _row_of(index: int, line: int, columns: Columns, make: MakeRequest, unit: st
         return Row(index, line, _text(name), has_id, columns, _sendable(make(columns)), None, unit)
     except ValueError as error:
         name = ascii(name)[1:-1] if has_id else name
-        return Row(index, line, name, has_id, columns, None, f"{unit} {line}: {error}", unit)
+        return Row(index, line, name, has_id, columns, None, f"{unit} {line}: {message_of(error)}", unit)
 
 
 def _sendable(request: ChatRequest) -> ChatRequest:

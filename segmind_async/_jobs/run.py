@@ -30,6 +30,7 @@ from .._sending.queued_inference import QueuedTransport
 from .._sending.service import Service
 from .._sending.source import FinishedRow, PendingRow
 from .._structured.prompting import calls_offered_tools
+from .._text.error_text import message_of
 from ..agent_result import T_co
 from ..errors import (
     AccessError,
@@ -403,7 +404,8 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
                 return ParsedAnswer(parsed=parsed), truth
             return self._options.read(completion).storable(), truth
         except Exception as error:  # noqa: BLE001  # of the user's code
-            return ParsedAnswer(error_type=type(error).__name__, message=str(error)).storable(), truth
+            message = message_of(error)
+            return ParsedAnswer(error_type=type(error).__name__, message=message).storable(), truth
 
     def _write_state(self) -> None:
         """Write pace and money for a restart, with the next commit."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from .._text.error_text import message_of
 from ..errors import InvalidRequestError
 from .formats import foreign_format, inspect_image
 
@@ -91,7 +92,7 @@ def with_pillow(name: str, work: Callable[[], bytes]) -> bytes:
     except InvalidRequestError:
         raise
     except Exception as error:  # Pillow's decoders raise errors of many types
-        raise InvalidRequestError(f"{name} cannot be decoded: {error}") from error
+        raise InvalidRequestError(f"{name} cannot be decoded: {message_of(error)}") from error
 
 
 def _encode_frame(frame: Image, source_format: str | None, limit: SizeLimit) -> bytes:

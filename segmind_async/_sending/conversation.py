@@ -25,6 +25,7 @@ from .._structured.prompting import (
     request_with_shape,
 )
 from .._structured.shape import Shape, ShapeMismatchError, shape_of
+from .._text.error_text import class_and_message
 from ..config import check_amount, check_count
 from ..errors import (
     MAX_BODY,
@@ -182,7 +183,7 @@ class Conversation(Generic[T]):
             raise
         except Exception as error:
             # A bug in a validator of the user: no other answer would help.
-            problem = f"reading the answer failed with {type(error).__name__}: {error}"
+            problem = f"reading the answer failed with {class_and_message(error)}"
             raise self._error(OutputValidationError, completion, problem) from error
         return replace(cast("ChatCompletion[T]", completion), parsed=value)
 

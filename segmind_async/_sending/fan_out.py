@@ -21,6 +21,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from .._money.units import ceil_units, credits_of, floor_units
+from .._text.error_text import class_and_message
 from .._text.wait_reasons import WaitReason
 from ..agent_result import T_co
 from ..config import RetryPolicy
@@ -194,7 +195,7 @@ class FanOut(AsyncIterator[Outcome[T_co]], Generic[T_co]):
             raise
         except BaseException as error:  # noqa: BLE001  # code of the user, or a bug: the consumer receives it
             self._error = self._error or error
-            self.stop(f"{type(error).__name__}: {error}", StopReason.ERROR)
+            self.stop(class_and_message(error), StopReason.ERROR)
         finally:
             self._workers -= 1
             if not self._workers:

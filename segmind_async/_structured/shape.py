@@ -15,6 +15,7 @@ from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
 from pydantic_core import ErrorDetails as Problem
 from pydantic_core import from_json, to_json
 
+from .._text.error_text import message_of
 from ..errors import InvalidRequestError
 from ..models import JsonDict, JsonObject
 from .finite import endless
@@ -154,7 +155,7 @@ def _build(answer_type: object) -> Shape[Any]:
         raise InvalidRequestError(f"the type {answer_type!r} has no JSON schema: {reason}") from error
     except Exception as error:
         # A pattern that the engine does not take, annotations that contradict each other, code of the user.
-        reason = (str(error).strip() or type(error).__name__).splitlines()[-1].strip()
+        reason = (message_of(error).strip() or type(error).__name__).splitlines()[-1].strip()
         raise InvalidRequestError(f"the type {answer_type!r} cannot be validated: {reason}") from error
     return Shape(adapter, described)
 

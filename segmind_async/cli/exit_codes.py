@@ -16,6 +16,7 @@ from .._jobs.files.file_job import NotWrittenError
 from .._jobs.report.row_counts import JobReport
 from .._process import early_interrupt
 from .._process.stop_signals import as_interrupt
+from .._text.error_text import class_and_message
 from ..errors import (
     AccessError,
     ConfigurationError,
@@ -108,7 +109,7 @@ def run_to_exit(main: Callable[[], Awaitable[Exit]]) -> NoReturn:
         say("interrupted")
     except SegmindError as error:
         code = exit_for_error(error)
-        say(f"{type(error).__name__}: {error}")
+        say(class_and_message(error))
     except OSError as error:
         # Whoever read the output, such as head, has seen enough.
         code = Exit.OK if is_gone(error) else _local_failure(error)
@@ -126,5 +127,5 @@ async def _interruptible(main: Callable[[], Awaitable[Exit]]) -> Exit:
 
 
 def _local_failure(error: Exception) -> Exit:
-    say(f"{type(error).__name__}: {error}")
+    say(class_and_message(error))
     return Exit.LOCAL_IO

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from pydantic_core import from_json, to_json
 
+from ..._text.error_text import class_and_message
 from ...errors import ConfigurationError
 from ...models import JsonObject, Outcome
 from .columns import ColumnType
@@ -144,7 +145,7 @@ def _of_outcome(outcome: Outcome[Any]) -> JsonObject:
         "index": outcome.index,
         "status": outcome.status,
         "text": outcome.text,
-        "error": None if error is None else f"{type(error).__name__}: {error}",
+        "error": None if error is None else class_and_message(error),
         "attempts": outcome.attempts,
         "cost": outcome.cost,
     }

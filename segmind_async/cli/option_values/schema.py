@@ -18,6 +18,7 @@ from pydantic_core import from_json
 from ..._jobs.formats.columns import Columns
 from ..._jobs.formats.parsed_columns import parsed_columns
 from ..._structured.shape import shape_of
+from ..._text.error_text import class_and_message
 from ...errors import InvalidRequestError
 from .text_file import is_file
 
@@ -74,7 +75,7 @@ def _imported(text: str) -> Any:
         for part in name.split("."):
             found = getattr(found, part)
     except (Exception, SystemExit) as error:  # the module is the user's, and may do anything
-        raise _refusal(f"{text!r}: {type(error).__name__}: {error}") from error
+        raise _refusal(f"{text!r}: {class_and_message(error)}") from error
     if isroutine(found):
         raise _refusal(f"{text!r} is a function; name a type, such as a pydantic model")
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from ..._jobs.cost_estimate import Forecast
+from ..._text.error_text import class_and_message
 from ..._text.escaping import plain
 from ...errors import SegmindError
 from ..client_options import ClientOptions, number_of_keys, open_client
@@ -21,7 +22,7 @@ async def balance_of(options: ClientOptions) -> Decimal | str:
         async with open_client(options) as client:
             return (await client.balance()).total
     except SegmindError as error:
-        return f"{type(error).__name__}: {error}"
+        return class_and_message(error)
 
 
 def kept_on_all(floor: Decimal, options: ClientOptions) -> Decimal:
