@@ -59,6 +59,11 @@ class JobOptions:
         """Settings that must not change when a job is resumed: all rows would be sent again."""
         return {"delivery": self.delivery, "dedupe": self.dedupe}
 
+    @property
+    def runs_user_code(self) -> bool:
+        """Whether answers are read by code from elsewhere: they are on the disk before it sees them."""
+        return not (_is_ours(self.read) and _is_ours(self.truth))
+
     def sends_again(self, error_type: str | None) -> bool:
         """Return whether a finished row is sent again; *error_type* is None if it is ok."""
         if error_type is None:
@@ -66,6 +71,11 @@ class JobOptions:
         return (
             error_type in self.retry_failed if isinstance(self.retry_failed, frozenset) else self.retry_failed
         )
+
+
+def _is_ours(code: Callable[..., object]) -> bool:
+    """Return whether a function, or the method of an object, is of this package."""
+    return str(getattr(code, "__module__", "")).partition(".")[0] == __name__.partition(".")[0]
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,17 +90,21 @@ def record_of(known: KnownRow, outcome: Outcome[Any], parsed: ParsedAnswer, trut
     )
 
 
-def record_of_draft(known: KnownRow, draft: Draft, parsed: str | None) -> Record:
-    """Return the record of an answer that an earlier run received and did not parse."""
+def record_of_draft(known: KnownRow, draft: Draft, parsed: ParsedAnswer, truth: str | None) -> Record:
+    """Return the record of an answer that an earlier run received and did not read."""
     return Record(
         key=known.key,
         digest=known.digest,
-        status=Status.OK,
+        status=Status.FAILED if parsed.error_type else Status.OK,
+        error_type=parsed.error_type,
+        message=parsed.message,
         row_index=known.row.index,
         units=draft.units,
         attempts=1,
         at=time.time(),  # noqa: TID251  # as above
-        parsed=parsed,
+        label=parsed.label,
+        truth=truth,
+        parsed=parsed.parsed,
         source=source_of(known.row),
         raw=draft.raw,
         replaces=known.replaces,

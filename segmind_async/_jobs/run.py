@@ -21,8 +21,7 @@ import anyio
 from anyio.abc import TaskGroup
 from pydantic_core import to_json
 
-from .._money.units import ceil_units
-from .._providers.answers import decode
+from .._money.units import ceil_units, credits_of
 from .._providers.finish import finish_of
 from .._providers.provider import Finish
 from .._sending.fan_out import FanOut
@@ -56,7 +55,7 @@ from .progress import JobProgress
 from .progress_reporter import PROGRESS_EVERY, ProgressReporter
 from .report.row_counts import INVALID_ROW, JobReport
 from .report.samples import Samples
-from .results import ParsedAnswer, outcome_of, record_of, record_of_draft, storable
+from .results import ParsedAnswer, completion_of, outcome_of, record_of, record_of_draft, storable
 from .rows import BatchSize, Row, batches_of
 
 ToSend: TypeAlias = AsyncIterable[PendingRow | FinishedRow]
@@ -266,14 +265,12 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
         return replace(self._service, transport=QueuedTransport(self._service, self._submissions))
 
     async def _load_drafts(self) -> None:
-        """Load the answers that an earlier run received and did not parse."""
-        if self._plan.expected is None:
-            return
+        """Load the answers that an earlier run received and did not read."""
         for draft in await wait_for(self.journal.drafts()):
             self._drafts[draft.key] = draft.after(self._drafts.get(draft.key))
 
     async def _draft(self, known: KnownRow, completion: ChatCompletion) -> None:
-        """Have an answer on the disk before code of the user parses it."""
+        """Have an answer on the disk before code of the user reads it."""
         cost = completion.cost
         units = None if cost is None else ceil_units(cost)
         draft = Draft(known.key, known.digest, units, to_json(completion.raw))
@@ -332,19 +329,22 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
         return FinishedRow(self._outcome_of(record, row))
 
     def _read_draft(self, known: KnownRow) -> Record | None:
-        """Parse an answer that an earlier run received; None if there is none, or it does not fit."""
-        draft = self._drafts.get(known.key)
-        if draft is None or draft.digest != known.digest or self._shape is None:
+        """Read an answer that an earlier run received; None if there is none, or it does not fit."""
+        draft, row = self._drafts.get(known.key), known.row
+        if draft is None or draft.digest != known.digest:
             return None
-        answer = decode(draft.raw)
-        if finish_of(answer.finish_reason, answer.raw) is not Finish.WHOLE:
-            return None
-        try:
-            called = calls_offered_tools(known.row.request, answer.tool_calls)
-            parsed = None if called else self._shape.write(self._shape.read(answer.text))
-        except Exception:  # noqa: BLE001  # the row is sent again, as by that run
-            return None
-        record = record_of_draft(known, draft, parsed)
+        assert row.request is not None
+        unread = record_of_draft(known, draft, ParsedAnswer(), None)
+        cost = None if draft.units is None else credits_of(draft.units)
+        completion = completion_of(unread, row.request.model or self._model, cost)
+        if self._shape is not None and not calls_offered_tools(row.request, completion.tool_calls):
+            if finish_of(completion.finish_reason, completion.raw) is not Finish.WHOLE:
+                return None
+            try:
+                completion = replace(completion, parsed=self._shape.read(completion.text))
+            except Exception:  # noqa: BLE001  # the row is sent again, as by that run
+                return None
+        record = record_of_draft(known, draft, *self._parsed(row, completion))
         self.journal.keep(record)
         return record
 
@@ -355,7 +355,10 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
         """
         if outcome.status not in {Status.OK, Status.FAILED}:
             return outcome
-        record = record_of(known, outcome, *self._parsed(known.row, outcome))
+        completion = outcome.completion
+        if completion is not None and self._shape is None and self._options.runs_user_code:
+            await self._draft(known, completion)
+        record = record_of(known, outcome, *self._parsed(known.row, completion))
         if known.row.request is not None and self.samples.wants(record):
             record.excerpt = excerpt_of(known.row.request)
         draft = self._drafts.pop(known.key, None)
@@ -391,9 +394,9 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
             return self._service.admission.breaker.fails_for_others(outcome.attempts)
         return isinstance(outcome.error, _JOB_WIDE_ERRORS)
 
-    def _parsed(self, row: Row, outcome: Outcome[Any]) -> tuple[ParsedAnswer, str | None]:
+    def _parsed(self, row: Row, completion: ChatCompletion[Any] | None) -> tuple[ParsedAnswer, str | None]:
         """Return values read from an answer, and the right label; errors of user code are values too."""
-        completion, truth = outcome.completion, None
+        truth: str | None = None
         try:
             truth = storable(self._options.truth(row))
             if completion is None:

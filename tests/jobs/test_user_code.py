@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,6 +13,10 @@ import pytest
 from pydantic import AfterValidator
 
 import segmind_async as sa
+from segmind_async._jobs.classify import Labels
+from segmind_async._jobs.journal.journal import Journal
+from segmind_async._jobs.journal.reader import JournalReader
+from segmind_async._jobs.results import ParsedAnswer
 from segmind_async._jobs.run import JobRun
 from segmind_async.testing import ScriptedTransport, answer
 from tests.support import KEY, client
@@ -109,3 +116,70 @@ async def test_a_value_without_a_text_in_a_column_costs_nothing(tmp_path: Path) 
     async with client() as opened:
         rows = [{**row, "other": Unprintable()} for row in ROWS]
         assert [one.status for one in await ended(opened.run_job(rows, journal=tmp_path / "j"))] == ["ok"] * 3
+
+
+def crash(_: object) -> Any:
+    raise asyncio.CancelledError  # as good as a crash: nothing of this row is seen again
+
+
+@pytest.mark.parametrize("which", ["read", "truth"])
+async def test_an_answer_is_on_the_disk_before_code_of_the_users_sees_it(tmp_path: Path, which: str) -> None:
+    seen: list[list[bytes]] = []
+
+    def look(_: object) -> Any:
+        with closing(sqlite3.connect(tmp_path / "j")) as database:
+            seen.append([raw for (raw,) in database.execute("SELECT raw FROM drafts")])
+        return ParsedAnswer() if which == "read" else None
+
+    options = sa.JobOptions(read=look) if which == "read" else sa.JobOptions(truth=look)
+    async with client() as opened:
+        await ended(opened.run_job(ROWS[:1], journal=tmp_path / "j", options=options))
+    assert [[b"echo: 1" in raw for raw in raws] for raws in seen] == [[True]]
+
+
+@pytest.mark.parametrize("which", ["read", "truth"])
+@pytest.mark.parametrize("again", ["read", "nothing"])
+async def test_an_answer_whose_reader_has_crashed_is_read_by_the_next_run(
+    tmp_path: Path, which: str, again: str
+) -> None:
+    crashing = sa.JobOptions(read=crash) if which == "read" else sa.JobOptions(truth=crash)
+    transport = ScriptedTransport()
+    async with client(transport, limits=sa.Limits(1)) as opened:
+        assert await ended(opened.run_job(ROWS[:1], journal=tmp_path / "j", options=crashing)) == []
+        reading = sa.JobOptions(
+            read=lambda completion: ParsedAnswer(label=f"{completion.text} for {completion.cost}"),
+            truth=lambda row: row.id,
+        )
+        options = reading if again == "read" else sa.JobOptions()
+        run = opened.run_job(ROWS[:1], journal=tmp_path / "j", options=options)
+        (outcome,) = await ended(run)
+    assert len(transport.requests) == 1
+    assert (outcome.text, str(outcome.cost), run.report.counts) == ("echo: 1", "0.001", {"ok": 1})
+    with JournalReader(tmp_path / "j") as reader:
+        (record,) = reader.rows()
+        assert str(reader.totals().spent) == "0.001"
+        assert reader._database.execute("SELECT count(*) FROM drafts").fetchone() == (0,)
+    assert (record.label, record.truth) == (("echo: 1 for 0.001", "r0") if again == "read" else (None, None))
+
+
+async def test_an_answer_of_a_crashed_reader_that_the_next_one_fails_on_is_a_failed_row(
+    tmp_path: Path,
+) -> None:
+    transport = ScriptedTransport()
+    async with client(transport, limits=sa.Limits(1)) as opened:
+        for read in (crash, fail):
+            run = opened.run_job(ROWS[:1], journal=tmp_path / "j", options=sa.JobOptions(read=read))
+            got = await ended(run)
+    assert [str(one.error) for one in got] == ["UnspeakableError: its message cannot be read"]
+    assert (len(transport.requests), run.report.counts) == (1, {"failed": 1})
+
+
+async def test_answers_that_the_package_reads_itself_are_written_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labels = Labels(["echo: 1", "other"])
+    monkeypatch.setattr(Journal, "draft", fail)
+    async with client() as opened:
+        for options in (sa.JobOptions(), sa.JobOptions(read=labels.read, truth=labels.truth_in("id"))):
+            run = opened.run_job(ROWS, journal=tmp_path / str(id(options)), options=options)
+            assert [one.status for one in await ended(run)] == ["ok"] * 3

@@ -211,8 +211,13 @@ class Journal:
 
     def drafts(self) -> Future[list[Draft]]:
         """Return the answers that were not parsed, oldest first."""
-        self._drafted = True
-        return self._writer.submit(lambda database: [Draft(*row) for row in database.execute(_DRAFTS)])
+
+        def read(database: sqlite3.Connection) -> list[Draft]:
+            found = [Draft(*row) for row in database.execute(_DRAFTS)]
+            self._drafted = self._drafted or bool(found)
+            return found
+
+        return self._writer.submit(read)
 
     def forget_submission(self, request: str) -> Future[None]:
         """Delete a submission that ended without an answer."""
