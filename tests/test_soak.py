@@ -14,6 +14,6 @@ from tests.soak import soak
 async def test_nothing_is_left_of_calls_with_faults_and_cancels(
     transport: Literal["public", "direct"],
 ) -> None:
-    seen = await soak(transport, 5, 1)
+    seen = await soak(transport, 2, 1)
     seen.check()
     assert len(seen.ended) > 8, seen
