@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Literal
+from typing import Generic, Literal, TypeVar
 
 from ..models import KeyStatistics, Statistics
+
+S = TypeVar("S")
 
 PROMETHEUS_CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 """Media type of `prometheus_text` (Prometheus' documentation of exposition formats, 2026-08)."""
 
 
 @dataclass(frozen=True, slots=True)
-class Metric:
-    """One figure of `Statistics` as a metric."""
+class Metric(Generic[S]):
+    """One figure of `Statistics`, or of `KeyStatistics`, as a metric."""
 
     name: str
     """OpenTelemetry's; Prometheus has underscores, and the suffix, instead."""
@@ -25,7 +27,7 @@ class Metric:
     """OpenTelemetry's unit (UCUM)."""
     kind: Literal["gauge", "counter"]
     description: str
-    read: Callable[[Statistics], int | float | Decimal | None]
+    read: Callable[[S], int | float | Decimal | None]
     """Returns the value; None while it is not known, or does not apply."""
 
     @property
@@ -35,7 +37,7 @@ class Metric:
         return self.name.replace(".", "_") + unit + ("_total" if self.kind == "counter" else "")
 
 
-METRICS: tuple[Metric, ...] = (
+METRICS: tuple[Metric[Statistics], ...] = (
     Metric("segmind.in_flight", "", "{attempt}", "gauge", "Attempts in flight.", lambda s: s.in_flight),
     Metric("segmind.waiting", "", "{call}", "gauge", "Calls that wait to be sent.", lambda s: s.waiting),
     Metric("segmind.limit", "", "{attempt}", "gauge", "Limit of attempts in flight.", lambda s: s.limit),
@@ -88,27 +90,44 @@ METRICS: tuple[Metric, ...] = (
 """All figures, in the order in which they are written."""
 
 
-@dataclass(frozen=True, slots=True)
-class _KeyMetric:
-    """One figure of `KeyStatistics` as a metric of Prometheus."""
-
-    name: str
-    kind: Literal["gauge", "counter"]
-    description: str
-    read: Callable[[KeyStatistics], int | float | Decimal | None]
-    """Returns the value; None while it is not known, or does not apply."""
-
-
-_KEY_METRICS = (
-    _KeyMetric("in_use", "gauge", "Whether the key takes calls.", lambda k: int(k.takes_calls)),
-    _KeyMetric("in_flight", "gauge", "Attempts in flight with the key.", lambda k: k.in_flight),
-    _KeyMetric("closed_seconds", "gauge", "Time for which a 429 stops the key.", lambda k: k.closed_for),
-    _KeyMetric("rate_limited_total", "counter", "Responses with the status 429.", lambda k: k.rate_limited),
-    _KeyMetric("balance_credits", "gauge", "Credits on the account of the key.", lambda k: k.balance),
-    _KeyMetric("held_credits", "gauge", "Credits reserved on the account.", lambda k: k.held),
-    _KeyMetric("cost_credits_total", "counter", "Credits that calls with the key cost.", lambda k: k.spent),
+KEY_METRICS: tuple[Metric[KeyStatistics], ...] = (
+    Metric(
+        *("segmind.key.in_use", "", "1", "gauge"),
+        "Whether the key takes calls.",
+        lambda k: int(k.takes_calls),
+    ),
+    Metric(
+        *("segmind.key.in_flight", "", "{attempt}", "gauge"),
+        "Attempts in flight with the key.",
+        lambda k: k.in_flight,
+    ),
+    Metric(
+        *("segmind.key.closed", "seconds", "s", "gauge"),
+        "Time for which a 429 stops the key.",
+        lambda k: k.closed_for,
+    ),
+    Metric(
+        *("segmind.key.rate_limited", "", "{response}", "counter"),
+        "Responses with the status 429.",
+        lambda k: k.rate_limited,
+    ),
+    Metric(
+        *("segmind.key.balance", "credits", "{credit}", "gauge"),
+        "Credits on the account of the key.",
+        lambda k: k.balance,
+    ),
+    Metric(
+        *("segmind.key.held", "credits", "{credit}", "gauge"),
+        "Credits reserved on the account.",
+        lambda k: k.held,
+    ),
+    Metric(
+        *("segmind.key.cost", "credits", "{credit}", "counter"),
+        "Credits that calls with the key cost.",
+        lambda k: k.spent,
+    ),
 )
-"""Figures of each of several keys; their names begin with `segmind_key_`, and the key is a label."""
+"""Figures of each of several keys; the key is a label."""
 
 
 def prometheus_text(statistics: Statistics, labels: Mapping[str, str] | None = None) -> str:
@@ -118,28 +137,26 @@ def prometheus_text(statistics: Statistics, labels: Mapping[str, str] | None = N
     are not known are left out, as the format demands. With several keys those of each follow, with the label
     `key`.
     """
-    given = _labels(labels or {})
     lines: list[str] = []
     for metric in METRICS:
-        value = metric.read(statistics)
-        if value is not None:
-            name = metric.prometheus_name
-            lines += (
-                f"# HELP {name} {metric.description}",
-                f"# TYPE {name} {metric.kind}",
-                f"{name}{given} {_number(value)}",
-            )
-    return "\n".join((*lines, *_lines_of_keys(statistics.keys, labels or {}), ""))
+        lines += _lines(metric, [(statistics, labels or {})])
+    of_keys = [(key, {**(labels or {}), "key": key.name}) for key in statistics.keys]
+    for key_metric in KEY_METRICS if of_keys else ():
+        lines += _lines(key_metric, of_keys)
+    return "\n".join((*lines, ""))
 
 
-def _lines_of_keys(keys: Sequence[KeyStatistics], labels: Mapping[str, str]) -> Iterator[str]:
-    for metric in _KEY_METRICS if keys else ():
-        name = f"segmind_key_{metric.name}"
-        yield f"# HELP {name} {metric.description}"
-        yield f"# TYPE {name} {metric.kind}"
-        for key in keys:
-            if (value := metric.read(key)) is not None:
-                yield f"{name}{_labels({**labels, 'key': key.name})} {_number(value)}"
+def _lines(metric: Metric[S], sources: Iterable[tuple[S, Mapping[str, str]]]) -> list[str]:
+    """Return the lines of a metric, with a value for each source and its labels; none without a value."""
+    name = metric.prometheus_name
+    values = [
+        f"{name}{_labels(labels)} {_number(value)}"
+        for source, labels in sources
+        if (value := metric.read(source)) is not None
+    ]
+    if not values:
+        return []
+    return [f"# HELP {name} {metric.description}", f"# TYPE {name} {metric.kind}", *values]
 
 
 def _labels(given: Mapping[str, str]) -> str:

@@ -8,8 +8,8 @@ since those in its Python package are deprecated.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Protocol, TypeAlias
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Protocol, TypeAlias, TypeVar
 
 from opentelemetry import context, trace
 from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation, get_meter
@@ -29,12 +29,13 @@ from ..hooks import (
     ToolStarted,
 )
 from ..models import ChatCompletion, ChatRequest, Statistics
-from ._prometheus import METRICS, Metric
+from ._prometheus import KEY_METRICS, METRICS, Metric
 
 _W3C = TraceContextTextMapPropagator()
 _SCOPE = "segmind_async"
 _SCHEMA = "https://opentelemetry.io/schemas/gen-ai/1.42.0"
 _PROVIDER = "segmind"
+_KEY = "segmind.key"
 
 _SECONDS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
 _TOKENS = (1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304, 16777216, 67108864)
@@ -52,6 +53,7 @@ _REQUEST = {
 }
 """Parameters of a request that have an attribute."""
 
+S = TypeVar("S")
 Attributes: TypeAlias = dict[str, str | bool | int | float | Sequence[str]]
 
 
@@ -107,17 +109,28 @@ class OpenTelemetryHooks(Hooks):
     def observe(self, client: HasStatistics) -> None:
         """Report the figures of `client.statistics()` whenever metrics are collected, as `segmind.*`.
 
-        They are those of `prometheus_text`. The client is not kept alive by it; call it once.
+        They are those of `prometheus_text`; those of several keys have the key's last four characters as
+        `segmind.key`. The client is not kept alive by it; call it once.
         """
         found = weakref.ref(client)
         for metric in METRICS:
-            self._observe(metric, found)
+            self._observe(metric, found, lambda statistics: [(statistics, {})])
+        for key_metric in KEY_METRICS:
+            self._observe(
+                key_metric, found, lambda statistics: [(key, {_KEY: key.name}) for key in statistics.keys]
+            )
 
-    def _observe(self, metric: Metric, found: weakref.ref[HasStatistics]) -> None:
+    def _observe(
+        self,
+        metric: Metric[S],
+        found: weakref.ref[HasStatistics],
+        sources: Callable[[Statistics], Iterable[tuple[S, Attributes]]],
+    ) -> None:
         def read(_: CallbackOptions) -> Iterable[Observation]:
             client = found()
-            value = None if client is None else metric.read(client.statistics())
-            return () if value is None else (Observation(float(value)),)
+            for source, attributes in () if client is None else sources(client.statistics()):
+                if (value := metric.read(source)) is not None:
+                    yield Observation(float(value), attributes)
 
         make = (
             self._meter.create_observable_gauge

@@ -20,6 +20,7 @@ from opentelemetry.trace import StatusCode
 
 import segmind_async as sa
 from segmind_async.telemetry import METRICS
+from segmind_async.telemetry._prometheus import KEY_METRICS
 from segmind_async.telemetry.otel import OpenTelemetryHooks
 from segmind_async.testing import Reply, ScriptedTransport, answer
 from segmind_async.transport import WireResponse
@@ -241,6 +242,20 @@ async def test_the_figures_of_a_client_are_observed() -> None:
         assert {name for name in points if name.startswith("segmind.")} == {
             metric.name for metric in METRICS if metric.read(client.statistics()) is not None
         }
+
+
+async def test_the_figures_of_each_of_several_keys_are_observed() -> None:
+    collector = Collector()
+    keys = ["SG_0123456789abcdef", "SG_fedcba9876543210"]
+    transport = ScriptedTransport([answer("hi", cost="0.25", balance="4")])
+    async with sa.SegmindClient(api_keys=keys, transport=transport) as client:
+        collector.hooks.observe(client)
+        await client.chat("x")
+        points = collector.points()
+    assert {name for name in points if name.startswith("segmind.key.")} == {one.name for one in KEY_METRICS}
+    costs = {(point.attributes or {})["segmind.key"]: point.value for point in points["segmind.key.cost"]}
+    assert costs == {"…cdef": 0.25, "…3210": 0}
+    assert len(points["segmind.key.balance"]) == 1, "the balance of the other one is not known"
 
 
 async def test_observing_keeps_no_client_alive() -> None:

@@ -34,6 +34,7 @@ SCREENS = {
     "wall": (1920, 1080, True),
     "phone": (390, 844, False),
 }
+SECOND_KEY = "SG_fedcba9876543210"
 LIMITS = Limits(max_in_flight=48, floor=Decimal(1))
 RULES = (
     BudgetRule("research", "a" * 12, credits_per_day=Decimal("2.5"), max_in_flight=8, priority="bulk"),
@@ -100,6 +101,7 @@ async def check(page: Page, folder: Path) -> None:
     assert TOKEN not in str(await page.value("location.href"))
     await page.until("document.getElementById('state').textContent === 'working'")
     await page.until("document.getElementById('errors').textContent.includes('onerror')")
+    await page.until("document.querySelectorAll('#keys tr').length === 2")
     assert await page.value(
         "window.pwned === undefined && !document.querySelector('#errors img, #errors script')"
     )
@@ -140,8 +142,11 @@ async def main(folder: Path) -> None:
         async with (
             opened() as page,
             Emulator(balance=6, cost=cost, latency=lambda *_: random.uniform(0.3, 1.2)) as emulator,
-            SegmindClient(emulator.key, emulator.url, limits=LIMITS) as client,
+            SegmindClient(
+                api_keys=[emulator.key, SECOND_KEY], base_url=emulator.url, limits=LIMITS
+            ) as client,
         ):
+            emulator.state.add_account(SECOND_KEY, 4)
             async with loaded(emulator, client, 0, Path(state)) as gateway:
                 address = gateway.url.removesuffix("/v1") + "/"
                 await page.call("Page.navigate", url=address)
