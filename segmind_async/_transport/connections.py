@@ -81,13 +81,15 @@ class Connector(aiohttp.TCPConnector):
 class Request(aiohttp.ClientRequest):
     """Looks at the connection once more when the request is written.
 
-    Between `connect` and here Python 3.11 runs one turn of the loop.
+    Between `connect` and here Python 3.11 runs one turn of the loop, in which uvloop reads what has arrived.
     """
 
     is_first: bool = False
     """Whether it is the first on its connection."""
     is_being_written: bool = False
     """Whether a part of the body has not yet been given to the connection."""
+    surplus: SurplusError | None = None
+    """Why it was not written."""
 
     async def send(self, conn: Connection) -> aiohttp.ClientResponse:
         """Write the request, and return the response that is to be started."""
@@ -102,8 +104,9 @@ class Request(aiohttp.ClientRequest):
         """Write head and body, or end the attempt if bytes have arrived before."""
         protocol = conn.protocol
         if protocol is not None and not _is_quiet(protocol, is_new=self.is_first):
-            # `Response.start`, which waits for the answer or is about to, raises it.
-            protocol.set_exception(SurplusError("the server sent bytes before the request"))
+            # `Response.start` raises it, whether it still waits, or has these bytes for its answer.
+            self.surplus = SurplusError("the server sent bytes before the request")
+            protocol.set_exception(self.surplus)
             return
         self.is_being_written = True
         await super().write_bytes(writer, conn, content_length)
@@ -122,7 +125,10 @@ class Response(aiohttp.ClientResponse):
         """Wait for the head of the answer."""
         self.protocol = connection.protocol
         await super().start(connection)
-        self.is_early = self.request is not None and self.request.is_being_written
+        if self.request is not None:
+            if self.request.surplus is not None:
+                raise self.request.surplus
+            self.is_early = self.request.is_being_written
         return self
 
     def end_connection(self) -> None:

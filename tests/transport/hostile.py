@@ -70,7 +70,9 @@ class Connection:
 
     def end_writing(self) -> None:
         """Close this side only, over TLS without notice of it."""
-        self._writer.get_extra_info("socket").shutdown(socket.SHUT_WR)
+        # Of a copy: the sockets of uvloop cannot.
+        with socket.socket(fileno=os.dup(self._writer.get_extra_info("socket").fileno())) as copy:
+            copy.shutdown(socket.SHUT_WR)
 
     def reset(self) -> None:
         """End the connection with a reset instead of an orderly close."""
