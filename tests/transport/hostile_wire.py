@@ -323,6 +323,7 @@ CASES: Sequence[Case] = (
     Case("ends", "reset without an answer", then_resets(), BROKEN),
     Case("ends", "reset in the headers", then_resets(GOOD[:30]), BROKEN),
     Case("ends", "reset in the body", then_resets(GOOD[:IN_BODY]), BROKEN),
+    Case("ends", "reset in a body of no length", then_resets(head() + BODY[:-9]), BROKEN, UNREADABLE),
     Case("ends", "closed without notice (TLS) after it", vanishes(GOOD), OK),
     Case("ends", "closed without notice (TLS) after a body of no length", vanishes(head() + BODY), OK),
     Case(

@@ -25,7 +25,7 @@ from segmind_async.errors import MAX_BODY
 from segmind_async.transport import Billing, Failure, FailureKind, Transport, WireRequest, WireResponse
 from tests.transport.conftest import Wire
 from tests.transport.hostile import Behaviour, Connection, HostileServer, answer
-from tests.transport.hostile_wire import plain
+from tests.transport.hostile_wire import chunked, encoded, plain
 from tests.virtual_time import RESOLUTION, VirtualTimeLoop
 
 MOST = 100_000
@@ -263,6 +263,12 @@ PACKED = gzip.compress(bytes(MAX_BODY + 9))
             id="too long",
         ),
         pytest.param(
+            replies(encoded("gzip", gzip.compress(random.Random(1).randbytes(2 * MOST)))),
+            "TOO_LARGE IN_DOUBT",
+            2,
+            id="too long as it comes, and packed",
+        ),
+        pytest.param(
             replies(OK + b"Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}"),
             "DISCONNECTED IN_DOUBT",
             2,
@@ -310,6 +316,66 @@ async def test_a_connection_that_was_idle_for_long_is_closed_without_another_cal
         await asyncio.sleep(13)
         assert repr(pool) == "ConnectionPool(0 open, 0 idle)"
         await transport.aclose()
+
+
+async def test_a_body_as_long_as_allowed_is_read_to_its_end(wire: Wire) -> None:
+    whole = chunked(bytes(MOST))
+
+    async def behave(connection: Connection) -> None:
+        while await connection.request() is not None:
+            await connection.send_slowly(whole, len(whole) - 5, 1.0)
+
+    async with HostileServer(behave) as server:
+        transport = wire.transport(server.url, most_bytes=MOST)
+        for _ in range(2):
+            assert said(await transport.send(WireRequest("/m", b"{}"), 60)) == f"200 {MOST}"
+        assert server.connections == 1
+        await transport.aclose()
+
+
+async def test_a_refusal_before_the_whole_request_counts_and_its_connection_is_closed(wire: Wire) -> None:
+    async def behave(connection: Connection) -> None:
+        await connection.some()
+        await connection.send(answer("no", "503 Busy"))
+        await connection.until_closed()
+
+    async with HostileServer(behave) as server:
+        transport = wire.transport(server.url)
+        for _ in range(2):
+            assert said(await transport.send(WireRequest("/m", bytes(20_000_000)), 60)).startswith("503 ")
+        assert server.connections == 2
+        await transport.aclose()
+
+
+async def test_connections_that_are_not_needed_grow_old_and_are_closed_one_by_one() -> None:
+    async with HostileServer(then_later(GOOD, b"")) as server:
+        transport = DirectTransport(server.url, {}, sa.Timeouts(), MOST)
+
+        async def send(after: float) -> None:
+            await asyncio.sleep(after)
+            await transport.send(WireRequest("/m", b"{}"), 60)
+
+        async with asyncio.TaskGroup() as tasks:
+            for after in (0.0, 0.0, 3.0, 9.0):  # the second of the first two is used again
+                tasks.create_task(send(after))
+        pool = await transport._pools.session()
+        assert repr(pool) == "ConnectionPool(2 open, 2 idle)"
+        await asyncio.sleep(4)
+        assert repr(pool) == "ConnectionPool(1 open, 1 idle)"
+        await asyncio.sleep(9)
+        assert repr(pool) == "ConnectionPool(0 open, 0 idle)"
+        await transport.aclose()
+
+
+async def test_closed_it_holds_no_timer_and_no_connection() -> None:
+    async with HostileServer(replies(GOOD)) as server:
+        transport = DirectTransport(server.url, {}, sa.Timeouts(), MOST)
+        await transport.send(WireRequest("/m", b"{}"), 60)
+        pool = await transport._pools.session()
+        await transport.aclose()
+        assert repr(pool) == "ConnectionPool(0 open, 0 idle)"
+        timers = [timer for timer in asyncio.get_running_loop()._scheduled if not timer.cancelled()]  # type: ignore[attr-defined]
+        assert timers == []
 
 
 async def test_a_connection_is_not_used_again_once_it_was_idle_for_long_though_its_timer_is_late() -> None:

@@ -12,7 +12,6 @@ import anyio
 import pytest
 
 import segmind_async as sa
-from segmind_async._transport.direct.connection import Connection as DirectConnection
 from segmind_async._transport.unread import Unread
 from segmind_async.errors import MAX_BODY
 from segmind_async.transport import Billing, Failure, FailureKind, WireRequest, WireResponse
@@ -162,38 +161,6 @@ async def test_bytes_on_a_new_connection_end_it_and_nothing_was_sent(
         reply = await client.chat("mine")
         assert (reply.text, reply.attempts, reply.in_doubt) == ("mine", 2, 0)
         assert server.connections == 2
-
-
-@pytest.mark.parametrize(("waiting", "is_early"), [(0, False), (1, True)], ids=["written", "not written"])
-def test_an_answer_is_early_while_a_part_of_the_request_waits_in_the_loop(
-    waiting: int, is_early: bool
-) -> None:
-    class Transport:
-        def get_extra_info(self, name: str) -> None:
-            return None
-
-        def write(self, data: bytes) -> None:
-            assert data.endswith(b"{}")
-
-        def get_write_buffer_size(self) -> int:
-            return waiting
-
-    class Owner:
-        def began(self, connection: DirectConnection) -> None:
-            assert repr(connection) == "Connection(idle)"
-
-        def ended(self, connection: DirectConnection) -> None: ...
-
-    loop = asyncio.new_event_loop()
-    try:
-        connection = DirectConnection(Owner(), loop)
-        connection.connection_made(Transport())  # type: ignore[arg-type]  # as much of one as is used
-        connection.begin(b"", b"{}")
-        connection.data_received(answer("good"))
-        assert connection.is_complete
-        assert connection.is_early == is_early
-    finally:
-        loop.close()
 
 
 async def test_an_answer_before_the_whole_request_is_in_doubt_and_not_read(any_wire: Wire) -> None:

@@ -151,7 +151,7 @@ class Connection(asyncio.Protocol):
             broken = cast("Exception | None", body.exception())
             error = error or broken
             data = b"" if broken else body.read_nowait(-1)
-        self._waiter = self._body = self._error = self.head = self._unsent = None
+        self._waiter = self._body = self._error = self.head = None
         return data, error
 
     def abort(self) -> None:
