@@ -50,10 +50,13 @@ def name_of(row: Row, digest: bytes, *, dedupe: bool = False) -> str:
     return f"id {row.id}" if row.has_id and not dedupe else f"request {digest.hex()}"
 
 
-def key_of(name: str, occurrence: int) -> str:
-    """Return the key of the *occurrence*-th row (from 1) of a name."""
+def key_of(name: str, occurrence: int, copy: int = 1) -> str:
+    """Return the key of the *occurrence*-th row (from 1) of a name.
+
+    Where an equal row has that key, *copy* tells how many of these there are, this one included.
+    """
     if occurrence == 1:
         return name
     namespace, _, value = name.partition(" ")
     # The count stands in front, where no name can be taken for it.
-    return f"{namespace}#{occurrence} {value}"
+    return f"{namespace}#{occurrence}{'' if copy == 1 else f'.{copy}'} {value}"

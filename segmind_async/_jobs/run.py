@@ -308,6 +308,8 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
         elif record.error_type is not None and self._options.sends_again(record.error_type):
             record = None
         if record is not None:
+            if known.returns and record.number is not None:
+                self.journal.restore(record.number, known.replaces)
             return self._finished(row, record)
         return PendingRow(
             row.index, row.id, row.request, partial(self._keep, known), partial(self._draft, known)

@@ -12,6 +12,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from segmind_async._jobs.journal.finished import Asked, FinishedRows, Found
 from segmind_async._jobs.journal.journal import Journal
 from segmind_async._jobs.journal.record import Record
 from segmind_async._jobs.progress import JobProgress
@@ -190,3 +191,16 @@ async def fill(path: Path, story: Story, settings: dict[str, Any] | None = None,
         # All that came before stands on the disk too: not one commit for each, which takes minutes.
         await kept[-1]
         sampled.result()
+
+
+async def look_up(finished: FinishedRows, *asked: tuple[str, bytes]) -> list[Found]:
+    """Look up rows by name and digest, and read their records with the answers."""
+    found = await finished.look_up([Asked(*one) for one in asked])
+    numbers = [one.record.number for one in found if one.record is not None and one.record.number is not None]
+    read = await finished.read(numbers)
+    return [
+        one
+        if one.record is None or one.record.number is None
+        else one._replace(record=read[one.record.number])
+        for one in found
+    ]

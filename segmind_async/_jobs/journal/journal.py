@@ -68,6 +68,7 @@ _INSERT = f"INSERT INTO rows ({', '.join(COLUMNS)}, checksum) VALUES"  # names a
 
 
 _REPLACE = "UPDATE rows SET replaced = 1, checksum = ~checksum WHERE number = ? AND NOT replaced"
+_RESTORE = "UPDATE rows SET replaced = 0, checksum = ~checksum WHERE number = ? AND replaced"
 
 
 class Journal:
@@ -181,6 +182,15 @@ class Journal:
         if self._drafted:
             database.executemany("DELETE FROM drafts WHERE key = ?", [(record.key,) for record in records])
         self._last += len(kept)
+
+    def restore(self, number: int, replaces: int | None) -> Future[None]:
+        """Let a record that was replaced count again, in place of the one with the number *replaces*."""
+
+        def write(database: sqlite3.Connection) -> None:
+            _run(database, _RESTORE, number)
+            _run(database, _REPLACE, replaces)
+
+        return self._writer.submit(write, urgent=False)
 
     def flush(self) -> Future[None]:
         """Commit all work requested so far; done when it is on the disk."""

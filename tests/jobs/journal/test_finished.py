@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from segmind_async._jobs.journal.commit_thread import wait_for
-from segmind_async._jobs.journal.finished import FinishedRows
+from segmind_async._jobs.journal.finished import Asked, FinishedRows
 from segmind_async._jobs.journal.journal import Journal
 from segmind_async._jobs.journal.record import Record
+from tests.jobs.journals import look_up
 
 
 def record(n: int, status: str = "ok", **more: Any) -> Record:
@@ -23,12 +24,12 @@ async def test_a_row_is_found_once_it_was_committed_and_refreshed(tmp_path: Path
     with Journal(tmp_path / "j", {}) as journal, closing(await FinishedRows.open(tmp_path / "j")) as finished:
         assert repr(finished) == "FinishedRows(last=0)"
         await journal.keep(record(1))
-        assert await finished.look_up(["id 1"]) == [("id 1", None, 1)]
+        assert await look_up(finished, ("id 1", b"d1")) == [("id 1", None, None, 1, False)]
         await finished.refresh()
         await finished.begin_pass()
-        ((_, found, occurrence),) = await finished.look_up(["id 1"], answers=True)
-        assert found is not None
-        assert (found.raw, found.number, occurrence) == (b"raw 1", 1, 1)
+        (one,) = await look_up(finished, ("id 1", b"d1"))
+        assert one.record is not None
+        assert (one.record.raw, one.record.number, one.occurrence) == (b"raw 1", 1, 1)
         assert repr(finished) == "FinishedRows(last=1)"
 
 
@@ -36,8 +37,8 @@ async def test_without_answers_a_record_has_what_a_report_and_an_estimate_need(t
     with Journal(tmp_path / "j", {}) as journal:
         await journal.keep(record(1, "failed", error_type="ServerError", message="m", label="a", truth="b"))
         with closing(await FinishedRows.open(tmp_path / "j")) as finished:
-            ((_, found, _),) = await finished.look_up(["id 1"])
-    assert found == Record(
+            (one,) = await finished.look_up([Asked("id 1", b"d1")])
+    assert one.record == Record(
         "id 1", b"d1", "failed", "ServerError", "m", units=1, seconds=0.5, label="a", truth="b", number=1
     )
 
@@ -48,9 +49,9 @@ async def test_the_latest_record_of_a_key_counts(tmp_path: Path) -> None:
         await finished.refresh()
         await journal.keep(record(1, replaces=1))
         await finished.refresh()
-        ((_, found, _),) = await finished.look_up(["id 1"])
-    assert found is not None
-    assert (found.status, found.number) == ("ok", 2)
+        (one,) = await look_up(finished, ("id 1", b"d1"))
+    assert one.record is not None
+    assert (one.record.status, one.record.number) == ("ok", 2)
 
 
 async def test_a_row_that_is_replaced_meanwhile_is_not_damaged(tmp_path: Path) -> None:
@@ -58,21 +59,21 @@ async def test_a_row_that_is_replaced_meanwhile_is_not_damaged(tmp_path: Path) -
         await journal.keep(record(1, "failed"))
         with closing(await FinishedRows.open(tmp_path / "j")) as finished:
             await journal.keep(record(1, replaces=1))
-            ((_, found, _),) = await finished.look_up(["id 1"], answers=True)
-    assert found is not None
-    assert (found.status, found.number) == ("failed", 1)
+            (one,) = await look_up(finished, ("id 1", b"d1"))
+    assert one.record is not None
+    assert (one.record.status, one.record.number) == ("failed", 1)
 
 
 async def test_the_second_row_of_a_name_has_a_key_of_its_own(tmp_path: Path) -> None:
     Journal(tmp_path / "j", {}).close()
     with closing(await FinishedRows.open(tmp_path / "j")) as finished:
         names = ["id a", "id a", "id a (2)", "id #2 a", "request a", "id a"]
-        keys = [key for key, _, _ in await finished.look_up(names)]
+        keys = [one.key for one in await look_up(finished, *((name, b"d") for name in names))]
         assert keys == ["id a", "id#2 a", "id a (2)", "id #2 a", "request a", "id#3 a"]
-        shared = await finished.look_up(["id a", "x", "x"], shared=True)
-        assert [(key, occurrence) for key, _, occurrence in shared] == [("id a", 4), ("x", 1), ("x", 2)]
+        shared = await finished.look_up([Asked(name, b"d") for name in ("id a", "x", "x")], shared=True)
+        assert [(one.key, one.occurrence) for one in shared] == [("id a", 4), ("x", 1), ("x", 2)]
         await finished.begin_pass()
-        assert await finished.look_up(["id a"]) == [("id a", None, 1)]
+        assert await look_up(finished, ("id a", b"d")) == [("id a", None, None, 1, False)]
 
 
 async def test_no_commit_delays_a_look_up(tmp_path: Path) -> None:
@@ -84,8 +85,8 @@ async def test_no_commit_delays_a_look_up(tmp_path: Path) -> None:
         closing(sqlite3.connect(tmp_path / "j", isolation_level=None)) as writer,
     ):
         writer.execute("BEGIN EXCLUSIVE")  # as during a commit, for as long as the disk takes
-        ((_, found, _),) = await finished.look_up(["id 1"])
-        assert found is not None
+        (one,) = await finished.look_up([Asked("id 1", b"d1")])
+        assert one.record is not None
         with (
             closing(sqlite3.connect(tmp_path / "j", timeout=0)) as other,
             pytest.raises(sqlite3.OperationalError, match="locked"),

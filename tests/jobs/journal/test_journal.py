@@ -27,16 +27,13 @@ from segmind_async._jobs.journal.journal import Journal
 from segmind_async._jobs.journal.journal_error import JournalError
 from segmind_async._jobs.journal.reader import JournalReader
 from segmind_async._jobs.journal.record import Record
+from tests.jobs.journals import look_up
 
 SETTINGS = {"model": "m", "prompt": None, "labels": ["a", "b"]}
 
 
 def record(n: int, status: str = "ok", **more: Any) -> Record:
     return Record(f"id {n}", b"d%d" % n, status, units=n, raw=b'{"text":"%d"}' % n, **more)
-
-
-def names(*numbers: int) -> list[str]:
-    return [f"id {n}" for n in numbers]
 
 
 def counts(journal: Journal) -> Future[dict[str, int]]:
@@ -47,8 +44,8 @@ def counts(journal: Journal) -> Future[dict[str, int]]:
 async def found(journal: Journal, *numbers: int) -> dict[int, Record]:
     await wait_for(journal.flush())
     with closing(await FinishedRows.open(journal.path)) as finished:
-        looked_up = await finished.look_up(names(*numbers), answers=True)
-    return {n: record for n, (_, record, _) in zip(numbers, looked_up, strict=True) if record is not None}
+        looked_up = await look_up(finished, *((f"id {n}", b"d%d" % n) for n in numbers))
+    return {n: one.record for n, one in zip(numbers, looked_up, strict=True) if one.record is not None}
 
 
 async def test_what_is_kept_is_found_again(tmp_path: Path) -> None:
