@@ -97,6 +97,43 @@ async def test_after_a_timeout_the_task_continues_as_if_never_cancelled() -> Non
     await anyio.sleep(1)
 
 
+async def test_work_that_goes_on_after_a_cancellation_has_its_deadline_too() -> None:
+    async def goes_on() -> str:
+        try:
+            await anyio.sleep(100)
+        except asyncio.CancelledError:
+            return await sleep_within(Deadlines(), 3, 10)
+        return "not cancelled"
+
+    loop = asyncio.get_running_loop()
+    task = loop.create_task(goes_on())
+    loop.call_later(1, task.cancel)
+    assert await task == "timeout"
+
+
+async def test_what_ends_its_work_is_cancelled_once() -> None:
+    began = anyio.current_time()
+    with pytest.raises(TimeoutError):
+        with Deadlines().after(asyncio.get_running_loop(), 3):
+            try:
+                await anyio.sleep(100)
+            finally:
+                await asyncio.sleep(5)
+    assert anyio.current_time() - began == pytest.approx(8, abs=1e-3)
+
+
+async def test_an_error_in_the_end_of_work_that_took_too_long_is_raised_unchanged() -> None:
+    with pytest.raises(LookupError):
+        with Deadlines().after(asyncio.get_running_loop(), 3):
+            try:
+                await anyio.sleep(100)
+            except asyncio.CancelledError:
+                raise LookupError from None
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0
+
+
 async def test_an_error_inside_is_raised_unchanged() -> None:
     with pytest.raises(LookupError):
         with Deadlines().after(asyncio.get_running_loop(), 3):
@@ -120,6 +157,21 @@ def test_a_timer_of_a_loop_that_was_left_ends_nothing_in_another() -> None:
         left.run_until_complete(anyio.sleep(10))
         assert used.run_until_complete(task) == "timeout"
         assert used.time() == pytest.approx(3, abs=1e-3)
+    finally:
+        left.close()
+        used.close()
+
+
+def test_deadlines_of_a_loop_that_was_left_count_no_more() -> None:
+    deadlines = Deadlines()
+    left, used = VirtualTimeLoop(), VirtualTimeLoop()
+    try:
+        task = left.create_task(sleep_within(deadlines, 5, 10))
+        left.run_until_complete(anyio.sleep(1))
+        assert repr(deadlines) == "Deadlines(1 active)"
+        assert used.run_until_complete(sleep_within(deadlines, 5, 1)) == "done"
+        assert repr(deadlines) == "Deadlines(0 active)"
+        assert left.run_until_complete(task) == "done"
     finally:
         left.close()
         used.close()

@@ -7,7 +7,7 @@ import gzip
 import logging
 import random
 import zlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import aiohttp
@@ -333,6 +333,19 @@ async def test_a_body_as_long_as_allowed_is_read_to_its_end(wire: Wire) -> None:
         await transport.aclose()
 
 
+@pytest.mark.parametrize(("patient", "ends_after"), [(False, 3), (True, 20)], ids=["not patient", "patient"])
+async def test_a_patient_request_is_bounded_by_what_is_left_alone(
+    wire: Wire, patient: bool, ends_after: int
+) -> None:
+    async with HostileServer(replies(b"")) as server:
+        transport = wire.transport(server.url, sa.Timeouts(attempt=3))
+        began = asyncio.get_running_loop().time()
+        got = await transport.send(WireRequest("/m", b"{}", patient=patient), 20)
+        assert said(got) == "TIMED_OUT IN_DOUBT"
+        assert asyncio.get_running_loop().time() - began == pytest.approx(ends_after, abs=0.01)
+        await transport.aclose()
+
+
 async def test_a_refusal_before_the_whole_request_counts_and_its_connection_is_closed(wire: Wire) -> None:
     async def behave(connection: Connection) -> None:
         await connection.some()
@@ -367,13 +380,20 @@ async def test_connections_that_are_not_needed_grow_old_and_are_closed_one_by_on
         await transport.aclose()
 
 
-async def test_closed_it_holds_no_timer_and_no_connection() -> None:
+async def test_closed_it_holds_no_timer_and_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    close, seen = aiohttp.TCPConnector.close, list[str]()
+
+    def look(connector: aiohttp.TCPConnector) -> Awaitable[None]:
+        seen.append(repr(pool))
+        return close(connector)
+
     async with HostileServer(replies(GOOD)) as server:
         transport = DirectTransport(server.url, {}, sa.Timeouts(), MOST)
         await transport.send(WireRequest("/m", b"{}"), 60)
         pool = await transport._pools.session()
+        monkeypatch.setattr(aiohttp.TCPConnector, "close", look)
         await transport.aclose()
-        assert repr(pool) == "ConnectionPool(0 open, 0 idle)"
+        assert seen == ["ConnectionPool(0 open, 0 idle)"]
         timers = [timer for timer in asyncio.get_running_loop()._scheduled if not timer.cancelled()]  # type: ignore[attr-defined]
         assert timers == []
 
