@@ -242,7 +242,7 @@ class KeyStatistics:
     """What may be shown of the key: its last four characters."""
     state: str
     """"in use", "on trial", "short of credits", or why it takes no calls: "out of credits", "refused",
-    "balance unknown"."""
+    "balance unknown", or "same account as" and the key that takes the calls of both."""
     takes_calls: bool = True
     """Whether calls are sent with it, as far as money and pace allow."""
     in_flight: int = 0

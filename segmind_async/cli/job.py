@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
 from itertools import islice
 from pathlib import Path
@@ -49,7 +49,7 @@ from .start.files_check import check_inputs, check_paths, make_folders, without_
 from .start.forecast import balance_of, kept_on_all, show_forecast
 from .start.input_check import NO_COLUMNS_NEEDED, ColumnsNeeded
 from .start.outlook import Announcer, may_start, outlook_text
-from .summary import Files, as_json_of, print_results_only, print_summary
+from .summary import Files, as_json_of, print_keys, print_results_only, print_summary
 from .wording import count
 
 if TYPE_CHECKING:
@@ -328,12 +328,14 @@ async def _run_all(job: Job, client: SegmindClient, *, as_json: bool) -> Exit:
         return Exit.USAGE
     job = _begun(job)
     report = await send_rows(job, client, costs)
+    keys = client.statistics().keys
     if as_json:
-        show_json(as_json_of(report))
+        show_json({**as_json_of(report), **({"keys": [asdict(key) for key in keys]} if keys else {})})
     elif only:
         print_results_only(report, job.files)
     else:
         print_summary(report, job.files)
+        print_keys(keys)
     _tell_without_input(job)
     return Exit.OK if only else exit_for_report(report)
 

@@ -11,7 +11,7 @@ from pathlib import Path, PurePath
 
 from .._jobs.report.row_counts import JobReport
 from .._text.quantities import credits_text
-from ..models import FanOutReport
+from ..models import FanOutReport, KeyStatistics
 from .console import say
 
 JOURNALS = ".journals"
@@ -118,6 +118,13 @@ def _print_details(report: JobReport) -> None:
 
 def _rate(fan_out: FanOutReport) -> str:
     return f"{fan_out.ok / fan_out.elapsed if fan_out.elapsed else 0.0:.1f} a second"
+
+
+def print_keys(keys: Sequence[KeyStatistics]) -> None:
+    """Say what this run has spent with each of several keys, and how each stands."""
+    for key in keys:
+        left = "balance unknown" if key.balance is None else f"{credits_text(key.balance)} left"
+        say(f"{key.name}: {credits_text(key.spent)} credits spent, {left}; {key.state}")
 
 
 def as_json_of(report: JobReport) -> dict[str, object]:

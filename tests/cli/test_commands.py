@@ -6,8 +6,10 @@ import csv
 import gzip
 import json
 import os
+import re
 import subprocess
 import sys
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +136,28 @@ def test_keys_come_from_a_file_that_only_its_owner_may_read(
     assert got.exit_code == 2
     assert "its mode is 640; run chmod 600" in " ".join(got.stderr.split())
     assert "abcdef" not in got.output
+
+
+def test_a_run_with_several_keys_says_what_each_has_spent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = ("SG_0123456789abcdef", "SG_fedcba9876543210")
+    monkeypatch.setenv("SEGMIND_API_KEYS", ",".join(keys))
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text("".join(f'{{"prompt": "{n}"}}\n' for n in range(4)))
+    words = ["run", str(rows), "--max-in-flight", "1", "-o"]
+    with serving(Emulator(key=keys[0], balance=2, cost="0.25")) as emulator:
+        emulator.state.add_account(keys[1], 3)
+        monkeypatch.setenv("SEGMIND_BASE_URL", emulator.url)
+        got = call(*words, str(tmp_path / "a.jsonl"))
+        said = re.findall(r"^(….{4}): (.+) credits spent, (.+) left; in use$", got.stderr, re.M)
+        assert [name for name, *_ in said] == ["…cdef", "…3210"]
+        assert [Decimal(spent) + Decimal(left) for _, spent, left in said] == [2, 3]
+        assert sum(Decimal(spent) for _, spent, _ in said) == 1
+        told = json.loads(call(*words, str(tmp_path / "b.jsonl"), "--json").stdout)["keys"]
+    assert [key["name"] for key in told] == ["…cdef", "…3210"]
+    assert sum(Decimal(key["spent"]) for key in told) == 1
+    assert sum(Decimal(key["balance"]) for key in told) == 3
 
 
 @pytest.mark.parametrize(
