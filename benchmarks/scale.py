@@ -1,7 +1,8 @@
 """A job of 10⁷ rows and seven days with failures of everything, in virtual time, and its journals.
 
-`week` runs the admission of all gateways. Beside it real shards are run against the emulator on loopback:
-what they leave on the disk, and how long one takes that has its answers already.
+`week` runs the admission of all gateways, and one key alone that is drawn down to its floor many times.
+Beside it real shards are run against the emulator on loopback: what they leave on the disk, and how long one
+takes that has its answers already.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from segmind_async.engines import ShardJob, read_folder, run_shard
 
 from . import virtual
 from .tables import Table
-from .week import DAY, HOUR, Books, Plan, Week
+from .week import DAY, HOUR, Books, Plan, Week, drawn_down
 
 ROWS = 10_000_000
 
@@ -34,15 +35,21 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--part", type=int, default=20, help="run one of so many parts of the week; 1: all of it, hours"
     )
+    parser.add_argument("--keys", type=int, default=Plan.keys, help="run only so many of the eight keys")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--shards", type=int, default=20, help="real shards of 1000 rows")
-    parser.add_argument("--table", choices=("week", "disk"), help="one of the two")
+    parser.add_argument(
+        "--draws", type=int, default=500, help="times that one key is drawn down to its floor"
+    )
+    parser.add_argument("--table", choices=("week", "draws", "disk"), help="one of the three")
 
 
 def run(options: argparse.Namespace) -> list[Table]:
     tables = []
     if options.table in (None, "week"):
-        tables.append(week_table(Plan(seed=options.seed), options.part))
+        tables.append(week_table(Plan(seed=options.seed).of_keys(options.keys), options.part))
+    if options.table in (None, "draws"):
+        tables.append(draws_table(Plan(seed=options.seed), options.draws))
     if options.table in (None, "disk"):
         tables.append(disk_table(measured(options.shards, 1000)))
     return tables
@@ -68,6 +75,8 @@ def week_table(whole: Plan, part: int) -> Table:
         ("of them at most: in flight at a kill", str(books.in_flight_at_kills)),
         ("of them at most: answers lost on the way", str(books.lost)),
         ("rows given up: in doubt twice, not sent a third time", str(books.failed)),
+        ("times an account was drawn down to its floor", str(books.draws)),
+        ("of them fell below it", str(books.broken)),
         ("credits below a floor, worst of the keys", f"{books.below_floor:.4f}"),
         ("406s with money on the account", str(books.own_406)),
         ("429s a call", f"{books.rate_limited / books.calls:.4f}"),
@@ -75,7 +84,23 @@ def week_table(whole: Plan, part: int) -> Table:
         ("CPU a row, service and network included, µs", f"{cpu / plan.rows * 1e6:.0f}"),
     ]
     print(*(": ".join(line) for line in lines), sep="\n", file=sys.stderr, flush=True)
-    return Table("scale, week", ("what", f"one of {part} parts of the week"), lines)
+    told = "the whole week" if part == 1 else f"one of {part} parts of the week"
+    if plan.keys < Plan.keys:
+        told += f", {plan.keys} of {Plan.keys} keys"
+    return Table("scale, week", ("what", told), lines)
+
+
+def draws_table(plan: Plan, draws: int) -> Table:
+    left = sorted(virtual.run(drawn_down(plan, draws)))
+    broken = [-one for one in left if one < 0]
+    lines = [
+        ("times drawn down to the floor", str(draws)),
+        ("of them fell below it", f"{len(broken)} ({len(broken) / draws:.1%})"),
+        ("furthest below, in calls", f"{max(broken, default=0) / plan.cost:.1f}"),
+        ("left above the floor, in calls: median", f"{left[draws // 2] / plan.cost:.1f}"),
+        ("left above the floor, in calls: 99th percentile", f"{left[draws * 99 // 100] / plan.cost:.1f}"),
+    ]
+    return Table("scale, draws", ("what", "one key, no failures"), lines)
 
 
 def _ends(books: Books) -> list[tuple[float, float]]:

@@ -81,6 +81,10 @@ class Plan:
             **{name: getattr(self, name) / part for name in _TIMES},
         )
 
+    def of_keys(self, keys: int) -> Plan:
+        """Return the same week for so many of the keys, each with its part of the rows."""
+        return replace(self, rows=self.rows * keys // self.keys, keys=keys)
+
 
 _TIMES = ("process_dies", "gateway_dies", "outage", "storm", "refused", "top_up", "restart")
 
@@ -105,6 +109,10 @@ class Books:
     calls: int = 0
     below_floor: float = 0.0
     """Credits by which the worst account fell below its floor."""
+    draws: int = 0
+    """Times that an account was drawn down to its floor."""
+    broken: int = 0
+    """Those of them in which it fell below."""
     events: dict[str, int] = field(default_factory=dict)
     memory: list[tuple[float, float]] = field(default_factory=list)
     """Share of the rows, and highest RSS in MB so far."""
@@ -430,6 +438,8 @@ class Week:
                 await anyio.sleep(self._between(0, 3 * HOUR))
                 account.count_allowed()
                 account.is_dry = False
+                self.books.draws += 1
+                self.books.broken += account.state.account.balance < self.plan.floor
             self._happened("payments, half of them late")
             account.state.top_up(round(account.payment, 6))
             late = not late
@@ -445,3 +455,32 @@ class Week:
             await self._after(self.plan.process_dies)
             self._happened("processes killed")
             process.kill()
+
+
+async def drawn_down(plan: Plan, draws: int, calls: int = 300) -> list[float]:
+    """Draw one key down to its floor again and again, without failures; return what was left above it.
+
+    It is topped up with what *calls* cost. The first draws, in which costs are still learnt, do not count.
+    """
+    learning, slots = 20, plan.calls * plan.processes
+    week = Week(replace(plan, rows=1, keys=1, lost=0.0))
+    account = week.accounts[0]
+    account.is_dry = True  # it may refuse
+    client = Gateway(week, account).client
+    left = []
+    for _ in range(learning + draws):
+        over = Decimal(repr(plan.floor)) - account.state.account.balance
+        account.state.top_up(over + Decimal(repr(calls * plan.cost)))
+        await client.balance()
+        fan_out = client.fan_out(_endless(), max_in_flight=slots, on_exhausted="stop")
+        async with fan_out as outcomes:
+            async for _ in outcomes:
+                pass
+        left.append(float(account.state.account.balance) - plan.floor)
+    await client.aclose()
+    return left[learning:]
+
+
+def _endless() -> Iterator[ChatRequest]:
+    while True:
+        yield ChatRequest("0")

@@ -6,15 +6,17 @@ import argparse
 import json
 import re
 from dataclasses import replace
+from decimal import Decimal
 from importlib import import_module
 from pathlib import Path
 
+import anyio
 import pytest
 
 from benchmarks import clients, server, tables, virtual, worker
 from benchmarks.__main__ import MEASUREMENTS
 from benchmarks.tables import Table
-from benchmarks.week import Plan, Week
+from benchmarks.week import Plan, Week, drawn_down
 
 
 @pytest.mark.parametrize("name", MEASUREMENTS)
@@ -74,3 +76,31 @@ def test_a_small_week_ends_each_row_once_and_its_books_add_up() -> None:
     spent = sum(account.state.account.spent for account in week.accounts)
     assert float(spent) == pytest.approx(books.calls * plan.cost, rel=0.3)
     assert books.below_floor == 0
+
+
+def test_a_week_of_some_of_the_keys_has_their_part_of_the_rows() -> None:
+    plan = Plan().of_keys(2)
+    assert (plan.keys, plan.rows) == (2, 2_500_000)
+
+
+def test_a_payment_that_comes_late_tells_whether_the_floor_was_kept() -> None:
+    async def books(below: str) -> tuple[int, int]:
+        week = Week(Plan(rows=1, keys=1, part=600))
+        service = week.accounts[0].state.account
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(week._payments, week.accounts[0])
+            for end in ("0", below):  # the first payment is in time
+                service.charge(service.balance - Decimal(repr(week.plan.floor)) + Decimal(end))
+                await anyio.sleep(60)
+            tasks.cancel_scope.cancel()
+        return week.books.draws, week.books.broken
+
+    assert virtual.run(books("0")) == (1, 0)
+    assert virtual.run(books("0.01")) == (1, 1)
+
+
+def test_a_key_is_drawn_down_to_its_floor_each_time() -> None:
+    plan = Plan(processes=1, calls=4)
+    left = virtual.run(drawn_down(plan, 3, calls=20))
+    assert len(left) == 3
+    assert max(left) < 6 * plan.cost
