@@ -12,6 +12,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -93,8 +94,8 @@ class InputFiles:
         """Count the rows without parsing them, as `count_rows`; None if *stop* is set before the end."""
         whole = 0
         for file in self.files:
-            before = whole
-            counted = count_rows(file.path, file.form, stop, lambda rows: tell(before + rows))  # noqa: B023  # called at once
+            told = partial(_tell_sum, tell, whole)
+            counted = count_rows(file.path, file.form, stop, told, self.text)
             if counted is None or stop.is_set():
                 return None
             whole += counted
@@ -113,6 +114,10 @@ class InputFiles:
             for file in self.files
             if file.name is not None
         }
+
+
+def _tell_sum(tell: Callable[[int], None], before: int, rows: int) -> None:
+    tell(before + rows)
 
 
 def _placed(rows: Iterator[Row], name: str, first: int) -> Iterator[Row]:

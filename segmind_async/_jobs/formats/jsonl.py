@@ -24,16 +24,16 @@ def open_jsonl(path: Path, options: TextOptions = AS_FOUND) -> Iterator[Found]:
 
     Raises ConfigurationError for an array that cannot be read, or is too large to be read at once.
     """
-    if is_array(path):
+    if is_array(path, options):
         yield _elements(path, options)
         return
     with open_text(path, options) as file:
         yield _rows(Lines(file))
 
 
-def is_array(path: Path) -> bool:
+def is_array(path: Path, options: TextOptions = AS_FOUND) -> bool:
     """Return whether a file holds a JSON array: whether it begins with a bracket."""
-    with open_text(path) as file, suppress(*DAMAGE):
+    with open_text(path, options) as file, suppress(*DAMAGE, UnicodeError):
         return file.read(_START).lstrip("\ufeff \t\r\n").startswith("[")
     return False
 

@@ -10,12 +10,17 @@ from pathlib import Path
 from .file_format import Format, format_of
 from .jsonl import is_array, read_array
 from .parquet import parquet_rows
+from .text import AS_FOUND, TextOptions, is_wide, open_text
 
 _CHUNK = 1024 * 1024
 
 
 def count_rows(
-    path: Path, form: Format | None, stop: threading.Event, tell: Callable[[int], None] = lambda _: None
+    path: Path,
+    form: Format | None,
+    stop: threading.Event,
+    tell: Callable[[int], None] = lambda _: None,
+    text: TextOptions = AS_FOUND,
 ) -> int | None:
     """Return the number of rows, to be shown until the last row is read; None if *stop* is set before.
 
@@ -25,10 +30,10 @@ def count_rows(
     form = form or format_of(path)
     if form is Format.PARQUET:
         return parquet_rows(path)
-    if form is Format.JSONL and is_array(path):
-        return len(read_array(path))
+    if form is Format.JSONL and is_array(path, text):
+        return len(read_array(path, text))
     lines, last, quoted = 0, b"\n", False
-    for chunk in _chunks(path):
+    for chunk in _chunks(path, text):
         if stop.is_set():
             return None
         last = chunk[-1:]
@@ -44,7 +49,13 @@ def count_rows(
     return max(0, lines - 1) if form is Format.CSV else lines
 
 
-def _chunks(path: Path) -> Iterator[bytes]:
+def _chunks(path: Path, text: TextOptions) -> Iterator[bytes]:
+    """Yield a file in chunks, in which line breaks and quotes are single bytes."""
+    if is_wide(path, text):
+        with open_text(path, text) as decoded:
+            while characters := decoded.read(_CHUNK):
+                yield characters.encode("utf-8", "surrogatepass")
+        return
     with path.open("rb") as file:
         packed = file.peek(2)[:2] == b"\x1f\x8b"
         source = gzip.GzipFile(fileobj=file) if packed else file

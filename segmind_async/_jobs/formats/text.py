@@ -10,7 +10,7 @@ import gzip
 import io
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +25,23 @@ Found: TypeAlias = Iterator[tuple[int, "dict[str, object] | str"]]
 """Line of a row, from 1, and its columns; or a message why it cannot be read."""
 
 _GZIP_MARK = b"\x1f\x8b"
-_UTF16_MARKS = frozenset({b"\xff\xfe", b"\xfe\xff"})
+_MARKS = {
+    codecs.BOM_UTF32_LE: "utf-32",  # before the mark of UTF-16, with which it begins
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+"""Encodings by the byte order marks that they begin with."""
+
+_ZEROS: Mapping[tuple[bool, ...], str] = {
+    (False, True, True, True): "utf-32-le",
+    (True, True, True, False): "utf-32-be",
+    (False, True, False, True): "utf-16-le",
+    (True, False, True, False): "utf-16-be",
+}
+"""Encodings by which of the first four bytes are zero where a text begins in ASCII (RFC 4627)."""
+
+_WIDE = ("utf-16", "utf-32")
 
 DAMAGE = (EOFError, zlib.error, gzip.BadGzipFile)
 """Errors of a packed file that was truncated or altered."""
@@ -36,7 +52,7 @@ class TextOptions:
     """How a text file is read; what is None is found out from its first bytes."""
 
     encoding: str | None = None
-    """None: UTF-16 with a byte order mark, else UTF-8."""
+    """None: UTF-16 or UTF-32 by a byte order mark, or by the zeros in its first bytes; else UTF-8."""
     delimiter: str | None = None
     """Of CSV; None: the most frequent of comma, semicolon and tab in the header."""
 
@@ -67,16 +83,38 @@ def open_text(path: Path, options: TextOptions = AS_FOUND) -> Iterator[IO[str]]:
     """
     with ExitStack() as stack:
         binary: io.BufferedReader | gzip.GzipFile = stack.enter_context(path.open("rb"))
-        if _start_of(binary) == _GZIP_MARK:
+        if _start_of(binary).startswith(_GZIP_MARK):
             binary = stack.enter_context(gzip.GzipFile(fileobj=binary))
-        encoding = options.encoding
-        if encoding is None:
-            encoding = "utf-16" if _start_of(binary) in _UTF16_MARKS else "utf-8-sig"
-        elif _is_utf8(encoding):
-            encoding = "utf-8-sig"
+        encoding = _encoding_of(_start_of(binary), options.encoding)
         errors = "surrogateescape" if _is_utf8(encoding) else "replace"
         text = io.TextIOWrapper(binary, encoding=encoding, errors=errors, newline="")
         yield stack.enter_context(text)
+
+
+def _encoding_of(start: bytes, named: str | None) -> str:
+    """Return the encoding of a text by its first four bytes, or that which is *named*.
+
+    Of UTF-16 and UTF-32 the file itself says which bytes come first, whatever is named: their codecs would
+    leave a byte order mark in the first cell, and assume the order of this machine where there is none.
+    """
+    by_mark = next((name for mark, name in _MARKS.items() if start.startswith(mark)), None)
+    found = by_mark or _ZEROS.get(tuple(byte == 0 for byte in start))
+    if named is None:
+        return found or "utf-8-sig"
+    if _is_utf8(named):
+        return "utf-8-sig"
+    family = codecs.lookup(named).name[:6]
+    return found if found is not None and family in _WIDE and found.startswith(family) else named
+
+
+def is_wide(path: Path, options: TextOptions = AS_FOUND) -> bool:
+    """Return whether a text has several bytes for each ASCII character."""
+    with open_text(path, options) as file:
+        return codecs.lookup(_name_of(file)).name.startswith(_WIDE)
+
+
+def _name_of(file: IO[str]) -> str:
+    return str(getattr(file, "encoding", "utf-8"))
 
 
 def _is_utf8(encoding: str) -> bool:
@@ -85,7 +123,7 @@ def _is_utf8(encoding: str) -> bool:
 
 def _start_of(file: io.BufferedReader | gzip.GzipFile) -> bytes:
     try:
-        return file.peek(2)[:2]
+        return file.peek(4)[:4]
     except DAMAGE:
         return b""  # reported with the first row
 
@@ -105,7 +143,7 @@ class Lines:
         """What in the current row is not of the encoding; None: nothing."""
         self._file = file
         self._damaged = False
-        encoding = str(getattr(file, "encoding", "utf-8"))
+        encoding = _name_of(file)
         self._encoding = "UTF-8" if _is_utf8(encoding) else encoding
 
     def __iter__(self) -> Lines:
