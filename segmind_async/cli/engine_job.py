@@ -17,7 +17,7 @@ from .._jobs.report.row_counts import JobReport
 from .._process.stop_signals import on_stop_signals
 from .._text.quantities import credits_text
 from ..config import Limits
-from ..engines import ShardJob
+from ..engines import ShardJob, ShardStoppedError
 from ..engines._file_shard import FileShard, merged
 from ..errors import ConfigurationError
 from ..models import JsonDict
@@ -59,8 +59,12 @@ async def run(job: Job, engine: EngineOptions, *, as_json: bool) -> Exit:
         raise ConfigurationError(f"--results-only: there are no journals in {str(journal)!r}")
     _check(job, files, journal)
     stop, begun = threading.Event(), monotonic()
-    with on_stop_signals(lambda _: stop.set()):
-        reports = await anyio.to_thread.run_sync(_run, job, engine, files, journal, stop)
+    try:
+        with on_stop_signals(lambda _: stop.set()):
+            reports = await anyio.to_thread.run_sync(_run, job, engine, files, journal, stop)
+    except ShardStoppedError as error:
+        say(str(error))
+        return Exit.OUTAGE
     report = merged(reports, monotonic() - begun)
     if stop.is_set():
         say("interrupted: calls in flight were cancelled; the same command resumes the job")

@@ -46,7 +46,7 @@ class Exit(IntEnum):
     LOCAL_IO = 5
     """A local file could not be read or written."""
     OUTAGE = 6
-    """The service failed for longer than `max_outage`; the same command continues."""
+    """The service failed for longer than `max_outage`, or the cluster did; the same command continues."""
     INTERRUPTED = 130
     """SIGINT, SIGTERM or SIGHUP; the same command continues."""
 
@@ -58,7 +58,7 @@ MEANINGS: Mapping[Exit, str] = {
     Exit.CREDITS: "Stopped for want of credits; the same command continues.",
     Exit.REFUSED: "The service refused the key, the model or the request.",
     Exit.LOCAL_IO: "A local file could not be read or written.",
-    Exit.OUTAGE: "The service failed for longer than --max-outage; the same command continues.",
+    Exit.OUTAGE: "The service failed for longer than --max-outage, or a cluster; the same command continues.",
     Exit.INTERRUPTED: "Interrupted (Ctrl-C, SIGTERM, SIGHUP); the same command continues.",
 }
 """The meaning of each exit code, as the help prints it."""

@@ -22,7 +22,7 @@ from ..client import SegmindClient
 from ..config import Limits
 from ..errors import ConfigurationError
 from ..gateway import BudgetRule, Gateway, GatewayOptions
-from ._engine import engine
+from ._engine import cluster_errors, engine
 
 _BUDGET = "job"
 
@@ -117,7 +117,8 @@ class ActorDoor:
 
     def address(self) -> tuple[str, str]:
         """Wait until the gateway listens; return its URL and its token."""
-        url, token = engine().get(self.actor.address.remote())
+        with cluster_errors():
+            url, token = engine().get(self.actor.address.remote())
         return url, token
 
 

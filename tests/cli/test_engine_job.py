@@ -7,11 +7,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import chdir
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 
+import segmind_async as sa
 from segmind_async.cli import engine_job
 from segmind_async.emulator import Emulator, faults
 from segmind_async.ray import GatewayAddress
@@ -22,6 +23,14 @@ from tests.support import serving
 __all__ = ["folder"]
 
 
+class RayError(Exception):
+    """As Ray's own: of the cluster, or with the cause of a task."""
+
+    def __init__(self, cause: object = None) -> None:
+        super().__init__("\x1b[36mthe worker\n died")
+        self.cause = cause
+
+
 class Ray(ModuleType):
     """As much of Ray as the command uses."""
 
@@ -29,11 +38,18 @@ class Ray(ModuleType):
         super().__init__("ray")
         self.address: str | None = None
         self.cancelled: list[Any] = []
+        self.exceptions = SimpleNamespace(RayError=RayError)
+        self.failing: dict[str, Exception] = {}
 
     def is_initialized(self) -> bool:
         return False
 
+    def _fail(self, what: str) -> None:
+        if what in self.failing:
+            raise self.failing[what]
+
     def init(self, address: str | None, **_: Any) -> None:
+        self._fail("init")
         self.address = address
 
     def cluster_resources(self) -> dict[str, float]:
@@ -51,12 +67,14 @@ class Ray(ModuleType):
         return Task()
 
     def get(self, found: Any) -> Any:
+        self._fail("count" if isinstance(found[0], int) else "get")
         return found
 
     def wait(self, running: list[Any], timeout: float) -> tuple[list[Any], list[Any]]:
         return running[:1], running[1:]
 
     def cancel(self, task: Any) -> None:
+        self._fail("cancel")
         self.cancelled.append(task)
 
 
@@ -117,6 +135,39 @@ def test_results_are_those_of_the_folder_without_an_engine(
     got = call(*words(folder, "--engine", "ray"), **on(emulator))
     assert got.exit_code == 2
     assert "mine.csv' is there already" in said(got)
+
+
+@pytest.mark.parametrize(
+    ("failing", "code", "says"),
+    [
+        pytest.param(
+            {"get": RayError(), "cancel": RayError()}, 6,
+            "RayError: \\x1b[36mthe worker died; what was answered is in the journals", id="lost-worker",
+        ),
+        pytest.param({"count": RayError()}, 6, "the worker died", id="lost-while-counting"),
+        pytest.param({"get": RayError(LookupError("odd"))}, 6, "LookupError: odd", id="error-of-a-task"),
+        pytest.param(
+            {"get": RayError(sa.ConfigurationError("bad"))}, 2, "ConfigurationError: bad", id="own-error"
+        ),
+        pytest.param({"get": RayError(OSError(28, "full"))}, 5, "full", id="disk"),
+        pytest.param(
+            {"init": ConnectionError("nobody\n there")}, 2,
+            "address='auto': ConnectionError: nobody there", id="no-cluster",
+        ),
+    ],
+)  # fmt: skip
+def test_what_becomes_of_the_cluster_is_an_error_and_an_exit_code(
+    ray: Ray, emulator: Emulator, folder: Path, failing: dict[str, Exception], code: int, says: str
+) -> None:
+    ray.failing = failing
+    more = ("--engine", "ray", "--address", "auto", "--concurrency", "2")
+    got = call(*words(folder, *more), **on(emulator))
+    assert got.exit_code == code, got.stderr
+    assert says in said(got)
+    assert "Traceback" not in got.stderr
+    ray.failing = {}
+    assert call(*words(folder, *more), **on(emulator)).exit_code == 0
+    assert emulator.requests == 9, "each row once over both runs"
 
 
 def test_after_a_shard_that_stops_the_others_send_nothing_and_write_what_there_is(
