@@ -109,7 +109,7 @@ lowest:              ## run the quick tests with the lowest versions that pyproj
 
 prerelease:          ## run the quick tests with the newest pre-releases of aiohttp and pydantic (needs uv)
 	uv venv -q --clear build/prerelease
-	uv pip install -q --python build/prerelease --prerelease explicit -e ".[cli]" --group test "aiohttp>=3.14.3a0" "pydantic>=2.11a0"
+	uv pip install -q --python build/prerelease --prerelease explicit -e ".[cli]" --group test "aiohttp>=3.14.3a0" "pydantic>=2.11a0" "opentelemetry-semantic-conventions>=0.50b0"
 	uv pip list --python build/prerelease | grep -E "aiohttp|pydantic"
 	build/prerelease/bin/python -m pytest -q -n auto -m "not slow"
 
