@@ -19,7 +19,7 @@ from pydantic_core import to_json
 
 from . import clients, peers, server
 from .tables import Table, middle, spread
-from .worker import Worker
+from .worker import Sample, Worker
 
 CALLS, CALLS_OF_PEERS = 3000, 500
 WRK_SECONDS = 2
@@ -29,6 +29,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--in-flight", type=int, nargs="+", default=[64, 512])
     parser.add_argument("--ours", action="store_true", help="leave the other clients out")
+    parser.add_argument(
+        "--many", type=int, nargs="*", default=[64, 512, 2000, 8000], help="of the table of growth"
+    )
 
 
 def run(options: argparse.Namespace) -> list[Table]:
@@ -46,10 +49,42 @@ def run(options: argparse.Namespace) -> list[Table]:
             versions |= worker.versions
         for in_flight in options.in_flight:
             rows += taken_in_turns(workers, url, in_flight, options.rounds, wrk=not options.ours)
+        grown = growth([worker for worker in workers if worker.loop == "asyncio"][:3], url, options)
         for worker in workers:
             worker.close()
     columns = ("in flight", "client", "loop", "CPU µs a call", "over bare aiohttp", "spread", "over chat")
-    return [Table("overhead", columns, rows, versions=versions)]
+    of_growth = ("in flight", "client", "over its own at the first", "over bare aiohttp", "collector's share")
+    return [
+        Table("overhead", columns, rows, versions=versions),
+        Table("growth", of_growth, grown, versions=versions),
+    ]
+
+
+def growth(workers: list[Worker], url: str, options: argparse.Namespace) -> list[list[str]]:
+    """Return what a call costs with ever more of them in flight, each connection in use twice or more."""
+    rows, first = [], dict[str, float]()
+    for in_flight in options.many:
+        taken: dict[str, list[Sample]] = defaultdict(list)
+        for number in range(options.rounds):
+            for worker in workers if number % 2 else reversed(workers):
+                calls = max(CALLS, 2 * in_flight)
+                taken[worker.client].append(worker.ask(url, in_flight, calls))
+            print(f"{in_flight} in flight, round {number + 1} of {options.rounds}", file=sys.stderr)
+        for client, samples in sorted(taken.items()):
+            each = [sample.cpu for sample in samples]
+            ratios = [one / other.cpu for one, other in zip(each, taken["bare aiohttp"], strict=True)]
+            share = middle([sample.collector / sample.cpu for sample in samples])
+            usual = first.setdefault(client, middle(each))
+            rows.append(
+                [
+                    str(in_flight),
+                    client,
+                    f"{middle(each) / usual:.2f}",
+                    f"{middle(ratios):.2f}",
+                    f"{100 * share:.0f} %",
+                ]
+            )
+    return rows
 
 
 def taken_in_turns(

@@ -9,6 +9,7 @@ on all of them.
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import statistics
 import subprocess
@@ -38,16 +39,28 @@ class Sample:
     p50: float = 0.0
     """Seconds a call."""
     p99: float = 0.0
+    collector: float = 0.0
+    """Microseconds of `cpu` that Python's garbage collector took."""
 
 
 class _Clock:
     def __init__(self) -> None:
+        self._collector, self._collecting_since = 0.0, 0.0
+        gc.callbacks[:] = [self._collects]
         self._cpu, self._began = time.process_time(), time.perf_counter()
 
     def sample(self, calls: int, took: list[float]) -> Sample:
         cpu, seconds = time.process_time() - self._cpu, time.perf_counter() - self._began
         points = statistics.quantiles(took, n=100) if len(took) > 1 else [0.0] * 99
-        return Sample(cpu / calls * 1e6, calls / seconds, points[49], points[98])
+        return Sample(
+            cpu / calls * 1e6, calls / seconds, points[49], points[98], self._collector / calls * 1e6
+        )
+
+    def _collects(self, phase: str, _: object) -> None:
+        if phase == "start":
+            self._collecting_since = time.process_time()
+        else:
+            self._collector += time.process_time() - self._collecting_since
 
 
 async def by_tasks(way: clients.Way, url: str, in_flight: int, calls: int, timed: bool) -> Sample:
