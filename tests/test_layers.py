@@ -101,6 +101,7 @@ PURE = {
     "gateway._page.recent_errors",
     "gateway._page.snapshot",
     "gateway._segmind.form",
+    "gateway._waiting",
     "telemetry._prometheus",
     "tools",
 }

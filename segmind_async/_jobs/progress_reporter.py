@@ -95,19 +95,21 @@ class ProgressReporter:
             _LOG.exception("progress has failed")
 
     def _progress_of(self, fan_out: FanOut[Any], sent: FanOutReport, rows: JobProgress) -> JobProgress:
-        budget = fan_out.scope.budget
+        budget, admission = fan_out.scope.budget, self._service.admission
+        # A gateway tells of all calls of the client, which may have others beside this job.
+        there = admission.waits.at_gateway(fan_out.scope.in_flight, admission.now())
         return replace(
             rows,
             run=self._run,
             total=(total := self._total_after(rows.rows)),
             counted=max(rows.rows, self.counted) if total is None else 0,
-            in_flight=fan_out.scope.in_flight,
-            waiting=len(fan_out.scope.waiting),
+            in_flight=fan_out.scope.in_flight - there,
+            waiting=len(fan_out.scope.waiting) + there,
             spent_before=self._spent_before,
             floor=credits_of(budget.floor) * len(self._service.admission.accounts.distinct),
             max_credits=None if budget.cap is None else credits_of(budget.cap),
             fan_out=sent,
-            statistics=self._service.admission.statistics(self._service.estimates.of(self._model)),
+            statistics=admission.statistics(self._service.estimates.of(self._model)),
         )
 
     def _total_after(self, rows: int) -> int | None:

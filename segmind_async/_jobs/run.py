@@ -26,7 +26,7 @@ from .._providers.finish import finish_of
 from .._providers.provider import Finish
 from .._sending.fan_out import FanOut
 from .._sending.queued_inference import QueuedTransport
-from .._sending.service import Service
+from .._sending.service import Service, ask_gateway
 from .._sending.source import FinishedRow, PendingRow
 from .._structured.prompting import calls_offered_tools
 from .._text.error_text import message_of
@@ -73,6 +73,9 @@ _LOG = logging.getLogger(__name__)
 
 _MOST_NAMED = 20
 """Damaged rows that one log record names."""
+
+_ASK_GATEWAY_EVERY = 5.0
+"""Seconds between two questions to a gateway about the calls that wait there."""
 
 _STATE_EVERY = 1.0
 """Seconds between two writes of pace and money for a restart."""
@@ -172,6 +175,7 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
         await self._tasks.__aenter__()
         await self._fan_out.__aenter__()
         self._tasks.start_soon(self._report_progress_often)
+        self._tasks.start_soon(self._ask_gateway_often)
         return self
 
     def _tell_damage(self, damage: Damage) -> None:
@@ -423,6 +427,13 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
         while True:
             self._report_progress()
             await anyio.sleep(PROGRESS_EVERY)
+
+    async def _ask_gateway_often(self) -> None:
+        """Ask a gateway, if there is one, how many calls wait there: they are not shown as in flight."""
+        while True:
+            await anyio.sleep(_ASK_GATEWAY_EVERY)
+            if self._service.admission.behind_gateway and self._service.admission.in_flight:
+                await ask_gateway(self._service)
 
     def _report_progress(self) -> None:
         """Report the progress now."""

@@ -436,7 +436,7 @@ class Admission:
     def statistics(self, model: CostModel) -> Statistics:
         """Return a snapshot with the estimate of *model*."""
         now = self.now()
-        return replace(
+        found = replace(
             statistics_of(self.accounts, now),
             waiting=self.queue.waiting,
             estimate=credits_of(model.typical()),
@@ -444,6 +444,7 @@ class Admission:
             wait=self.waits.now(now, queued=self.queue.waiting > 0),
             outage=None if self.breaker.opened_at is None else now - self.breaker.opened_at,
         )
+        return self.waits.with_gateway(found, now)
 
     def _bind_loop(self) -> asyncio.AbstractEventLoop:
         """Serve the running loop from now on, and return it.

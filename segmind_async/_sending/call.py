@@ -256,7 +256,8 @@ class Call:
 
         It takes the time that is left from when it sends the call on, as `timeouts.total` is taken here.
         """
-        headers: list[tuple[str, str]] = [(response_headers.PRIORITY, self._options.scope.priority)]
+        priority, name = self._options.scope.priority, self._service.admission.name
+        headers = [(response_headers.PRIORITY, str(priority)), (response_headers.CLIENT, name)]
         if self._options.gateway_budget is not None:
             headers.append((response_headers.BUDGET, self._options.gateway_budget))
         headers.extend(self._context.items())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import TypeVar
@@ -26,6 +27,7 @@ from ..models import Balance
 from .accounts.account import Account
 from .admission import Admission
 from .retry import GiveUp, RetryBudget, RetryState, decide
+from .waits import told_by_gateway
 
 T = TypeVar("T")
 
@@ -33,6 +35,10 @@ _BALANCE = WireRequest("/get-user-credits")
 
 _READ_WITHIN = 30.0
 """Seconds for a read of the balance, retries included; no model runs for it."""
+
+_ASK_WITHIN = 5.0
+"""Seconds for a question to a gateway, which has the answer at hand."""
+
 
 _RECHECK_WITHIN = 5.0
 """Seconds for the read of a key that is out; a call waits for it that other keys could take."""
@@ -146,6 +152,16 @@ async def _ask(service: Service, progress: RetryState, account: Account) -> Bala
             name = account.name or None
             service.hooks.balance_seen(BalanceSeen(answer.total, asked=True, trace=current_trace(), key=name))
     return answer
+
+
+async def ask_gateway(service: Service) -> None:
+    """Ask the gateway how many calls of this client wait there, and why. An answer is shown for a while."""
+    admission = service.admission
+    got = await service.send(WireRequest(f"/waiting/{admission.name}"), _ASK_WITHIN)
+    if isinstance(got, Failure) or got.status != 200 or not response_headers.is_gateway(got.headers):
+        return
+    with suppress(UnreadableError):
+        admission.waits.gateway_tells(told_by_gateway(read_object(got.body)), admission.now())
 
 
 async def get(

@@ -8,13 +8,22 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from .._money.units import credits_of
 from .._text.wait_reasons import Wait, WaitReason
+from .._wire.response_headers import credits_in
+from ..models import JsonDict, Statistics
 
 _ORDER = (WaitReason.OUTAGE, None, WaitReason.TOP_UP, WaitReason.DOUBTS, WaitReason.RETRY)
 """Which wait is shown first; None stands for the block of the queue."""
+
+_LONGEST = 7 * 24 * 3600.0
+"""Seconds. A longer wait is an error of the gateway."""
+
+TOLD_LASTS = 15.0
+"""Seconds for which what a gateway has told is shown: jobs ask it every 5 s."""
 
 
 @dataclass(slots=True, eq=False)
@@ -41,16 +50,35 @@ class Pause:
         )
 
 
+class AtGateway(NamedTuple):
+    """What a gateway has told of the calls of a client."""
+
+    calls: int
+    """Those that wait there."""
+    wait: Wait | None
+    """What it waits for; None if that is not known."""
+
+    def seen(self, age: float) -> Wait | None:
+        """Return that wait as it is *age* seconds later."""
+        wait = self.wait
+        if wait is None:
+            return None
+        left = None if wait.left is None else max(0.0, wait.left - age)
+        return replace(wait, lasted=wait.lasted + age, left=left, at_gateway=True)
+
+
 class Waits:
     """The waits of one client. *began* is told of each new one that nothing in flight can end."""
 
-    __slots__ = ("_began", "_block", "_pauses", "_told")
+    __slots__ = ("_at_gateway", "_began", "_block", "_pauses", "_told", "_told_at")
 
     def __init__(self, began: Callable[[Wait], None] | None = None) -> None:
         self._began = began
         self._block: Pause | None = None
         self._pauses: list[Pause] = []
         self._told: WaitReason | None = None
+        self._at_gateway: AtGateway | None = None
+        self._told_at = -math.inf
 
     def __repr__(self) -> str:
         return f"Waits({self._block!r}, {len(self._pauses)} pauses)"
@@ -84,6 +112,24 @@ class Waits:
         found = self._first(queued)
         return None if found is None else found.seen(now)
 
+    def gateway_tells(self, told: AtGateway, now: float) -> None:
+        """Note what a gateway tells of the calls of this client."""
+        self._at_gateway, self._told_at = told, now
+
+    def at_gateway(self, in_flight: int, now: float) -> int:
+        """Return how many calls, of those *in_flight* here, wait at a gateway as far as known."""
+        told = self._at_gateway
+        return 0 if told is None or now - self._told_at > TOLD_LASTS else min(told.calls, in_flight)
+
+    def with_gateway(self, found: Statistics, now: float) -> Statistics:
+        """Return the figures of this client with the calls that wait at a gateway as waiting ones."""
+        calls = self.at_gateway(found.in_flight, now)
+        if not calls:
+            return found
+        assert self._at_gateway is not None
+        wait = found.wait or self._at_gateway.seen(now - self._told_at)
+        return replace(found, in_flight=found.in_flight - calls, waiting=found.waiting + calls, wait=wait)
+
     def tell(self, now: float, in_flight: int, *, queued: bool) -> None:
         """Tell of the wait if it is a new one, and nothing is in flight; forget the last one otherwise."""
         found = None if in_flight else self._first(queued)
@@ -104,3 +150,22 @@ class Waits:
             if found:
                 return min(found, key=lambda pause: pause.until)
         return None
+
+
+def told_by_gateway(raw: JsonDict) -> AtGateway:
+    """Read what a gateway tells; what cannot be read is taken for nothing that waits, or no known reason."""
+    calls, wait = raw.get("waiting"), raw.get("wait")
+    if not isinstance(calls, int) or calls < 0:
+        return AtGateway(0, None)
+    if not isinstance(wait, dict):
+        return AtGateway(calls, None)
+    reason = {str(one): one for one in WaitReason}.get(str(wait.get("reason")))
+    if reason is None:
+        return AtGateway(calls, None)
+    lasted, left = (_seconds(wait.get(name)) for name in ("lasted", "left"))
+    available, needed = (credits_in(wait.get(name)) for name in ("available", "needed"))
+    return AtGateway(calls, Wait(reason, lasted or 0.0, left, available, needed))
+
+
+def _seconds(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) and 0 <= value <= _LONGEST else None

@@ -80,10 +80,13 @@ class Wait:
     """What is left above the floor or in the budget; None where credits are not what is missing."""
     needed: Decimal | None = None
     """What the next call may cost; None as above."""
+    at_gateway: bool = False
+    """Whether calls wait at the gateway, which has them wait, and not here."""
 
     def __str__(self) -> str:
         left = self.left or 0.0
-        return _WAIT_TEXTS[self.reason].format(
+        text = _WAIT_TEXTS[self.reason]
+        return (f"at the gateway: {text}" if self.at_gateway else text).format(
             left=duration(ceil(left)),  # a countdown does not stand at 0
             lasted=duration(self.lasted),
             total=duration(self.lasted + left),

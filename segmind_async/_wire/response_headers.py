@@ -25,6 +25,8 @@ BUDGET = "x-segmind-budget"
 """Of a request to a gateway: the budget that the call counts in."""
 BUDGET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 """What a budget of a gateway may be named."""
+CLIENT = "x-segmind-client"
+"""Of a request to a gateway: an id of the client, by which it asks how many of its calls wait there."""
 PRIORITY = "x-segmind-priority"
 TIMEOUT = "x-segmind-timeout"
 """Of a request to a gateway: seconds that the call may take from when it is sent on."""

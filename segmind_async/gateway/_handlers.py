@@ -49,6 +49,7 @@ from ._queue.runs import QueuedRuns, Send
 from ._repeats import Repeats
 from ._segmind import form
 from ._tool_support import ToolSupport
+from ._waiting import ClientCalls, client_in
 
 _log = logging.getLogger("segmind_async.gateway")
 
@@ -81,6 +82,8 @@ class CallScope(NamedTuple):
     budget: BudgetRule | None
     priority: Priority | None
     """If it is lower than that of its budget."""
+    client: str | None
+    """The id of the client of this library that sends it; None: another program does."""
     timeout: float | None
     """Seconds from when it is sent on, at most those of the gateway's client; None: those."""
 
@@ -107,6 +110,7 @@ class Handlers:
         self._load = Load(options.max_calls, options.max_bytes)
         self._repeats = Repeats(options.repeat_wait)
         self._tools = ToolSupport(options.tools_via)
+        self._calls = ClientCalls()
         self._responses = KeptResponses(options.max_kept_bytes, options.max_body_bytes)
         self._page = LivePage(client, budgets, self._load)
         self.queue: QueuedRuns = QueuedRuns(client, budgets, book, self._page.ended)
@@ -131,6 +135,7 @@ class Handlers:
         app.router.add_get("/v1/responses/{id}", self._response)
         app.router.add_delete("/v1/responses/{id}", self._forget_response)
         self._add_storage(app.router)
+        app.router.add_get("/v1/waiting/{client}", self._waiting)
         app.router.add_get("/v1/get-user-credits", self._balance, name=_BALANCE)
         app.router.add_post(form.MODEL_PATH, self._model_call, name=_SEGMIND)
         app.router.add_post(form.QUEUED_PATH, self._submit, name=_SUBMIT)
@@ -221,6 +226,10 @@ class Handlers:
     async def _model(self, request: web.Request) -> web.Response:
         return _json(one_model(request.match_info["model"]))
 
+    async def _waiting(self, request: web.Request) -> web.Response:
+        """Tell a client of this library how many of its calls wait here."""
+        return _json(self._calls.told(request.match_info["client"], self._client.statistics().wait))
+
     async def _credits(self, _request: web.Request) -> web.Response:
         balance = await self._client.balance()
         return _json(credits_of(balance, self._client.statistics()))
@@ -294,7 +303,7 @@ class Handlers:
         rule = None if name is None else self._budgets.rule(name)
         client = self._client if rule is None else self._budgets.client_of(rule)
         own, headers = client._options.scope.priority, request.headers
-        return CallScope(rule, lowered_priority(own, headers), chosen_timeout(headers))
+        return CallScope(rule, lowered_priority(own, headers), client_in(headers), chosen_timeout(headers))
 
     def _headers(self, request: web.Request, completion: ChatCompletion, scope: CallScope) -> dict[str, str]:
         headers = answer_headers(completion, request[_REQUEST_ID])
@@ -376,18 +385,23 @@ class Handlers:
             trace(traced_as) if traced_as else nullcontext(),
         ):
             async with self._budgets.booked(scope.budget, wanted.model) as booked:
-                client = booked.client
-                chosen = client if scope.priority is None else client.budget(priority=scope.priority)
-                if scope.timeout is not None:
-                    own = self._client._options.timeouts
-                    chosen = chosen.with_options(timeouts=within(own, scope.timeout))
                 try:
-                    return await send(booked, chosen)
+                    return await self._sent_in(scope, booked, send)
                 except BudgetExceededError as error:
                     # Only a budget of the gateway has a limit here.
                     assert scope.budget is not None
                     daily = scope.budget.credits_per_day is not None
                     raise budget_error(error, scope.budget.name, daily=daily) from error
+
+    async def _sent_in(self, scope: CallScope, booked: Booked, send: Send) -> ChatCompletion:
+        """Make a booked call as its caller has chosen."""
+        client = booked.client
+        if scope.client is not None or scope.priority is not None:
+            client = client.budget(priority=scope.priority)
+        if scope.timeout is not None:
+            client = client.with_options(timeouts=within(self._client._options.timeouts, scope.timeout))
+        with self._calls.taken(scope.client, client._options.scope):
+            return await send(booked, client)
 
     async def _sent(self, wanted: ChatRequest, _booked: Booked, client: SegmindClient) -> ChatCompletion:
         return await self._tools.chat(client, wanted)

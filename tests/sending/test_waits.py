@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from decimal import Decimal
+from typing import Any
 
 import anyio
 import pytest
 
 import segmind_async as sa
 from segmind_async import Wait, WaitReason
-from segmind_async._sending.waits import Pause, Waits
+from segmind_async._sending.waits import AtGateway, Pause, Waits, told_by_gateway
 from segmind_async.emulator import Emulator
 from segmind_async.testing import RecordingHooks, ScriptedTransport, answer
 from tests.support import status
@@ -137,3 +138,49 @@ async def test_a_top_up_is_waited_for_by_name_and_amount() -> None:
     assert (seen.in_flight, str(seen.wait)[:20]) == (0, "waiting for a top-up")
     assert seen.wait is not None
     assert seen.wait.available == Decimal("0.005")
+
+
+@pytest.mark.parametrize(
+    ("raw", "told"),
+    [
+        ({}, AtGateway(0, None)),
+        ({"waiting": -1}, AtGateway(0, None)),
+        ({"waiting": "3"}, AtGateway(0, None)),
+        ({"waiting": 3}, AtGateway(3, None)),
+        ({"waiting": 3, "wait": {"reason": "weather"}}, AtGateway(3, None)),
+        ({"waiting": 3, "wait": {"reason": ["pace"]}}, AtGateway(3, None)),
+        ({"waiting": 3, "wait": "pace"}, AtGateway(3, None)),
+        (
+            {"waiting": 3, "wait": {"reason": "pace", "left": 1.5}},
+            AtGateway(3, Wait(WaitReason.PACE, 0, 1.5)),
+        ),
+        (
+            {"waiting": 3, "wait": {"reason": "pace", "lasted": 1e300, "left": float("nan")}},
+            AtGateway(3, Wait(WaitReason.PACE)),
+        ),
+        (
+            {"waiting": 1, "wait": {"reason": "credits", "available": "0.5", "needed": "much"}},
+            AtGateway(1, Wait(WaitReason.CREDITS, available=Decimal("0.5"))),
+        ),
+    ],
+)
+def test_what_a_gateway_tells_is_read_as_far_as_it_can_be(raw: Any, told: AtGateway) -> None:
+    assert told_by_gateway(raw) == told
+    str(told.wait)
+
+
+def test_what_a_gateway_has_told_counts_down_and_is_forgotten() -> None:
+    seen, _ = waits()
+    figures = sa.Statistics(in_flight=5, waiting=1)
+    assert seen.with_gateway(figures, 0.0) == figures
+    seen.gateway_tells(AtGateway(3, Wait(WaitReason.PACE, 1.0, 4.0)), 10.0)
+    there = Wait(WaitReason.PACE, 3.0, 2.0, at_gateway=True)
+    assert seen.with_gateway(figures, 12.0) == sa.Statistics(in_flight=2, waiting=4, wait=there)
+    assert str(there) == "at the gateway: the pace allows the next start in 2 s"
+    # A wait here comes before that there; some of the calls may have ended meanwhile.
+    here = Wait(WaitReason.OUTAGE)
+    figures = sa.Statistics(in_flight=1, wait=here)
+    assert seen.with_gateway(figures, 12.0) == sa.Statistics(waiting=1, wait=here)
+    assert seen.with_gateway(figures, 26.0) == figures
+    seen.gateway_tells(AtGateway(3, None), 26.0)
+    assert seen.with_gateway(sa.Statistics(in_flight=4), 26.0) == sa.Statistics(in_flight=1, waiting=3)
