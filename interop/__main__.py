@@ -17,6 +17,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -82,7 +83,7 @@ def main() -> int:
     options = parser.parse_args()
     if unknown := {*options.names} - {*CLIENTS}:
         parser.error(f"unknown: {', '.join(sorted(unknown))}")
-    lines = ["| client | version | tried | setting | 402 | 429 |", "|---|---|---|---|---|---|"]
+    lines = ["| client | version | tried | setting | 402 | 429: asks again |", "|---|---|---|---|---|---|"]
     failed = 0
     print("\n".join(lines), flush=True)
     for name in options.names or CLIENTS:
@@ -117,10 +118,11 @@ def refused(folder: Path, name: str, status: int, refusals: int) -> str:
     with served("interop.refusing", str(refusals), str(status)) as url:
         why = tried(folder, "refused", name, url)
         with urllib.request.urlopen(url.removesuffix("/v1") + "/asked") as response:
-            asked = json.load(response)
+            asked: list[float] = json.load(response)
     if status == 402:
-        return "asks once" if asked == 1 else f"asks {asked} times"
-    return "asks again" if why is None else f"gives up after {asked}"
+        return "asks once" if len(asked) == 1 else f"asks {len(asked)} times"
+    waits = " and ".join(f"{later - at:.1f} s" for at, later in pairwise(asked))
+    return f"after {waits}" if why is None else f"gives up after {len(asked)}"
 
 
 def environment(folder: Path, client: Client) -> None:

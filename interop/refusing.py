@@ -1,7 +1,7 @@
-"""A server that refuses as the gateway does, and counts how often it is asked.
+"""A server that refuses as the gateway does, and notes when it is asked.
 
 `python -m interop.refusing N STATUS` prints its base URL. The first N requests are refused, later ones
-answered; `GET /asked` tells how many came.
+answered; `GET /asked` tells at what second each of them came.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ def refusal(status: int) -> GatewayError:
 
 
 async def serve(refusals: int, status: int) -> None:
-    asked = 0
+    asked: list[float] = []
+    clock = asyncio.get_running_loop().time
 
     async def answer(_request: web.Request) -> web.Response:
-        nonlocal asked
-        asked += 1
-        if asked > refusals:
+        asked.append(clock())
+        if len(asked) > refusals:
             return web.json_response(ANSWER)
         problem = refusal(status)
         return web.json_response(envelope(problem), status=problem.status, headers=headers_of(problem))
