@@ -15,6 +15,8 @@ from segmind_async import Limits
 from segmind_async.emulator import faults
 from segmind_async.gateway import BudgetRule
 from segmind_async.gateway._batches import batch as batch_module
+from segmind_async.gateway._batches.batch import Batch, BatchStatus
+from segmind_async.gateway._batches.store import BatchStore
 from tests.gateway.batches.support import begun, ended, in_state, kept, line, rows
 from tests.gateway.support import World, asked
 
@@ -132,6 +134,57 @@ async def test_a_batch_whose_time_ends_keeps_its_answers(
         assert len(answered) == w.emulator.requests >= 20
         assert sorted(custom_ids([*answered, *others])) == sorted(f"r{n}" for n in range(90))
         assert {row["error"]["code"] for row in others} == {"batch_expired"}
+
+
+async def test_a_batch_that_was_being_cancelled_at_a_crash_does_not_wait_for_others(tmp_path: Path) -> None:
+    async with kept(tmp_path, client=FEW, latency=5.0) as (w, sdk):
+        first = await begun(sdk, [line(n) for n in range(90)])
+        second = await begun(sdk, [line(n) for n in range(2)])
+        await in_state(sdk, second, lambda found: found.status == "in_progress")
+        storage = w.gateway._storage
+        assert storage is not None
+        # What is on the disk when the gateway is killed just after a cancel was written.
+        await storage.batches.save(storage.batches[second.id].moved(BatchStatus.CANCELLING, 1.0))
+    async with kept(tmp_path, client=FEW, latency=5.0) as (_, sdk):
+        assert (await ended(sdk, second)).status == "cancelled"
+        assert (await sdk.batches.retrieve(first.id)).status == "in_progress"
+        await sdk.batches.cancel(first.id)
+
+
+async def test_a_batch_that_waits_for_money_expires_in_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    soon = property(lambda batch: int(batch.created_at) + 70)
+    monkeypatch.setattr(batch_module.Batch, "expires_at", soon)
+    rule = BudgetRule("team", "token-of-a-caller", credits=Decimal("0.02"))
+    async with kept(tmp_path, budgets=[rule], cost=COST) as (w, sdk):
+        clock(w)
+        batch = await ended(sdk, await begun(sdk, [line(n) for n in range(6)]))
+        # Not only when it would have tried again: after 15 s, 45 s and 105 s.
+        assert batch.status == "expired"
+        assert (batch.expired_at or 0) - batch.created_at < 80
+        assert len(await rows(sdk, batch.output_file_id)) == 2
+
+
+async def test_output_that_is_written_again_takes_the_place_of_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save = BatchStore.save
+    failed: list[Batch] = []
+
+    async def once_full(store: BatchStore, batch: Batch) -> None:
+        if batch.status is BatchStatus.COMPLETED and not failed:
+            failed.append(batch)
+            raise OSError("no space left on device")
+        await save(store, batch)
+
+    monkeypatch.setattr(BatchStore, "save", once_full)
+    async with kept(tmp_path) as (w, sdk):
+        batch = await ended(sdk, await begun(sdk, [line(n) for n in range(3)]))
+        assert (batch.status, len(failed)) == ("completed", 1)
+        files = [file.id async for file in sdk.files.list(purpose="batch_output")]
+        assert files == [batch.output_file_id]
+        assert w.emulator.requests == 3
 
 
 async def test_batches_of_one_caller_run_one_after_the_other_and_a_cancelled_one_does_not_wait(

@@ -189,6 +189,17 @@ async def test_the_key_that_submitted_is_asked_first() -> None:
             assert w.emulator.polls == before + 1
 
 
+async def test_a_read_that_another_key_could_not_help_is_made_once() -> None:
+    async with world(accounts={"SG_second": 5}) as w:
+        w.emulator.script_polls(500)
+        assert (await sent(w, "GET", "/requests/unknown"))[0] == 502
+        assert w.emulator.polls == 1
+        # What the key says that is asked first is told: the others have refused for reasons of their own.
+        w.emulator.script_polls(404, 401)
+        assert (await sent(w, "GET", "/requests/unknown"))[0] == 404
+        assert w.emulator.polls == 3
+
+
 def teams(folder: Path, **rule: Any) -> GatewayOptions:
     rules = [
         BudgetRule("team", TEAM["x-api-key"], **{"credits": Decimal("0.02"), **rule}),
