@@ -441,10 +441,9 @@ class Admission:
             waiting=self.queue.waiting,
             estimate=credits_of(model.typical()),
             estimate_reason=model.reason,
-            wait=self.waits.now(now, queued=self.queue.waiting > 0),
             outage=None if self.breaker.opened_at is None else now - self.breaker.opened_at,
         )
-        return self.waits.with_gateway(found, now)
+        return self.waits.shown_in(found, now)
 
     def _bind_loop(self) -> asyncio.AbstractEventLoop:
         """Serve the running loop from now on, and return it.

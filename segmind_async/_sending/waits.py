@@ -121,13 +121,13 @@ class Waits:
         told = self._at_gateway
         return 0 if told is None or now - self._told_at > TOLD_LASTS else min(told.calls, in_flight)
 
-    def with_gateway(self, found: Statistics, now: float) -> Statistics:
-        """Return the figures of this client with the calls that wait at a gateway as waiting ones."""
-        calls = self.at_gateway(found.in_flight, now)
+    def shown_in(self, found: Statistics, now: float) -> Statistics:
+        """Return figures with what is waited for, and with calls that wait at a gateway as waiting ones."""
+        here, calls = self.now(now, queued=found.waiting > 0), self.at_gateway(found.in_flight, now)
         if not calls:
-            return found
+            return replace(found, wait=here)
         assert self._at_gateway is not None
-        wait = found.wait or self._at_gateway.seen(now - self._told_at)
+        wait = here or self._at_gateway.seen(now - self._told_at)
         return replace(found, in_flight=found.in_flight - calls, waiting=found.waiting + calls, wait=wait)
 
     def tell(self, now: float, in_flight: int, *, queued: bool) -> None:

@@ -172,15 +172,15 @@ def test_what_a_gateway_tells_is_read_as_far_as_it_can_be(raw: Any, told: AtGate
 def test_what_a_gateway_has_told_counts_down_and_is_forgotten() -> None:
     seen, _ = waits()
     figures = sa.Statistics(in_flight=5, waiting=1)
-    assert seen.with_gateway(figures, 0.0) == figures
+    assert seen.shown_in(figures, 0.0) == figures
     seen.gateway_tells(AtGateway(3, Wait(WaitReason.PACE, 1.0, 4.0)), 10.0)
     there = Wait(WaitReason.PACE, 3.0, 2.0, at_gateway=True)
-    assert seen.with_gateway(figures, 12.0) == sa.Statistics(in_flight=2, waiting=4, wait=there)
+    assert seen.shown_in(figures, 12.0) == sa.Statistics(in_flight=2, waiting=4, wait=there)
     assert str(there) == "at the gateway: the pace allows the next start in 2 s"
     # A wait here comes before that there; some of the calls may have ended meanwhile.
-    here = Wait(WaitReason.OUTAGE)
-    figures = sa.Statistics(in_flight=1, wait=here)
-    assert seen.with_gateway(figures, 12.0) == sa.Statistics(waiting=1, wait=here)
-    assert seen.with_gateway(figures, 26.0) == figures
+    with seen.pause(Pause(WaitReason.OUTAGE, 12.0)):
+        here = Wait(WaitReason.OUTAGE)
+        assert seen.shown_in(sa.Statistics(in_flight=1), 12.0) == sa.Statistics(waiting=1, wait=here)
+    assert seen.shown_in(figures, 26.0) == figures
     seen.gateway_tells(AtGateway(3, None), 26.0)
-    assert seen.with_gateway(sa.Statistics(in_flight=4), 26.0) == sa.Statistics(in_flight=1, waiting=3)
+    assert seen.shown_in(sa.Statistics(in_flight=4), 26.0) == sa.Statistics(in_flight=1, waiting=3)
