@@ -413,6 +413,9 @@ class Handlers:
             raise GatewayError(415, f"send Content-Type: application/json, not {request.content_type[:80]!r}")
         if (request.content_length or 0) > self._options.max_body_bytes:
             raise _too_large()
+        if request.content.is_eof():
+            # It has come with its headers, as most do: nothing is waited for, and no timer is needed.
+            return await request.read()
         try:
             with anyio.fail_after(self._options.body_timeout):
                 return await request.read()

@@ -78,6 +78,9 @@ class Repeats:
         start: Callable[[], Coroutine[Any, Any, ChatCompletion]],
     ) -> ChatCompletion:
         """Return the answer of the call that this request repeats, else of a call that *start* makes."""
+        if RETRY_COUNT not in headers:
+            # No SDK asks, so nobody repeats it: it ends with its caller, and needs no task of its own.
+            return await start()
         key = request_key(path, headers, body)
         task = (self._taken(key) if is_repeat(headers) else None) or self._started(start)
         clock = asyncio.get_running_loop().time
