@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup quick test crash fuzz soak page load mails lint format types docs demo real-model interop chaos engine engine-mails bench release lowest prerelease schemas ci clean
+.PHONY: help setup quick test crash fuzz soak page load batches mails lint format types docs demo real-model interop chaos engine engine-mails bench release lowest prerelease schemas ci clean
 
 help:                ## list the tasks
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
@@ -86,6 +86,9 @@ schemas:               ## compare the schemas that this library and others send,
 
 load: setup          ## 512 callers of the gateway for a while, a third of them hanging up; SECONDS=600
 	$(BIN)/python -m benchmarks.gateway $(or $(SECONDS),600)
+
+batches: setup       ## a batch of 50 000 rows of the gateway, which is killed midway: time, memory; ROWS=50000
+	$(BIN)/python -m benchmarks batches --rows $(or $(ROWS),50000)
 
 bench: setup         ## run the benchmarks and write their tables; takes more than an hour
 	$(BIN)/pip install -q --group bench

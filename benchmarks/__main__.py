@@ -17,6 +17,7 @@ MEASUREMENTS = {
     "doors": "many processes with one key, killed at random: behind a gateway, guarded, unguarded",
     "scale": "10⁷ rows in seven days with failures of everything, in virtual time; journals of shards",
     "gateway": "what the gateway adds to a call, beside litellm's proxy, and what a load leaves behind",
+    "batches": "a batch of 50 000 rows of the gateway, which is killed midway: time, memory, paid twice",
     "startup": "time to import the package, and of --help",
     "guard": "one run down to the floor, drawn",
     "flow": "how well the admission spends money and rate (most of an hour)",

@@ -64,6 +64,12 @@ async def test_what_was_spent_is_kept_over_a_restart(tmp_path: Path) -> None:
             assert await asked(w) == (200, expected)
 
 
+async def test_a_budget_that_was_made_smaller_than_it_has_spent_is_used_up(tmp_path: Path) -> None:
+    for cap, status in (("0.03", 200), ("0.01", 200), ("0.005", 402)):
+        async with world(options=options(tmp_path, credits=Decimal(cap)), cost=COST / 2) as w:
+            assert (await asked(w))[0] == status
+
+
 async def test_what_was_in_flight_at_a_kill_counts_as_spent(tmp_path: Path) -> None:
     """The file as a `kill -9` leaves it: copied while a call is in flight."""
     (tmp_path / "after").mkdir()

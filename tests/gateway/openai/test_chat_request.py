@@ -29,6 +29,7 @@ def read(**fields: Any) -> ChatCall:
         pytest.param({"stream": False}, {}, id="stream-false"),
         pytest.param({"n": 1, "logprobs": False, "seed": None}, {}, id="the-defaults-spelt-out"),
         pytest.param({"tools": [], "tool_choice": "auto", "parallel_tool_calls": True}, {}, id="no-tools"),
+        pytest.param({"tools": [], "tool_choice": "none"}, {}, id="no-tools-and-none-to-be-called"),
         pytest.param({"tools": [WEATHER]}, {"tools": [WEATHER]}, id="tools"),
         pytest.param(
             {"tools": [WEATHER], "tool_choice": {"type": "function", "function": {"name": "weather"}}},

@@ -107,3 +107,8 @@ def test_the_text_of_a_406_names_credits(message: str) -> None:
     problem = GatewayError(402, message)
     assert form.status_of(problem) == 406
     assert "credits" in json.loads(form.error_body(problem))["error"]
+
+
+def test_an_error_that_quotes_a_request_quotes_no_key() -> None:
+    body = form.error_body(GatewayError(400, "there is no budget 'SG_0123456789abcdef'"))
+    assert b"0123456789" not in body
