@@ -136,19 +136,22 @@ class Connection(asyncio.Protocol):
         self._unsent = memoryview(body)
         self._write_more()
 
-    async def more(self) -> None:
-        """Wait until the head has arrived; afterwards, until more of the body has. Raises what ended it."""
+    async def more(self) -> bool:
+        """Wait for the head; afterwards, for more of the body. Return whether the answer is complete."""
         waiter = self._waiter
         assert waiter is not None
         await waiter
-        self._waiter = self._loop.create_future()
+        is_complete = self.is_complete
+        if not is_complete:
+            self._waiter = self._loop.create_future()
+        return is_complete
 
     def end(self) -> tuple[bytes, Exception | None]:
         """Return the body, as far as received, and what broke it; the exchange is over."""
         body, error = self._body, self._error
         data = b""
         if body is not None:
-            broken = cast("Exception | None", body.exception())
+            broken: Any = body.exception()
             error = error or broken
             data = b"" if broken else body.read_nowait(-1)
         self._waiter = self._body = self._error = self.head = None

@@ -81,8 +81,7 @@ class DirectTransport:
         try:
             connection.begin(head, body or b"")
             with deadline:
-                await connection.more()
-                if not connection.is_complete:
+                if not await connection.more():
                     await self._read_rest(connection)
             is_kept = connection.can_be_kept
         except TimeoutError as error:
@@ -111,9 +110,10 @@ class DirectTransport:
         answer = connection.head
         assert answer is not None
         most = self._most_of(answer.code)
-        while not connection.is_complete and connection.received <= most:
+        while connection.received <= most:
             async with asyncio.timeout(self._idle):
-                await connection.more()
+                if await connection.more():
+                    return
 
     def _most_of(self, status: int) -> int:
         """Return how many bytes of a body are read: of a refusal what an error keeps."""
@@ -121,8 +121,7 @@ class DirectTransport:
 
     def _answer(self, status: int, headers: Headers, body: bytes, is_early: bool) -> WireResponse | Failure:
         coding = headers.get("Content-Encoding")
-        most = self._most_of(status)
-        if coding is not None and len(body) <= most:
+        if coding is not None and len(body) <= (most := self._most_of(status)):
             try:
                 body = decoded(body, coding, most)
             except DamagedError as error:
