@@ -150,3 +150,26 @@ async def test_of_long_answers_few_are_in_memory_at_once(
     lengths = [[len(one.record.raw or b"") if one.record else None for one in part] for part in parts]
     assert lengths == [[400] * 3, [400, None, 400, 400], [400, 400, 6000]]
     assert [one.row for part in parts for one in part] == rows
+
+
+@pytest.mark.parametrize("named", [True, False], ids=["by id", "by request"])
+@pytest.mark.parametrize(
+    "changed",
+    [
+        pytest.param({"temperature": 0.5}, id="a parameter"),
+        pytest.param({"model": "gpt-5.4-nano"}, id="the model"),
+        pytest.param({"prompt": "other"}, id="the prompt"),
+    ],
+)
+async def test_a_row_of_which_anything_that_is_sent_has_changed_is_asked_again(
+    tmp_path: Path, named: bool, changed: dict[str, object]
+) -> None:
+    row: dict[str, object] = {"prompt": "a", "temperature": 0.1, "model": "gpt-5.4-mini"}
+    if named:
+        row["id"] = "x"
+    transport = ScriptedTransport()
+    async with client(transport) as opened:
+        for given in (row, {**row, "other column": 1}, {**row, **changed}):
+            async with opened.run_job([given], journal=tmp_path / "j") as run:
+                _ = [outcome async for outcome in run]
+    assert len(transport.requests) == 2

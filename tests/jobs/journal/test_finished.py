@@ -64,6 +64,33 @@ async def test_a_row_that_is_replaced_meanwhile_is_not_damaged(tmp_path: Path) -
     assert (one.record.status, one.record.number) == ("failed", 1)
 
 
+@pytest.mark.parametrize(
+    ("status", "has_answer", "is_found"),
+    [
+        pytest.param("ok", True, True, id="ok"),
+        pytest.param("ok", False, False, id="its answer was taken out"),
+        pytest.param("failed", True, False, id="failed"),
+    ],
+)
+async def test_what_was_replaced_is_found_by_its_request_if_it_was_answered(
+    tmp_path: Path, status: str, has_answer: bool, is_found: bool
+) -> None:
+    with Journal(tmp_path / "j", {}) as journal:
+        await journal.keep(record(1, status))
+        await journal.keep(Record("id 1", b"other", "ok", raw=b"new", replaces=1))
+        if not has_answer:
+            await wait_for(
+                journal._writer.submit(
+                    lambda database: database.execute("DELETE FROM answers WHERE number = 1")
+                )
+            )
+        with closing(await FinishedRows.open(tmp_path / "j")) as finished:
+            (one,) = await finished.look_up([Asked("id 1", b"d1")])
+    assert ((one.record is not None), one.returns) == (is_found, is_found)
+    assert one.other is not None
+    assert one.other.number == 2
+
+
 async def test_the_second_row_of_a_name_has_a_key_of_its_own(tmp_path: Path) -> None:
     Journal(tmp_path / "j", {}).close()
     with closing(await FinishedRows.open(tmp_path / "j")) as finished:

@@ -247,9 +247,8 @@ def failing(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(path, isolation_level="DEFERRED", factory=Failing)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("at", ["write", "commit"])
-@pytest.mark.parametrize("nth", range(3, 12))
+@pytest.mark.parametrize("nth", [3, *(pytest.param(n, marks=pytest.mark.slow) for n in range(4, 12))])
 async def test_a_commit_that_fails_once_is_made_in_the_room_of_the_reserve(
     tmp_path: Path, at: str, nth: int
 ) -> None:
