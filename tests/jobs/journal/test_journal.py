@@ -303,6 +303,24 @@ async def test_a_question_that_fails_hurts_no_other(tmp_path: Path) -> None:
         assert journal.commit_error is None
 
 
+async def test_rows_that_were_written_before_one_of_their_group_failed_are_written_once(
+    tmp_path: Path,
+) -> None:
+    held = threading.Event()
+    with Journal(tmp_path / "j", SETTINGS) as journal:
+        journal._writer.submit(lambda _database: held.wait(10))
+        good = [journal.keep(record(n)) for n in (1, 2)]
+        # The third of a group is written by a statement of its own.
+        bad = journal.keep(Record("k", b"", "ok", object()))  # type: ignore[arg-type]
+        held.set()
+        for one in good:
+            await one
+        with pytest.raises(sqlite3.Error):
+            await bad
+        assert sorted(await found(journal, 1, 2)) == [1, 2]
+        assert await wait_for(counts(journal)) == {"ok": 2}
+
+
 def test_what_was_asked_before_the_end_is_done_although_its_loop_has_ended(tmp_path: Path) -> None:
     import asyncio
 
