@@ -115,8 +115,8 @@ async def check(page: Page, folder: Path) -> None:
         assert await page.value("document.documentElement.scrollWidth <= innerWidth"), f"{name} is too wide"
         cut = "[...document.querySelectorAll('.figure, td, th, main p')].filter(n => n.scrollWidth > n.clientWidth + 1).map(n => n.innerText)"
         assert await page.value(cut) == [], f"{name} cuts {await page.value(cut)}"
-        wide = "[...document.querySelectorAll('.card')].filter(n => n.scrollWidth > n.clientWidth).map(n => n.id)"
-        assert await page.value(wide) == [], f"{name} has wide cards: {await page.value(wide)}"
+        wide = "[...document.querySelectorAll('table')].filter(n => n.offsetWidth > n.parentElement.clientWidth - 2 * parseFloat(getComputedStyle(n.parentElement).paddingLeft) + 1).map(n => n.innerText)"
+        assert await page.value(wide) == [], f"{name} has wide tables: {await page.value(wide)}"
 
 
 async def enter(page: Page, token: str) -> None:
