@@ -21,10 +21,6 @@ from .lognormal import NO_MOMENTS, Moments
 from .protocol import Hold, LedgerStatistics, ListPrice, Price, Shortfall
 from .service_reservations import ServiceReservations, is_free
 
-DOUBT_SETTLES_AFTER = 60.0
-"""Seconds after which a call whose answer was lost has surely ended on the server, and a balance shows
-whether it was billed. The slowest published mean is 67 s, of all models but three under 30 s."""
-
 _UNPRICED_KEPT = 256
 """Calls that wait for a balance to tell what they cost; where none ever comes, guesses must do."""
 
@@ -101,8 +97,7 @@ class Ledger:
     @property
     def doubts_settle_at(self) -> float | None:
         """When the last doubt can be cleared by a balance; None if there is none."""
-        last = self._doubts.last
-        return None if last is None else last + DOUBT_SETTLES_AFTER
+        return self._doubts.settle_at
 
     def statistics(self, now: float) -> LedgerStatistics:
         """Return a snapshot."""
@@ -245,7 +240,7 @@ class Ledger:
 
     def inherit_doubt(self, units: int, at: float) -> None:
         """Take over what an earlier run of this program had in flight or in doubt when it ended, at *at*."""
-        self._doubts.add_first(at, units)
+        self._doubts.add(at, Moments(units, 0.0, 0.0))
 
     def refuse(self, hold: Hold, balance: int | None, needed: int | None, now: float) -> None:
         """Learn from a 406 for want of credits, and give its hold back.
@@ -296,7 +291,7 @@ class Ledger:
         # What ended before the request went out is in the balance; the rest may or may not be.
         while self._unread and self._unread[0][0] <= sent_at:
             self._unread_sum -= self._unread.popleft()[1]
-        self._doubts.settle(sent_at - DOUBT_SETTLES_AFTER)
+        self._doubts.settle(sent_at)
 
     def _takes(self, reading: int, sent_at: float) -> bool:
         return self._reading is None or reading <= self._reading or sent_at >= self._lowered_at

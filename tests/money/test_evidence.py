@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 
 import pytest
@@ -174,17 +175,30 @@ def test_what_was_paid_in_hides_costs() -> None:
 
 def test_many_doubts_need_less_than_each_alone() -> None:
     doubts = Doubts()
-    assert (doubts.units, doubts.last) == (0, None)
+    assert (doubts.units, doubts.settle_at) == (0, None)
     for at in range(10):
         doubts.add(float(at), Moments(100.0, 100.0**2, 0.0))
     assert 1000 < doubts.units < 10 * 360
-    doubts.add_first(-5.0, 500)
-    assert (doubts.last, repr(doubts)) == (9.0, f"Doubts(11 calls, {doubts.units} units)")
-    doubts.settle(-6.0)
+    doubts.add(-5.0, Moments(500, 0.0, 0.0))
+    assert (doubts.settle_at, repr(doubts)) == (69.0, f"Doubts(11 calls, {doubts.units} units)")
+    doubts.settle(54.0)
     doubts.shift(100.0)
-    doubts.settle(104.0)
+    doubts.settle(164.0)
     assert doubts.units < 5 * 360
-    doubts.settle(200.0)
+    doubts.settle(260.0)
+    assert doubts.units == 0
+
+
+@given(st.lists(st.floats(0.0, 1e6), min_size=1))
+def test_doubts_settle_at_the_very_instant_that_they_name(times: list[float]) -> None:
+    doubts = Doubts()
+    for at in times:
+        doubts.add(at, Moments(1.0, 0.0, 0.0))
+    settle_at = doubts.settle_at
+    assert settle_at is not None
+    doubts.settle(math.nextafter(settle_at, 0.0))
+    assert doubts.units >= 1
+    doubts.settle(settle_at)
     assert doubts.units == 0
 
 

@@ -6,7 +6,8 @@ import pytest
 
 from segmind_async._money.budget import Budget
 from segmind_async._money.cost_model import CostModel
-from segmind_async._money.ledger import DOUBT_SETTLES_AFTER, Ledger
+from segmind_async._money.doubts import DOUBT_SETTLES_AFTER
+from segmind_async._money.ledger import Ledger
 from segmind_async._money.price_model import PriceModel
 from segmind_async._money.protocol import Hold, ListPrice, Price, Shortfall
 

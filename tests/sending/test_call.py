@@ -87,6 +87,25 @@ async def test_a_call_in_doubt_is_sent_again_as_often_as_allowed(resends: int) -
     assert caught.value.details.in_doubt == 1 + resends
 
 
+@pytest.mark.parametrize("hundredths", range(20))
+async def test_what_waits_for_a_doubt_goes_on_at_the_instant_it_settles(hundredths: int) -> None:
+    """A clock's instants are rounded: at some of these a timer ends before the sum of start and wait."""
+
+    def reply(request: WireRequest) -> Reply:
+        if request.body is None:
+            return WireResponse(200, {}, b'{"credits": 0.001, "free-credits": 0}')
+        return lost() if b"one" in request.body else answer("ok", cost="0.001", balance="0")
+
+    transport = ScriptedTransport(otherwise=reply, latency=1.0)
+    limits = sa.Limits(first_cost=0.001)
+    async with client(transport, limits=limits, retry=sa.RetryPolicy(resend_in_doubt=0)) as c:
+        await anyio.sleep(hundredths / 100)
+        with pytest.raises(sa.APIConnectionError):
+            await c.chat("one")
+        assert (await c.balance()).total == Decimal("0.001")
+        assert (await c.chat("two")).text == "ok"
+
+
 async def test_an_unreadable_answer_counts_as_in_doubt_and_its_cost_is_kept() -> None:
     bad = WireResponse(200, {"x-cost": "0.25", "x-remaining-credits": "50"}, b"<html>")
     async with client(ScriptedTransport([bad, answer("ok", cost="0.5", balance="49")])) as c:

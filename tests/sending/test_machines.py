@@ -10,7 +10,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from segmind_async._money.budget import Budget
 from segmind_async._money.cost_model import CostModel
-from segmind_async._money.ledger import DOUBT_SETTLES_AFTER, Ledger
+from segmind_async._money.doubts import DOUBT_SETTLES_AFTER
+from segmind_async._money.ledger import Ledger
 from segmind_async._money.protocol import Hold, Price, Shortfall
 from segmind_async._rate.pacer import SPANS, Pacer
 from segmind_async._rate.start_tracker import StartTag

@@ -114,9 +114,11 @@ class Account:
 
     def takes_over(self, other: Account, now: float) -> None:
         """Take the calls of *other*, which was found to be this account; what it holds is held here too."""
-        other.same_as = self
         other.standing.spare()
-        self._spares.append(other)
+        for spare in (other, *other._spares):
+            spare.same_as = self
+            self._spares.append(spare)
+        other._spares.clear()
         self._hold_for(other, now)
 
     def _give_way(self, now: float) -> None:

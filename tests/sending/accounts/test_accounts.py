@@ -163,5 +163,19 @@ def test_what_a_second_key_of_an_account_has_in_flight_is_held_by_the_one_that_t
     assert (second.takes, second.state, second.same_as) == (True, "on trial", None)
 
 
+def test_keys_of_an_account_that_is_taken_over_spend_from_the_one_that_takes_it() -> None:
+    accounts = several(3)
+    first, second, third = accounts.all
+    second.takes_over(third, 1.0)
+    first.takes_over(second, 2.0)
+    assert [account.state for account in accounts.all] == ["in use", *["same account as …0"] * 2]
+    first.ledger.observe(10**12, 3.0, 3.0)
+    accounts.answered(third, 10**9, None, 4.0)
+    first.ledger.observe(10**12 - 10**9, 5.0, 5.0)
+    assert first.ledger._external.silent  # type: ignore[attr-defined]  # of the ledger, not of the protocol
+    first.learn(first.throttle.start(6.0, 0), failure(FailureKind.FORBIDDEN), 6.0)
+    assert [account.state for account in accounts.all] == ["refused", "on trial", "on trial"]
+
+
 def test_with_one_key_the_statistics_name_none() -> None:
     assert sa.SegmindClient("SG_0123456789abcdef").statistics().keys == ()
