@@ -23,6 +23,8 @@ from tests.support import serving as emulating
 
 ROWS, KILLS, SLOTS = 40, 2, 4
 COST = Decimal("0.01")
+PAYABLE = (ROWS + KILLS * SLOTS + SLOTS) * COST
+"""All rows, all that a kill may have paid twice, and what the guard keeps free at the end."""
 FLOOR = Decimal("0.5")
 BUDGETS = """
 [team]
@@ -36,11 +38,10 @@ credits = {cap}
 def test_a_batch_through_kills(tmp_path: Path) -> None:
     chance = random.Random(1)
     budgets = tmp_path / "budgets.toml"
-    budgets.write_text(BUDGETS.format(cap=(ROWS + KILLS * SLOTS) * COST))
+    budgets.write_text(BUDGETS.format(cap=PAYABLE))
     words = ["--files", str(tmp_path / "files"), "--budgets", str(budgets), "--floor", str(FLOOR)]
     words += ["--max-in-flight", str(SLOTS)]
-    balance = FLOOR + (ROWS + KILLS * SLOTS) * COST
-    with emulating(Emulator(cost=COST, latency=0.1, balance=balance, key=KEY)) as emulator:
+    with emulating(Emulator(cost=COST, latency=0.1, balance=FLOOR + PAYABLE, key=KEY)) as emulator:
         environment = {"SEGMIND_API_KEY": KEY, "SEGMIND_BASE_URL": emulator.url}
         batch_id = ""
         for _ in range(KILLS):
