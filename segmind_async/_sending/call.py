@@ -50,7 +50,7 @@ from .accounts.refusals import Refusals
 from .admission import CallScope, Closed, Lease, Ticket
 from .reservation_states import State
 from .retry import GiveUp, Retry, RetryState, decide, decide_for_other_key
-from .service import Service, recheck, refresh_balance
+from .service import Service, recheck, refresh_balance, wait_for_doubts
 
 _REFUSALS_TO_BELIEVE = 2
 """Refusals for lack of credits, with no other call of this client in flight, after which it is certain."""
@@ -333,11 +333,7 @@ class Call:
 
     async def _refresh_balance(self) -> None:
         admission = self._service.admission
-        if (settles_at := admission.accounts.doubts_settle_at) is not None:
-            with admission.pause(WaitReason.DOUBTS, settles_at):
-                # A timer may end a moment before its time, and what is read then settles nothing.
-                while (left := settles_at - admission.now()) > 0:  # noqa: ASYNC110  # for an instant, no event
-                    await anyio.sleep(left)
+        await wait_for_doubts(admission)
         try:
             await refresh_balance(self._service, admission.accounts.all)
         except SegmindError:

@@ -15,6 +15,7 @@ from .._hooks.dispatch import HookDispatcher
 from .._hooks.trace import current_trace
 from .._money.estimates import Estimates
 from .._money.units import floor_units
+from .._text.wait_reasons import WaitReason
 from .._transport.base import Transport, WireRequest, WireResponse
 from .._wire import response_headers
 from .._wire.failures import Failure, FailureKind, refusal, unreadable
@@ -77,6 +78,17 @@ def refused(service: Service, response: WireResponse) -> Failure:
     """Return the failure that a response other than 200 means."""
     wait = response_headers.seconds_to_wait(response.headers, service.wall_clock())
     return refusal(response.status, response.headers, response.body, wait)
+
+
+async def wait_for_doubts(admission: Admission) -> None:
+    """Wait until a balance that is asked for shows of every attempt in doubt whether it was billed."""
+    settles_at = admission.accounts.doubts_settle_at
+    if settles_at is None:
+        return
+    with admission.pause(WaitReason.DOUBTS, settles_at):
+        # A timer may end a moment before its time, and what is read then settles nothing.
+        while (left := settles_at - admission.now()) > 0:  # noqa: ASYNC110  # for an instant, no event
+            await anyio.sleep(left)
 
 
 async def refresh_balance(service: Service, accounts: Sequence[Account]) -> None:
