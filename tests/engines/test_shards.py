@@ -99,6 +99,15 @@ async def test_an_answer_of_one_shard_counts_more_than_a_failure_of_another(
         assert [record.status for record in reader.rows()] == ["ok"]
 
 
+def test_what_a_shard_takes_from_others_adds_nothing_to_the_sums(emulator: Emulator, tmp_path: Path) -> None:
+    run_all(texts(6), 3, job(tmp_path))
+    before = read_folder(tmp_path / "journal")
+    run_all(texts(6), 2, job(tmp_path))
+    after = read_folder(tmp_path / "journal")
+    assert emulator.requests == 6
+    assert (after.spent, after.attempts, after.in_doubt) == (before.spent, 6, 0)
+
+
 def test_a_file_that_is_no_journal_is_named(emulator: Emulator, tmp_path: Path) -> None:
     run_all(texts(2), 2, job(tmp_path))
     (tmp_path / "journal" / "x.journal").write_bytes(b"no database, but long enough to be read as one" * 30)
