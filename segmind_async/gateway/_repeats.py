@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from .._wire.response_headers import BUDGET, PRIORITY
 from ..models import ChatCompletion
 from ._access import token_in
+from ._background_tasks import BackgroundTasks
 
 RETRY_COUNT = "x-stainless-retry-count"
 """Sent by OpenAI's SDKs with every request; above 0 in a repeat."""
@@ -67,7 +68,7 @@ class Repeats:
 
     def __init__(self, wait: float) -> None:
         self._wait = wait
-        self._tasks: set[asyncio.Task[ChatCompletion]] = set()
+        self._tasks = BackgroundTasks()
         self._left: dict[bytes, list[_Left]] = {}
 
     async def answer(
@@ -82,7 +83,7 @@ class Repeats:
             # No SDK asks, so nobody repeats it: it ends with its caller, and needs no task of its own.
             return await start()
         key = request_key(path, headers, body)
-        task = (self._taken(key) if is_repeat(headers) else None) or self._started(start)
+        task = (self._taken(key) if is_repeat(headers) else None) or self._tasks.begin(start())
         clock = asyncio.get_running_loop().time
         began = clock()
         try:
@@ -101,25 +102,7 @@ class Repeats:
         for one in [one for waiting in self._left.values() for one in waiting]:
             one.end.cancel()
         self._left.clear()
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
-
-    def _started(
-        self, start: Callable[[], Coroutine[Any, Any, ChatCompletion]]
-    ) -> asyncio.Task[ChatCompletion]:
-        # In no task group: fixtures may open and close a gateway in different tasks.
-        task = asyncio.create_task(start())  # noqa: TID251
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-        return task
-
-    def _ended(self, task: asyncio.Task[ChatCompletion]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled():
-            # Retrieved, so that asyncio does not log the failure of an abandoned call.
-            task.exception()
+        await self._tasks.aclose()
 
     def _leave(self, key: bytes, task: asyncio.Task[ChatCompletion]) -> None:
         end = asyncio.get_running_loop().call_later(self._wait, self._give_up, key)

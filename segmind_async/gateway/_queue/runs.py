@@ -27,6 +27,7 @@ from ..._wire.failures import Failure, FailureKind
 from ...client import SegmindClient
 from ...errors import ErrorDetails, SegmindError
 from ...models import ChatCompletion
+from .._background_tasks import BackgroundTasks
 from .._batches.calls import Ended
 from .._budgets.book import BudgetBook, Entry, QueuedNote
 from .._budgets.budgets import Booked, Budgets
@@ -85,7 +86,7 @@ class QueuedRuns:
         self._requests = QueuedRequests(client._service)
         self._runs: dict[str, QueuedRun] = {}
         """By id, the oldest first."""
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks = BackgroundTasks()
 
     def start(self) -> None:
         """Go on with what earlier gateways have left; to be called before the first request is taken.
@@ -96,14 +97,11 @@ class QueuedRuns:
             run = QueuedRun(note.owner, note.at, note.id, note.key, running=entry is not None)
             self._remember(note.id, run)
             if entry is not None:
-                self._begin(self._follow(note, entry, run))
+                self._tasks.begin(self._follow(note, entry, run))
 
     async def aclose(self) -> None:
         """Await nothing any more; what runs is left to the next gateway."""
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        await self._tasks.aclose()
 
     def find(self, id: str) -> QueuedRun | None:
         """Return the submission with an id; None if no gateway with this book has made it, or long ago."""
@@ -121,9 +119,10 @@ class QueuedRuns:
         """
         run = QueuedRun(owner, self._wall_clock())
         known: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        task = self._begin(start(partial(self._send, wanted, run, known)))
+        task = self._tasks.begin(start(partial(self._send, wanted, run, known)))
         try:
-            await asyncio.wait([task, known], return_when=asyncio.FIRST_COMPLETED)
+            either: list[asyncio.Future[Any]] = [task, known]
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
             if run.id is None:
                 task.cancel()
@@ -213,19 +212,6 @@ class QueuedRuns:
         before = self._wall_clock() - _REMEMBERED
         while (oldest := next(iter(self._runs))) != id and self._runs[oldest].at < before:
             del self._runs[oldest]
-
-    def _begin(self, run: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        # In no task group: it goes on after the request that began it.
-        task = asyncio.create_task(run)  # noqa: TID251
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
-        return task
-
-    def _done(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled():
-            # Retrieved, so that asyncio does not log a failure that has no caller any more.
-            task.exception()
 
 
 def _patient(client: SegmindClient, seconds: float) -> CallOptions:
