@@ -183,6 +183,22 @@ def test_costs_without_a_name_come_from_what_the_balance_fell_by() -> None:
     assert book.ledger.root.spent == 60 * CENT
 
 
+def test_an_answer_that_comes_after_its_successor_was_priced_is_priced_once() -> None:
+    book = Book(1000 * CENT, calls=0)
+    first, second = book.grant(), book.grant()
+    book.settle(second, 10, 994 * CENT, named=False)
+    # Long after, so that nothing else could still come: the second is booked with what both cost.
+    third = book.grant()
+    book.now += 1000
+    book.settle(third, 10, 991 * CENT, named=False)
+    assert book.ledger.root.spent == 6 * CENT
+    # And the late one adds nothing, though its balance lies above.
+    book.settle(first, 10, 997 * CENT, named=False)
+    assert book.ledger.in_flight == 0
+    assert book.ledger.root.spent == 9 * CENT
+    assert book.model.typical() > 0
+
+
 def test_named_costs_are_taken_from_the_fall_first() -> None:
     book = Book(1000 * CENT)
     book.settle(book.grant(), 2 * CENT)
