@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup quick test crash fuzz soak page load batches mails lint format types docs demo real-model interop chaos engine engine-mails bench release lowest prerelease schemas ci clean
+.PHONY: help setup quick test crash fuzz soak page load batches mails lint format types docs demo real-model interop chaos engine engine-mails engine-kills bench release lowest prerelease schemas ci clean
 
 help:                ## list the tasks
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
@@ -15,7 +15,7 @@ setup: .venv/ready   ## make the environment
 	$(BIN)/pip install -q -e ".[cli]" --group dev
 	touch $@
 
-quick: setup         ## run all tests but the slow ones, in under a minute on two cores
+quick: setup         ## run all tests but the slow ones, in some two minutes on two cores
 	$(BIN)/python -m pytest -q -n auto -m "not slow"
 
 test: setup          ## run all tests
@@ -76,8 +76,11 @@ engine:              ## run jobs on Ray while nodes, drivers and gateways are ki
 	.venv-engine/bin/pip install -q -e ".[cli,ray]" --group engine
 	.venv-engine/bin/python -m pytest -p no:cacheprovider tests/ray/cluster.py
 
-engine-mails:        ## after `make engine`: real mails through Ray beside one process, and while it is killed (needs npm)
+engine-mails:        ## after `make engine`: real mails through Ray beside one process (needs npm)
 	.venv-engine/bin/python -m tests.ray.mails
+
+engine-kills:        ## after `make engine`: 100 000 rows through Ray while anything is killed, for an hour (needs npm)
+	.venv-engine/bin/python -m tests.ray.kills
 
 schemas:               ## compare the schemas that this library and others send, and write the table
 	python3 -m venv --clear .venv-schemas

@@ -25,7 +25,7 @@ from .._money.units import ceil_units, credits_of
 from .._providers.finish import finish_of
 from .._providers.provider import Finish
 from .._sending.fan_out import FanOut
-from .._sending.queued_inference import QueuedTransport
+from .._sending.queued.queued_inference import QueuedTransport
 from .._sending.service import Service, ask_gateway
 from .._sending.source import FinishedRow, PendingRow
 from .._structured.prompting import calls_offered_tools
@@ -121,6 +121,9 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
         self._model = str(plan.settings["model"])
         self._shape = None if plan.expected is None else plan.expected.shape
         self._drafts: dict[str, Draft] = {}
+        """Answers that earlier runs received and did not read, by key."""
+        self._unread: dict[str, bytes] = {}
+        """The newest answer of each row in flight, by key, while it is not known to fit."""
         self.skip_finished = False
         """Whether rows that an earlier run finished yield no outcome, which saves reading their answers; for
         a caller that reads `matched` afterwards. Set before entering."""
@@ -278,6 +281,7 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
         cost = completion.cost
         units = None if cost is None else ceil_units(cost)
         draft = Draft(known.key, known.digest, units, to_json(completion.raw))
+        self._unread[known.key] = draft.raw
         await self.journal.draft(draft, completion.request_id)
 
     async def _to_send(self) -> AsyncIterator[PendingRow | FinishedRow]:
@@ -359,12 +363,16 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
 
         Returns what later runs will make of the record: a failure if the answer could not be read.
         """
+        unread = self._unread.pop(known.key, None)
         if outcome.status not in {Status.OK, Status.FAILED}:
             return outcome
         completion = outcome.completion
         if completion is not None and self._shape is None and self._options.runs_user_code:
             await self._draft(known, completion)
         record = record_of(known, outcome, *self._parsed(known.row, completion))
+        if record.raw is None:
+            # It is paid, though it fits nothing: its text stays beside the error.
+            record.raw = unread
         if known.row.request is not None and self.samples.wants(record):
             record.excerpt = excerpt_of(known.row.request)
         draft = self._drafts.pop(known.key, None)

@@ -6,7 +6,7 @@ A wait between attempts holds neither slot nor credits. However a call ends, its
 from __future__ import annotations
 
 import math
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
@@ -36,9 +36,7 @@ from ..config import RetryPolicy, Timeouts
 from ..errors import (
     MAX_BODY,
     APITimeoutError,
-    BudgetExceededError,
     ErrorDetails,
-    InsufficientCreditsError,
     InvalidRequestError,
     SegmindError,
     ToolsNotSupportedError,
@@ -48,9 +46,11 @@ from ..models import ChatCompletion, ChatRequest, Messages, Request
 from ..tokens import check_context_window, may_exceed_window
 from .accounts.refusals import Refusals
 from .admission import CallScope, Closed, Lease, Ticket
+from .gateway_requests import settle_doubt, to_gateway
 from .reservation_states import State
 from .retry import GiveUp, Retry, RetryState, decide, decide_for_other_key
 from .service import Service, recheck, refresh_balance, wait_for_doubts
+from .shortfall_error import shortfall_error
 
 _REFUSALS_TO_BELIEVE = 2
 """Refusals for lack of credits, with no other call of this client in flight, after which it is certain."""
@@ -70,6 +70,8 @@ class CallOptions:
     model: str
     gateway_budget: str | None = None
     """The budget of a gateway that the call counts in; None: that of its token, if any."""
+    before_sending: Callable[[], Awaitable[None]] | None = None
+    """Awaited before each attempt is sent, when it has its slot. If it raises, the call ends so, unsent."""
 
 
 @dataclass(slots=True)
@@ -209,10 +211,8 @@ class Call:
 
     async def _run(self, *, reported: bool = False) -> ChatCompletion:
         """Send until there is an answer; *reported*: a hook or the log may want to know of attempts."""
-        if self._unloaded is not None:
-            await self._load_parts(*self._unloaded)
-        if self._uncounted is not None:
-            await self._count(self._uncounted)
+        if self._unloaded is not None or self._uncounted is not None:
+            await self._prepare()
         service, totals, progress = self._service, self.totals, self._retry_state
         service.retry_budget.called()
         while True:
@@ -221,12 +221,11 @@ class Call:
                 self._started_at = lease.hold.started_at
             progress.attempts += 1
             totals.attempts += 1
-            special = service.admission.behind_gateway or lease.account.index
-            wire = self._wire_of(lease) if special else self._wire
+            patient = service.admission.behind_gateway
+            special = patient or lease.account.index or self._options.before_sending is not None
             try:
                 try:
-                    lease.dispatched()
-                    got = await service.send(wire, math.inf if wire.patient else progress.left)
+                    got = await (self._send_specially(lease) if special else self._send(lease))
                 except BaseException:
                     self._abandon(lease, reported=reported)
                     raise
@@ -236,7 +235,7 @@ class Call:
                 if lease.state is State.SENT or lease.state is State.ADMITTED:
                     lease.cancelled()
             # A gateway has calls wait, and names what it spent on them after that.
-            progress.used += response_headers.elapsed_in(got.headers) if wire.patient else lease.took
+            progress.used += response_headers.elapsed_in(got.headers) if patient else lease.took
             if reported and service.hooks.wants_attempts():
                 self._report_attempt(answer, lease)
             if isinstance(answer, ChatCompletion):
@@ -246,30 +245,30 @@ class Call:
                 return answer
             await self._wait_before_retry(answer, self._next_retry(answer, lease))
 
-    def _wire_of(self, lease: Lease) -> WireRequest:
-        """Return the request with what only some leases need: the key, and headers for a gateway."""
-        wire = self._wire_to_gateway() if self._service.admission.behind_gateway else self._wire
-        return wire._replace(key=lease.account.index)
+    def _send(self, lease: Lease) -> Coroutine[None, None, WireResponse | Failure]:
+        lease.dispatched()
+        return self._service.send(self._wire, self._retry_state.left)
 
-    def _wire_to_gateway(self) -> WireRequest:
-        """Return the request for a gateway, which has calls wait as the queue here would.
-
-        It takes the time that is left from when it sends the call on, as `timeouts.total` is taken here.
-        """
-        priority, name = self._options.scope.priority, self._service.admission.name
-        headers = [(response_headers.PRIORITY, str(priority)), (response_headers.CLIENT, name)]
-        if self._options.gateway_budget is not None:
-            headers.append((response_headers.BUDGET, self._options.gateway_budget))
-        headers.extend(self._context.items())
-        left = self._retry_state.left
-        if left < math.inf:
-            headers.append((response_headers.TIMEOUT, f"{max(left, response_headers.MIN_TIMEOUT):.3f}"))
-        return self._wire._replace(patient=True, headers=tuple(headers))
+    async def _send_specially(self, lease: Lease) -> WireResponse | Failure:
+        """Send an attempt with what only some need: another key, somebody who is told first, a gateway."""
+        service, progress, started_at = self._service, self._retry_state, lease.hold.started_at
+        if self._options.before_sending is not None:
+            await self._options.before_sending()
+        lease.dispatched()
+        wire = self._wire._replace(key=lease.account.index)
+        if not service.admission.behind_gateway:
+            return await service.send(wire, progress.left)
+        budget, scope = self._options.gateway_budget, self._options.scope
+        wire = to_gateway(wire, service.admission.name, progress.left, scope, budget, self._context)
+        got = await service.send(wire, math.inf)
+        if isinstance(got, Failure) and got.kind is FailureKind.DISCONNECTED:
+            return await settle_doubt(service, wire, got, started_at, progress.left)
+        return got
 
     def _abandon(self, lease: Lease, *, reported: bool) -> None:
         """End an attempt that was cancelled, or met a bug of this library: it may have been sent."""
         lease.cancelled()
-        self.totals.in_doubt += 1
+        self.totals.in_doubt += lease.state is State.IN_DOUBT
         self._elapsed()
         if reported and self._service.hooks.wants_attempts():
             self._report_attempt(None, lease)
@@ -279,6 +278,13 @@ class Call:
         if self._options.scope.budget.floor and admission.accounts.unread():
             return None
         return admission.acquire_nowait(self._ticket)
+
+    async def _prepare(self) -> None:
+        """Do before the first slot what takes too long for the loop."""
+        if self._unloaded is not None:
+            await self._load_parts(*self._unloaded)
+        if self._uncounted is not None:
+            await self._count(self._uncounted)
 
     async def _load_parts(self, request: ChatRequest, parts: Sequence[LazyPart]) -> None:
         """Load files that the messages only refer to, before a slot is taken."""
@@ -326,7 +332,7 @@ class Call:
             await self._refresh_balance()
             got = await admission.acquire(self._ticket)
         if isinstance(got, Shortfall):
-            raise self._shortfall_error(got)
+            raise shortfall_error(got, self._details(), self._options.scope.budget.floor, admission.balance)
         if isinstance(got, Closed):
             raise NotSentError("its fan-out has stopped", self._details())
         return got
@@ -518,27 +524,6 @@ class Call:
             answers=(self._service.redactor.text(got.text),),
         )
         return ToolsNotSupportedError(message, details)
-
-    def _shortfall_error(self, shortfall: Shortfall) -> SegmindError:
-        available, needed = credits_of(shortfall.available), credits_of(shortfall.needed)
-        budget = shortfall.budget
-        if budget is not None:
-            cap, spent = credits_of(budget.cap or 0), credits_of(budget.spent)
-            message = f"a budget of {cap} credits has {available} left, and this call may need {needed}"
-            return BudgetExceededError(message, self._details(), cap, spent, needed, budget.id)
-        floor = credits_of(self._options.scope.budget.floor)
-        balance = self._service.admission.balance
-        kept = f" above the floor of {floor}" if floor else ""
-        has = f"has {available} credits{kept}"
-        if available < 0:
-            has = (
-                f"is {-available} credits below the floor of {floor}"
-                if floor
-                else f"owes {-available} credits"
-            )
-        message = f"the account {has}, and this call may need {needed}"
-        known = None if balance is None else credits_of(balance)
-        return InsufficientCreditsError(message, self._details(), known, needed, floor)
 
 
 def request_of(messages: Request, model: str | None, parameters: Mapping[str, object]) -> ChatRequest:

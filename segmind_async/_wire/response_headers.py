@@ -27,6 +27,8 @@ BUDGET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 """What a budget of a gateway may be named."""
 CLIENT = "x-segmind-client"
 """Of a request to a gateway: an id of the client, by which it asks how many of its calls wait there."""
+ATTEMPT = "x-segmind-attempt"
+"""Of a request to a gateway: an id of this attempt, by which its client asks whether it was sent on."""
 PRIORITY = "x-segmind-priority"
 TIMEOUT = "x-segmind-timeout"
 """Of a request to a gateway: seconds that the call may take from when it is sent on."""

@@ -29,7 +29,7 @@ from ._batches.calls import GatewayCalls
 from ._batches.routes import BatchRoutes, refuse_all
 from ._batches.storage import Storage
 from ._budgets.amounts import answer_headers, cost_headers, credits_of, plain
-from ._budgets.book import BudgetBook
+from ._budgets.book import Attempt, BudgetBook
 from ._budgets.budgets import Booked, Budgets
 from ._budgets.rules import BudgetRule
 from ._errors import GatewayError, budget_error, gateway_error_of, headers_of
@@ -49,7 +49,7 @@ from ._queue.runs import QueuedRuns, Send
 from ._repeats import Repeats
 from ._segmind import form
 from ._tool_support import ToolSupport
-from ._waiting import ClientCalls, client_in
+from ._waiting import ClientCalls, attempt_in, client_in
 
 _log = logging.getLogger("segmind_async.gateway")
 
@@ -86,6 +86,8 @@ class CallScope(NamedTuple):
     """The id of the client of this library that sends it; None: another program does."""
     timeout: float | None
     """Seconds from when it is sent on, at most those of the gateway's client; None: those."""
+    attempt: str | None
+    """The id by which its client asks whether it was sent on; None: it will not ask."""
 
 
 class AnswerForm(NamedTuple):
@@ -107,6 +109,7 @@ class Handlers:
         rules = options.budgets
         self._tokens = Tokens(options.tokens, {one.token: one.name for one in rules if one.token is not None})
         self._budgets = budgets
+        self._book = book
         self._load = Load(options.max_calls, options.max_bytes)
         self._repeats = Repeats(options.repeat_wait)
         self._tools = ToolSupport(options.tools_via)
@@ -136,6 +139,7 @@ class Handlers:
         app.router.add_delete("/v1/responses/{id}", self._forget_response)
         self._add_storage(app.router)
         app.router.add_get("/v1/waiting/{client}", self._waiting)
+        app.router.add_get(r"/v1/attempts/{id:[A-Za-z0-9]{1,64}}/{age:\d{1,9}}", self._attempt)
         app.router.add_get("/v1/get-user-credits", self._balance, name=_BALANCE)
         app.router.add_post(form.MODEL_PATH, self._model_call, name=_SEGMIND)
         app.router.add_post(form.QUEUED_PATH, self._submit, name=_SUBMIT)
@@ -230,6 +234,12 @@ class Handlers:
         """Tell a client of this library how many of its calls wait here."""
         return _json(self._calls.told(request.match_info["client"], self._client.statistics().wait))
 
+    async def _attempt(self, request: web.Request) -> web.Response:
+        """Tell a client that has lost its connection whether an attempt was sent on; null if nobody knows."""
+        asked = Attempt(request.match_info["id"], time.time())  # noqa: TID251  # kept over restarts
+        age = float(request.match_info["age"])
+        return _json({"sent": None if self._book is None else await self._book.was_sent(asked, age)})
+
     async def _credits(self, _request: web.Request) -> web.Response:
         balance = await self._client.balance()
         return _json(credits_of(balance, self._client.statistics()))
@@ -303,7 +313,13 @@ class Handlers:
         rule = None if name is None else self._budgets.rule(name)
         client = self._client if rule is None else self._budgets.client_of(rule)
         own, headers = client._options.scope.priority, request.headers
-        return CallScope(rule, lowered_priority(own, headers), client_in(headers), chosen_timeout(headers))
+        return CallScope(
+            rule,
+            lowered_priority(own, headers),
+            client_in(headers),
+            chosen_timeout(headers),
+            attempt_in(headers),
+        )
 
     def _headers(self, request: web.Request, completion: ChatCompletion, scope: CallScope) -> dict[str, str]:
         headers = answer_headers(completion, request[_REQUEST_ID])
@@ -384,7 +400,7 @@ class Handlers:
             self._load.taken(None if scope.budget is None else scope.budget.name, size),
             trace(traced_as) if traced_as else nullcontext(),
         ):
-            async with self._budgets.booked(scope.budget, wanted.model) as booked:
+            async with self._budgets.booked(scope.budget, wanted.model, scope.attempt) as booked:
                 try:
                     return await self._sent_in(scope, booked, send)
                 except BudgetExceededError as error:

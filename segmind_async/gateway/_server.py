@@ -31,6 +31,10 @@ def _server_log() -> logging.Logger:
     return log
 
 
+_SHORTEST_GRACE = 0.001
+"""Seconds."""
+
+
 class Gateway:
     """Serves OpenAI's form of the API in front of one client; `async with Gateway(client) as gateway`.
 
@@ -69,7 +73,8 @@ class Gateway:
                 access_log=None,
                 logger=_server_log(),
                 handler_cancellation=True,
-                shutdown_timeout=options.grace,
+                # For aiohttp 0 would mean no limit.
+                shutdown_timeout=max(options.grace, _SHORTEST_GRACE),
             )
             await runner.setup()
             handlers.queue.start()

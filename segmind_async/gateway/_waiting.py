@@ -1,4 +1,4 @@
-"""How many calls of each client of this library wait here, for the client to show. Pure."""
+"""The clients of this library: what they name themselves, and how many calls of each wait here. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from .._text.wait_reasons import Wait
-from .._wire.response_headers import CLIENT
+from .._wire.response_headers import ATTEMPT, CLIENT
 from ..models import JsonDict
 from ._budgets.amounts import plain
 
@@ -20,7 +20,16 @@ _ID = re.compile(r"[A-Za-z0-9]{1,64}", re.ASCII)
 
 def client_in(headers: Mapping[str, str]) -> str | None:
     """Return the id of the client that sends a request; None if it names none."""
-    named = headers.get(CLIENT, "")
+    return _id_in(headers, CLIENT)
+
+
+def attempt_in(headers: Mapping[str, str]) -> str | None:
+    """Return the id of the attempt that a request is for its client; None if it names none."""
+    return _id_in(headers, ATTEMPT)
+
+
+def _id_in(headers: Mapping[str, str], name: str) -> str | None:
+    named = headers.get(name, "")
     return named if _ID.fullmatch(named) else None
 
 

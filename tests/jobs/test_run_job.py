@@ -17,8 +17,8 @@ from pydantic_core import to_json
 import segmind_async as sa
 from segmind_async._jobs.journal.journal import Journal
 from segmind_async._jobs.journal.reader import JournalReader
-from segmind_async._jobs.results import ParsedAnswer
-from segmind_async._jobs.rows import as_rows
+from segmind_async._jobs.results import ParsedAnswer, row_of
+from segmind_async._jobs.rows import Row, as_rows
 from segmind_async.emulator import Emulator, FunctionBrain, faults
 from segmind_async.models import Request
 from segmind_async.testing import ScriptedTransport, answer
@@ -384,6 +384,25 @@ async def test_an_answer_that_no_longer_fits_its_validator_comes_back_as_a_faile
         (outcome,) = await outcomes(opened.run_job(rows(1), journal=tmp_path / "j", parse=parse))
     assert isinstance(outcome.error, sa.OutputValidationError)
     assert "too short" in str(outcome.error)
+
+
+@pytest.mark.parametrize("max_reasks", [0, 1])
+async def test_the_text_of_an_answer_that_never_fitted_is_kept(tmp_path: Path, max_reasks: int) -> None:
+    """It is paid, and whoever wants to know what the model said must not pay again."""
+    said: list[tuple[str, ...]] = []
+    for transport in (saying(*[MISFITS] * (max_reasks + 1)), ScriptedTransport()):
+        async with client(transport, limits=sa.Limits(1)) as opened:
+            run = opened.run_job(rows(1), journal=tmp_path / "j", parse=Verdict, max_reasks=max_reasks)
+            (outcome,) = await outcomes(run)
+        assert isinstance(outcome.error, sa.OutputValidationError)
+        said.append(outcome.error.answers)
+    assert said[0] == (MISFITS,) * (max_reasks + 1)
+    # The last one, which a later run has from the journal alone.
+    assert said[1] == (MISFITS,)
+    with JournalReader(tmp_path / "j") as reader:
+        (record,) = reader.rows(raw=True)
+    row = row_of(Row(0, 1, "r0", True, {}, rows(1)[0]), record)
+    assert (row["text"], str(row["error"]).split(":")[0]) == (MISFITS, "OutputValidationError")
 
 
 # What a job must not stumble over

@@ -1,12 +1,16 @@
 """What budgets have spent, and what is being sent, in a small SQLite file: kept over a `kill -9`.
 
-A call that may cost something is noted before it is sent, with what it is expected to cost, and deleted in
-the transaction that books its cost. What is still noted when the file is opened was cut off by the death of
-the process: it may have been billed. It counts as spent by its budget, and is in doubt for the account. The
-notes are kept until `take_over`: a gateway that fails to start leaves them to the next one.
+A call that may cost something is noted when it has waited and is about to be sent on, with what it is
+expected to cost, and deleted in the transaction that books its cost. What is still noted when the file is
+opened was cut off by the death of the process: it may have been billed. It counts as spent by its budget,
+and is in doubt for the account. The notes are kept until `take_over`: a gateway that fails to start leaves
+them to the next one.
 
 A call that the service has queued runs on without the process. Its note stays until a gateway has seen its
 end; the id by which it is asked for, and whose it is, are kept beside it.
+
+Which attempts of other clients of this library were sent on is kept for some hours: a client that has lost
+its gateway asks the next one, and sends again what never cost anything.
 """
 
 from __future__ import annotations
@@ -37,6 +41,20 @@ CREATE TABLE IF NOT EXISTS queued (
     at REAL NOT NULL
 )
 """
+_ATTEMPTS = """
+CREATE TABLE IF NOT EXISTS attempts (
+    id TEXT PRIMARY KEY, sent INTEGER NOT NULL, at REAL NOT NULL
+) WITHOUT ROWID
+"""
+_WAS_SENT = "SELECT sent FROM attempts WHERE id = ?"
+_FORGET_ATTEMPTS = "DELETE FROM attempts WHERE at < ?"
+
+KEPT_ATTEMPTS = 6 * 3600.0
+"""Seconds for which attempts are kept: at 1 000 calls a minute they take 20 MB."""
+
+_FORGET_EVERY = 1000
+"""Attempts between two deletions of old ones, which read them all."""
+
 _OLDEST_FIRST = "CREATE INDEX IF NOT EXISTS queued_at ON queued (at)"
 _READ_QUEUED = """
 SELECT queued.id, entry, owner, model, key, at, budget, period, units FROM queued
@@ -67,6 +85,14 @@ class Entry(NamedTuple):
     """Expected cost, in units of 10⁻¹⁰ credit."""
 
 
+class Attempt(NamedTuple):
+    """An attempt of a client of this library, by the id that it has given it."""
+
+    id: str
+    at: float
+    """Now, in epoch seconds."""
+
+
 class QueuedNote(NamedTuple):
     """A call that the service has queued."""
 
@@ -91,6 +117,8 @@ class BudgetBook:
 
     def __init__(self, path: Path) -> None:
         self._path = path.resolve()
+        self._attempts = 0
+        """Attempts of clients of this library that were noted."""
         self.in_doubt: int = 0
         """Units possibly spent by calls that were in flight when an earlier process died."""
         self._left_over: frozenset[str] = frozenset()
@@ -142,13 +170,49 @@ class BudgetBook:
 
         return self._writer.submit_on_loop(book, urgent=True)
 
-    def sending(self, entry: Entry) -> asyncio.Future[None]:
-        """Note a call; done when it is on the disk, and only then may it be sent."""
+    async def sending(self, entry: Entry, attempt: Attempt | None = None) -> bool:
+        """Note a call; it may be sent once this returns, with True: the note is on the disk.
+
+        False: its client has lost the connection, was told that the attempt was not sent, and sends another.
+        """
+        may_send = True
 
         def insert(database: sqlite3.Connection) -> None:
+            nonlocal may_send
+            if attempt is not None:
+                found = database.execute(_WAS_SENT, (attempt.id,)).fetchone()
+                if found is not None and not found[0]:
+                    may_send = False
+                    return
+                database.execute("INSERT OR IGNORE INTO attempts VALUES (?, 1, ?)", attempt)
             database.execute("INSERT OR REPLACE INTO sent VALUES (?, ?, ?, ?)", entry)
 
-        return self._writer.submit_on_loop(insert)
+        await self._writer.submit_on_loop(insert)
+        if attempt is not None:
+            self._forget_now_and_then(attempt.at)
+        return may_send
+
+    async def was_sent(self, attempt: Attempt, age: float) -> bool | None:
+        """Return whether an attempt was sent on with this book; if it was not, it will not be.
+
+        None if that is not kept any more for one which is *age* seconds old.
+        """
+        found: tuple[int] | None = None
+
+        def ask(database: sqlite3.Connection) -> None:
+            nonlocal found
+            found = database.execute(_WAS_SENT, (attempt.id,)).fetchone()
+            if found is None and age < KEPT_ATTEMPTS:
+                database.execute("INSERT INTO attempts VALUES (?, 0, ?)", attempt)
+                found = (0,)
+
+        await self._writer.submit_on_loop(ask, urgent=True)
+        return None if found is None else bool(found[0])
+
+    def _forget_now_and_then(self, now: float) -> None:
+        self._attempts += 1
+        if self._attempts % _FORGET_EVERY == 1:
+            self._writer.submit(lambda database: _forget_attempts(database, now), urgent=False, awaited=False)
 
     def queue(self, note: QueuedNote, forget_before: float) -> asyncio.Future[None]:
         """Keep the id of a queued call, and forget those submitted before an instant in epoch seconds."""
@@ -183,6 +247,7 @@ class BudgetBook:
                 raise sqlite3.DatabaseError("it holds something else")
             database.execute("PRAGMA synchronous = FULL")
             database.execute(_QUEUED)
+            database.execute(_ATTEMPTS)
             database.execute(_OLDEST_FIRST)
             database.commit()
             self.queued = [_queued(row) for row in database.execute(_READ_QUEUED)]
@@ -196,6 +261,10 @@ class BudgetBook:
             database.close()
             raise
         return database
+
+
+def _forget_attempts(database: sqlite3.Connection, now: float) -> None:
+    database.execute(_FORGET_ATTEMPTS, (now - KEPT_ATTEMPTS,))
 
 
 def _queued(row: tuple[Any, ...]) -> tuple[QueuedNote, Entry | None]:

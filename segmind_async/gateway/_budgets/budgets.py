@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import partial
 from uuid import uuid4
@@ -17,7 +17,7 @@ from ..._money.units import ceil_units, credits_of
 from ..._wire.response_headers import MAX_CREDITS
 from ...client import SegmindClient
 from .._errors import GatewayError
-from .book import BudgetBook, Entry
+from .book import Attempt, BudgetBook, Entry
 from .rules import BudgetRule, BudgetState
 
 _log = logging.getLogger("segmind_async.gateway")
@@ -40,7 +40,7 @@ class Booked:
     client: SegmindClient
     """Makes it."""
     entry: Entry | None = None
-    """Its note in the book; None without one."""
+    """Its note in the book, written before it is sent; None without one."""
     runs_on: bool = False
     """Whether it is left to the next gateway: it goes on without this one, and its note stays."""
 
@@ -92,24 +92,30 @@ class Budgets:
         return found
 
     @asynccontextmanager
-    async def booked(self, rule: BudgetRule | None, model: str) -> AsyncIterator[Booked]:
-        """Yield the client for one call of *model*; its cost is written to disk however it ends."""
+    async def booked(
+        self, rule: BudgetRule | None, model: str, attempt: str | None = None
+    ) -> AsyncIterator[Booked]:
+        """Yield the client for one call of *model*; its cost is written to disk however it ends.
+
+        *attempt* is the id by which its caller asks whether it was sent on; None if it will not ask. The call
+        ends in a GatewayError if its caller has asked before.
+        """
         if self._book is None:
             yield Booked(self.client_of(rule))
             return
         if rule is None or rule.cap is None:
-            booked, cost = self._new(self.client_of(rule), "", "", model), _nothing
+            client, budget, period, cost = self.client_of(rule), "", "", _nothing
         else:
             opened = self._opened(rule)
             assert opened.capped_at is not None
             # A call's own scope says what this call alone has cost, doubts included.
             client = opened.client.budget(max_credits=opened.capped_at)
-            booked = self._new(client, rule.name, opened.period, model)
-            cost = partial(_spent, opened.capped_at, client)
-        assert booked.entry is not None
-        async with _written_at_end(self._book, booked.entry, booked, cost):
-            # The book works in order: a note whose caller leaves now is deleted after it was written.
-            await self._book.sending(booked.entry)
+            budget, period, cost = rule.name, opened.period, partial(_spent, opened.capped_at, client)
+        units = ceil_units(client.with_options(model=model).statistics().estimate)
+        entry = Entry(uuid4().hex, budget, period, units)
+        note = _Note(self._book, entry, None if attempt is None else Attempt(attempt, self._wall_clock()))
+        booked = Booked(client._derived(replace(client._options, before_sending=note.write)), entry)
+        async with _written_at_end(self._book, note, booked, cost):
             yield booked
 
     @asynccontextmanager
@@ -123,12 +129,8 @@ class Budgets:
         client = client.budget(max_credits=MAX_CREDITS)
         booked = Booked(client, entry)
         cost = partial(_spent, MAX_CREDITS, client) if entry.budget else _nothing
-        async with _written_at_end(self._book, entry, booked, cost):
+        async with _written_at_end(self._book, _Note(self._book, entry, begun=True), booked, cost):
             yield booked
-
-    def _new(self, client: SegmindClient, budget: str, period: str, model: str) -> Booked:
-        units = ceil_units(client.with_options(model=model).statistics().estimate)
-        return Booked(client, Entry(uuid4().hex, budget, period, units))
 
     def _opened(self, rule: BudgetRule) -> _Open:
         period = rule.period(self._wall_clock())
@@ -145,17 +147,41 @@ class Budgets:
         return found
 
 
+class _Note:
+    """A call's note in the book, written when its first attempt is about to be sent."""
+
+    def __init__(
+        self, book: BudgetBook, entry: Entry, attempt: Attempt | None = None, *, begun: bool = False
+    ) -> None:
+        self.entry = entry
+        self.begun = begun
+        """Whether it stands in the book, or soon will."""
+        self._book = book
+        self._attempt = attempt
+
+    async def write(self) -> None:
+        """Write it if that is not done; raises GatewayError if the call must not be sent."""
+        if self.begun:
+            return
+        # The book works in order: a note whose caller leaves now is deleted after it was written.
+        self.begun = True
+        if not await self._book.sending(self.entry, self._attempt):
+            raise GatewayError(
+                409, "its caller lost the connection, and was told that this was not sent", code="withdrawn"
+            )
+
+
 @asynccontextmanager
 async def _written_at_end(
-    book: BudgetBook, entry: Entry, booked: Booked, cost: Callable[[], int]
+    book: BudgetBook, note: _Note, booked: Booked, cost: Callable[[], int]
 ) -> AsyncIterator[None]:
     """Run the block, then write the *cost* of its call, in units, in place of its note."""
     try:
         yield
     finally:
-        if not booked.runs_on:
+        if note.begun and not booked.runs_on:
             with anyio.CancelScope(shield=True):
-                await _write(book, entry, cost)
+                await _write(book, note.entry, cost)
 
 
 async def _write(book: BudgetBook, entry: Entry, cost: Callable[[], int]) -> None:

@@ -18,8 +18,8 @@ from typing import Any, TypeAlias
 from ..._providers.requests import EncodedRequest
 from ..._sending.accounts.account import OF_THE_KEY
 from ..._sending.call import CallOptions
-from ..._sending.queued_call import EarlierCall, Submitted, queued_call
-from ..._sending.queued_inference import QueuedRequests
+from ..._sending.queued.queued_call import EarlierCall, Submitted, queued_call
+from ..._sending.queued.queued_inference import QueuedRequests
 from ..._sending.retry import RetryState
 from ..._sending.service import get, refused
 from ..._transport.base import WireRequest, WireResponse

@@ -21,7 +21,7 @@ from segmind_async.gateway import BudgetRule, Gateway, GatewayOptions, read_rule
 from segmind_async.gateway._access import chosen_budget, lowered_priority
 from segmind_async.gateway._budgets import budgets as budgets_module
 from segmind_async.gateway._budgets.book import BudgetBook, Entry
-from segmind_async.gateway._budgets.budgets import Budgets
+from segmind_async.gateway._budgets.budgets import Booked, Budgets
 from segmind_async.gateway._errors import GatewayError, budget_error
 from segmind_async.gateway._load import Load
 from tests.gateway.support import TOKEN, World, world
@@ -123,7 +123,8 @@ async def test_a_caller_that_leaves_while_its_call_is_noted_leaves_no_note(
         entered = False
         with anyio.CancelScope() as scope:
             scope.cancel()
-            async with budgets.booked(rule, "gpt-5.4-mini"):
+            async with budgets.booked(rule, "gpt-5.4-mini") as booked:
+                await noted(booked)
                 entered = True
         assert not entered
     book = BudgetBook(tmp_path / "budgets.db")
@@ -146,7 +147,8 @@ async def test_an_answer_whose_cost_cannot_be_written_is_returned_and_charged_at
     async with booking(tmp_path, rule) as (budgets, book):
         monkeypatch.setattr(book, "ended", full)
         answer = None
-        async with budgets.booked(rule, "gpt-5.4-mini"):
+        async with budgets.booked(rule, "gpt-5.4-mini") as booked:
+            await noted(booked)
             answer = "paid"
         assert answer == "paid"
     [record] = caplog.records
@@ -165,6 +167,13 @@ async def booking(path: Path, rule: BudgetRule | None) -> AsyncIterator[tuple[Bu
             yield Budgets(client, [rule] if rule else [], book), book
     finally:
         book.close()
+
+
+async def noted(booked: Booked) -> None:
+    """Do what a call does when it has its slot."""
+    before_sending = booked.client._options.before_sending
+    assert before_sending is not None
+    await before_sending()
 
 
 async def test_a_day_ends_at_midnight(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

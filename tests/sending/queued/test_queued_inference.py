@@ -10,7 +10,7 @@ import pytest
 from pydantic_core import to_json
 
 import segmind_async as sa
-from segmind_async._sending.queued_inference import QueuedTransport
+from segmind_async._sending.queued.queued_inference import QueuedTransport
 from segmind_async._wire.failures import Billing, Failure, FailureKind
 from segmind_async.emulator import Emulator, faults
 from segmind_async.testing import ScriptedTransport

@@ -21,14 +21,14 @@ from typing import Protocol
 import anyio
 from pydantic_core import to_json
 
-from .._transport.base import WireRequest, WireResponse
-from .._wire import response_headers
-from .._wire.failures import Billing, Failure, FailureKind, Resend, unreadable
-from .._wire.json import UnreadableError, read_object
-from .accounts.account import OF_THE_KEY
+from ..._transport.base import WireRequest, WireResponse
+from ..._wire import response_headers
+from ..._wire.failures import Billing, Failure, FailureKind, Resend, unreadable
+from ..._wire.json import UnreadableError, read_object
+from ..accounts.account import OF_THE_KEY
+from ..retry import RetryState
+from ..service import Service, get, refused
 from .poll_schedule import Polling
-from .retry import RetryState
-from .service import Service, get, refused
 
 _ID = re.compile(r"[A-Za-z0-9._-]{1,200}", re.ASCII)
 """Ids that may be put into a path."""

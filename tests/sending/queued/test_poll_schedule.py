@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from segmind_async._sending.poll_schedule import Polling
+from segmind_async._sending.queued.poll_schedule import Polling
 
 
 @pytest.mark.parametrize(

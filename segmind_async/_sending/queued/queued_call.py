@@ -12,13 +12,13 @@ from typing import NamedTuple, TypeAlias
 
 import anyio
 
-from .._providers.requests import EncodedRequest
-from .._transport.base import WireRequest, WireResponse
-from .._wire.failures import Failure
-from .admission import Lease
-from .call import Call, CallOptions
+from ..._providers.requests import EncodedRequest
+from ..._transport.base import WireRequest, WireResponse
+from ..._wire.failures import Failure
+from ..admission import Lease
+from ..call import Call, CallOptions
+from ..service import Service
 from .queued_inference import QueuedRequests, lost
-from .service import Service
 
 Keep: TypeAlias = Callable[[str, int], Awaitable[None]]
 """Stores the id of a submission, and which key it was made with; shielded from cancellation."""

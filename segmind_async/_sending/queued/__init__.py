@@ -1,0 +1,1 @@
+"""Calls through the queue of the service: submitted, polled for, and fetched."""
