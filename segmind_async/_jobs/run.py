@@ -276,13 +276,17 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
         for draft in await wait_for(self.journal.drafts()):
             self._drafts[draft.key] = draft.after(self._drafts.get(draft.key))
 
-    async def _draft(self, known: KnownRow, completion: ChatCompletion) -> None:
-        """Have an answer on the disk before code of the user reads it."""
+    async def _received(self, known: KnownRow, completion: ChatCompletion) -> None:
+        """Have an answer of a row in flight on the disk, and at hand until it is known whether it fits."""
+        self._unread[known.key] = await self._draft(known, completion)
+
+    async def _draft(self, known: KnownRow, completion: ChatCompletion) -> bytes:
+        """Have an answer on the disk before code of the user reads it; return it as it is there."""
         cost = completion.cost
         units = None if cost is None else ceil_units(cost)
         draft = Draft(known.key, known.digest, units, to_json(completion.raw))
-        self._unread[known.key] = draft.raw
         await self.journal.draft(draft, completion.request_id)
+        return draft.raw
 
     async def _to_send(self) -> AsyncIterator[PendingRow | FinishedRow]:
         """Yield the pending rows, and the outcomes of the finished ones."""
@@ -320,7 +324,7 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
                 self.journal.restore(record.number, known.replaces)
             return self._finished(row, record)
         return PendingRow(
-            row.index, row.id, row.request, partial(self._keep, known), partial(self._draft, known)
+            row.index, row.id, row.request, partial(self._keep, known), partial(self._received, known)
         )
 
     def _invalid(self, row: Row) -> FinishedRow | None:

@@ -46,7 +46,7 @@ from ..models import ChatCompletion, ChatRequest, Messages, Request
 from ..tokens import check_context_window, may_exceed_window
 from .accounts.refusals import Refusals
 from .admission import CallScope, Closed, Lease, Ticket
-from .gateway_requests import settle_doubt, to_gateway
+from .gateway_requests import Sent, settle_doubt, to_gateway
 from .reservation_states import State
 from .retry import GiveUp, Retry, RetryState, decide, decide_for_other_key
 from .service import Service, recheck, refresh_balance, wait_for_doubts
@@ -251,7 +251,7 @@ class Call:
 
     async def _send_specially(self, lease: Lease) -> WireResponse | Failure:
         """Send an attempt with what only some need: another key, somebody who is told first, a gateway."""
-        service, progress, started_at = self._service, self._retry_state, lease.hold.started_at
+        service, progress = self._service, self._retry_state
         if self._options.before_sending is not None:
             await self._options.before_sending()
         lease.dispatched()
@@ -260,9 +260,10 @@ class Call:
             return await service.send(wire, progress.left)
         budget, scope = self._options.gateway_budget, self._options.scope
         wire = to_gateway(wire, service.admission.name, progress.left, scope, budget, self._context)
+        sent = Sent(wire, scope, lease.hold.started_at, service.wall_clock())
         got = await service.send(wire, math.inf)
         if isinstance(got, Failure) and got.kind is FailureKind.DISCONNECTED:
-            return await settle_doubt(service, wire, got, started_at, progress.left)
+            return await settle_doubt(service, sent, got, progress.left)
         return got
 
     def _abandon(self, lease: Lease, *, reported: bool) -> None:
@@ -466,7 +467,7 @@ class Call:
                 status=failed.status if failed else None if got is None else 200,
                 seconds=lease.took,
                 cost=response_headers.cost_in(headers),
-                in_doubt=got is None or (failed is not None and failed.billing is Billing.IN_DOUBT),
+                in_doubt=lease.state is State.IN_DOUBT,
                 request_id=None if request_id is None else self._service.redactor.text(request_id),
                 trace=current_trace(),
                 call_id=self._id(),

@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
+from typing import NamedTuple
 from uuid import uuid4
 
 import anyio
@@ -56,31 +57,44 @@ def to_gateway(
     return wire._replace(patient=True, headers=tuple(headers))
 
 
-async def settle_doubt(
-    service: Service, wire: WireRequest, lost: Failure, sent_at: float, left: float
-) -> Failure:
+class Sent(NamedTuple):
+    """An attempt that went to a gateway."""
+
+    wire: WireRequest
+    scope: CallScope
+    at: float
+    """Seconds of the loop, whose clock may stand still while the machine sleeps."""
+    wall: float
+    """The same instant in epoch seconds."""
+
+
+async def settle_doubt(service: Service, sent: Sent, lost: Failure, left: float) -> Failure:
     """Return how *lost*, the failure of a call whose gateway was lost, is billed, as the gateway tells.
 
-    Waits until the gateway is there again, at most *left* seconds. The call was sent to it at *sent_at*
-    (seconds of the loop). Without an answer it stays in doubt. Either says what the wait took, as a gateway.
+    Waits until the gateway is there again, at most *left* seconds, and no longer than until the scope is
+    closed. Without an answer it stays in doubt. Either says what the wait took, as a gateway does.
     """
-    admission, asked_at, took = service.admission, service.admission.now(), 0.0
-    attempt = dict(wire.headers)[response_headers.ATTEMPT]
+    admission, asked_at, took, was_away = service.admission, service.admission.now(), 0.0, False
+    attempt = dict(sent.wire.headers)[response_headers.ATTEMPT]
     pauses = backoff.expo(base=2, factor=_FIRST_PAUSE, max_value=_LONGEST_PAUSE)
     next(pauses)  # the generator's first step only starts it
     while True:
-        sent = await _was_sent(service, attempt, admission.now() - sent_at)
+        age = max(admission.now() - sent.at, service.wall_clock() - sent.wall)
+        was_sent = await _was_sent(service, attempt, age)
         took = admission.now() - asked_at
         pause = backoff.full_jitter(next(pauses))
-        if sent is not None or took + pause >= left:
+        if was_sent is not None or took + pause >= left or sent.scope.closed:
             break
+        was_away = True
         with admission.pause(WaitReason.OUTAGE, admission.now() + pause):
             await anyio.sleep(pause)
     told = {response_headers.GATEWAY: "", response_headers.ELAPSED: f"{took:.3f}"}
-    if sent is not False:
+    if was_sent is not False:
         return replace(lost, headers=told)
     message = f"{lost.message}; the gateway had not sent the call on"
-    return Failure(FailureKind.GATEWAY_GONE, message, Billing.NOT_SENT, headers=told)
+    # One that was there all the time will be so again: what cuts the connections would do it for ever.
+    kind = FailureKind.GATEWAY_GONE if was_away else lost.kind
+    return Failure(kind, message, Billing.NOT_SENT, headers=told)
 
 
 async def _was_sent(service: Service, attempt: str, age: float) -> bool | None:

@@ -139,7 +139,9 @@ class Handlers:
         app.router.add_delete("/v1/responses/{id}", self._forget_response)
         self._add_storage(app.router)
         app.router.add_get("/v1/waiting/{client}", self._waiting)
-        app.router.add_get(r"/v1/attempts/{id:[A-Za-z0-9]{1,64}}/{age:\d{1,9}}", self._attempt)
+        app.router.add_get(
+            r"/v1/attempts/{id:[A-Za-z0-9]{1,64}}/{age:\d{1,9}}", self._attempt, allow_head=False
+        )
         app.router.add_get("/v1/get-user-credits", self._balance, name=_BALANCE)
         app.router.add_post(form.MODEL_PATH, self._model_call, name=_SEGMIND)
         app.router.add_post(form.QUEUED_PATH, self._submit, name=_SUBMIT)

@@ -405,6 +405,16 @@ async def test_the_text_of_an_answer_that_never_fitted_is_kept(tmp_path: Path, m
     assert (row["text"], str(row["error"]).split(":")[0]) == (MISFITS, "OutputValidationError")
 
 
+@pytest.mark.parametrize("parse", [None, Verdict])
+async def test_answers_are_let_go_when_their_rows_have_ended(tmp_path: Path, parse: Any) -> None:
+    answers = saying(*[FITS, MISFITS, FITS] * 20)
+    async with client(answers, limits=sa.Limits(4)) as opened:
+        options = sa.JobOptions(truth=lambda _: "x")
+        run = opened.run_job(rows(20), journal=tmp_path / "j", parse=parse, options=options, max_reasks=1)
+        assert {one.status for one in await outcomes(run)} <= {sa.Status.OK, sa.Status.FAILED}
+    assert run._unread == {}
+
+
 # What a job must not stumble over
 
 

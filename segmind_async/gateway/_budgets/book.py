@@ -16,7 +16,9 @@ its gateway asks the next one, and sends again what never cost anything.
 from __future__ import annotations
 
 import asyncio
+import math
 import sqlite3
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -47,7 +49,10 @@ CREATE TABLE IF NOT EXISTS attempts (
 ) WITHOUT ROWID
 """
 _WAS_SENT = "SELECT sent FROM attempts WHERE id = ?"
-_FORGET_ATTEMPTS = "DELETE FROM attempts WHERE at < ?"
+_FORGET_ATTEMPTS = "DELETE FROM attempts WHERE at < ? AND id <> ''"
+_BEGUN = "INSERT OR IGNORE INTO attempts VALUES ('', 0, ?)"
+"""The attempt without an id is the instant from which all others are in the book."""
+_BEGAN = "SELECT at FROM attempts WHERE id = ''"
 
 KEPT_ATTEMPTS = 6 * 3600.0
 """Seconds for which attempts are kept: at 1 000 calls a minute they take 20 MB."""
@@ -115,10 +120,14 @@ class BudgetBook:
     Raises ConfigurationError for a file that is locked, foreign or damaged.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, now: float | None = None) -> None:
+        """Open it; *now* is in epoch seconds, None: as the machine has it."""
         self._path = path.resolve()
+        self._now: float = time.time() if now is None else now  # noqa: TID251  # kept over restarts
         self._attempts = 0
-        """Attempts of clients of this library that were noted."""
+        """Attempts of clients of this library that were noted or asked for."""
+        self._began = math.inf
+        """Epoch seconds from when attempts are in the book."""
         self.in_doubt: int = 0
         """Units possibly spent by calls that were in flight when an earlier process died."""
         self._left_over: frozenset[str] = frozenset()
@@ -195,18 +204,19 @@ class BudgetBook:
     async def was_sent(self, attempt: Attempt, age: float) -> bool | None:
         """Return whether an attempt was sent on with this book; if it was not, it will not be.
 
-        None if that is not kept any more for one which is *age* seconds old.
+        None if that is not kept for one which is *age* seconds old: not any more, or this book was not there.
         """
         found: tuple[int] | None = None
 
         def ask(database: sqlite3.Connection) -> None:
             nonlocal found
             found = database.execute(_WAS_SENT, (attempt.id,)).fetchone()
-            if found is None and age < KEPT_ATTEMPTS:
+            if found is None and age < KEPT_ATTEMPTS and attempt.at - age >= self._began:
                 database.execute("INSERT INTO attempts VALUES (?, 0, ?)", attempt)
                 found = (0,)
 
         await self._writer.submit_on_loop(ask, urgent=True)
+        self._forget_now_and_then(attempt.at)
         return None if found is None else bool(found[0])
 
     def _forget_now_and_then(self, now: float) -> None:
@@ -248,6 +258,8 @@ class BudgetBook:
             database.execute("PRAGMA synchronous = FULL")
             database.execute(_QUEUED)
             database.execute(_ATTEMPTS)
+            database.execute(_BEGUN, (self._now,))
+            self._began = database.execute(_BEGAN).fetchone()[0]
             database.execute(_OLDEST_FIRST)
             database.commit()
             self.queued = [_queued(row) for row in database.execute(_READ_QUEUED)]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import math
+import asyncio
 import sqlite3
-from contextlib import AsyncExitStack, closing
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +22,25 @@ from segmind_async.gateway import Gateway, GatewayOptions
 from segmind_async.gateway._budgets.book import KEPT_ATTEMPTS, Attempt, BudgetBook, Entry
 from tests.gateway.support import world
 
+Handler = Callable[[web.Request], Awaitable[web.Response]]
+
 TRANSPORTS = pytest.mark.parametrize("transport", ["public", "direct"])
 ENTRY = Entry("1", "team", "all", 5)
 KILLS, ROWS = 4, 8
+
+
+@pytest.fixture(autouse=True)
+def _wall_time_follows_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the ages of attempts and of the book be by one clock, as they are outside of tests."""
+    real = time.time
+
+    def now() -> float:
+        try:
+            return 1e9 + asyncio.get_running_loop().time()
+        except RuntimeError:
+            return real()
+
+    monkeypatch.setattr(time, "time", now)
 
 
 class Door:
@@ -70,6 +88,8 @@ async def test_calls_that_waited_are_not_in_doubt_however_often_their_gateway_di
             anyio.create_task_group() as tasks,
         ):
             await worker.balance()
+            # Ages are told in whole seconds: of those sent in the book's first one nobody knows.
+            await anyio.sleep(1)
 
             async def ask() -> None:
                 rows = [f"question {n}" for n in range(ROWS)]
@@ -121,6 +141,91 @@ async def test_without_a_state_nobody_knows_and_a_call_is_in_doubt() -> None:
     assert failed[0].details.in_doubt == 1
 
 
+async def test_a_gateway_whose_state_was_lost_does_not_deny_what_an_earlier_one_has_sent(
+    tmp_path: Path,
+) -> None:
+    retry = RetryPolicy(resend_in_doubt=0)
+    async with Emulator(latency=10, balance=5) as emulator:
+        door = Door(emulator, tmp_path / "state.db")
+        await door.start()
+        async with SegmindClient("any-key", door.url, retry=retry) as worker:
+            await worker.balance()
+
+            async def lose_it() -> None:
+                await door.stop_when_a_call_is_on_the_wire()
+                for path in tmp_path.glob("state.db*"):
+                    path.unlink()
+                await door.start()
+
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(lose_it)
+                with pytest.raises(sa.APIConnectionError, match="may have been billed"):
+                    await worker.chat("one")
+        await door.stop()
+    assert emulator.requests == 1
+
+
+@pytest.mark.parametrize("total", [600, None])
+async def test_a_job_that_is_stopped_waits_for_no_gateway(tmp_path: Path, total: float | None) -> None:
+    async with Emulator(latency=10, balance=5) as emulator:
+        door = Door(emulator, tmp_path / "state.db")
+        await door.start()
+        timeouts = Timeouts(total=total)
+        async with SegmindClient("any-key", door.url, timeouts=timeouts) as worker:
+            await worker.balance()
+            began = anyio.current_time()
+            async with anyio.create_task_group() as tasks:
+                run = worker.run_job([f"question {n}" for n in range(4)], journal=tmp_path / "rows.journal")
+
+                async def stop() -> None:
+                    await door.stop_when_a_call_is_on_the_wire()
+                    await anyio.sleep(3)
+                    run.stop()
+
+                async with run as outcomes:
+                    tasks.start_soon(stop)
+                    assert [one.status for one in [one async for one in outcomes]] == [sa.Status.UNSENT] * 4
+            assert anyio.current_time() - began < 30
+
+
+async def test_what_cuts_every_connection_is_not_asked_for_ever() -> None:
+    posts = 0
+
+    async def call(request: web.Request) -> web.Response:
+        nonlocal posts
+        posts += 1
+        await request.read()
+        await anyio.sleep(60)
+        assert request.transport is not None
+        request.transport.abort()
+        return web.Response()
+
+    async def tell(_: web.Request) -> web.Response:
+        return web.json_response({"sent": False}, headers={"x-segmind-gateway": "1"})
+
+    async with served(call, tell) as url, SegmindClient("any-key", url, gateway_budget="team") as worker:
+        with pytest.raises(sa.APIConnectionError, match="had not sent the call on") as caught:
+            await worker.chat("one")
+    assert caught.value.details.in_doubt == 0
+    # As many as of any other failure.
+    assert posts == 1 + RetryPolicy().retries
+
+
+@asynccontextmanager
+async def served(call: Handler, tell: Handler) -> AsyncIterator[str]:
+    """Serve calls and questions at an address of their own."""
+    app = web.Application()
+    app.router.add_post("/v1/gpt-5.4-mini", call)
+    app.router.add_get("/v1/attempts/{id}/{age}", tell)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
+    finally:
+        await runner.cleanup()
+
+
 async def test_a_gateway_that_does_not_come_back_is_awaited_as_long_as_the_call_may_take() -> None:
     async with Emulator(latency=10, balance=5) as emulator:
         door = Door(emulator, None)
@@ -169,18 +274,8 @@ async def test_what_a_gateway_says_decides(answers: list[tuple[int, Any]], in_do
         status, body = answers[len(told) - 1]
         return web.json_response(body, status=status, headers={"x-segmind-gateway": "1"})
 
-    app = web.Application()
-    app.router.add_post("/v1/gpt-5.4-mini", call)
-    app.router.add_get("/v1/attempts/{id}/{age}", tell)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
-        async with SegmindClient("any-key", url, gateway_budget="team") as worker:
-            completion = await worker.chat("one")
-    finally:
-        await runner.cleanup()
+    async with served(call, tell) as url, SegmindClient("any-key", url, gateway_budget="team") as worker:
+        completion = await worker.chat("one")
     assert (completion.text, completion.in_doubt, len(told)) == ("yes", in_doubt, asked)
     # Each attempt has an id of its own, and is asked for by it.
     assert len(ids) == len(set(ids)) == 2
@@ -191,7 +286,7 @@ async def test_the_book_knows_which_attempts_were_sent_and_sends_none_that_it_ha
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "state.db"
-    with closing(BudgetBook(path)) as book:
+    with closing(BudgetBook(path, now=900.0)) as book:
         assert await book.sending(ENTRY, Attempt("sent", 1000.0))
         assert await book.was_sent(Attempt("waits", 1001.0), 5) is False
         assert not await book.sending(ENTRY._replace(id="2"), Attempt("waits", 1002.0))
@@ -200,18 +295,23 @@ async def test_the_book_knows_which_attempts_were_sent_and_sends_none_that_it_ha
         assert book.in_doubt == 5
         assert await book.was_sent(Attempt("sent", 1003.0), 10) is True
         assert await book.was_sent(Attempt("waits", 1003.0), 10) is False
-        # Too old to be told from one that is forgotten.
-        assert await book.was_sent(Attempt("old", 1003.0), KEPT_ATTEMPTS) is None
+        # Too old to be told from one that is forgotten, and older than the book.
+        assert await book.was_sent(Attempt("old", 1003.0 + KEPT_ATTEMPTS), KEPT_ATTEMPTS) is None
+        assert await book.was_sent(Attempt("elsewhere", 1003.0), 104) is None
 
 
 async def test_attempts_are_forgotten_after_some_hours(tmp_path: Path) -> None:
     path = tmp_path / "state.db"
     for at in (0.0, 1.0 + KEPT_ATTEMPTS):
-        with closing(BudgetBook(path)) as book:
+        with closing(BudgetBook(path, now=at)) as book:
             assert await book.sending(ENTRY, Attempt(f"at {at:g}", at))
             await book.ended(ENTRY, 1)
     with closing(sqlite3.connect(path)) as database:
-        assert database.execute("SELECT id FROM attempts").fetchall() == [(f"at {1 + KEPT_ATTEMPTS:g}",)]
+        assert database.execute("SELECT id, at FROM attempts").fetchall() == [
+            # From when on all are in the book.
+            ("", 0.0),
+            (f"at {1 + KEPT_ATTEMPTS:g}", 1 + KEPT_ATTEMPTS),
+        ]
 
 
 async def test_what_waits_is_neither_noted_nor_charged_until_it_is_sent(tmp_path: Path) -> None:
@@ -236,7 +336,8 @@ async def test_what_waits_is_neither_noted_nor_charged_until_it_is_sent(tmp_path
 async def test_questions_that_are_none_are_404(path: str, tmp_path: Path) -> None:
     async with world(options=GatewayOptions(port=0, state=tmp_path / "state.db")) as w:
         assert (await w.get(path)).status == 404
-        assert await (await w.get(f"/attempts/a/{math.ceil(0.5)}")).json() == {"sent": False}
+        assert await (await w.get("/attempts/a/0")).json() == {"sent": False}
+        assert await (await w.get("/attempts/b/5")).json() == {"sent": None}
 
 
 async def test_without_a_state_the_answer_is_that_nobody_knows() -> None:
