@@ -10,6 +10,7 @@ from .tables import Table, keep
 
 MEASUREMENTS = {
     "overhead": "client CPU per call, beside bare aiohttp and other clients",
+    "steps": "steps of the interpreter a call takes, function by function: counted, not timed",
     "latency": "what a client adds to the server's own latency",
     "memory": "memory against the number of rows, and of a call that waits",
     "admission": "cost of a grant against the number of waiting calls",
