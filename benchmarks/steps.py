@@ -1,7 +1,8 @@
 """Steps of the interpreter that a call takes, function by function: what it costs, told without a clock.
 
 A step is one instruction of Python's bytecode; what runs in C (parsers, the selector, JSON) is not in it. The
-counts are the same on every machine with the same versions, whatever else it does.
+counts depend on the versions, and hardly on the machine or what else it does: how many answers one turn of the
+loop finds makes a few per cent.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ from .checksums import answer_checksum, row_checksum
 from .journal_error import damaged, translated
 from .record import COLUMNS, Record
 
-_CACHE = 32 * 1024
+_CACHE = 16 * 1024
 """KiB of memory for the temporary tables; what does not fit is written to their file."""
 
 _KEPT = """
