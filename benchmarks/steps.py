@@ -1,7 +1,7 @@
 """Steps of the interpreter that a call takes, function by function: what it costs, told without a clock.
 
-A step is one instruction of Python's bytecode; what runs in C (parsers, the selector, JSON) is not in it. The
-counts depend on the versions, and hardly on the machine or what else it does: how many answers one turn of the
+A step is one instruction of Python's bytecode; what runs in C (parser, selector, JSON) is not in it. The
+counts depend on the versions, and hardly on the machine or its other work: how many answers one turn of the
 loop finds makes a few per cent.
 """
 

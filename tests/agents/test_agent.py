@@ -241,6 +241,7 @@ async def test_time_is_up_while_the_model_thinks() -> None:
             assert client.statistics().in_flight == 0
 
 
+@pytest.mark.slow
 async def test_a_budget_bounds_each_run() -> None:
     turns = [Calls([("add", {"a": 1, "b": 2})])] * 200
     async with emulated(*turns) as emulator, sa.SegmindClient(emulator.key, emulator.url) as client:

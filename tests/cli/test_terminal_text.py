@@ -110,6 +110,7 @@ def steered_by(
     return steered
 
 
+@pytest.mark.slow
 def test_nothing_that_a_command_prints_from_outside_can_steer_the_terminal(
     service: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import deque
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -70,6 +71,7 @@ def test_many_calls_that_come_to_outlast_all_together_are_seen_at_once() -> None
     assert not exposure.fits(room, out(model, after))
 
 
+@pytest.mark.slow
 @given(
     st.floats(0.1, 1.0),
     st.floats(-1.0, 3.0),

@@ -48,6 +48,7 @@ async def test_absurd_prices_end_nothing(named: str, with_balance: bool) -> None
         assert opened.statistics().estimate < 0.05
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(
     at=st.integers(0, 39),

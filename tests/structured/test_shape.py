@@ -350,6 +350,7 @@ def test_ten_levels_pass_and_eleven_do_not() -> None:
         shape_of(nested(11))
 
 
+@pytest.mark.slow
 def test_5000_properties_pass_and_5001_do_not() -> None:
     def wide(count: int) -> Any:
         fields: Any = {f"p{n}": (int, ...) for n in range(count)}

@@ -411,6 +411,7 @@ async def test_closing_twice_and_using_it_afterwards() -> None:
             await client._service.transport.send(None, 1)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 async def test_an_hour_of_pacing_over_real_sockets() -> None:
     async with Emulator(requests_per_minute=5, balance=1000) as emulator:
         async with on(emulator, limits=sa.Limits(requests_per_minute=5)) as client:

@@ -7,6 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import anyio
+import pytest
 
 from segmind_async import Limits
 from tests.gateway.batches.support import begun, ended, in_state, kept, line, rows
@@ -40,6 +41,7 @@ async def test_a_key_that_is_revoked_midway_fails_no_row(tmp_path: Path) -> None
         assert len(await rows(sdk, batch.output_file_id)) == ROWS
 
 
+@pytest.mark.slow
 async def test_a_batch_goes_on_with_other_keys_and_then_waits(tmp_path: Path) -> None:
     client = {"limits": Limits(max_in_flight=4)}
     few = 10

@@ -70,6 +70,7 @@ async def test_a_429_of_one_key_does_not_stop_the_others() -> None:
     assert [key.closed_for > 0 for key in found.keys] == [True, False]
 
 
+@pytest.mark.slow
 async def test_each_account_is_spent_down_to_its_floor_and_no_further() -> None:
     limits = sa.Limits(floor=1)
     async with (
