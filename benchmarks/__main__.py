@@ -12,6 +12,7 @@ MEASUREMENTS = {
     "overhead": "client CPU per call, beside bare aiohttp and other clients",
     "steps": "steps of the interpreter a call takes, function by function: counted, not timed",
     "latency": "what a client adds to the server's own latency",
+    "bulk": "rows of a file through clients for bulk work: CPU, memory, what a kill -9 costs",
     "memory": "memory against the number of rows, and of a call that waits",
     "admission": "cost of a grant against the number of waiting calls",
     "jobs": "what a journal costs per row, in memory, at a resume",
