@@ -6,6 +6,7 @@ it is opened, since each runs in a process of its own.
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TypeAlias
@@ -74,6 +75,20 @@ async def fan_out(url: str, in_flight: int, calls: int) -> AsyncIterator[float]:
     async with SegmindClient(KEY, url, limits=Limits(in_flight)) as client:
         rows = (ChatRequest(MESSAGES) for _ in range(calls))
         async with client.fan_out(rows, floor=0) as outcomes:
+            async for outcome in outcomes:
+                if outcome.completion is None:
+                    raise AssertionError(outcome.error)
+                yield outcome.completion.elapsed
+
+
+async def run_job(url: str, in_flight: int, calls: int) -> AsyncIterator[float]:
+    """The same rows as a job, each on the disk before it is seen."""
+    from segmind_async import ChatRequest, Limits, SegmindClient  # noqa: PLC0415  # see above
+
+    rows = (ChatRequest(MESSAGES, id=f"r{n}") for n in range(calls))
+    with tempfile.TemporaryDirectory() as folder:
+        client = SegmindClient(KEY, url, limits=Limits(in_flight))
+        async with client, client.run_job(rows, journal=f"{folder}/journal", floor=0) as outcomes:
             async for outcome in outcomes:
                 if outcome.completion is None:
                     raise AssertionError(outcome.error)

@@ -12,10 +12,11 @@ import asyncio
 import os
 import sys
 from collections import Counter
+from collections.abc import AsyncIterator, Callable
 from importlib import metadata
 from pathlib import Path
 from types import CodeType, FrameType
-from typing import Any
+from typing import Any, TypeAlias
 
 from . import clients, server
 from .tables import HERE, Table
@@ -26,12 +27,18 @@ WAYS = (
     ("bare aiohttp", "–"),
     ("chat", "direct"),
     ("fan_out", "direct"),
+    ("run_job", "direct"),
     ("chat", "public"),
     ("fan_out", "public"),
 )
 """Clients, and by which transport ours send."""
 
+Rows: TypeAlias = Callable[[str, int, int], AsyncIterator[float]]
+ROWS: dict[str, Rows] = {"fan_out": clients.fan_out, "run_job": clients.run_job}
+
 PACKAGES = ("segmind_async", "aiohttp", "asyncio")
+
+BY_FUNCTION = ("function", "steps a row", "of all")
 
 OURS = str(HERE.parent / "segmind_async") + os.sep
 
@@ -80,10 +87,10 @@ async def by_tasks(way: clients.Way, url: str, in_flight: int, calls: int) -> Co
     return steps.found
 
 
-async def by_fan_out(url: str, in_flight: int, calls: int) -> Counter[CodeType]:
+async def by_rows(way: Rows, url: str, in_flight: int, calls: int) -> Counter[CodeType]:
     steps, ended, warm = Steps(), 0, 3 * in_flight
     # The last rows have no successors: what they take is not that of a row in the middle.
-    async for _ in clients.fan_out(url, in_flight, warm + calls + in_flight):
+    async for _ in way(url, in_flight, warm + calls + in_flight):
         ended += 1
         if ended == warm:
             steps.begin()
@@ -106,7 +113,7 @@ def name_of(code: CodeType) -> str:
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--in-flight", type=int, default=64)
     parser.add_argument("--calls", type=int, default=1000)
-    parser.add_argument("--functions", type=int, default=40, help="named, of those of the library")
+    parser.add_argument("--functions", type=int, default=30, help="named, of those of the library")
 
 
 def run(options: argparse.Namespace) -> list[Table]:
@@ -114,8 +121,8 @@ def run(options: argparse.Namespace) -> list[Table]:
     with server.running() as url:
         for client, transport in WAYS:
             os.environ[TRANSPORT] = transport if client != "bare aiohttp" else "public"
-            if client == "fan_out":
-                counted = asyncio.run(by_fan_out(url, options.in_flight, options.calls))
+            if client in ROWS:
+                counted = asyncio.run(by_rows(ROWS[client], url, options.in_flight, options.calls))
             else:
                 counted = asyncio.run(by_tasks(clients.WAYS[client], url, options.in_flight, options.calls))
             found[client, transport] = counted
@@ -139,17 +146,20 @@ def run(options: argparse.Namespace) -> list[Table]:
         "asyncio",
         "others",
     )
-    ours = found["fan_out", "direct"]
-    own = [(code, steps) for code, steps in ours.most_common() if package_of(code) == "segmind_async"]
-    named = [
-        [name_of(code), f"{steps / options.calls:.0f}", f"{steps / ours.total():.1%}"]
-        for code, steps in own[: options.functions]
-    ]
-    rest = sum(steps for _, steps in own[options.functions :])
-    named.append(
-        [f"{len(own[options.functions :])} more", f"{rest / options.calls:.0f}", f"{rest / ours.total():.1%}"]
-    )
+    fan_out, job = found["fan_out", "direct"], found["run_job", "direct"]
     return [
         Table("steps", columns, rows, versions=versions),
-        Table("steps by function", ("function", "steps a row", "of all"), named, versions=versions),
+        Table("steps by function", BY_FUNCTION, by_function(fan_out, options), versions=versions),
+        Table("steps of a job", BY_FUNCTION, by_function(job - fan_out, options), versions=versions),
     ]
+
+
+def by_function(counted: Counter[CodeType], options: argparse.Namespace) -> list[list[str]]:
+    """Return the functions of the library with the most steps, and the sum of the others."""
+    own = [(code, steps) for code, steps in counted.most_common() if package_of(code) == "segmind_async"]
+    most, total = options.functions, counted.total()
+    rows = [
+        [name_of(code), f"{steps / options.calls:.0f}", f"{steps / total:.1%}"] for code, steps in own[:most]
+    ]
+    rest = sum(steps for _, steps in own[most:])
+    return [*rows, [f"{len(own[most:])} more", f"{rest / options.calls:.0f}", f"{rest / total:.1%}"]]
