@@ -16,7 +16,6 @@ import random
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections import Counter
 from contextlib import suppress
@@ -56,34 +55,30 @@ OUT_OF_MONEY = 3
 
 
 class Killer:
-    """Kills something at random every so often, until it is told to end."""
+    """Kills something at random every so often. Ray starts nodes from the main thread alone, so no other does it."""
 
     def __init__(self, cluster: Cluster, every: float, seed: int) -> None:
         self.cluster, self.every = cluster, every
         self.killed: Counter[str] = Counter()
-        self.driver: subprocess.Popen[bytes] | None = None
-        self._over = threading.Event()
         self._chance = random.Random(seed)
-        self._thread = threading.Thread(target=self._run)
-        self._thread.start()
+        self._next = time.monotonic() + every
 
-    def end(self) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._over.wait(self._chance.expovariate(1 / self.every)):
+    def run(self, driver: subprocess.Popen[bytes]) -> int:
+        """Kill whatever it is until the driver has ended; return its exit status."""
+        while driver.poll() is None:
+            time.sleep(0.1)
+            if time.monotonic() < self._next:
+                continue
             [what] = self._chance.choices(list(KINDS), list(KINDS.values()))
-            if self._kill(what):
+            if what == "driver":
+                driver.kill()
+            if what == "driver" or self._kill(what):
                 self.killed[what] += 1
                 print(f"{time.strftime('%X')} killed a {what}", flush=True)
+            self._next = time.monotonic() + self._chance.expovariate(1 / self.every)
+        return driver.returncode
 
     def _kill(self, what: str) -> bool:
-        if what == "driver":
-            running = self.driver is not None and self.driver.poll() is None
-            if running and self.driver is not None:
-                self.driver.kill()
-            return running
         if what == "node":
             return self._exchange_node()
         title = "ray::GatewayHost" if what == "gateway" else "ray::MapWorker"
@@ -96,9 +91,8 @@ class Killer:
         """Kill one and start another; Ray gives a node 30 s to start, which a busy machine may not keep."""
         for node in self._chance.sample(sorted(self.cluster.worker_nodes, key=str), 1):
             self.cluster.remove_node(node, allow_graceful=False)
-        # A second apart: where the cluster itself is gone, each attempt fails at once.
-        while not self._over.wait(1):
-            with suppress(Exception):  # Ray raises nothing narrower
+        for _ in range(3):
+            with suppress(TimeoutError):
                 self.cluster.add_node(**NODE)
                 break
         return True
@@ -154,7 +148,6 @@ def main() -> None:
             try:
                 report(emulator, folder, killer, asked.rows, run(emulator, folder, killer, asked.rpm, part))
             finally:
-                killer.end()
                 cluster.shutdown()
 
 
@@ -172,8 +165,7 @@ def run(emulator: Emulator, folder: Path, killer: Killer, rpm: int, part: Decima
     ]
     while True:
         with (folder / "driver.log").open("ab") as log:
-            killer.driver = driver = subprocess.Popen(words, stderr=log)
-            status = driver.wait()
+            status = killer.run(subprocess.Popen(words, stderr=log))
         account = emulator.state.account
         print(f"{time.strftime('%X')} driver ended with {status}, balance {account.balance}", flush=True)
         if status in (0, OUT_OF_MONEY):
@@ -185,7 +177,6 @@ def run(emulator: Emulator, folder: Path, killer: Killer, rpm: int, part: Decima
 
 
 def report(emulator: Emulator, folder: Path, killer: Killer, rows: int, left: list[Decimal]) -> None:
-    killer.end()
     found = json.loads((folder / "found.json").read_text())
     totals, spent = read_folder(folder / "journal"), emulator.state.account.spent
     print(
