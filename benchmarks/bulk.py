@@ -130,7 +130,7 @@ class Run:
     """Highest RSS in MB."""
     seconds: float
     answered: int
-    """Requests that the server has answered meanwhile."""
+    """Calls that the server has answered meanwhile; reads of the balance are none."""
 
 
 class Bench:
@@ -178,7 +178,7 @@ class Bench:
         return [python, "-m", "benchmarks.bulk", name, self.url, str(self.input), str(output)]
 
     def _answered(self) -> int:
-        """Return how many requests the server has answered before this one: it numbers them."""
+        """Return how many calls the server has answered before this one: it numbers them."""
         self._asked += 1
         request = urllib.request.Request(f"{self.url}/{MODEL}", data=b"{}")
         with urllib.request.urlopen(request) as response:

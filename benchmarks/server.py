@@ -21,7 +21,8 @@ _HEAD = (
     b"x-remaining-credits: 1000000.5\r\nx-cost: 0.0001\r\nContent-Length: %d\r\nx-request-id: req-"
     % len(_BODY)
 )
-_NUMBERS = count(1)
+_NUMBERS, _READS = count(1), count(1)
+"""Of calls, and of requests without a body, which are no calls."""
 
 
 class _Service(asyncio.Protocol):
@@ -49,14 +50,14 @@ class _Service(asyncio.Protocol):
             self._buffer = self._buffer[end + 4 + length :]
             if self._latency:
                 latency = self._latency * (1 + self._spread * random.uniform(-1, 1))
-                asyncio.get_running_loop().call_later(latency, self._answer)
+                asyncio.get_running_loop().call_later(latency, self._answer, length > 0)
             else:
-                self._answer()
+                self._answer(length > 0)
 
-    def _answer(self) -> None:
+    def _answer(self, is_call: bool) -> None:
         if not self._transport.is_closing():
             # Each answer has an id of its own: two with the same are one answer sent twice.
-            head = _HEAD + str(next(_NUMBERS)).encode()
+            head = _HEAD + (str(next(_NUMBERS)) if is_call else f"read-{next(_READS)}").encode()
             self._transport.write(head + b"\r\n\r\n" + _BODY)  # type: ignore[attr-defined]  # a write transport, as it is of a socket
 
 

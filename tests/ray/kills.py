@@ -2,9 +2,9 @@
 
 100 000 rows from real mails, each with a line of its own, go through Ray while workers, gateways, nodes and
 drivers are killed at random. The account has money for a fifth of them, and is paid in to whenever the job has
-stopped at its floor; then the same driver is started again. At the end every row must have its answer once,
-the floor must have been kept each time, and what the service has charged beyond what the journals hold must be
-explained by attempts in doubt. Needs npm, for the mails.
+stopped at its floor; then the same driver is started again. At the end every row must have its answer once, the
+floor must have been kept whenever a driver ended, and the service may have charged no more calls than there are
+rows and were in flight at the kills. Needs npm, for the mails.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import argparse
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 import tempfile
@@ -40,7 +41,7 @@ FLOOR = Decimal(1)
 PARTS = 5
 """Times that the money runs out."""
 
-SLOTS = 64
+SLOTS, ACTORS = 64, 2
 BLOCK = 1000
 """Rows of a block, and so of a shard."""
 
@@ -55,7 +56,7 @@ OUT_OF_MONEY = 3
 
 
 class Killer:
-    """Kills something at random every so often. Ray starts nodes from the main thread alone, so no other does it."""
+    """Kills something at random every so often; from the main thread, from which alone Ray starts nodes."""
 
     def __init__(self, cluster: Cluster, every: float, seed: int) -> None:
         self.cluster, self.every = cluster, every
@@ -108,11 +109,12 @@ def drive(address: str, folder: Path, rpm: int) -> int:
     """Run the job once, as its user would; return the exit status."""
     ray.init(address=address, log_to_driver=False)
     job = ShardJob(folder / "journal", prompt="Spam? {text}", limits=Limits(SLOTS), yield_unsent=True)
-    dataset = ray.data.read_parquet(str(folder / "rows.parquet"))
+    # Of one file Ray would make one block, and one actor would do it all.
+    dataset = ray.data.read_parquet(str(folder / "rows.parquet"), override_num_blocks=4 * ACTORS)
     settings = GatewaySettings(Limits(SLOTS, rpm, FLOOR))
     found: Counter[int] = Counter()
     statuses: Counter[str] = Counter()
-    answered = run_dataset(dataset, job, gateway=settings, concurrency=2, batch_size=BLOCK)
+    answered = run_dataset(dataset, job, gateway=settings, concurrency=ACTORS, batch_size=BLOCK)
     for batch in answered.iter_batches(batch_format="pyarrow"):
         for row in batch.select(["n", "result_status"]).to_pylist():
             statuses[row["result_status"]] += 1
@@ -152,7 +154,7 @@ def main() -> None:
 
 
 def run(emulator: Emulator, folder: Path, killer: Killer, rpm: int, part: Decimal) -> list[Decimal]:
-    """Start the driver until it has all rows; return what stood above the floor each time the money was out."""
+    """Start the driver until it has all rows; return what stood above the floor each time one ended."""
     left: list[Decimal] = []
     words = [
         sys.executable,
@@ -168,24 +170,27 @@ def run(emulator: Emulator, folder: Path, killer: Killer, rpm: int, part: Decima
             status = killer.run(subprocess.Popen(words, stderr=log))
         account = emulator.state.account
         print(f"{time.strftime('%X')} driver ended with {status}, balance {account.balance}", flush=True)
-        if status in (0, OUT_OF_MONEY):
-            left.append(account.balance - FLOOR)
+        left.append(account.balance - FLOOR)
         if status == 0:
             return left
         if status == OUT_OF_MONEY:
             emulator.state.top_up(part)
+        elif status != -signal.SIGKILL:
+            raise RuntimeError(f"the driver failed: {(folder / 'driver.log').read_text()[-3000:]}")
 
 
 def report(emulator: Emulator, folder: Path, killer: Killer, rows: int, left: list[Decimal]) -> None:
     found = json.loads((folder / "found.json").read_text())
     totals, spent = read_folder(folder / "journal"), emulator.state.account.spent
+    billed = sum(emulator.billed().values())
     print(
-        f"killed {dict(killer.killed)}; {rows} rows: {found}; {emulator.requests} requests; credits: service "
-        f"{spent}, journals {totals.spent}; {totals.in_doubt} attempts in doubt; above the floor when the "
-        f"money was out: {[str(one) for one in left]}"
+        f"killed {dict(killer.killed)}; {rows} rows: {found}; {billed} calls billed; credits: service "
+        f"{spent}, journals {totals.spent}; {totals.in_doubt} attempts in doubt; above the floor when a "
+        f"driver ended: {[str(one) for one in left]}"
     )
     assert found == {"statuses": {"ok": rows}, "most": 1}, found
     assert min(left) >= 0, left
+    assert rows <= billed <= rows + SLOTS * killer.killed.total(), billed
 
 
 if __name__ == "__main__":

@@ -115,7 +115,7 @@ class Budgets:
         entry = Entry(uuid4().hex, budget, period, units)
         note = _Note(self._book, entry, None if attempt is None else Attempt(attempt, self._wall_clock()))
         booked = Booked(client._derived(replace(client._options, before_sending=note.write)), entry)
-        async with _written_at_end(self._book, note, booked, cost):
+        async with _written_at_end(self._book, entry, booked, cost):
             yield booked
 
     @asynccontextmanager
@@ -129,7 +129,7 @@ class Budgets:
         client = client.budget(max_credits=MAX_CREDITS)
         booked = Booked(client, entry)
         cost = partial(_spent, MAX_CREDITS, client) if entry.budget else _nothing
-        async with _written_at_end(self._book, _Note(self._book, entry, begun=True), booked, cost):
+        async with _written_at_end(self._book, entry, booked, cost):
             yield booked
 
     def _opened(self, rule: BudgetRule) -> _Open:
@@ -150,22 +150,19 @@ class Budgets:
 class _Note:
     """A call's note in the book, written when its first attempt is about to be sent."""
 
-    def __init__(
-        self, book: BudgetBook, entry: Entry, attempt: Attempt | None = None, *, begun: bool = False
-    ) -> None:
-        self.entry = entry
-        self.begun = begun
-        """Whether it stands in the book, or soon will."""
+    def __init__(self, book: BudgetBook, entry: Entry, attempt: Attempt | None) -> None:
         self._book = book
+        self._entry = entry
         self._attempt = attempt
+        self._begun = False
 
     async def write(self) -> None:
         """Write it if that is not done; raises GatewayError if the call must not be sent."""
-        if self.begun:
+        if self._begun:
             return
         # The book works in order: a note whose caller leaves now is deleted after it was written.
-        self.begun = True
-        if not await self._book.sending(self.entry, self._attempt):
+        self._begun = True
+        if not await self._book.sending(self._entry, self._attempt):
             raise GatewayError(
                 409, "its caller lost the connection, and was told that this was not sent", code="withdrawn"
             )
@@ -173,15 +170,15 @@ class _Note:
 
 @asynccontextmanager
 async def _written_at_end(
-    book: BudgetBook, note: _Note, booked: Booked, cost: Callable[[], int]
+    book: BudgetBook, entry: Entry, booked: Booked, cost: Callable[[], int]
 ) -> AsyncIterator[None]:
     """Run the block, then write the *cost* of its call, in units, in place of its note."""
     try:
         yield
     finally:
-        if note.begun and not booked.runs_on:
+        if not booked.runs_on:
             with anyio.CancelScope(shield=True):
-                await _write(book, note.entry, cost)
+                await _write(book, entry, cost)
 
 
 async def _write(book: BudgetBook, entry: Entry, cost: Callable[[], int]) -> None:

@@ -6,7 +6,8 @@ import asyncio
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, closing
+from contextlib import AsyncExitStack, asynccontextmanager, closing, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,12 @@ from aiohttp import web
 
 import segmind_async as sa
 from segmind_async import Limits, RetryPolicy, SegmindClient, Timeouts
+from segmind_async._sending.call import Call
 from segmind_async._text.wait_reasons import WaitReason
 from segmind_async.emulator import Emulator
 from segmind_async.gateway import Gateway, GatewayOptions
 from segmind_async.gateway._budgets.book import KEPT_ATTEMPTS, Attempt, BudgetBook, Entry
+from segmind_async.testing import RecordingHooks, ScriptedTransport
 from tests.gateway.support import world
 
 Handler = Callable[[web.Request], Awaitable[web.Response]]
@@ -300,12 +303,17 @@ async def test_the_book_knows_which_attempts_were_sent_and_sends_none_that_it_ha
         assert await book.was_sent(Attempt("elsewhere", 1003.0), 104) is None
 
 
-async def test_attempts_are_forgotten_after_some_hours(tmp_path: Path) -> None:
+@pytest.mark.parametrize("asked", [False, True])
+async def test_attempts_are_forgotten_after_some_hours(tmp_path: Path, asked: bool) -> None:
     path = tmp_path / "state.db"
     for at in (0.0, 1.0 + KEPT_ATTEMPTS):
+        attempt = Attempt(f"at {at:g}", at)
         with closing(BudgetBook(path, now=at)) as book:
-            assert await book.sending(ENTRY, Attempt(f"at {at:g}", at))
-            await book.ended(ENTRY, 1)
+            if asked:
+                assert await book.was_sent(attempt, 0) is False
+            else:
+                assert await book.sending(ENTRY, attempt)
+                await book.ended(ENTRY, 1)
     with closing(sqlite3.connect(path)) as database:
         assert database.execute("SELECT id, at FROM attempts").fetchall() == [
             # From when on all are in the book.
@@ -338,6 +346,59 @@ async def test_questions_that_are_none_are_404(path: str, tmp_path: Path) -> Non
         assert (await w.get(path)).status == 404
         assert await (await w.get("/attempts/a/0")).json() == {"sent": False}
         assert await (await w.get("/attempts/b/5")).json() == {"sent": None}
+
+
+async def test_a_question_without_an_answer_asks_nothing(tmp_path: Path) -> None:
+    async with world(options=GatewayOptions(port=0, state=tmp_path / "state.db")) as w:
+        assert (await w.session.head(w.gateway.url + "/attempts/a/0")).status == 405
+        assert (await w.get("/attempts/a/0")).status == 200
+
+
+async def test_while_the_machine_sleeps_an_attempt_grows_old() -> None:
+    """The loop's clock stands still then, the book's does not: a forgotten attempt must not seem new."""
+    ages: list[int] = []
+    slept = [0.0]
+
+    async def call(request: web.Request) -> web.Response:
+        await request.read()
+        slept[0] = 7 * 3600.0
+        assert request.transport is not None
+        request.transport.abort()
+        return web.Response()
+
+    async def tell(request: web.Request) -> web.Response:
+        ages.append(int(request.match_info["age"]))
+        return web.json_response({"sent": None}, headers={"x-segmind-gateway": "1"})
+
+    retry = RetryPolicy(resend_in_doubt=0)
+    async with (
+        served(call, tell) as url,
+        SegmindClient("k", url, gateway_budget="team", retry=retry) as worker,
+    ):
+        worker._service = replace(worker._service, wall_clock=lambda: 1e9 + slept[0])
+        with pytest.raises(sa.APIConnectionError):
+            await worker.chat("one")
+    assert ages == [7 * 3600]
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+async def test_what_ends_before_it_is_sent_is_not_in_doubt(cancelled: bool) -> None:
+    hooks, transport = RecordingHooks(), ScriptedTransport()
+
+    async def refuse() -> None:
+        if cancelled:
+            await anyio.sleep_forever()
+        raise OSError("no space left")
+
+    async with SegmindClient("k", transport=transport, hooks=[hooks], limits=Limits(1)) as client:
+        options = replace(client._options, before_sending=refuse)
+        call = Call(client._service, options, sa.ChatRequest("one"))
+        with nullcontext() if cancelled else pytest.raises(OSError, match="no space"), anyio.move_on_after(1):
+            await call.run()
+        figures = client.statistics()
+        assert (figures.in_flight, figures.held) == (0, 0)
+    [event] = hooks.of(sa.AttemptEnded)
+    assert (event.in_doubt, call.totals.in_doubt, transport.requests) == (False, 0, [])
 
 
 async def test_without_a_state_the_answer_is_that_nobody_knows() -> None:
