@@ -353,13 +353,16 @@ class Week:
                     tasks.start_soon(self._kills, process)
         for gateway in gateways:
             await gateway.client.aclose()
-        books.paid_twice = sum(count - 1 for count in self._bills if count > 1)
+        books.paid_twice = self._paid_twice()
         lowest = min(float(account.state.account.lowest) for account in self.accounts)
         books.below_floor = max(0.0, plan.floor - lowest)
         return books
 
     def billed(self, row: int) -> None:
         self._bills[row] = min(255, self._bills[row] + 1)
+
+    def _paid_twice(self) -> int:
+        return sum(count - 1 for count in self._bills if count > 1)
 
     def keep(self, shard: Shard, place: int, outcome: Outcome[object]) -> None:
         """Note that a row has ended, and end the week with the last one."""
@@ -369,7 +372,15 @@ class Week:
         if self.left % max(1, self.plan.rows // 10) == 0:
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
             self.books.memory.append((1 - self.left / self.plan.rows, peak))
-            print(f"{self.books.memory[-1][0]:.0%} of the rows", file=sys.stderr, flush=True)
+            books, twice = self.books, self._paid_twice()
+            day = anyio.current_time() * self.plan.part / DAY
+            print(
+                f"{books.memory[-1][0]:.0%} of the rows after {day:.2f} days: {twice} paid twice, "
+                f"{books.failed} given up, {books.broken} of {books.draws} draws below the floor, "
+                f"{books.own_406} 406s, {peak:.0f} MB",
+                file=sys.stderr,
+                flush=True,
+            )
         if not self.left:
             self._end()
 
