@@ -67,7 +67,7 @@ from .hooks import (
     ToolStarted,
     Waiting,
 )
-from .jobs import JobOptions, JobProgress, JobReport, JobRun, JournalError
+from .jobs import JobOptions, JobProgress, JobReport, JobRun, JournalError, KeyUse
 from .messages import assistant, document, image, system, tool_result, user
 from .models import (
     Balance,
@@ -122,6 +122,7 @@ __all__ = [
     "JobRun",
     "JournalError",
     "KeyStatistics",
+    "KeyUse",
     "Limits",
     "ModelRetiredError",
     "NotFoundError",

@@ -24,6 +24,18 @@ _STEPS = 32
 
 
 @dataclass(frozen=True, slots=True)
+class KeyUse:
+    """What went through one of several keys since a run began, other calls of the same client included."""
+
+    name: str
+    """What may be shown of the key, as in `KeyStatistics`."""
+    spent: Decimal = Decimal(0)
+    """Credits."""
+    rate_limited: int = 0
+    """429 answers."""
+
+
+@dataclass(frozen=True, slots=True)
 class JobProgress:
     """A job at one moment. Amounts are in credits; times are in seconds; None: not known."""
 
@@ -58,6 +70,8 @@ class JobProgress:
     """What this run sent."""
     statistics: Statistics = field(default_factory=Statistics)
     """Of the client, which other calls may share."""
+    keys: tuple[KeyUse, ...] = ()
+    """What went through each key in this run; empty with one key."""
 
     @property
     def elapsed(self) -> float:

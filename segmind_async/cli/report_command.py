@@ -102,6 +102,8 @@ def _head(report: Report) -> Table:
     )
     table.add_row("rows", rows)
     table.add_row("credits", Text(_money(report)))
+    for place, text in enumerate(_keys(report)):
+        table.add_row("" if place else "keys", Text(text))
     table.add_row("time", Text(_time(report)))
     table.add_row("sending", _sending(report))
     if report.latency is not None:
@@ -125,6 +127,21 @@ def _money(report: Report) -> str:
     if report.totals.unpriced:
         parts.append(f"{count(report.totals.unpriced)} answers of unknown cost")
     return " · ".join(parts)
+
+
+def _keys(report: Report) -> list[str]:
+    """Return a line for each of several keys, and one for what was spent with none of them that is known."""
+    lines = []
+    for key in report.keys:
+        parts = [f"{credits_text(key.spent)} spent"]
+        if key.balance is not None:
+            parts.append(f"{credits_text(key.balance)} left")
+        if key.rate_limited:
+            parts.append(f"{count(key.rate_limited)} × 429")
+        lines.append(f"{one_line(key.name)}: {' · '.join([*parts, one_line(key.state)])}")
+    if report.keys and report.of_no_known_key > 0:
+        lines.append(f"with keys that were not recorded: {credits_text(report.of_no_known_key)} spent")
+    return lines
 
 
 def _time(report: Report) -> str:

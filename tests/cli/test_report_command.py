@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,14 @@ from typer.testing import CliRunner, Result
 
 from segmind_async._jobs.journal.journal import Journal
 from segmind_async._jobs.journal.record import Record
+from segmind_async._jobs.progress import KeyUse
 from segmind_async._jobs.report.report import read_report
 from segmind_async._text.wait_reasons import Wait, WaitReason
 from segmind_async.cli import app
+from segmind_async.cli.page.html import page
 from segmind_async.cli.report_command import show
 from segmind_async.emulator import Emulator
+from segmind_async.models import KeyStatistics
 from tests.jobs.journals import Story, fill, progress
 from tests.jobs.processes import command, numbered, write
 from tests.support import serving
@@ -84,6 +88,34 @@ def test_a_folder_of_shards_is_one_report(tmp_path: Path) -> None:
     assert lines[3].startswith("time      46 s of work")
     (tmp_path / "nothing").mkdir()
     assert "no journal of a shard" in call("report", str(tmp_path / "nothing")).stderr
+
+
+async def test_each_of_several_keys_has_a_line(tmp_path: Path) -> None:
+    keys = tuple(KeyUse(name, Decimal(spent), limited) for name, spent, limited in _USES)
+    states = tuple(
+        KeyStatistics(name, state, balance=balance)
+        for (name, *_), (state, balance) in zip(_USES, _STATES, strict=True)
+    )
+    record = Record("id 1", b"1", "ok", units=9 * 10**10, attempts=1)
+    with Journal(tmp_path / "j", {}) as journal:
+        await journal.keep(record)
+        told = progress(elapsed=2.0, keys=keys)
+        told = replace(told, statistics=replace(told.statistics, keys=states))
+        journal.sample(1.8e9, told.as_json()).result()
+    lines = shown(tmp_path / "j", 120)
+    assert lines[3:6] == [
+        "keys      …aaaa: 5.0000 spent · 1.5000 left · 1 200 × 429 · in use",
+        "          …bbbb: 3.0000 spent · balance unknown",
+        "          with keys that were not recorded: 1.0000 spent",
+    ]
+    html = page(read_report(tmp_path / "j"))
+    assert "<h2>Keys</h2>" in html
+    assert "…bbbb" in html
+    assert "not recorded" in html
+
+
+_USES = (("…aaaa", "5", 1200), ("…bbbb", "3", 0))
+_STATES = (("in use", Decimal("1.5")), ("balance unknown", None))
 
 
 def test_a_running_job_says_what_it_is_at(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from ..journal.journal_error import JournalError
 from ..journal.reader import JournalReader, Sample, Totals
 from ..progress import JobProgress, Recent, seconds_to_end, seconds_to_floor
 from .aggregates import Aggregates
+from .keys import KeyReport, KeySums
 from .samples import ErrorClass, SampleRow, Samples, clipped
 from .scores import Scores
 from .timeline import Moment, runs_of, timeline, worked
@@ -98,6 +99,8 @@ class Report:
     """Of a finished row; None if none has a known cost."""
     rate_limited: int
     """429 answers."""
+    keys: tuple[KeyReport, ...]
+    """What went through each of several keys; empty with one, and behind a gateway, which has the keys."""
     latency: Latency | None
     errors: tuple[ErrorClass, ...]
     scores: Scores | None
@@ -123,6 +126,12 @@ class Report:
     def rate(self) -> float | None:
         """Rows a second over all the time worked; None if none was."""
         return self.finished / self.worked if self.worked > 0 else None
+
+    @property
+    def of_no_known_key(self) -> Decimal:
+        """Credits that runs with one key have spent, or killed runs after their last progress record."""
+        known = sum((key.spent for key in self.keys), Decimal(0))
+        return max(Decimal(0), self.totals.spent - known)
 
     @property
     def state(self) -> str:
@@ -164,6 +173,8 @@ def read_report(path: Path) -> Report:
         totals = reader.totals()
         answers = reader.answers(sampled_numbers(aggregates.samples))
     records = progress_of(path, samples)
+    keys = KeySums()
+    keys.add(records, samples)
     last = records[-1] if records else None
     begun = [sample.at - progress.elapsed for sample, progress in zip(samples[:1], records, strict=False)]
     ends_in, floor_in = (None, None) if owner is None else _estimated_ends(records)
@@ -181,6 +192,7 @@ def read_report(path: Path) -> Report:
         ended_at=max([*aggregates.times, *(sample.at for sample in samples[-1:])], default=None),
         totals=totals,
         rate_limited=rate_limited(records),
+        keys=keys.reports(),
         timeline=timeline(records),
         **of_rows(aggregates, answers),
     )

@@ -12,6 +12,7 @@ from ..journal.journal_error import JournalError
 from ..journal.reader import JournalReader, Totals
 from ..journal.record import Record
 from .aggregates import Aggregates
+from .keys import KeySums
 from .report import Report, Shards, of_rows, progress_of, rate_limited, sampled_numbers
 from .timeline import covered, runs_of
 
@@ -44,6 +45,7 @@ class _Sums:
     finished: int = 0
     runs: int = 0
     rate_limited: int = 0
+    keys: KeySums = field(default_factory=KeySums)
     times: list[tuple[float, float]] = field(default_factory=list)
     """When each run began and ended, in epoch seconds."""
 
@@ -78,6 +80,7 @@ def read_shards(folder: Path) -> Report:
         ended_at=max(times, default=None),
         totals=sums.totals,
         rate_limited=sums.rate_limited,
+        keys=sums.keys.reports(),
         timeline=(),
         shards=Shards(len(journals), len(sums.owners), sums.finished),
         **of_rows(aggregates, _answers(journals, sampled_numbers(aggregates.samples))),
@@ -111,6 +114,7 @@ def _add(sums: _Sums, reader: JournalReader) -> None:
     runs = runs_of(records)
     sums.runs = max(sums.runs, len(runs))
     sums.rate_limited += rate_limited(records)
+    sums.keys.add(records, samples)
     ends = {id(progress): sample.at for progress, sample in zip(records, samples, strict=True)}
     sums.times += [(ends[id(run[-1])] - run[-1].elapsed, ends[id(run[-1])]) for run in runs]
 

@@ -53,6 +53,7 @@ def page(report: Report) -> str:
     main = _tag(
         "main",
         *_head(report),
+        *_keys(report),
         *_over_time(report),
         *_latency(report),
         *_errors(report),
@@ -156,6 +157,25 @@ def _tile(name: str, figure: str, meaning: str) -> ET.Element:
         _tag("span", meaning),
         {"class": "tile"},
     )
+
+
+def _keys(report: Report) -> list[ET.Element]:
+    if not report.keys:
+        return []
+    rows = [
+        [
+            _cell(key.name, "kind"),
+            _cell(credits_text(key.spent), "num"),
+            _cell("–" if key.balance is None else credits_text(key.balance), "num"),
+            _cell(count(key.rate_limited), "num"),
+            _cell(key.state, "what"),
+        ]
+        for key in report.keys
+    ]
+    if report.of_no_known_key > 0:
+        spent = _cell(credits_text(report.of_no_known_key), "num")
+        rows.append([_cell("not recorded", "kind"), spent, _cell(""), _cell(""), _cell("")])
+    return [_tag("h2", "Keys"), _table(["key", "spent", "left", "429s", "state"], rows)]
 
 
 def _over_time(report: Report) -> list[ET.Element]:
