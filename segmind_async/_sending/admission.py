@@ -379,15 +379,13 @@ class Admission:
 
     def observe(self, account: Account, balance: int, sent_at: float) -> None:
         """Take in a balance that was read by a request sent at *sent_at*, and try the waiting calls."""
-        account.last_read_at = now = self.now()
-        account.ledger.observe(balance, sent_at, now)
-        account.standing.was_read()
+        account.was_read(balance, sent_at, self.now())
         self.queue.retry_one(self.root)
         self._serve_queue()
 
     def not_read(self, account: Account) -> None:
-        """Note that a balance could not be read: of several keys, one without a known balance is out."""
-        account.standing.was_not_read(self.now(), known=account.ledger.balance is not None)
+        """Note that a balance could not be read: of several keys, one that must be read first is out."""
+        account.was_not_read(self.now())
 
     def learn(self, account: Account, tag: StartTag, failure: Failure | None, now: float) -> None:
         """Let account and circuit breaker learn from a failure; None: from a read that succeeded."""

@@ -49,7 +49,7 @@ from .admission import CallScope, Closed, Lease, Ticket
 from .gateway_requests import Sent, settle_doubt, to_gateway
 from .reservation_states import State
 from .retry import GiveUp, Retry, RetryState, decide, decide_for_other_key
-from .service import Service, recheck, refresh_balance, wait_for_doubts
+from .service import Service, read_unread, recheck, refresh_balance, wait_for_doubts
 from .shortfall_error import shortfall_error
 
 _REFUSALS_TO_BELIEVE = 2
@@ -322,29 +322,22 @@ class Call:
 
     async def _acquire_known(self) -> Lease:
         admission = self._service.admission
-        if self._options.scope.budget.floor and (unread := admission.accounts.unread()):
+        if self._options.scope.budget.floor and admission.accounts.unread():
             # A floor can only be kept if the balance is known.
-            await refresh_balance(self._service, unread)
+            await read_unread(self._service)
         if due := admission.due_reads():
             await recheck(self._service, due)
         got = await admission.acquire(self._ticket)
         if isinstance(got, Shortfall) and got.budget is None:
             # The known balance may be old, or lowered by attempts in doubt: read it before giving up.
-            await self._refresh_balance()
+            await wait_for_doubts(admission)
+            await refresh_balance(self._service)
             got = await admission.acquire(self._ticket)
         if isinstance(got, Shortfall):
             raise shortfall_error(got, self._details(), self._options.scope.budget.floor, admission.balance)
         if isinstance(got, Closed):
             raise NotSentError("its fan-out has stopped", self._details())
         return got
-
-    async def _refresh_balance(self) -> None:
-        admission = self._service.admission
-        await wait_for_doubts(admission)
-        try:
-            await refresh_balance(self._service, admission.accounts.all)
-        except SegmindError:
-            return  # the balance known before is used
 
     def _settle(self, lease: Lease, got: WireResponse | Failure) -> ChatCompletion | Failure:
         """Decode the response and settle the lease with it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -42,7 +43,7 @@ _ASK_WITHIN = 5.0
 
 
 _RECHECK_WITHIN = 5.0
-"""Seconds for the read of a key that is out; a call waits for it that other keys could take."""
+"""Seconds for the read of a key for which calls wait that other keys could take."""
 
 _NO_CREDITS = "no credits found"
 """Text of the 404 with which the balance endpoint answers for an account that never had credits."""
@@ -91,13 +92,67 @@ async def wait_for_doubts(admission: Admission) -> None:
             await anyio.sleep(left)
 
 
-async def refresh_balance(service: Service, accounts: Sequence[Account]) -> None:
-    """Give the ledgers of *accounts* balances requested after this call began; raises as `read_balance`."""
-    asked_at = [account.last_read_at for account in accounts]
+async def refresh_balance(service: Service) -> None:
+    """Read each account's balance anew, or wait for a read that another call has begun.
+
+    A balance that cannot be read stays as it was.
+    """
+    accounts = service.admission.accounts.all
+    ended_at = [account.read_ended_at for account in accounts]
     async with service.balance_lock:
-        unread = [one for one, at in zip(accounts, asked_at, strict=True) if one.last_read_at == at]
+        unread = [one for one, at in zip(accounts, ended_at, strict=True) if one.read_ended_at == at]
         if unread:
-            await _read_balances(service, RetryPolicy(), unread)
+            with suppress(SegmindError):
+                await _read_balances(service, RetryPolicy(), unread)
+
+
+async def read_unread(service: Service) -> None:
+    """Read the balances of keys that may take a call, and whose floor cannot be kept without.
+
+    A key whose balance cannot be read is out, and its calls go to the others. Raises the error of the first
+    if it leaves no key that could take a call.
+    """
+    began_at, accounts = service.admission.now(), service.admission.accounts
+    ended: dict[Account, SegmindError | None] = {}
+    async with service.balance_lock:
+        # Asked anew with every turn: others have read meanwhile, and keys have come and gone.
+        while unread := [
+            one for one in accounts.unread() if one not in ended and not one.was_read_since(began_at)
+        ]:
+            ended.update(await _read_in_time(service, unread))
+        for account in accounts.unread():
+            if (error := ended.get(account)) is not None:
+                raise error
+
+
+async def _read_in_time(service: Service, unread: Sequence[Account]) -> dict[Account, SegmindError | None]:
+    """Read balances, and return the error of each read that ended, None where it succeeded.
+
+    As soon as one key can take calls, those whose reads take too long are out: all calls wait for this.
+    """
+    ended: dict[Account, SegmindError | None] = {}
+
+    async def read(account: Account) -> None:
+        try:
+            await _read_balance_of(service, RetryPolicy(), account)
+        except SegmindError as error:
+            ended[account] = error
+        else:
+            ended[account] = None
+        limit_wait()
+
+    def limit_wait() -> None:
+        if service.admission.accounts.any_known and reads.cancel_scope.deadline == math.inf:
+            reads.cancel_scope.deadline = anyio.current_time() + _RECHECK_WITHIN
+
+    async with anyio.create_task_group() as reads:
+        limit_wait()
+        for account in unread:
+            reads.start_soon(read, account)
+    for account in unread:
+        if account not in ended:
+            service.admission.not_read(account)
+    return ended
 
 
 async def recheck(service: Service, accounts: Sequence[Account]) -> None:

@@ -37,6 +37,7 @@ class Account:
         "ledger",
         "name",
         "rate_limited",
+        "read_ended_at",
         "same_as",
         "standing",
         "started_at",
@@ -59,6 +60,8 @@ class Account:
         """When the last call was sent with it, seconds; kept where there are several keys."""
         self.last_read_at: float = -math.inf
         """When the balance was last read by a request of its own, seconds; -inf before the first time."""
+        self.read_ended_at: float = -math.inf
+        """When the last such request ended, well or not, seconds; -inf before the first time."""
         self._asked_until = -math.inf
         """Until when the service has asked for nothing to be sent, in answers of 429; seconds."""
         self.behind_gateway: bool = False
@@ -86,6 +89,21 @@ class Account:
     def must_read_balance(self) -> bool:
         """Whether a floor can only be kept if the balance is read first."""
         return self.ledger.balance is None or self.ledger.blind
+
+    def was_read(self, balance: int, sent_at: float, now: float) -> None:
+        """Take in a balance that was read by a request sent at *sent_at*."""
+        self.last_read_at = self.read_ended_at = now
+        self.ledger.observe(balance, sent_at, now)
+        self.standing.was_read()
+
+    def was_not_read(self, now: float) -> None:
+        """Note that its balance could not be read: it is out if no floor can be kept by what is known."""
+        self.read_ended_at = now
+        self.standing.was_not_read(now, known=not self.must_read_balance)
+
+    def was_read_since(self, at: float) -> bool:
+        """Return whether a read of its balance has succeeded since *at* (seconds)."""
+        return self.ledger.balance is not None and self.last_read_at >= at
 
     def learn(self, tag: StartTag, failure: Failure | None, now: float) -> None:
         """Learn of the pace and of the key from a failure; None: from a read that succeeded."""
@@ -170,4 +188,6 @@ class Account:
         self.throttle.shift(seconds)
         self.standing.shift(seconds)
         self.started_at += seconds
+        self.last_read_at += seconds
+        self.read_ended_at += seconds
         self._asked_until += seconds

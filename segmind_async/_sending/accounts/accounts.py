@@ -84,6 +84,11 @@ class Accounts:
             return [self.first] if self.first.must_read_balance else []
         return [account for account in self.in_turn() if account.must_read_balance]
 
+    @property
+    def any_known(self) -> bool:
+        """Whether one that takes calls needs no read of its balance before."""
+        return any(account.takes and not account.must_read_balance for account in self.all)
+
     def due(self, now: float) -> list[Account]:
         """Return those of several that are out or short, and whose balance is to be read now."""
         return [account for account in self.all if account.is_due(now)] if self.several else []

@@ -29,7 +29,7 @@ class Standing(Enum):
     REFUSED = "refused"
     """The service refuses the key, or has it call no further: 401, 403, or a spend limit."""
     UNKNOWN = "balance unknown"
-    """Its balance could not be read, and none is known."""
+    """Its balance could not be read, and none is known that will do."""
     SPARE = "same account"
     """It draws on the account of another key, which takes its calls; see `shared_balance`."""
     ON_TRIAL = "on trial"
@@ -107,7 +107,7 @@ class KeyStanding:
             self._return(state)
 
     def was_not_read(self, now: float, *, known: bool) -> None:
-        """Note that a read has failed; *known*: whether a balance is known from before."""
+        """Note that a read has failed; *known*: whether the balance known from before will do."""
         if self.takes and not known:
             self._leave(Standing.UNKNOWN, now)
 

@@ -320,6 +320,17 @@ async def test_a_client_with_several_keys_goes_on_in_another_loop() -> None:
         assert [account.started_at for account in admission.accounts.all] == [at - 100.0 for at in started]
 
 
+async def test_a_read_of_a_balance_was_as_long_ago_in_another_loop() -> None:
+    async with emulator_of([5, 5]) as emulator, client_of(emulator) as client:
+        await anyio.sleep(200)
+        await client.balance()
+        account = client._service.admission.accounts.first
+        assert account.was_read_since(anyio.current_time())
+        account.shift(-100.0)
+        assert not account.was_read_since(anyio.current_time() - 50)
+        assert account.was_read_since(anyio.current_time() - 100)
+
+
 def test_no_key_is_shown() -> None:
     client = sa.SegmindClient(api_keys=KEYS[:3])
     shown = f"{client!r} {client.statistics()!r} {client._service!r}"
