@@ -42,7 +42,7 @@ from ..client import SegmindClient
 from ..config import Limits, RetryPolicy, Timeouts
 from ..errors import ConfigurationError, SegmindError
 from ..models import DEFAULT_MODEL, JsonObject
-from ._answered import take_answers
+from ._answered import note_end, take_answers
 from ._folder import folder_of, journal_of
 from ._index import AnswerIndex
 
@@ -267,7 +267,6 @@ class Shard:
             if output.only:
                 run.stop("only the results are written")
             await _consume(run)
-            await run.end()
             report = await OutputWriter(run, output, None, lambda _: None).write(opened)
         report.fan_out = None if output.only else run.report.fan_out
         return report
@@ -278,7 +277,7 @@ class Shard:
         in_thread = anyio.to_thread.run_sync
         with await _alone(self.path, self._job.wait), await in_thread(AnswerIndex, self._folder) as index:
             await in_thread(index.begin, self.path)
-            await take_answers(self.path, self._job.settings, self.rows, index)
+            await take_answers(self.path, self._job.settings, self._job.options, self.rows, index)
             yield
             with suppress(OSError, sqlite3.OperationalError):  # of a disk: the next shard reads it
                 await in_thread(index.finish, self.path)
@@ -306,9 +305,11 @@ class Shard:
 
 
 async def _consume(run: JobRun[Any]) -> None:
-    """Send all rows of a run; their outcomes are in its journal."""
+    """Send all rows of a run, and end it; their outcomes are in its journal."""
     async for _ in run:
         pass
+    await run.end()
+    await note_end(run)
 
 
 def _result(known: KnownRow, not_kept: Mapping[str, Record]) -> JsonObject:

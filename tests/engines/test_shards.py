@@ -30,7 +30,7 @@ from segmind_async._jobs.known_rows import keyed
 from segmind_async._jobs.report.shards import read_shards
 from segmind_async._jobs.rows import Row as JobRow
 from segmind_async._jobs.rows import rows_made
-from segmind_async.emulator import Emulator, FunctionBrain
+from segmind_async.emulator import Emulator, FunctionBrain, faults
 from segmind_async.engines import ShardJob, ShardStoppedError, read_folder, run_shard
 from segmind_async.engines._answered import take_answers
 from segmind_async.engines._index import AnswerIndex
@@ -94,7 +94,7 @@ async def test_an_answer_of_one_shard_counts_more_than_a_failure_of_another(
         with Journal(tmp_path / f"{place}.journal", made.settings) as journal:
             await journal.keep(Record(f"request {digest.hex()}", digest, status))
     with AnswerIndex(tmp_path) as index:
-        await take_answers(tmp_path / "c.journal", made.settings, rows, index)
+        await take_answers(tmp_path / "c.journal", made.settings, made.options, rows, index)
     with JournalReader(tmp_path / "c.journal") as reader:
         assert [record.status for record in reader.rows()] == ["ok"]
 
@@ -198,6 +198,77 @@ def test_a_shard_that_stops_early_raises_and_goes_on_when_it_is_run_again(
     assert {row["result_status"] for row in run_shard(texts(5), job(tmp_path))} == {"ok"}
 
 
+def test_a_shard_that_stopped_early_takes_what_another_division_has_answered_since(
+    emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows, whole = texts(12), job(tmp_path)
+    for shard in shards(rows, 4):
+        stop_early(shard, whole, monkeypatch)
+    refused = emulator.requests
+    run_all(rows, 3, whole)
+    assert {row["result_status"] for row in run_all(rows, 4, whole)} == {"ok"}
+    assert emulator.requests - refused == 12
+
+
+def test_a_row_of_two_shards_that_stopped_early_is_asked_once(
+    emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = [[{"text": "same"}, {"text": "a"}], [{"text": "same"}, {"text": "b"}]]
+    for shard in both:
+        stop_early(shard, job(tmp_path), monkeypatch)
+    refused = emulator.requests
+    for shard in both:
+        assert statuses(run_shard(shard, job(tmp_path))) == ["ok", "ok"]
+    assert emulator.requests - refused == 3
+
+
+def stop_early(shard: list[Row], with_job: ShardJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run a shard with a key that is refused."""
+    with monkeypatch.context() as patched, pytest.raises(ShardStoppedError):
+        patched.setenv("SEGMIND_API_KEY", "SG_another")
+        list(run_shard(shard, with_job))
+
+
+def test_a_failed_row_that_is_retried_takes_an_answer_that_another_division_has(
+    emulator: Emulator, tmp_path: Path
+) -> None:
+    retried = job(tmp_path, retry_failed=True)
+    emulator.script(faults.status(400))
+    rows = texts(1)
+    assert statuses(run_shard(rows, job(tmp_path))) == ["failed"]
+    assert statuses(run_shard(texts(2), retried)) == ["ok", "ok"]
+    assert statuses(run_shard(rows, job(tmp_path))) == ["failed"]
+    assert statuses(run_shard(rows, retried)) == ["ok"]
+    assert statuses(run_shard(rows, job(tmp_path))) == ["ok"]
+    assert emulator.requests == 3
+    assert read_folder(tmp_path / "journal").attempts == 3
+
+
+def statuses(rows: Iterator[dict[str, object]]) -> list[object]:
+    return [row["result_status"] for row in rows]
+
+
+@pytest.mark.parametrize("retry_failed", [False, True])
+def test_a_shard_that_has_its_answers_looks_none_up(
+    retry_failed: bool, emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    list(run_shard(texts(3), job(tmp_path)))
+    monkeypatch.setattr(AnswerIndex, "refresh", lambda _: pytest.fail("the index was read"))
+    monkeypatch.setattr(AnswerIndex, "find", lambda *_: pytest.fail("rows were looked up"))
+    assert statuses(run_shard(texts(3), job(tmp_path, retry_failed=retry_failed))) == ["ok"] * 3
+
+
+def test_an_answer_that_was_damaged_is_taken_from_another_shard(emulator: Emulator, tmp_path: Path) -> None:
+    run_all(texts(4), 2, job(tmp_path))
+    list(run_shard(texts(4), job(tmp_path)))
+    whole = max((tmp_path / "journal").rglob("*.journal"), key=rows_in)
+    with sqlite3.connect(whole) as database:
+        database.execute("UPDATE answers SET raw = x'7b7d' WHERE number = 3")
+    database.close()
+    assert statuses(run_shard(texts(4), job(tmp_path))) == ["ok"] * 4
+    assert emulator.requests == 4
+
+
 @pytest.mark.slow
 def test_the_same_shard_at_the_same_time_is_sent_once(emulator: Emulator, tmp_path: Path) -> None:
     with ThreadPoolExecutor(4) as pool:
@@ -234,7 +305,6 @@ def test_copying_that_was_cut_off_is_done_again_without_doubles(emulator: Emulat
     list(run_shard(texts(4), job(tmp_path)))
     whole = max((tmp_path / "journal").rglob("*.journal"), key=rows_in)
     with sqlite3.connect(whole) as database:
-        database.execute("DELETE FROM meta WHERE name = 'answers of other shards taken'")
         database.execute("DELETE FROM rows WHERE number > 2")
         database.execute("DELETE FROM answers WHERE number > 2")
     database.close()

@@ -267,6 +267,11 @@ class Journal:
         """Return the number of finished rows."""
         return self._writer.submit(lambda database: database.execute(FINISHED).fetchone()[0])
 
+    def failed(self) -> Future[int]:
+        """Return the number of finished rows that have failed."""
+        query = f"{FINISHED} AND status = 'failed'"
+        return self._writer.submit(lambda database: database.execute(query).fetchone()[0])
+
     def spent(self) -> Future[int]:
         """Return the cost of all answers, replaced ones and drafts included, in units of 10⁻¹⁰ credit."""
         return self._writer.submit(lambda database: database.execute(SPENT).fetchone()[0])
