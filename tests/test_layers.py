@@ -68,6 +68,7 @@ PURE = {
     "_sending.accounts.statistics",
     "_sending.reservation_states",
     "_sending.histogram",
+    "_sending.missing",
     "_sending.queued.poll_schedule",
     "_sending.call_queue",
     "_sending.retry",

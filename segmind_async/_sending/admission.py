@@ -38,6 +38,7 @@ from .accounts.accounts import Accounts
 from .accounts.refusals import Refusals
 from .accounts.statistics import statistics_of
 from .call_queue import Priority, Queue, Scope
+from .missing import Missing, NoSlot, NotBefore, block_of, delay
 from .reservation_states import Event, State, step
 from .waits import Pause, Waits
 
@@ -166,51 +167,6 @@ def _units(credits: Decimal | None) -> int | None:
 
 CallScope: TypeAlias = Scope[_Waiter]
 """A scope of calls: see `Scope`."""
-
-
-@dataclass(frozen=True, slots=True)
-class NoSlot:
-    """As many attempts are in flight in `scope` as it allows; the root scope stands for the whole client."""
-
-    scope: CallScope
-
-
-@dataclass(frozen=True, slots=True)
-class NotBefore:
-    """`account` allows no start before the instant `at` (seconds); inf if an answer must come first."""
-
-    at: float
-    account: Account
-
-
-Missing: TypeAlias = NoSlot | NotBefore | Shortfall
-"""Why an attempt gets no lease now."""
-
-
-def _delay(missing: Missing) -> tuple[int, float]:
-    """Return what sorts the reasons of several accounts by how soon each may be over."""
-    match missing:
-        case NotBefore(at):
-            return 0, at
-        case NoSlot():
-            return 1, 0.0
-        case Shortfall():
-            return 2 + missing.final, -missing.available
-
-
-@dataclass(frozen=True, slots=True)
-class _Block:
-    """What a missing resource means for the queue."""
-
-    reason: WaitReason
-    level: CallScope | None = None
-    """Where something must end before the scope is tried again; None if every other scope is blocked too."""
-    wake_at: float = math.inf
-    """When to try again, seconds; inf if only the end of an attempt or a balance can change it."""
-    until: float = math.inf
-    """When that reason is over, seconds: the gate opens before the pace allows a start."""
-    shortfall: Shortfall | None = None
-    """The money that is missing; None if something else is."""
 
 
 class Admission:
@@ -513,7 +469,7 @@ class Admission:
                 if got.final and ticket.scope.budget.floor <= self.root.budget.floor:
                     account.standing.short(now)
             reasons.append(got)
-        return min(reasons, key=_delay)
+        return min(reasons, key=delay)
 
     def _serve_queue(self) -> None:
         """Grant leases in the order of the queue, until something is missing that all scopes need."""
@@ -535,7 +491,7 @@ class Admission:
                 self.waits.unblock()
                 self.queue.first_admitted(scope)
                 continue
-            block = self._block(waiter.ticket, got)
+            block = block_of(got, scope, self._unknown(waiter.ticket), now)
             short = block.shortfall
             money = (None, None) if short is None else (short.available, short.needed)
             self.waits.block(Pause(block.reason, now, block.until, *money))
@@ -562,32 +518,11 @@ class Admission:
             next_at = start if next_at is None else min(next_at, start)
         return next_at
 
-    def _block(self, ticket: Ticket, missing: Missing) -> _Block:
-        """Return what *missing* means for a call's scope, and for the scopes behind it in the queue."""
-        scope = ticket.scope
-        match missing:
-            case NoSlot(full):
-                if full is self.root:
-                    return _Block(WaitReason.SLOT)
-                return _Block(WaitReason.SCOPE_SLOT, full)
-            case NotBefore(at, account):
-                reason = account.throttled(at, self.now())
-                closed = reason in (WaitReason.ASKED, WaitReason.REFUSED)
-                # The pace may have the call wait longer; that is said when the gate is open.
-                return _Block(reason, wake_at=at, until=account.throttle.gate.closed_until if closed else at)
-            case Shortfall(budget=None):
-                # A floor of its own blocks this scope alone; the floor of the client blocks every scope.
-                level = self.root if scope.budget.floor > self.root.budget.floor else None
-                return _Block(self._short(ticket, WaitReason.CREDITS), level, shortfall=missing)
-            case Shortfall(budget=short):
-                level = next(level for level in scope.line if level.budget is short)
-                return _Block(self._short(ticket, WaitReason.BUDGET), level, shortfall=missing)
-
-    def _short(self, ticket: Ticket, known: WaitReason) -> WaitReason:
-        """Return why money is missing while calls are in flight: *known* if costs and balance are."""
+    def _unknown(self, ticket: Ticket) -> WaitReason | None:
+        """Return what the ledger would have to know first of the account and its costs; None: it knows it."""
         if self.balance is None:
             return WaitReason.FIRST_BALANCE
-        return WaitReason.FIRST_COSTS if ticket.model.predictor.guessed else known
+        return WaitReason.FIRST_COSTS if ticket.model.predictor.guessed else None
 
     def _wake_at(self, at: float) -> None:
         if self._timer is not None:

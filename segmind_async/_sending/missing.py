@@ -1,0 +1,80 @@
+"""What an attempt lacks when it is not admitted, and what that means for the queue. Pure."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from .._money.protocol import Shortfall
+from .._text.wait_reasons import WaitReason
+from .accounts.account import Account
+from .call_queue import Scope
+
+
+@dataclass(frozen=True, slots=True)
+class NoSlot:
+    """As many attempts are in flight in `scope` as it allows; the root scope stands for the whole client."""
+
+    scope: Scope[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class NotBefore:
+    """`account` allows no start before the instant `at` (seconds); inf if an answer must come first."""
+
+    at: float
+    account: Account
+
+
+Missing: TypeAlias = NoSlot | NotBefore | Shortfall
+"""Why an attempt gets no lease now."""
+
+
+def delay(missing: Missing) -> tuple[int, float]:
+    """Return what sorts the reasons of several accounts by how soon each may be over."""
+    match missing:
+        case NotBefore(at):
+            return 0, at
+        case NoSlot():
+            return 1, 0.0
+        case Shortfall():
+            return 2 + missing.final, -missing.available
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """What a missing resource means for the queue."""
+
+    reason: WaitReason
+    level: Scope[Any] | None = None
+    """Where something must end before the scope is tried again; None if every other scope is blocked too."""
+    wake_at: float = math.inf
+    """When to try again, seconds; inf if only the end of an attempt or a balance can change it."""
+    until: float = math.inf
+    """When that reason is over, seconds: the gate opens before the pace allows a start."""
+    shortfall: Shortfall | None = None
+    """The money that is missing; None if something else is."""
+
+
+def block_of(missing: Missing, scope: Scope[Any], unknown: WaitReason | None, now: float) -> Block:
+    """Return what *missing* means for a call's scope, and for the scopes behind it in the queue.
+
+    *unknown* is what the ledger would have to know first, so that money is missing; None: it knows it.
+    """
+    root = scope.line[-1]
+    match missing:
+        case NoSlot(full):
+            return Block(WaitReason.SLOT) if full is root else Block(WaitReason.SCOPE_SLOT, full)
+        case NotBefore(at, account):
+            reason = account.throttled(at, now)
+            closed = reason in (WaitReason.ASKED, WaitReason.REFUSED)
+            # The pace may have the call wait longer; that is said when the gate is open.
+            return Block(reason, wake_at=at, until=account.throttle.gate.closed_until if closed else at)
+        case Shortfall(budget=None):
+            # A floor of its own blocks this scope alone; the floor of the client blocks every scope.
+            level = root if scope.budget.floor > root.budget.floor else None
+            return Block(unknown or WaitReason.CREDITS, level, shortfall=missing)
+        case Shortfall(budget=short):
+            level = next(level for level in scope.line if level.budget is short)
+            return Block(unknown or WaitReason.BUDGET, level, shortfall=missing)
