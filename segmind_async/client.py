@@ -383,16 +383,8 @@ class SegmindClient:
             raise ConfigurationError(
                 f"delivery='queued' needs a base_url that ends in /v1, not {self._base_url!r}"
             )
-        limits = ScopeLimits(
-            sending.get("max_credits"), sending.get("floor", 0), sending.get("max_in_flight"), "bulk"
-        )
-        fan_out = FanOutOptions.checked(
-            workers=self._workers(self._scope(limits)),
-            ordered=sending.get("ordered", False),
-            on_exhausted=sending.get("on_exhausted", "stop"),
-            max_failures=sending.get("max_failures"),
-            max_outage=sending.get("max_outage", MAX_OUTAGE),
-        )
+        limits = ScopeLimits.of_job(sending)
+        fan_out = FanOutOptions.of_job(self._workers(self._scope(limits)), sending)
         wanted = None if parse is None else expected(parse, sending.get("max_reasks", 1))
 
         def make_fan_out(service: Service, rows: ToSend, max_credits: Decimal | None) -> FanOut[Any]:

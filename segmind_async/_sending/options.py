@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Literal, TypeAlias, TypedDict
@@ -50,6 +50,13 @@ class FanOutSettings(JobSending, total=False):
     keep: Callable[[Outcome[Any]], Awaitable[None]] | None
 
 
+def unknown_names(sending: Mapping[str, object]) -> str:
+    """Return those of *sending* that are no arguments of a job, with what it takes; empty without any."""
+    takes = sorted(JobSending.__optional_keys__)
+    names = ", ".join(repr(name) for name in sending if name not in takes)
+    return names and f"{names}; it takes {', '.join(takes)}"
+
+
 @dataclass(frozen=True, slots=True)
 class ScopeLimits:
     """Limits that several calls share, as users give them; raises ConfigurationError for invalid ones."""
@@ -69,6 +76,16 @@ class ScopeLimits:
             check_count("max_in_flight", self.max_in_flight, at_least=1)
         if self.priority is not None:
             check_choice("priority", self.priority, ("interactive", "bulk"))
+
+    @classmethod
+    def of_job(cls, sending: JobSending) -> ScopeLimits:
+        """Return the limits of a job; raises TypeError for an argument that `run_job` does not take.
+
+        So does Python where it sees their names: a misspelt floor must not run without one.
+        """
+        if unknown := unknown_names(sending):
+            raise TypeError(f"run_job() does not take {unknown}")
+        return cls(sending.get("max_credits"), sending.get("floor", 0), sending.get("max_in_flight"), "bulk")
 
     def within(self, admission: Admission, parent: CallScope) -> CallScope:
         """Return a scope with these limits inside another one."""
@@ -126,3 +143,14 @@ class FanOutOptions:
             check_count("buffer", buffer)
         size = workers if buffer is None else buffer
         return cls(workers, size, ordered, on_exhausted, max_failures, max_outage)
+
+    @classmethod
+    def of_job(cls, workers: int, sending: JobSending) -> FanOutOptions:
+        """Return the options of a job; raises ConfigurationError for invalid ones."""
+        return cls.checked(
+            workers=workers,
+            ordered=sending.get("ordered", False),
+            on_exhausted=sending.get("on_exhausted", "stop"),
+            max_failures=sending.get("max_failures"),
+            max_outage=sending.get("max_outage", MAX_OUTAGE),
+        )

@@ -37,7 +37,7 @@ from .._jobs.results import row_of
 from .._jobs.rows import Row, batches_of, rows_made
 from .._jobs.run import JobRun
 from .._sending.conversation import expected
-from .._sending.options import JobSending
+from .._sending.options import JobSending, unknown_names
 from ..client import SegmindClient
 from ..config import Limits, RetryPolicy, Timeouts
 from ..errors import ConfigurationError, SegmindError
@@ -100,6 +100,8 @@ class ShardJob:
                 f"sending={{'max_credits': {self.sending['max_credits']}}} would bound each shard, and not "
                 "the job; give its caller a budget at the gateway"
             )
+        if unknown := unknown_names(self.sending):
+            raise ConfigurationError(f"sending: a job does not take {unknown}")
         self.make_request()
 
     def __call__(self, rows: Iterable[Mapping[str, object]]) -> list[dict[str, object]]:

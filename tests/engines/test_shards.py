@@ -335,6 +335,8 @@ def test_what_cannot_work_is_refused_before_anything_is_sent(emulator: Emulator,
         list(run_shard([{"text": "a"}, {"text": "b", "result_text": ""}], job(tmp_path)))
     with pytest.raises(sa.ConfigurationError, match="would bound each shard"):
         job(tmp_path, sending={"max_credits": 1})
+    with pytest.raises(sa.ConfigurationError, match="does not take 'max_credit'; it takes floor, "):
+        job(tmp_path, sending={"max_credit": 1})
     with pytest.raises(sa.ConfigurationError, match="not a plain column name"):
         ShardJob(tmp_path, prompt="{text.__class__}")
     with pytest.raises(sa.JournalError, match="holds no journal"):

@@ -131,6 +131,17 @@ async def test_another_job_is_refused(tmp_path: Path, changed: dict[str, object]
             await outcomes(other.run_job(rows(1), journal=tmp_path / "j", **settings))  # type: ignore[call-overload]
 
 
+@pytest.mark.parametrize("name", ["flor", "max_credit", "fail_fast"])
+async def test_what_a_job_does_not_take_is_refused_before_anything_is_sent(tmp_path: Path, name: str) -> None:
+    transport = ScriptedTransport()
+    unknown: Any = {name: 5}
+    async with client(transport) as opened:
+        with pytest.raises(TypeError, match=f"run_job.. does not take '{name}'; it takes floor, max_credits"):
+            opened.run_job(["a"], journal=tmp_path / "j", **unknown)
+    assert not (tmp_path / "j").exists()
+    assert transport.requests == []
+
+
 async def test_a_run_is_used_as_it_is_meant(tmp_path: Path) -> None:
     async with client() as opened:
         run = opened.run_job(rows(2), journal=tmp_path / "j")
