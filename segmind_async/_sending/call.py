@@ -47,10 +47,10 @@ from ..tokens import check_context_window, may_exceed_window
 from .accounts.refusals import Refusals
 from .admission import CallScope, Closed, Lease, Ticket
 from .gateway_requests import Sent, settle_doubt, to_gateway
+from .missing import shortfall_error
 from .reservation_states import State
 from .retry import GiveUp, Retry, RetryState, decide, decide_for_other_key
 from .service import Service, read_unread, recheck, refresh_balance, wait_for_doubts
-from .shortfall_error import shortfall_error
 
 _REFUSALS_TO_BELIEVE = 2
 """Refusals for lack of credits, with no other call of this client in flight, after which it is certain."""
