@@ -13,6 +13,7 @@ import json
 import random
 import resource
 import sys
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -21,7 +22,8 @@ from decimal import Decimal
 import anyio
 
 from segmind_async import ChatRequest, Limits, Outcome, SegmindClient, Status, Timeouts
-from segmind_async._money.units import ceil_units
+from segmind_async._money.exposure import required_by
+from segmind_async._sending import restart
 from segmind_async.emulator import CallFacts, Config, Refusal, ServiceState
 from segmind_async.emulator import Running as RunningCall
 from segmind_async.errors import TransientError
@@ -259,15 +261,23 @@ class Gateway:
         return client
 
     async def die(self) -> None:
-        known = self.client.statistics()
-        in_flight = known.in_flight * known.estimate
+        # What its state file holds, a moment old.
+        service = self.client._service
+        state = restart.state_of(service.admission, service.estimates, in_flight=False)
+        now, plan = anyio.current_time(), self.week.plan
+        ages = [now - held.started_at for held in service.estimates.of(MODEL).running]
         self.is_up = False
         for process in self.processes:
             process.kill()
-        await anyio.sleep(self.week.plan.restart)
+        await anyio.sleep(plan.restart)
         await self.client.aclose()
         self.client = self._started()
-        self.client._service.admission.inherit_doubt(ceil_units(in_flight))
+        service = self.client._service
+        by_clock = {"at": time.time(), "monotonic": time.monotonic()}  # noqa: TID251  # as in the state
+        state = {**state, **{name: at - plan.restart for name, at in by_clock.items()}}
+        restart.resume(service.admission, service.estimates, state)
+        model = service.estimates.of(MODEL)
+        service.admission.inherit_doubt(required_by([(model, age) for age in ages], now))
         self.is_up = True
 
 

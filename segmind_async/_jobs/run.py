@@ -24,6 +24,7 @@ from pydantic_core import to_json
 from .._money.units import ceil_units, credits_of
 from .._providers.finish import finish_of
 from .._providers.provider import Finish
+from .._sending import restart
 from .._sending.fan_out import FanOut
 from .._sending.queued.queued_inference import QueuedTransport
 from .._sending.service import Service, ask_gateway
@@ -42,7 +43,6 @@ from ..errors import (
 )
 from ..models import ChatCompletion, Outcome, Status, StopReason
 from .cost_estimate import Moments
-from .journal import restart
 from .journal.checksums import Damage
 from .journal.commit_thread import wait_for
 from .journal.finished import FinishedRows
@@ -78,7 +78,7 @@ _ASK_GATEWAY_EVERY = 5.0
 """Seconds between two questions to a gateway about the calls that wait there."""
 
 _STATE_EVERY = 1.0
-"""Seconds between two writes of pace and money for a restart."""
+"""Seconds between two writes of what a restart needs."""
 
 
 def _submission_of(outcome: Outcome[Any]) -> str | None:
@@ -166,7 +166,8 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
             if self.journal.changed:
                 await wait_for(self.journal.adopt())
             if self._plan.keeps_state:
-                restart.resume(self._service.admission, await wait_for(self.journal.fact("state")))
+                state = await wait_for(self.journal.fact("state"))
+                restart.resume(self._service.admission, self._service.estimates, state)
             await self._load_drafts()
             self._fan_out = await self._new_fan_out()
             await self.reporter.load(self.journal)
@@ -429,10 +430,11 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
             return ParsedAnswer(error_type=type(error).__name__, message=message).storable(), truth
 
     def _write_state(self) -> None:
-        """Write pace and money for a restart, with the next commit."""
+        """Write what a restart needs, with the next commit."""
         if not self._plan.keeps_state:
             return
-        self.journal.set_fact("state", restart.state_of(self._service.admission))
+        state = restart.state_of(self._service.admission, self._service.estimates)
+        self.journal.set_fact("state", state)
         self._state_written_at = anyio.current_time()
 
     async def _report_progress_often(self) -> None:

@@ -14,7 +14,7 @@ import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from .distribution import Distribution
 from .hindsight import Hindsight
@@ -77,6 +77,15 @@ _ABSURD = 1000.0
 
 Finished: TypeAlias = tuple[int, float, float, float, bool]
 """A finished call: its cost, ln(cost), ln(latency), ln(predicted) or 0, and whether it was predicted."""
+
+
+class CostState(NamedTuple):
+    """What is kept of a cost model over a restart."""
+
+    ever: int
+    """Calls that have finished."""
+    calls: Sequence[tuple[int, float, float | None]]
+    """The newest of them: cost in units, latency in seconds, and what was predicted."""
 
 
 @dataclass(slots=True, eq=False)
@@ -186,6 +195,23 @@ class CostModel:
         """Count it no more, and take in its cost."""
         self._ended(held, cost)
         self.finished(cost, latency, held.predicted)
+
+    def state(self, most: int) -> CostState:
+        """Return what a later process needs to know of these calls: the newest ones, *most* at most."""
+        newest = [*self._calls][-most:]
+        calls = [
+            (cost, round(math.exp(y), 3), round(math.exp(t)) if predicted else None)
+            for cost, _, y, t, predicted in newest
+        ]
+        return CostState(self._ever, calls)
+
+    def restore(self, state: CostState) -> None:
+        """Go on from what an earlier process knew, unless calls have finished here."""
+        if self._calls:
+            return
+        for cost, latency, predicted in state.calls:
+            self.finished(cost, latency, predicted)
+        self._ever = max(self._ever, state.ever)
 
     def _ended(self, held: InFlightCall, cost: int | None) -> None:
         del self.running[held]

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from .._providers.catalogue import MODELS, REFERENCE, mean_cost
 from ..models import Messages, Usage
-from .cost_model import CostModel
+from .cost_model import ENOUGH, CostModel, CostState
 from .price_model import PriceModel
 from .protocol import ListPrice, Price
 from .units import UNITS_PER_CREDIT, ceil_units
@@ -27,6 +27,10 @@ _OUTPUT_BOUNDS = ("max_completion_tokens", "max_tokens")
 
 _MAX_TEMPLATES = 256
 """Templates with a cost model of their own; with more of them, system prompts are not templates."""
+
+
+_MOST_KEPT, _MOST_OF_A_MODEL = 400, 100
+"""Finished calls that are kept over a restart, of all models and of each: 2 kB for each model."""
 
 
 @lru_cache(maxsize=256)
@@ -68,6 +72,21 @@ class Estimates:
                 return whole
             found = self._templates[model, template] = CostModel(whole.first_guess, model, whole)
         return found
+
+    def state(self) -> dict[str, CostState]:
+        """Return what a later process needs to know of the calls of each model.
+
+        The templates' own statistics are not in it: they are soon made again, and those of their model do
+        until then.
+        """
+        known = {model: found for model, found in self._models.items() if found.known}
+        most = max(ENOUGH, min(_MOST_OF_A_MODEL, _MOST_KEPT // max(1, len(known))))
+        return {model: found.state(most) for model, found in known.items()}
+
+    def restore(self, state: Mapping[str, CostState]) -> None:
+        """Go on from what an earlier process knew, but for models of which calls have finished here."""
+        for model, kept in state.items():
+            self.of(model).restore(kept)
 
     def price(self, model: str, named: Decimal | None, usage: Usage) -> Price:
         """Return the price of an answered call: the cost that the service *named*, else by its tokens."""

@@ -17,6 +17,7 @@ Pure. Amounts are units of 10⁻¹⁰ credit; times are seconds.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from .cost_model import Z_LAST, CostModel, InFlightCall, Z
@@ -178,6 +179,14 @@ class Exposure:
         part.variance += moments.variance
         part.third += moments.third
         part.calls += 1
+
+
+def required_by(calls: Iterable[tuple[CostModel, float]], now: float) -> int:
+    """Return the units that calls may cost together which run without us, by their cost models and ages."""
+    exposure = Exposure()
+    for model, age in calls:
+        exposure.add(InFlightCall(model, now - age, None, model.summand_bound(None)))
+    return exposure.required(now, None) if len(exposure) else 0
 
 
 class _Required(NamedTuple):

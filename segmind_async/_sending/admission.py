@@ -363,12 +363,12 @@ class Admission:
         for account in self.accounts.all:
             account.leave_to_gateway(behind_gateway=behind_gateway)
 
-    def state(self, account: Account) -> tuple[PacerState, int]:
-        """Return the state that a restart needs: the pace, and the units that may still be billed."""
+    def state(self, account: Account) -> tuple[PacerState, int, int]:
+        """Return what a restart needs: the pace, and the units held for calls in flight and in doubt."""
         self._bind_loop()
         now = self.now()
         money = account.ledger.statistics(now)
-        return account.throttle.pacer.state(now), money.held + money.in_doubt
+        return account.throttle.pacer.state(now), money.held, money.in_doubt
 
     def resume(self, account: Account, pace: PacerState, in_doubt: int, elapsed: float) -> None:
         """Go on from a state taken *elapsed* seconds ago; to be called before the first start."""

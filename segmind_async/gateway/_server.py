@@ -49,6 +49,7 @@ class Gateway:
         """Base URL, with `/v1`; empty until it listens."""
         self._client = client
         self._book: BudgetBook | None = None
+        self._budgets: Budgets | None = None
         self._runner: web.AppRunner | None = None
         self._storage: Storage | None = None
 
@@ -62,9 +63,8 @@ class Gateway:
                 options.files.mkdir(mode=0o700, parents=True, exist_ok=True)
             if options.book is not None:
                 self._book = BudgetBook(options.book)
-                # Users of a client do not need it, so it is not part of its public interface.
-                self._client._service.admission.inherit_doubt(self._book.in_doubt)
-            budgets = Budgets(self._client, options.budgets, self._book)
+            self._budgets = budgets = Budgets(self._client, options.budgets, self._book)
+            budgets.take_over()
             # A call whose caller has gone is cancelled with its handler, instead of being paid for nobody.
             handlers = Handlers(self._client, options, budgets, self._book)
             self._storage = handlers.storage
@@ -99,6 +99,8 @@ class Gateway:
         await self._stop()
 
     async def _stop(self) -> None:
+        if self._budgets is not None:
+            self._budgets.keep_state(last=True)
         try:
             if self._storage is not None:
                 self._storage.stop(self.options.grace)

@@ -142,6 +142,19 @@ async def test_what_a_job_does_not_take_is_refused_before_anything_is_sent(tmp_p
     assert transport.requests == []
 
 
+async def test_a_job_that_goes_on_at_its_floor_knows_what_calls_cost(tmp_path: Path) -> None:
+    # Three times the published mean, which fits where a call does not.
+    async with Emulator(cost="0.0026", balance="1.0535", latency=1.0, key=KEY) as emulator:
+        spent = []
+        for _ in range(3):
+            limits = sa.Limits(floor=1)
+            async with sa.SegmindClient(KEY, base_url=emulator.url, limits=limits) as opened:
+                await outcomes(opened.run_job(rows(100), journal=tmp_path / "j"))
+            spent.append(emulator.state.account.spent)
+        assert emulator.state.account.balance >= 1
+    assert spent[0] == spent[1] == spent[2] > 0
+
+
 async def test_a_run_is_used_as_it_is_meant(tmp_path: Path) -> None:
     async with client() as opened:
         run = opened.run_job(rows(2), journal=tmp_path / "j")

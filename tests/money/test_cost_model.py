@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from segmind_async._money.cost_model import KEPT, CostModel, InFlightCall
-from segmind_async._money.exposure import Exposure, _Sums
+from segmind_async._money.exposure import Exposure, _Sums, required_by
 from segmind_async._money.lognormal import Moments
 
 CENT = 10**8
@@ -242,3 +242,44 @@ def test_a_cost_of_nothing_is_possible() -> None:
 @pytest.mark.parametrize("third", [1e20, 1e24, 1e28])
 def test_however_skewed_a_sum_is_its_quantile_is_not_below_its_mean(third: float) -> None:
     assert _Sums(Moments(1.0, 1e6, third)).quantile(2.33) >= 1.0
+
+
+@pytest.mark.parametrize("predicted", [None, [10.0 * CENT, 20.0 * CENT] * 50])
+def test_a_restored_model_expects_what_the_first_one_did(predicted: list[float] | None) -> None:
+    costs = lognormal(3, 100, 0.8)
+    first = taught(costs, [1 + cost / CENT for cost in costs], predicted)
+    kept = first.state(100)
+    again = CostModel(7 * CENT)
+    again.restore(kept)
+    exposures = []
+    for model in (first, again):
+        exposure = Exposure()
+        for age in (0.0, 0.5, 3.0):
+            exposure.add(InFlightCall(model, 10 - age, None, model.summand_bound(None)))
+        exposures.append(exposure.required(10.0, model))
+    assert exposures[1] == pytest.approx(exposures[0], rel=1e-3)
+    assert (again.typical(), again.unseen(5)) == (first.typical(), first.unseen(5))
+    assert again.state(100) == kept
+
+
+def test_what_is_kept_is_the_newest_and_how_many_there_were() -> None:
+    state = taught([CENT, 2 * CENT, 3 * CENT], [1.0, 2.0, 3.0], [5.0, 6.0, 7.0]).state(2)
+    assert state.ever == 3
+    assert state.calls == [(2 * CENT, 2.0, 6), (3 * CENT, 3.0, 7)]
+
+
+def test_what_has_finished_here_is_not_replaced_by_what_is_restored() -> None:
+    model = taught([CENT])
+    model.restore(taught([9 * CENT] * 10).state(10))
+    assert model.typical() == CENT
+
+
+def test_calls_that_run_without_us_are_held_for_with_their_spread_and_by_their_ages() -> None:
+    model = taught(lognormal(5, 400, 0.6), [1.0 * n for n in range(1, 401)])
+    young = required_by([(model, 0.0)] * 64, 0.0)
+    assert required_by([], 0.0) == 0
+    assert 64 * model.typical() < young < 2 * 64 * model.typical()
+    exposure = Exposure()
+    for _ in range(64):
+        exposure.add(out(model, 0))
+    assert young == exposure.required(0, None)

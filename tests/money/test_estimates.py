@@ -87,3 +87,27 @@ def test_the_template_is_the_system_prompt() -> None:
     assert template_of(brief) == template_of([system("be brief"), user("b")]) != template_of(thorough)
     assert template_of("a") is template_of([user("a")]) is None
     assert template_of([{"role": "system", "content": [{"type": "text", "text": "x"}]}, user("a")]) is None
+
+
+def test_what_calls_have_cost_outlasts_a_restart() -> None:
+    estimates = Estimates(None)
+    for n in range(150):
+        estimates.of("gpt-5.5").finished(10**8 + n, 1.0)
+    template = estimates.of_template("gpt-5", 1)
+    template.finished(5, 1.0)
+    estimates.of("gpt-5.4-mini")
+    state = estimates.state()
+    assert {model: len(kept.calls) for model, kept in state.items()} == {"gpt-5.5": 100, "gpt-5": 1}
+    later = Estimates(None)
+    later.restore(state)
+    assert later.state() == state
+    assert later.of_template("gpt-5", 1).typical() == later.of_template("gpt-5", 1).first_guess
+    assert later.of_template("gpt-5", 1).predictor.typical() == 5
+
+
+def test_of_very_many_models_few_calls_each_are_kept() -> None:
+    estimates = Estimates(None)
+    for name in range(60):
+        for _ in range(20):
+            estimates.of(f"model-{name}").finished(10**8, 1.0)
+    assert {len(kept.calls) for kept in estimates.state().values()} == {8}

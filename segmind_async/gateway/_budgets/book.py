@@ -16,10 +16,11 @@ its gateway asks the next one, and sends again what never cost anything.
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,6 +37,15 @@ CREATE TABLE spent (
 ) WITHOUT ROWID;
 CREATE TABLE sent (id TEXT PRIMARY KEY, budget TEXT NOT NULL, period TEXT NOT NULL, units INTEGER NOT NULL);
 """
+
+_SENT_SINCE = (
+    "ALTER TABLE sent ADD COLUMN model TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE sent ADD COLUMN at REAL NOT NULL DEFAULT 0",
+)
+"""Columns that the first books lack."""
+_FIRST_COLUMNS = 4
+
+_STATE = "CREATE TABLE IF NOT EXISTS state (number INTEGER PRIMARY KEY, facts TEXT NOT NULL)"
 
 _QUEUED = """
 CREATE TABLE IF NOT EXISTS queued (
@@ -62,8 +72,8 @@ _FORGET_EVERY = 1000
 
 _OLDEST_FIRST = "CREATE INDEX IF NOT EXISTS queued_at ON queued (at)"
 _READ_QUEUED = """
-SELECT queued.id, entry, owner, model, key, at, budget, period, units FROM queued
-LEFT JOIN sent ON sent.id = entry ORDER BY at
+SELECT queued.id, entry, owner, queued.model, key, queued.at, budget, period, units FROM queued
+LEFT JOIN sent ON sent.id = entry ORDER BY queued.at
 """
 
 _BOOK = """
@@ -77,6 +87,8 @@ ON CONFLICT (budget, period) DO UPDATE SET units = units + excluded.units
 
 _SPENT = "SELECT coalesce(sum(units), 0) FROM spent WHERE budget = ? AND period = ?"
 _NOTED = "SELECT id, units FROM sent WHERE budget = ? AND period = ?"
+_SENDING = "INSERT OR REPLACE INTO sent VALUES (?, ?, ?, ?, ?, ?)"
+_SENT = "SELECT id, budget, period, units, model, at FROM sent"
 
 
 class Entry(NamedTuple):
@@ -88,6 +100,9 @@ class Entry(NamedTuple):
     period: str
     units: int
     """Expected cost, in units of 10⁻¹⁰ credit."""
+    model: str
+    at: float
+    """When it was sent, in epoch seconds."""
 
 
 class Attempt(NamedTuple):
@@ -128,10 +143,10 @@ class BudgetBook:
         """Attempts of clients of this library that were noted or asked for."""
         self._began = math.inf
         """Epoch seconds from when attempts are in the book."""
-        self.in_doubt: int = 0
-        """Units possibly spent by calls that were in flight when an earlier process died."""
-        self._left_over: frozenset[str] = frozenset()
-        """Ids of these calls."""
+        self.left_over: Sequence[Entry] = ()
+        """Calls that were in flight when an earlier process died: they may have been billed."""
+        self.state: str | None = None
+        """What that process has kept for the next one, as JSON; None if it has kept nothing."""
         self.queued: Sequence[tuple[QueuedNote, Entry | None]] = ()
         """What earlier processes have had queued, the oldest first; without an entry if its end was seen."""
         self._lock = Lock(self._path.with_name(self._path.name + ".lock"))
@@ -165,7 +180,8 @@ class BudgetBook:
         def add_up(database: sqlite3.Connection) -> int:
             booked = int(database.execute(_SPENT, (budget, period)).fetchone()[0])
             noted = database.execute(_NOTED, (budget, period)).fetchall()
-            return booked + sum(int(units) for id_, units in noted if id_ in self._left_over)
+            left_over = {entry.id for entry in self.left_over}
+            return booked + sum(int(units) for id_, units in noted if id_ in left_over)
 
         return self._writer.submit(add_up).result()
 
@@ -173,9 +189,9 @@ class BudgetBook:
         """Book what an earlier process left as spent: from now on this one answers for it. Idempotent."""
 
         def book(database: sqlite3.Connection) -> None:
-            for id_ in self._left_over:
-                database.execute(_BOOK_NOTED, (id_,))
-                database.execute("DELETE FROM sent WHERE id = ?", (id_,))
+            for entry in self.left_over:
+                database.execute(_BOOK_NOTED, (entry.id,))
+                database.execute("DELETE FROM sent WHERE id = ?", (entry.id,))
 
         return self._writer.submit_on_loop(book, urgent=True)
 
@@ -194,7 +210,7 @@ class BudgetBook:
                     may_send = False
                     return
                 database.execute("INSERT OR IGNORE INTO attempts VALUES (?, 1, ?)", attempt)
-            database.execute("INSERT OR REPLACE INTO sent VALUES (?, ?, ?, ?)", entry)
+            database.execute(_SENDING, entry)
 
         await self._writer.submit_on_loop(insert)
         if attempt is not None:
@@ -243,6 +259,15 @@ class BudgetBook:
 
         return self._writer.submit_on_loop(book)
 
+    def keep_state(self, state: Mapping[str, object]) -> None:
+        """Keep what the next process is to know, with the next commit."""
+        facts = json.dumps(state)
+        self._writer.submit(
+            lambda database: database.execute("INSERT OR REPLACE INTO state VALUES (1, ?)", (facts,)),
+            urgent=False,
+            awaited=False,
+        )
+
     def _opened(self) -> sqlite3.Connection:
         database = sqlite3.connect(self._path, isolation_level="DEFERRED", timeout=30)
         try:
@@ -256,6 +281,10 @@ class BudgetBook:
             elif found != _APPLICATION:
                 raise sqlite3.DatabaseError("it holds something else")
             database.execute("PRAGMA synchronous = FULL")
+            if len(database.execute("PRAGMA table_info(sent)").fetchall()) == _FIRST_COLUMNS:
+                for statement in _SENT_SINCE:
+                    database.execute(statement)
+            database.execute(_STATE)
             database.execute(_QUEUED)
             database.execute(_ATTEMPTS)
             database.execute(_BEGUN, (self._now,))
@@ -263,12 +292,11 @@ class BudgetBook:
             database.execute(_OLDEST_FIRST)
             database.commit()
             self.queued = [_queued(row) for row in database.execute(_READ_QUEUED)]
-            left_over = dict(database.execute("SELECT id, units FROM sent").fetchall())
-            for _, entry in self.queued:
-                if entry is not None:
-                    left_over.pop(entry.id, None)
-            self._left_over = frozenset(left_over)
-            self.in_doubt = sum(left_over.values())
+            run_on = {entry.id for _, entry in self.queued if entry is not None}
+            sent = [Entry(*row) for row in database.execute(_SENT)]
+            self.left_over = [entry for entry in sent if entry.id not in run_on]
+            kept = database.execute("SELECT facts FROM state").fetchone()
+            self.state = None if kept is None else kept[0]
         except BaseException:
             database.close()
             raise
@@ -282,4 +310,6 @@ def _forget_attempts(database: sqlite3.Connection, now: float) -> None:
 def _queued(row: tuple[Any, ...]) -> tuple[QueuedNote, Entry | None]:
     note = QueuedNote(*row[:6])
     budget, period, units = row[6:]
-    return note, None if budget is None else Entry(note.entry, budget, period, units)
+    if budget is None:
+        return note, None
+    return note, Entry(note.entry, budget, period, units, note.model, note.at)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import math
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -13,7 +15,9 @@ from uuid import uuid4
 
 import anyio
 
+from ..._money.exposure import required_by
 from ..._money.units import ceil_units, credits_of
+from ..._sending import restart
 from ..._wire.response_headers import MAX_CREDITS
 from ...client import SegmindClient
 from .._errors import GatewayError
@@ -21,6 +25,9 @@ from .book import Attempt, BudgetBook, Entry
 from .rules import BudgetRule, BudgetState
 
 _log = logging.getLogger("segmind_async.gateway")
+
+_STATE_EVERY = 1.0
+"""Seconds between two writes of what the next process is to know."""
 
 
 @dataclass(slots=True)
@@ -53,13 +60,15 @@ class Budgets:
         client: SegmindClient,
         rules: Sequence[BudgetRule],
         book: BudgetBook | None,
-        wall_clock: Callable[[], float] = time.time,  # noqa: TID251  # days are in wall time
+        wall_clock: Callable[[], float] | None = None,
     ) -> None:
         self._client = client
         self._rules = {rule.name: rule for rule in rules}
         self._book = book
-        self._wall_clock = wall_clock
+        self.wall_clock: Callable[[], float] = wall_clock or time.time  # noqa: TID251  # days are in wall time
+        """Epoch seconds."""
         self._open: dict[str, _Open] = {}
+        self._state_kept_at = -math.inf
 
     def rule(self, name: str) -> BudgetRule:
         """Return the budget of a name; raises GatewayError, a 400, if there is none."""
@@ -112,11 +121,45 @@ class Budgets:
             client = opened.client.budget(max_credits=opened.capped_at)
             budget, period, cost = rule.name, opened.period, partial(_spent, opened.capped_at, client)
         units = ceil_units(client.with_options(model=model).statistics().estimate)
-        entry = Entry(uuid4().hex, budget, period, units)
-        note = _Note(self._book, entry, None if attempt is None else Attempt(attempt, self._wall_clock()))
+        entry = Entry(uuid4().hex, budget, period, units, model, self.wall_clock())
+        note = _Note(self, self._book, entry, attempt)
         booked = Booked(client._derived(replace(client._options, before_sending=note.write)), entry)
         async with _written_at_end(self._book, entry, booked, cost):
-            yield booked
+            try:
+                yield booked
+            finally:
+                self.keep_state()
+
+    def keep_state(self, *, last: bool = False) -> None:
+        """Keep what the next process is to know of pace, doubts and costs: once a second, and a *last* time.
+
+        The last time is before calls are cut off that the next one sees the end of: they are in no doubt.
+        """
+        now = anyio.current_time()
+        if self._book is None or (not last and now - self._state_kept_at < _STATE_EVERY):
+            return
+        self._state_kept_at = math.inf if last else now
+        service = self._client._service
+        # The calls in flight stand in the book one by one.
+        self._book.keep_state(restart.state_of(service.admission, service.estimates, in_flight=False))
+
+    def take_over(self) -> None:
+        """Go on where an earlier process ended: with its pace, what it knew of costs, and its calls."""
+        if self._book is None:
+            return
+        service, left_over, elapsed = self._client._service, self._book.left_over, None
+        try:
+            state = None if self._book.state is None else json.loads(self._book.state)
+            elapsed = restart.resume(service.admission, service.estimates, state)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            _log.exception(
+                "what the last gateway knew of pace and costs cannot be read; both are learnt again"
+            )
+        died_at = self.wall_clock() - (elapsed or 0.0)
+        calls = [(service.estimates.of(entry.model), max(0.0, died_at - entry.at)) for entry in left_over]
+        known = [(model, age) for model, age in calls if model.known]
+        guessed = [entry.units for entry, (model, _) in zip(left_over, calls, strict=True) if not model.known]
+        service.admission.inherit_doubt(required_by(known, anyio.current_time()) + sum(guessed))
 
     @asynccontextmanager
     async def inherited(self, entry: Entry) -> AsyncIterator[Booked]:
@@ -133,7 +176,7 @@ class Budgets:
             yield booked
 
     def _opened(self, rule: BudgetRule) -> _Open:
-        period = rule.period(self._wall_clock())
+        period = rule.period(self.wall_clock())
         found = self._open.get(rule.name)
         if found is None or found.period != period:
             left = None
@@ -150,7 +193,8 @@ class Budgets:
 class _Note:
     """A call's note in the book, written when its first attempt is about to be sent."""
 
-    def __init__(self, book: BudgetBook, entry: Entry, attempt: Attempt | None) -> None:
+    def __init__(self, budgets: Budgets, book: BudgetBook, entry: Entry, attempt: str | None) -> None:
+        self._budgets = budgets
         self._book = book
         self._entry = entry
         self._attempt = attempt
@@ -162,7 +206,10 @@ class _Note:
             return
         # The book works in order: a note whose caller leaves now is deleted after it was written.
         self._begun = True
-        if not await self._book.sending(self._entry, self._attempt):
+        now = self._budgets.wall_clock()
+        attempt = None if self._attempt is None else Attempt(self._attempt, now)
+        self._budgets.keep_state()
+        if not await self._book.sending(self._entry._replace(at=now), attempt):
             raise GatewayError(
                 409, "its caller lost the connection, and was told that this was not sent", code="withdrawn"
             )

@@ -51,7 +51,7 @@ async def test_a_batch_counts_in_the_budget_of_its_token_and_waits_until_it_is_f
     async with kept(tmp_path, budgets=[rule], cost=COST) as (w, sdk):
         forward = clock(w)
         budgets = w.gateway._storage.runner._calls.budgets  # type: ignore[union-attr]
-        budgets._wall_clock = w.gateway._storage.batches.wall_clock  # type: ignore[union-attr]
+        budgets.wall_clock = w.gateway._storage.batches.wall_clock  # type: ignore[union-attr]
         batch = await begun(sdk, [line(n) for n in range(6)], completion_window="48h")
         batch = await in_state(sdk, batch, lambda found: found.errors is not None)
         assert batch.status == "in_progress"

@@ -196,7 +196,7 @@ async def test_what_was_in_flight_at_a_crash_is_taken_over(
     assert 5 <= elapsed < 60
     with Journal(tmp_path / "journal", SETTINGS) as journal:
         noted: Any = journal.fact("state").result()
-    assert noted.keys() == {"ages", "rate", "in_doubt", "at", "monotonic", "by"}
+    assert noted.keys() == {"ages", "rate", "in_doubt", "costs", "at", "monotonic", "by"}
 
 
 @pytest.mark.slow
