@@ -25,14 +25,14 @@ _STEPS = 32
 
 @dataclass(frozen=True, slots=True)
 class KeyUse:
-    """What went through one of several keys since a run began, other calls of the same client included."""
+    """What the calls of one run have come to with one of several keys."""
 
     name: str
     """What may be shown of the key, as in `KeyStatistics`."""
     spent: Decimal = Decimal(0)
-    """Credits."""
+    """Credits that the service has named as their costs."""
     rate_limited: int = 0
-    """429 answers."""
+    """Their 429 answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class JobProgress:
     statistics: Statistics = field(default_factory=Statistics)
     """Of the client, which other calls may share."""
     keys: tuple[KeyUse, ...] = ()
-    """What went through each key in this run; empty with one key."""
+    """What this run has come to with each key; empty with one key."""
 
     @property
     def elapsed(self) -> float:

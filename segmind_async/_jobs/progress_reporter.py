@@ -10,9 +10,10 @@ from decimal import Decimal
 from typing import Any, TypeAlias
 
 from .._money.units import credits_of
+from .._sending.call_queue import AccountUse
 from .._sending.fan_out import FanOut
 from .._sending.service import Service
-from ..models import FanOutReport, KeyStatistics, Statistics
+from ..models import FanOutReport
 from .journal.commit_thread import wait_for
 from .journal.journal import Journal
 from .progress import JobProgress, KeyUse
@@ -49,8 +50,6 @@ class ProgressReporter:
         self._spent_before = Decimal(0)
         self._rows_expected: int | None = None
         self._written = JobProgress()
-        self._keys_before: dict[str, KeyStatistics] = {}
-        """The figures of each key when the run began."""
 
     def __repr__(self) -> str:
         return f"ProgressReporter(run={self._run}, written={self._written.elapsed:.1f})"
@@ -64,7 +63,6 @@ class ProgressReporter:
         journal.set_fact("runs", self._run)
         rows = await wait_for(journal.fact(ROWS_FACT))
         self._rows_expected = rows if isinstance(rows, int) else None
-        self._keys_before = {key.name: key for key in self._statistics().keys}
 
     def expect(self, rows: int) -> None:
         """Expect so many rows until the input has been read to its end."""
@@ -101,7 +99,6 @@ class ProgressReporter:
         budget, admission = fan_out.scope.budget, self._service.admission
         # A gateway tells of all calls of the client, which may have others beside this job.
         there = admission.waits.at_gateway(fan_out.scope.in_flight, admission.now())
-        statistics = self._statistics()
         return replace(
             rows,
             run=self._run,
@@ -113,16 +110,17 @@ class ProgressReporter:
             floor=credits_of(budget.floor) * len(self._service.admission.accounts.distinct),
             max_credits=None if budget.cap is None else credits_of(budget.cap),
             fan_out=sent,
-            statistics=statistics,
-            keys=tuple(self._use_of(key) for key in statistics.keys),
+            statistics=admission.statistics(self._service.estimates.of(self._model)),
+            keys=self._uses(fan_out) if admission.accounts.several else (),
         )
 
-    def _statistics(self) -> Statistics:
-        return self._service.admission.statistics(self._service.estimates.of(self._model))
-
-    def _use_of(self, key: KeyStatistics) -> KeyUse:
-        before = self._keys_before[key.name]
-        return KeyUse(key.name, key.spent - before.spent, key.rate_limited - before.rate_limited)
+    def _uses(self, fan_out: FanOut[Any]) -> tuple[KeyUse, ...]:
+        by_account = fan_out.scope.by_account
+        uses = [
+            (one.name, by_account.get(one.index, AccountUse()))
+            for one in self._service.admission.accounts.all
+        ]
+        return tuple(KeyUse(name, credits_of(use.units), use.rate_limited) for name, use in uses)
 
     def _total_after(self, rows: int) -> int | None:
         """Return how many rows the input has, of which *rows* were read; None if that is not known."""

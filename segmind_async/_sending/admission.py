@@ -115,6 +115,8 @@ class Lease:
             account.throttle.answered(self.tag, now)
             if admission.accounts.several:
                 admission.accounts.answered(account, price.named, balance, now)
+                named = price.named if in_place is None else in_place
+                self.scope.count_use(account.index, named or 0)
             admission.breaker.succeeded(now)
         finally:
             admission.ended(self, now)
@@ -134,6 +136,8 @@ class Lease:
             if balance is not None:
                 ledger.observe_header(balance, self.hold.started_at, now)
             self.ended_alone = not ledger.in_flight
+            if admission.accounts.several and failure.kind is FailureKind.RATE_LIMITED:
+                self.scope.count_use(self.account.index, 0, rate_limited=1)
             admission.learn(self.account, self.tag, failure, now)
         finally:
             admission.ended(self, now)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import heapq
 from collections import OrderedDict
 from collections.abc import Iterable
-from typing import Generic, Literal, TypeAlias, TypeVar
+from typing import Generic, Literal, NamedTuple, TypeAlias, TypeVar
 
 from .._money.budget import Budget
 
@@ -28,6 +28,18 @@ _NEVER = 1 << 62
 W = TypeVar("W")
 
 
+class AccountUse(NamedTuple):
+    """What the calls of a scope have come to with one of several accounts."""
+
+    units: int = 0
+    """Their named costs."""
+    rate_limited: int = 0
+    """Their 429 answers."""
+
+
+_NO_USE = AccountUse()
+
+
 class Scope(Generic[W]):
     """Calls that share limits: all those of a client, of a derived client, or of one fan-out."""
 
@@ -35,6 +47,7 @@ class Scope(Generic[W]):
         "aside",
         "blocked",
         "budget",
+        "by_account",
         "closed",
         "in_flight",
         "key",
@@ -58,6 +71,8 @@ class Scope(Generic[W]):
         self.closed: bool = False
         """Whether no call of it gets a lease any more."""
         self.in_flight: int = 0
+        self.by_account: dict[int, AccountUse] = {}
+        """What its calls have come to with each of several accounts, by index; empty with one."""
         self.waiting: OrderedDict[int, W] = OrderedDict()
         """The waiting calls by number, in their order."""
         self.key: int = _NEVER
@@ -71,6 +86,12 @@ class Scope(Generic[W]):
         return (
             f"Scope({self.priority}, {self.in_flight} in flight, {len(self.waiting)} waiting, {self.budget})"
         )
+
+    def count_use(self, account: int, units: int, rate_limited: int = 0) -> None:
+        """Count what a call of it has come to with one of several accounts, in all scopes of the line."""
+        for scope in self.line:
+            known = scope.by_account.get(account, _NO_USE)
+            scope.by_account[account] = AccountUse(known.units + units, known.rate_limited + rate_limited)
 
     def full(self) -> Scope[W] | None:
         """Return the first scope of the line that has no slot left; None if each has one."""

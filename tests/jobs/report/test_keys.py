@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import anyio
+import pytest
 
 import segmind_async as sa
 from segmind_async._jobs.journal.reader import Sample
@@ -56,16 +58,41 @@ async def test_what_no_key_is_known_of_is_said(tmp_path: Path) -> None:
     assert sum(key.spent for key in report.keys) == Decimal("0.03")
 
 
-async def test_shards_are_added_up(tmp_path: Path) -> None:
+@pytest.mark.parametrize("at_once", [False, True])
+async def test_shards_are_added_up(tmp_path: Path, at_once: bool) -> None:
     async with emulator_of([5, 5], cost="0.01", latency=1.0) as emulator, client_of(emulator) as client:
-        for name in ("a", "b"):
-            async with client.run_job([name, name * 2], journal=tmp_path / f"{name}.journal") as job:
+
+        async def send(name: str) -> None:
+            rows = [f"{name} {n}" for n in range(10)]
+            async with client.run_job(rows, journal=tmp_path / f"{name}.journal") as job:
                 async for _ in job:
                     pass
+
+        async with anyio.create_task_group() as tasks:
+            for name in "abcd":
+                if at_once:
+                    tasks.start_soon(send, name)
+                else:
+                    await send(name)
         left = balances(emulator)
     report = read_shards(tmp_path)
     assert [key.balance for key in report.keys] == left
-    assert sum(key.spent for key in report.keys) == report.totals.spent == Decimal("0.04")
+    assert sum(key.spent for key in report.keys) == report.totals.spent == Decimal("0.4")
+    assert report.of_no_known_key == 0
+
+
+async def test_429s_are_those_of_the_job_alone(tmp_path: Path) -> None:
+    service: dict[str, Any] = {"requests_per_minute": 30, "cost": "0.01", "latency": 1.0}
+    async with emulator_of([5, 5], **service) as emulator, client_of(emulator) as client:
+        await client.chat_many([str(n) for n in range(80)])
+        before = client.statistics().rate_limited
+        async with client.run_job([f"row {n}" for n in range(80)], journal=tmp_path / "j") as job:
+            async for _ in job:
+                pass
+    assert job.report.fan_out is not None
+    assert before > 0
+    found = sum(key.rate_limited for key in read_report(tmp_path / "j").keys)
+    assert found == job.report.fan_out.rate_limited
 
 
 def run(number: int, *keys: tuple[str, str, int], state: str = "in use", elapsed: float = 1.0) -> JobProgress:
