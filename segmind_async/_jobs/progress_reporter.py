@@ -46,6 +46,8 @@ class ProgressReporter:
         self._model = model
         self._progress = progress
         self._journal: Journal | None = None
+        self._keeps = True
+        """Whether the journal keeps the progress of this run."""
         self._run = 1
         self._spent_before = Decimal(0)
         self._rows_expected: int | None = None
@@ -54,13 +56,14 @@ class ProgressReporter:
     def __repr__(self) -> str:
         return f"ProgressReporter(run={self._run}, written={self._written.elapsed:.1f})"
 
-    async def load(self, journal: Journal) -> None:
-        """Read the facts that earlier runs left in the journal."""
-        self._journal = journal
+    async def load(self, journal: Journal, *, keeps: bool) -> None:
+        """Read the facts that earlier runs left in the journal, which *keeps* those of this one."""
+        self._journal, self._keeps = journal, keeps
         runs = await wait_for(journal.fact("runs"))
         self._run = runs + 1 if isinstance(runs, int) else 1
         self._spent_before = credits_of(await wait_for(journal.spent()))
-        journal.set_fact("runs", self._run)
+        if keeps:
+            journal.set_fact("runs", self._run)
         rows = await wait_for(journal.fact(ROWS_FACT))
         self._rows_expected = rows if isinstance(rows, int) else None
 
@@ -72,7 +75,7 @@ class ProgressReporter:
         """Set the number of rows to read, which the next run expects again unless they are a part."""
         assert self._journal is not None
         self.total = rows
-        if not self.part:
+        if self._keeps and not self.part:
             self._journal.set_fact(ROWS_FACT, rows)
 
     def report(self, fan_out: FanOut[Any], rows: JobProgress, *, last: bool) -> None:
@@ -82,7 +85,7 @@ class ProgressReporter:
         now = self._progress_of(fan_out, sent, rows)
         pause = max(PROGRESS_EVERY, now.elapsed / _WRITES)
         # Reports are a little early or late: the nearest one is written.
-        if last or now.elapsed - self._written.elapsed >= pause - PROGRESS_EVERY / 2:
+        if self._keeps and (last or now.elapsed - self._written.elapsed >= pause - PROGRESS_EVERY / 2):
             self._written = now
             self._journal.sample(time.time(), now.as_json())  # noqa: TID251  # for people to read
         if self._progress is not None:

@@ -127,6 +127,8 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
         self.skip_finished = False
         """Whether rows that an earlier run finished yield no outcome, which saves reading their answers; for
         a caller that reads `matched` afterwards. Set before entering."""
+        self.results_only = False
+        """Whether it sends nothing, and is no run that a report tells of. Set before entering."""
         self._opened_rows: FinishedRows | None = None
         self.reporter: ProgressReporter = ProgressReporter(service, self._model, plan.progress)
         self._read = 0
@@ -170,7 +172,7 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
                 restart.resume(self._service.admission, self._service.estimates, state)
             await self._load_drafts()
             self._fan_out = await self._new_fan_out()
-            await self.reporter.load(self.journal)
+            await self.reporter.load(self.journal, keeps=not self.results_only)
             self.reporter.total = self._plan.rows
             self._opened_rows = await FinishedRows.open(self.path, self.journal.kept)
         except BaseException:
@@ -178,6 +180,8 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
             raise
         await self._tasks.__aenter__()
         await self._fan_out.__aenter__()
+        if self.results_only:
+            self.stop("only the results are written")
         self._tasks.start_soon(self._report_progress_often)
         self._tasks.start_soon(self._ask_gateway_often)
         return self
@@ -431,7 +435,7 @@ class JobRun(AsyncIterator[Outcome[T_co]], Generic[T_co]):
 
     def _write_state(self) -> None:
         """Write what a restart needs, with the next commit."""
-        if not self._plan.keeps_state:
+        if not self._plan.keeps_state or self.results_only:
             return
         state = restart.state_of(self._service.admission, self._service.estimates)
         self.journal.set_fact("state", state)

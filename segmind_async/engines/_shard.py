@@ -265,9 +265,9 @@ class Shard:
 
     async def send_and_write(self, client: SegmindClient, output: Output, opened: OpenRows) -> JobReport:
         """Send as `send`, and write the rows that *opened* opens; return their report, as `run_file`."""
-        async with self._turn(), self._new_run(client) as run:
-            if output.only:
-                run.stop("only the results are written")
+        run = self._new_run(client)
+        run.results_only = output.only
+        async with self._turn(), run:
             await _consume(run)
             report = await OutputWriter(run, output, None, lambda _: None).write(opened)
         report.fan_out = None if output.only else run.report.fan_out

@@ -75,8 +75,12 @@ def test_results_mirror_the_files_and_nothing_is_asked_twice(folder: Path, tmp_p
         assert f"1 files of results have no input any more and stay, such as {out / 'a.csv'}" in said(got)
         before = (out / "z.csv").read_bytes()
         (out / "z.csv").unlink()
+        report = call("report", str(out)).stdout
+        assert "finished" in report
         assert call(*words(folder, "--results-only")).exit_code == 0
         assert (out / "z.csv").read_bytes() == before
+        # It is no run of the job.
+        assert call("report", str(out)).stdout == report
 
 
 def test_a_dry_run_a_sample_and_a_limit_are_of_the_whole_folder(folder: Path, tmp_path: Path) -> None:

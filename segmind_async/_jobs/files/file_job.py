@@ -55,6 +55,7 @@ async def run_file(
     with open_rows() as rows:
         run = make_run(rows)
         run.skip_finished = True  # `matched` reads them for the output
+        run.results_only = target.only
         run.reporter.part = part is not None
         async with run:
             ending = Ending(run, tell)
@@ -75,8 +76,6 @@ async def _send_and_write(
     part: Part | None,
 ) -> JobReport | None:
     """Send all rows, and write the output; return None if a signal has left it unwritten."""
-    if output.only:
-        run.stop("only the results are written")
     await _consume_and_count(run, ending, count_rows)
     ending.begin_writing()
     await run.end()
