@@ -27,6 +27,7 @@ from ..ray._gateway import start_gateway
 from .console import say, show_json
 from .exit_codes import Exit, exit_for_report
 from .job import MAX_REASKS, Job
+from .start.engine_settings import keep_settings
 from .start.files_check import check_inputs, check_paths, make_folders
 from .summary import JOURNALS, Files, as_json_of, print_results_only, print_summary
 from .wording import count
@@ -58,6 +59,8 @@ async def run(job: Job, engine: EngineOptions, *, as_json: bool) -> Exit:
     if job.confirmation.results_only and not journal.is_dir():
         raise ConfigurationError(f"--results-only: there are no journals in {str(journal)!r}")
     _check(job, files, journal)
+    # Rows are known by what they ask, whether `--dedupe` is given or not.
+    keep_settings(journal, {**job.all_settings, "dedupe": True})
     stop, begun = threading.Event(), monotonic()
     try:
         with on_stop_signals(lambda _: stop.set()):

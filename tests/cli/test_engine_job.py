@@ -11,6 +11,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
 import segmind_async as sa
 from segmind_async.cli import engine_job
@@ -208,6 +209,66 @@ def test_the_folder_of_journals_may_be_named_each_time(
     for _ in range(2):
         got = call(*command, **on(emulator))
         assert (got.exit_code, emulator.requests) == (0, 9), got.stderr
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        pytest.param(["--prompt", "ask {text}"], "prompt='say {text}', and now prompt='ask {text}'", id="prompt"),
+        pytest.param(["--model", "gpt-5"], "model='gpt-5.4-mini', and now model='gpt-5'", id="model"),
+        pytest.param(["--system", "Be short"], "system=None, and now system='Be short'", id="system"),
+        pytest.param(["--temperature", "0.5"], "and now parameters={'temperature': 0.5}", id="parameters"),
+        pytest.param(["--max-tokens", "9"], "max_tokens=None, and now max_tokens=9", id="max-tokens"),
+        pytest.param(["--schema", "tests.cli.test_engine_job:Kind"], "parse=None, and now parse=", id="schema"),
+        pytest.param(
+            ["--prompt", "ask {text}", "--results-only"], "and now prompt='ask {text}'", id="results-only"
+        ),
+    ],
+)  # fmt: skip
+def test_other_settings_than_those_of_paid_rows_are_refused(
+    more: list[str], says: str, ray: Ray, emulator: Emulator, folder: Path, tmp_path: Path
+) -> None:
+    command = words(folder, "--engine", "ray")
+    assert call(*command, **on(emulator)).exit_code == 0
+    before = results(tmp_path / "out")
+    got = call(*command, *more, **on(emulator))
+    assert (got.exit_code, emulator.requests) == (2, 9)
+    assert "with 9 finished rows, are of a job with" in said(got)
+    assert says in said(got)
+    assert "Use the same again, or name another output with -o" in said(got)
+    assert results(tmp_path / "out") == before
+    got = call(*command, "--dedupe", "--yes", **on(emulator))
+    assert (got.exit_code, emulator.requests) == (0, 9), got.stderr
+
+
+class Kind(BaseModel):
+    kind: str
+
+
+def test_settings_may_change_while_nothing_is_paid(
+    ray: Ray, emulator: Emulator, folder: Path, tmp_path: Path
+) -> None:
+    emulator.script(*[faults.status(400)] * 9)
+    command = words(folder, "--engine", "ray")
+    assert call(*command, **on(emulator)).exit_code == 1
+    got = call(*command, "--prompt", "ask {text}", **on(emulator))
+    assert got.exit_code == 0, got.stderr
+    assert [row["result_text"] for row in table(tmp_path / "out" / "a.csv")][:1] == ["echo: ask a 0"]
+    assert call(*command, **on(emulator)).exit_code == 2
+
+
+def test_settings_that_are_damaged_are_named(
+    ray: Ray, emulator: Emulator, folder: Path, tmp_path: Path
+) -> None:
+    command = words(folder, "--engine", "ray")
+    assert call(*command, **on(emulator)).exit_code == 0
+    path = tmp_path / "out.journals" / "settings.json"
+    for damaged in (b"", b"\xff", b"[]"):
+        path.write_bytes(damaged)
+        assert "are damaged; delete them if the command is the same" in said(call(*command, **on(emulator)))
+    path.unlink()
+    assert call(*command, **on(emulator)).exit_code == 0
+    assert emulator.requests == 9
 
 
 def test_a_single_file_is_no_job_for_an_engine(ray: Ray, emulator: Emulator, folder: Path) -> None:

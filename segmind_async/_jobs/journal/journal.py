@@ -336,7 +336,7 @@ class Journal:
         self.kept = kept if isinstance(kept, int) else 0
         if not self.changed:
             return
-        paid = any(database.execute(query).fetchone()[0] for query in _PAID)
+        paid = any(database.execute(query).fetchone()[0] for query in PAID)
         dedupe = bool(self._settings.get("dedupe"))
         if not may_change(self.changed, paid=paid, keep_finished=self._keep_finished, dedupe=dedupe):
             finished = database.execute(FINISHED).fetchone()[0]
@@ -347,7 +347,7 @@ class Journal:
 _SUBMIT = "INSERT OR REPLACE INTO submissions VALUES (?, ?, ?, ?)"
 _DRAFTS = "SELECT key, digest, units, raw FROM drafts ORDER BY rowid"
 
-_PAID = (
+PAID = (
     "SELECT EXISTS (SELECT 1 FROM rows WHERE units > 0 OR in_doubt > 0)",
     "SELECT EXISTS (SELECT 1 FROM answers)",
     "SELECT EXISTS (SELECT 1 FROM drafts)",

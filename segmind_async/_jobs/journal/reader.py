@@ -15,7 +15,7 @@ from typing import Any
 
 from ..._money.units import credits_of
 from .checksums import answer_checksum, checksum, row_checksum
-from .journal import SPENT, check_is_journal, read_fact
+from .journal import PAID, SPENT, check_is_journal, read_fact
 from .journal_error import JournalError, translated
 from .lock import Lock
 from .record import COLUMNS, Record
@@ -125,6 +125,10 @@ class JournalReader:
     def spent(self) -> Decimal:
         """Return the credits that all answers have cost, as `Journal.spent`."""
         return credits_of(self._fetched(SPENT)[0][0])
+
+    def may_be_paid(self) -> bool:
+        """Return whether anything of the job was paid, or may have been."""
+        return any(self._fetched(query)[0][0] for query in PAID)
 
     def costs(self) -> tuple[int, float, float]:
         """Return count, sum and sum of squares of what finished rows cost, in units; of those with a cost."""
