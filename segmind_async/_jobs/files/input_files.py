@@ -22,7 +22,7 @@ from ..formats.row_count import count_rows
 from ..formats.text import AS_FOUND, TextOptions
 from ..prompt_template import MakeRequest
 from ..rows import Row, open_rows
-from .output_files import OutputFile
+from .output_files import Output, OutputFile
 
 _HIDDEN = (".", "_")
 """Names that begin with these are left out, as by Spark, Hive and pyarrow: markers, files being written."""
@@ -199,20 +199,32 @@ def _refuse(where: str, others: list[str]) -> NoReturn:
     )
 
 
-def check_folders(folder: Path, output: Path, journal: Path) -> None:
+def links_in(folder: Path) -> list[str]:
+    """Return the names of links to folders, which `files_in` does not follow."""
+    found: list[str] = []
+    for root, folders, _ in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(_HIDDEN)]
+        links = [Path(root) / name for name in folders if (Path(root) / name).is_symlink()]
+        found += [link.relative_to(folder).as_posix() for link in links]
+    return sorted(found)
+
+
+def check_folders(folder: Path, output: Output, journal: Path) -> None:
     """Raise ConfigurationError for an output or a journal that a later run would take for input."""
     inside = folder.resolve()
-    for name, path in (("output", output), ("journal", journal)):
+    # Results may lie in the input although their folder does not: it has a link, or is one around the input.
+    outputs = [output.path, *(path for path, _ in output.targets)]
+    for name, path in [*(("output", path) for path in outputs), ("journal", journal)]:
         if path.resolve().is_relative_to(inside):
             raise ConfigurationError(
                 f"{name}={str(path)!r} lies in the input {str(folder)!r}, whose files the next run would "
                 "read; name a place outside"
             )
-    if journal.resolve().is_relative_to(output.resolve()):
+    if journal.resolve().is_relative_to(output.path.resolve()):
         raise ConfigurationError(
-            f"journal={str(journal)!r} lies among the results in {str(output)!r}; name a place outside"
+            f"journal={str(journal)!r} lies among the results in {str(output.path)!r}; name a place outside"
         )
-    if output.exists() and not output.is_dir():
+    if output.path.exists() and not output.path.is_dir():
         raise ConfigurationError(
-            f"output={str(output)!r} is a file, and the input a folder; name a folder for the results"
+            f"output={str(output.path)!r} is a file, and the input a folder; name a folder for the results"
         )

@@ -56,6 +56,13 @@ def written_format(path: Path, form: OutputFormat | None) -> Format:
     return Format.JSONL if form is OutputFormat.OPENAI_BATCH else Format(form.value)
 
 
+_PART = ".part"
+"""Stands behind the name of a file while it is written."""
+
+_LONGEST_NAME = 255 - len(_PART)
+"""Bytes: file systems take 255."""
+
+
 def check_output(path: Path, form: OutputFormat | None = None) -> None:
     """Raise ConfigurationError for an output that cannot be written, before anything is paid for.
 
@@ -64,6 +71,11 @@ def check_output(path: Path, form: OutputFormat | None = None) -> None:
     if path.exists() and not path.is_file():
         # A device or a pipe would be replaced by a file.
         raise ConfigurationError(f"output={str(path)!r} is not a plain file; name another one")
+    if (length := len(os.fsencode(path.name))) > _LONGEST_NAME:
+        raise ConfigurationError(
+            f"output={str(path)!r}: its name has {length} bytes, and a file that is written here may have "
+            f"{_LONGEST_NAME}; give it, and the file of rows that it mirrors, a shorter one"
+        )
     if written_format(path, form) is Format.PARQUET:
         if path.name.lower().endswith(".gz"):
             raise ConfigurationError(f"output={str(path)!r}: Parquet is packed already; leave out .gz")
@@ -85,7 +97,7 @@ def open_output(
     stood there before stays. Memory holds one row, with Parquet one row group.
     """
     check_output(path, form)
-    part = path.with_name(path.name + ".part")
+    part = path.with_name(path.name + _PART)
     try:
         with ExitStack() as stack:
             file: IO[bytes] = stack.enter_context(open(part, "wb", opener=no_link))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-from ..._jobs.files.input_files import InputFiles, check_folders
+from ..._jobs.files.input_files import InputFiles, check_folders, links_in
 from ..._jobs.files.output_files import OUTPUTS_FACT, Output
 from ..._jobs.formats.file_format import Format
 from ..._jobs.formats.output import check_output
@@ -37,7 +37,9 @@ def check_paths(input_: Path, output: Output, journal: Path, *, overwrite: bool)
         if path.resolve() == input_.resolve():
             raise ConfigurationError(f"{name}={str(path)!r} is the input; name another one")
     if input_.is_dir():
-        check_folders(input_, output.path, journal)
+        check_folders(input_, output, journal)
+        if links := links_in(input_):
+            say(f"links to folders are not followed: {', '.join(map(repr, links[:3]))}")
     for path, form in output.targets:
         check_output(path, form)
     there = [path for path, _ in output.targets if path.exists()]

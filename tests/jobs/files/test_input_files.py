@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 import segmind_async as sa
-from segmind_async._jobs.files.input_files import InputFile, InputFiles, check_folders, files_in
+from segmind_async._jobs.files.input_files import InputFile, InputFiles, check_folders, files_in, links_in
+from segmind_async._jobs.files.output_files import Output
 from segmind_async._jobs.formats.file_format import Format, OutputFormat
 from segmind_async._jobs.own_request import own_request
 from segmind_async._jobs.prompt_template import template
@@ -170,5 +171,26 @@ def test_places_that_would_be_read_as_input_are_refused(
     (tmp_path / "in").mkdir()
     (tmp_path / "file").touch()
     with pytest.raises(sa.ConfigurationError, match=message):
-        check_folders(tmp_path / "in", tmp_path / output, tmp_path / journal)
-    check_folders(tmp_path / "in", tmp_path / "out", tmp_path / "out.journal")
+        check_folders(tmp_path / "in", Output(tmp_path / output), tmp_path / journal)
+    check_folders(tmp_path / "in", Output(tmp_path / "out"), tmp_path / "out.journal")
+
+
+def test_no_file_of_the_input_is_overwritten_by_results(tmp_path: Path) -> None:
+    (tmp_path / "in" / "in").mkdir(parents=True)
+    for name in ("in/x.csv", "in/in/x.csv"):
+        (tmp_path / name).write_text("text\na\n")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "in").symlink_to(tmp_path / "in" / "in")
+    rows = folder(tmp_path / "in")
+    for place in (tmp_path, tmp_path / "out"):
+        output = Output(place, files=rows.outputs(place, None))
+        with pytest.raises(sa.ConfigurationError, match=r"output='.*in/x.csv' lies in the input"):
+            check_folders(tmp_path / "in", output, tmp_path / "j")
+
+
+def test_links_to_folders_are_named(tmp_path: Path) -> None:
+    for name in ("in/sub", "in/.hidden", "other/below"):
+        (tmp_path / name).mkdir(parents=True)
+    for name in ("link", "sub/link", ".hidden/link", ".link"):
+        (tmp_path / "in" / name).symlink_to(tmp_path / "other")
+    assert links_in(tmp_path / "in") == ["link", "sub/link"]

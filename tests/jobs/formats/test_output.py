@@ -170,7 +170,11 @@ def test_the_name_appears_after_all_is_on_the_disk(
 
 @pytest.mark.parametrize(
     ("name", "says"),
-    [("folder", "is not a plain file"), ("a.parquet.gz", "Parquet is packed already")],
+    [
+        ("folder", "is not a plain file"),
+        ("a.parquet.gz", "Parquet is packed already"),
+        ("é" * 124 + ".csv", "its name has 252 bytes, and a file that is written here may have 250"),
+    ],
 )
 def test_a_place_that_will_not_do_is_refused_beforehand(tmp_path: Path, name: str, says: str) -> None:
     (tmp_path / "folder").mkdir()
@@ -178,6 +182,7 @@ def test_a_place_that_will_not_do_is_refused_beforehand(tmp_path: Path, name: st
         with pytest.raises(sa.ConfigurationError, match=says):
             check(tmp_path / name)
     check_output(tmp_path / "new.parquet")
+    write(tmp_path / ("x" * 246 + ".csv"), FINE)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="devices")
