@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from string import Formatter
@@ -67,7 +68,8 @@ def _parts_of(prompt: str) -> list[tuple[str, str | None]]:
 def _shown(name: str, columns: Columns) -> object:
     """Return the value for a template: lists and objects as JSON, others as they are."""
     value = columns.get(name)
-    if value is None:
+    # NaN is what pandas has for a missing text in a dict.
+    if value is None or (isinstance(value, float) and math.isnan(value)):
         if name in columns:
             raise ValueError(f"no value in column {name!r}")
         raise ValueError(f"no column {name!r} among {_names(columns)}")

@@ -210,6 +210,10 @@ async def shard_results(
 def _check_columns(rows: Iterable[Mapping[str, object]], prefix: str) -> None:
     names = {prefix + name for name in COLUMNS}
     for number, row in enumerate(rows, 1):
+        if not isinstance(row, Mapping):
+            raise ConfigurationError(
+                f"rows: row {number} is a {type(row).__name__}, and no mapping of columns to values"
+            )
         if there := sorted(names & row.keys()):
             raise ConfigurationError(
                 f"prefix={prefix!r}: row {number} has a column {there[0]!r}; choose another prefix"

@@ -333,6 +333,9 @@ def test_what_cannot_work_is_refused_before_anything_is_sent(emulator: Emulator,
         sa.ConfigurationError, match="row 2 has a column 'result_text'; choose another prefix"
     ):
         list(run_shard([{"text": "a"}, {"text": "b", "result_text": ""}], job(tmp_path)))
+    rows: Any = [{"text": "a"}, "b"]
+    with pytest.raises(sa.ConfigurationError, match="row 2 is a str, and no mapping of columns to values"):
+        list(run_shard(rows, job(tmp_path)))
     with pytest.raises(sa.ConfigurationError, match="would bound each shard"):
         job(tmp_path, sending={"max_credits": 1})
     with pytest.raises(sa.ConfigurationError, match="does not take 'max_credit'; it takes floor, "):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,12 @@ def test_templates(tmp_path: Path) -> None:
     got = read(tmp_path / "a.jsonl", b'{"word": "hi", "the name": 5}\n{"word": "hi"}\n', make)
     assert got[0].request == sa.ChatRequest("Say hi to 5: {}")
     assert got[1].problem == "line 2: no column 'the name' among 'word'"
+
+
+@pytest.mark.parametrize("missing", [None, math.nan])
+def test_what_is_missing_is_not_sent(missing: object) -> None:
+    with pytest.raises(ValueError, match="no value in column 'text'"):
+        template("Spam? {text}")({"text": missing})
 
 
 def test_what_is_no_text_goes_into_a_template_as_json() -> None:
