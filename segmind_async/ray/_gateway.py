@@ -6,8 +6,10 @@ state file, so the floor and the credits hold over that.
 
 from __future__ import annotations
 
+import os
 import secrets
 import socket
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -35,14 +37,16 @@ _LOOK_EVERY = 0.2
 
 @dataclass(frozen=True, slots=True)
 class GatewaySettings:
-    """What holds for the sum of all workers. The key is that of `SEGMIND_API_KEY` where the driver runs."""
+    """What holds for the sum of all workers."""
 
     limits: Limits = field(default_factory=Limits)
     """Calls in flight, pace and floor of the key."""
     max_credits: Decimal | None = None
     """Credits that the job may cost over all its runs; None: any amount."""
     base_url: str | None = None
-    """The service; None: as of `SegmindClient`."""
+    """The service; None: as of `SegmindClient`, by the environment of the driver."""
+    api_keys: tuple[str, ...] | None = field(default=None, repr=False)
+    """Keys of the accounts; None: those of the environment of the driver."""
 
 
 def options_of(settings: GatewaySettings, journal: Path, host: str, port: int) -> GatewayOptions:
@@ -59,7 +63,11 @@ class GatewayHost:
     What keeps it from starting is raised by `address`: an error of a constructor reaches nobody as it is.
     """
 
-    def __init__(self, settings: GatewaySettings, options: GatewayOptions) -> None:
+    def __init__(
+        self, settings: GatewaySettings, options: GatewayOptions, environment: Mapping[str, str] | None = None
+    ) -> None:
+        # A node of a cluster that was started elsewhere has another environment than the driver.
+        os.environ.update(environment or {})
         self._options = options
         self._url = ""
         self._problem: Exception | None = None
@@ -106,7 +114,7 @@ def _wait_for(lock: Lock) -> None:
 
 
 async def _client(settings: GatewaySettings) -> SegmindClient:
-    return SegmindClient(None, settings.base_url, limits=settings.limits)
+    return SegmindClient(None, settings.base_url, limits=settings.limits, api_keys=settings.api_keys)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +176,12 @@ def _start(settings: GatewaySettings, journal: Path, node: str) -> ActorDoor:
         max_task_retries=-1,
         scheduling_strategy=ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(node, soft=False),
     )
-    return ActorDoor(actor.remote(settings, options))
+    return ActorDoor(actor.remote(settings, options, own_environment()))
+
+
+def own_environment() -> dict[str, str]:
+    """Return the variables of this process that concern this library."""
+    return {name: value for name, value in os.environ.items() if name.startswith("SEGMIND_")}
 
 
 def _free_port(host: str) -> int:

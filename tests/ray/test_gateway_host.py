@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from decimal import Decimal
 from pathlib import Path
@@ -48,6 +49,25 @@ def test_what_keeps_it_from_starting_is_told_to_who_asks(
     assert repr(host) == "GatewayHost(not started)"
     with pytest.raises(sa.ConfigurationError, match="SEGMIND_API_KEY"):
         host.address()
+    host.close()
+
+
+@pytest.mark.parametrize("by", ["environment", "settings"])
+def test_keys_are_those_of_the_driver_whatever_the_cluster_was_started_with(
+    emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    environment = gateway_module.own_environment()
+    assert environment["SEGMIND_API_KEY"] == emulator.key
+    monkeypatch.setattr(os, "environ", {"SEGMIND_API_KEY": "SG_of_the_cluster"})
+    settings = GatewaySettings()
+    if by == "settings":
+        settings = GatewaySettings(base_url=emulator.url, api_keys=(emulator.key,))
+        assert emulator.key not in repr(settings)
+        environment = {}
+    host = GatewayHost(settings, options_of(settings, tmp_path, "127.0.0.1", 0), environment)
+    url, token = host.address()
+    with SegmindClient(token, url) as client:
+        assert client.chat("hello").text == "echo: hello"
     host.close()
 
 
