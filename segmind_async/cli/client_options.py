@@ -56,13 +56,7 @@ async def open_client(options: ClientOptions) -> AsyncIterator[SegmindClient]:
         ):
             yield client
         return
-    keys, base_url = _access(options)
-    if options.offline:
-        keys = ("none",)
-    if not keys:
-        raise ConfigurationError(
-            "no API key: set SEGMIND_API_KEY, or write it into a file .env; --emulate needs none"
-        )
+    keys, base_url = access(options)
     async with SegmindClient(
         None, base_url, options.model, limits, options.timeouts, api_keys=keys
     ) as client:
@@ -71,11 +65,22 @@ async def open_client(options: ClientOptions) -> AsyncIterator[SegmindClient]:
 
 def number_of_keys(options: ClientOptions) -> int:
     """Return how many API keys are configured."""
-    return len(_access(options)[0])
+    return len(_configured(options)[0])
 
 
-def _access(options: ClientOptions) -> tuple[tuple[str, ...], str | None]:
-    """Return the configured keys, and the address, None for the default."""
+def access(options: ClientOptions) -> tuple[tuple[str, ...], str | None]:
+    """Return the keys to send with, and the address, None for the default; raises ConfigurationError."""
+    keys, base_url = _configured(options)
+    if options.offline:
+        keys = ("none",)
+    if not keys:
+        raise ConfigurationError(
+            "no API key: set SEGMIND_API_KEY, or write it into a file .env; --emulate needs none"
+        )
+    return keys, base_url
+
+
+def _configured(options: ClientOptions) -> tuple[tuple[str, ...], str | None]:
     from .credentials import Credentials, read_keys  # noqa: PLC0415  # importing it takes as long as aiohttp
 
     settings = Credentials()

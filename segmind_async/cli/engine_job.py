@@ -24,6 +24,7 @@ from ..models import JsonDict
 from ..ray import GatewaySettings
 from ..ray._files import connect, count_files, run_files
 from ..ray._gateway import start_gateway
+from .client_options import access
 from .console import say, show_json
 from .exit_codes import Exit, exit_for_report
 from .job import MAX_REASKS, Job
@@ -61,10 +62,11 @@ async def run(job: Job, engine: EngineOptions, *, as_json: bool) -> Exit:
     _check(job, files, journal)
     # Rows are known by what they ask, whether `--dedupe` is given or not.
     keep_settings(journal, {**job.all_settings, "dedupe": True})
+    gateway = None if job.confirmation.results_only else _gateway_settings(job)
     stop, begun = threading.Event(), monotonic()
     try:
         with on_stop_signals(lambda _: stop.set()):
-            reports = await anyio.to_thread.run_sync(_run, job, engine, files, journal, stop)
+            reports = await anyio.to_thread.run_sync(_run, job, engine, gateway, files, journal, stop)
     except ShardStoppedError as error:
         say(str(error))
         return Exit.OUTAGE
@@ -95,7 +97,6 @@ def _refuse_others(job: Job) -> None:
         "--restart": asked.restart,
         "--limit": job.limit is not None,
         "--emulate": job.client.emulate,
-        "--api-keys-file": job.client.api_keys_file is not None,
         "--keep-finished": job.options.keep_finished,
         "--delivery queued": job.options.delivery != "direct",
         "--on-exhausted wait": job.spending.on_exhausted != "stop",
@@ -120,12 +121,17 @@ def _check(job: Job, files: tuple[InputFile, ...], journal: Path) -> None:
 
 
 def _run(
-    job: Job, engine: EngineOptions, files: tuple[InputFile, ...], journal: Path, stop: threading.Event
+    job: Job,
+    engine: EngineOptions,
+    gateway: GatewaySettings | None,
+    files: tuple[InputFile, ...],
+    journal: Path,
+    stop: threading.Event,
 ) -> list[JobReport]:
-    """Run all files in the cluster, and say every ten seconds how far they are."""
+    """Run all files in the cluster, and say every ten seconds how far they are; None: send nothing."""
     connect(engine.address)
     counts = count_files(files, job.text)
-    door = None if job.confirmation.results_only else start_gateway(_gateway_settings(job), journal.resolve())
+    door = None if gateway is None else start_gateway(gateway, journal.resolve())
     shards = _shards(job, _shard_job(job, engine, journal), files, counts)
     reports: list[JobReport] = []
     said_at = monotonic()
@@ -156,7 +162,8 @@ def _shards(job: Job, of: ShardJob, files: tuple[InputFile, ...], counts: list[i
 def _gateway_settings(job: Job) -> GatewaySettings:
     client = job.client
     limits = Limits(client.max_in_flight, client.requests_per_minute, client.floor)
-    return GatewaySettings(limits, job.spending.max_credits)
+    keys, base_url = access(client)
+    return GatewaySettings(limits, job.spending.max_credits, base_url, keys)
 
 
 def _shard_job(job: Job, engine: EngineOptions, journal: Path) -> ShardJob:

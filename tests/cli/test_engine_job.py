@@ -16,7 +16,7 @@ from pydantic import BaseModel
 import segmind_async as sa
 from segmind_async.cli import engine_job
 from segmind_async.emulator import Emulator, faults
-from segmind_async.ray import GatewayAddress
+from segmind_async.ray import GatewayAddress, GatewaySettings
 from tests.cli.test_commands import call, lines, on
 from tests.cli.test_folders import folder, said, table, words
 from tests.support import serving
@@ -169,6 +169,35 @@ def test_what_becomes_of_the_cluster_is_an_error_and_an_exit_code(
     ray.failing = {}
     assert call(*words(folder, *more), **on(emulator)).exit_code == 0
     assert emulator.requests == 9, "each row once over both runs"
+
+
+@pytest.mark.parametrize("where", [".env", "file"])
+def test_the_gateway_has_the_keys_that_the_command_would_have(
+    ray: Ray, emulator: Emulator, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SEGMIND_API_KEY", raising=False)
+    got = call(*words(folder, "--engine", "ray"))
+    assert (got.exit_code, ray.address) == (2, None)
+    assert "no API key" in got.stderr
+    given: list[GatewaySettings] = []
+
+    def start(settings: GatewaySettings, _: Path) -> GatewayAddress:
+        given.append(settings)
+        return GatewayAddress(emulator.url, emulator.key)
+
+    monkeypatch.setattr(engine_job, "start_gateway", start)
+    more: list[str] = []
+    if where == ".env":
+        (tmp_path / ".env").write_text("SEGMIND_API_KEYS=SG_one,SG_two\nSEGMIND_BASE_URL=https://x.test/v1\n")
+    else:
+        (tmp_path / "keys").write_text("SG_one\nSG_two\n")
+        (tmp_path / "keys").chmod(0o600)
+        more = ["--api-keys-file", "keys"]
+    got = call(*words(folder, "--engine", "ray", *more))
+    assert got.exit_code == 0, got.stderr
+    assert given[0].api_keys == ("SG_one", "SG_two")
+    assert given[0].base_url == ("https://x.test/v1" if where == ".env" else None)
 
 
 def test_after_a_shard_that_stops_the_others_send_nothing_and_write_what_there_is(
