@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import math
 import sqlite3
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import (
@@ -45,6 +47,8 @@ from ..models import DEFAULT_MODEL, JsonObject
 from ._answered import note_end, take_answers
 from ._folder import folder_of, journal_of
 from ._index import AnswerIndex
+
+_LOG = logging.getLogger(__name__)
 
 _LOOK_EVERY = 0.5
 """Seconds between two looks at whether another task has left the same shard."""
@@ -91,8 +95,10 @@ class ShardJob:
     """Stands before the names of the columns of results."""
     yield_unsent: bool = False
     """Whether a shard that stops early yields its other rows with the status `unsent`; else it raises."""
-    wait: float = 600.0
-    """Seconds to wait while another task runs the same shard."""
+    wait: float | None = None
+    """Seconds to wait while another task runs the same shard; None: until it ends, however. The system frees
+    the shard of a process that dies. A bound is for NFS 3, where the lock of a machine that is gone may stay.
+    """
 
     def __post_init__(self) -> None:
         if "max_credits" in self.sending:
@@ -161,7 +167,8 @@ def run_shard(rows: Iterable[Mapping[str, object]], job: ShardJob) -> Iterator[d
 
     Raises ShardStoppedError for a shard that stops early, with nothing yielded, unless *job* yields unsent
     rows, and for a journal that cannot be written, as on a full disk; JournalError while another task runs
-    the same shard for longer than `wait`; ConfigurationError for a row that has a column of a result's name.
+    the same shard for longer than a `wait` that is given; ConfigurationError for a row that has a column of a
+    result's name.
     """
     given = rows if isinstance(rows, Collection) else list(rows)
     for row, result in _results(given, job):
@@ -326,13 +333,19 @@ def _result(known: KnownRow, not_kept: Mapping[str, Record]) -> JsonObject:
     return row_of(known.row, record)
 
 
-async def _alone(path: Path, seconds: float) -> AbstractContextManager[None]:
-    """Wait until no other task runs the shard of *path*; give a context that keeps others out."""
-    lock = Lock(path.with_name(path.name + ".task"))
-    deadline = anyio.current_time() + seconds
+async def _alone(path: Path, seconds: float | None) -> AbstractContextManager[None]:
+    """Wait until no other task runs the shard of *path*; give a context that keeps others out.
+
+    Raises JournalError after so many *seconds*; None: never. Cancelled, it leaves nothing locked.
+    """
+    lock, told = Lock(path.with_name(path.name + ".task")), False
+    deadline = math.inf if seconds is None else anyio.current_time() + seconds
     while (owner := lock.take()) is not None:
         if anyio.current_time() >= deadline:
             raise JournalError(f"{owner} has run the shard {path.name} for {seconds:g} s; wait for it")
+        if not told:
+            told = True
+            _LOG.info("a shard waits for another task that runs it: %s, %s", path.name, owner)
         await anyio.sleep(_LOOK_EVERY)
     return _held(lock)
 
