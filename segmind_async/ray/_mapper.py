@@ -7,9 +7,12 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any, Protocol
 
 from .._jobs.formats.dataframes import frame_of, rows_of
+from .._jobs.formats.layout import CLASH_PREFIX
 from .._jobs.formats.parquet import arrow
 from ..client import SegmindClient
 from ..engines._shard import ShardJob, shard_results
+
+_INDEX = f"{CLASH_PREFIX}_index"
 
 
 class Door(Protocol):
@@ -23,8 +26,8 @@ class Door(Protocol):
 class SegmindMapper:
     """Runs each batch as a shard of a job: a callable class for `Dataset.map_batches`.
 
-    A batch comes back with the columns of `frame_of` beside its own: a pandas frame as one, anything else as
-    an Arrow table. Batches of one actor run at the same time, four by Ray's default, over one client. Its key
+    A batch comes back with the columns of `frame_of` beside its own: pandas frames as such, anything else as
+    Arrow tables. Batches of one actor run at the same time, four by Ray's default, over one client. Its key
     is that of `SEGMIND_API_KEY` where the actor runs, unless a *door* names a gateway.
 
     Raises ShardStoppedError for a batch that stops early, unless the job yields unsent rows. A task that Ray
@@ -41,18 +44,20 @@ class SegmindMapper:
         return f"SegmindMapper({self._job!r})"
 
     async def __call__(self, batch: Any) -> AsyncIterator[Any]:
-        """Yield the batch with its results; nothing is sent for one without rows."""
-        frame = _frame(batch)
-        found = (
-            [
-                result
-                async for results in shard_results(list(rows_of(frame)), self._job, self._opened())
-                for _, result in results
-            ]
-            if len(frame)
-            else []
-        )
-        yield frame_of(found, frame, self._job.prefix)
+        """Yield the batch with its results, in parts of a few megabytes of answers.
+
+        Nothing is sent for one without rows.
+        """
+        frame, done = _frame(batch), 0
+        if not len(frame):
+            yield frame_of([], frame, self._job.prefix)
+            return
+        async for results in shard_results(list(rows_of(frame)), self._job, self._opened()):
+            part = _part(frame, done, len(results))
+            # Under the name that counts where the input has a column of that name.
+            placed = [{**result, _INDEX: place} for place, (_, result) in enumerate(results)]
+            yield frame_of(placed, part, self._job.prefix)
+            done += len(results)
 
     def _opened(self) -> SegmindClient:
         """Return the client, made with the first batch: then the gateway listens."""
@@ -75,3 +80,8 @@ def _frame(batch: Any) -> Any:
     pa = arrow()
     # An array of more than one dimension is a column of lists.
     return pa.table({name: pa.array(list(column.tolist())) for name, column in batch.items()})
+
+
+def _part(frame: Any, first: int, count: int) -> Any:
+    """Return *count* rows of a frame."""
+    return frame.iloc[first : first + count] if hasattr(frame, "iloc") else frame.slice(first, count)

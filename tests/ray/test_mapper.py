@@ -16,6 +16,7 @@ import pyarrow as pa
 import pytest
 
 import segmind_async as sa
+from segmind_async._jobs.journal import finished
 from segmind_async.emulator import Emulator
 from segmind_async.engines import ShardJob, ShardStoppedError
 from segmind_async.gateway import Gateway, GatewayOptions
@@ -53,6 +54,26 @@ async def test_a_batch_of_any_form_comes_back_with_its_answers(
     assert type(found).__name__ == made.__name__
     assert [str(text) for text in found["result_text"]] == ["echo: say a", "echo: say b"]
     assert len(found["n"]) == 2
+    await closed(mapper)
+
+
+@pytest.mark.parametrize("make", [pa.table, pd.DataFrame])
+async def test_of_long_answers_few_are_in_memory_at_once(
+    make: Any, emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # 16 kB of answers at a time, of about 1 kB each.
+    monkeypatch.setattr(finished, "_MOST_ANSWERS", 16_000)
+    words = [f"{n} " + "long " * 100 for n in range(60)]
+    words[7] = words[30]
+    mapper = SegmindMapper(job(tmp_path))
+    parts = [each async for each in mapper(make({"text": words, "n": list(range(60)), "index": words}))]
+    assert len(parts) >= 3
+    assert [int(n) for part in parts for n in part["n"]] == list(range(60))
+    assert [str(text) for part in parts for text in part["result_text"]] == [
+        f"echo: say {word}" for word in words
+    ]
+    assert len({str(part.schema if make is pa.table else part.dtypes.to_dict()) for part in parts}) == 1
+    assert emulator.requests == 59
     await closed(mapper)
 
 
