@@ -29,7 +29,7 @@ from .console import say, show_json
 from .exit_codes import Exit, exit_for_report
 from .job import MAX_REASKS, Job
 from .start.engine_settings import keep_settings
-from .start.files_check import check_inputs, check_paths, make_folders
+from .start.files_check import check_inputs, check_paths, make_folders, tell_without_input
 from .summary import JOURNALS, Files, as_json_of, print_results_only, print_summary
 from .wording import count
 
@@ -81,6 +81,7 @@ async def run(job: Job, engine: EngineOptions, *, as_json: bool) -> Exit:
         print_results_only(report, found)
     else:
         print_summary(report, found)
+    tell_without_input(job.with_files(files).target, journal)
     return Exit.OK if job.confirmation.results_only else exit_for_report(report)
 
 

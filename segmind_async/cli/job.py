@@ -45,7 +45,7 @@ from .exit_codes import Exit, exit_for_report
 from .live import Live
 from .option_values.schema import AnswerSchema
 from .start.changed_settings import begin_anew, refusal_text, tell_changes, why_anew
-from .start.files_check import check_inputs, check_paths, make_folders, without_input
+from .start.files_check import check_inputs, check_paths, make_folders, tell_without_input
 from .start.forecast import balance_of, kept_on_all, show_forecast
 from .start.input_check import NO_COLUMNS_NEEDED, ColumnsNeeded
 from .start.outlook import Announcer, may_start, outlook_text
@@ -336,14 +336,9 @@ async def _run_all(job: Job, client: SegmindClient, *, as_json: bool) -> Exit:
     else:
         print_summary(report, job.files)
         print_keys(keys)
-    _tell_without_input(job)
+    if job.folder:
+        tell_without_input(job.target, job.journal_path)
     return Exit.OK if only else exit_for_report(report)
-
-
-def _tell_without_input(job: Job) -> None:
-    left = without_input(job.target, job.journal_path) if job.folder else []
-    if left:
-        say(f"{count(len(left))} files of results have no input any more and stay, such as {left[0]}")
 
 
 async def _run_sample(job: Job, client: SegmindClient, *, as_json: bool) -> Exit:

@@ -125,6 +125,10 @@ def test_results_are_those_of_the_folder_without_an_engine(
     assert emulator.requests == 21
     assert "11 ok, 1 failed, 0 unsent (10 by earlier runs)" in got.stderr
     assert "12" not in said(got).split("rows")[0]
+    assert (
+        f"1 files of results have no input any more and stay, such as {tmp_path / 'out' / 'a.csv'}"
+        in said(got)
+    )
     (tmp_path / "out" / "z.csv").unlink()
     got = call(*words(folder, "--engine", "ray", "--results-only"))
     assert (got.exit_code, emulator.requests) == (0, 21), got.stderr

@@ -14,6 +14,7 @@ from ..._jobs.journal.reader import JournalReader
 from ..._jobs.report.shards import journals_in
 from ...errors import ConfigurationError
 from ..console import say
+from ..wording import count
 from .input_check import ColumnsNeeded, check_encoding, check_rows
 
 
@@ -63,10 +64,12 @@ def make_folders(output: Output, journal: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
 
 
-def without_input(output: Output, journal: Path) -> list[Path]:
-    """Return the files of results that earlier runs have written for files the input has no more."""
+def tell_without_input(output: Output, journal: Path) -> None:
+    """Say which files of results earlier runs have written for files that the input has no more."""
     now = {str(path.resolve()) for path, _ in output.targets}
-    return [Path(path) for path in sorted(_outputs_of(journal) - now) if Path(path).exists()]
+    left = [path for path in sorted(_outputs_of(journal) - now) if Path(path).exists()]
+    if left:
+        say(f"{count(len(left))} files of results have no input any more and stay, such as {left[0]}")
 
 
 def _outputs_of(journal: Path) -> frozenset[str]:
