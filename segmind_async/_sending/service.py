@@ -97,13 +97,15 @@ async def refresh_balance(service: Service) -> None:
 
     A balance that cannot be read stays as it was.
     """
-    accounts = service.admission.accounts.all
-    ended_at = [account.read_ended_at for account in accounts]
+    accounts = service.admission.accounts
+    ended_at = [account.read_ended_at for account in accounts.all]
     async with service.balance_lock:
-        unread = [one for one, at in zip(accounts, ended_at, strict=True) if one.read_ended_at == at]
+        unread = [one for one, at in zip(accounts.all, ended_at, strict=True) if one.read_ended_at == at]
         if unread:
+            known, began_at = accounts.known, service.admission.now()
             with suppress(SegmindError):
                 await _read_balances(service, RetryPolicy(), unread)
+            accounts.tell_apart(known, began_at)
 
 
 async def read_unread(service: Service) -> None:
@@ -155,11 +157,14 @@ async def _read_in_time(service: Service, unread: Sequence[Account]) -> dict[Acc
     return ended
 
 
-async def recheck(service: Service, accounts: Sequence[Account]) -> None:
-    """Read once the balances of keys that are out or short; a failure leaves them as they are."""
+async def recheck(service: Service, due: Sequence[Account]) -> None:
+    """Read once the balances of keys that are out, short or spare; a failure leaves them as they are."""
+    accounts = service.admission.accounts
+    known, began_at = accounts.known, service.admission.now()
     async with anyio.create_task_group() as reads:
-        for account in accounts:
+        for account in accounts.with_those_of_spares(due):
             reads.start_soon(_ask, service, RetryState(_RECHECK_WITHIN), account)
+    accounts.tell_apart(known, began_at)
 
 
 async def read_balance(service: Service, retry: RetryPolicy) -> Balance:

@@ -16,7 +16,7 @@ from ..._rate.start_tracker import StartTag
 from ..._rate.throttle import Throttle
 from ..._text.wait_reasons import WaitReason
 from ..._wire.failures import Failure, FailureKind
-from .standing import KeyStanding
+from .standing import KeyStanding, Standing
 
 _REFUSED = (FailureKind.UNAUTHENTICATED, FailureKind.FORBIDDEN, FailureKind.SPEND_LIMIT)
 
@@ -33,6 +33,7 @@ class Account:
         "answers",
         "behind_gateway",
         "index",
+        "last_read",
         "last_read_at",
         "ledger",
         "name",
@@ -58,10 +59,12 @@ class Account:
         """Calls that were answered so far."""
         self.started_at: float = -math.inf
         """When the last call was sent with it, seconds; kept where there are several keys."""
+        self.last_read: int = 0
+        """The balance that was last read by a request of its own, whatever the ledger made of it; units."""
         self.last_read_at: float = -math.inf
-        """When the balance was last read by a request of its own, seconds; -inf before the first time."""
+        """When that was, seconds; -inf before the first time."""
         self.read_ended_at: float = -math.inf
-        """When the last such request ended, well or not, seconds; -inf before the first time."""
+        """When the last read of the balance ended, well or not, seconds; -inf before the first time."""
         self._asked_until = -math.inf
         """Until when the service has asked for nothing to be sent, in answers of 429; seconds."""
         self.behind_gateway: bool = False
@@ -92,7 +95,7 @@ class Account:
 
     def was_read(self, balance: int, sent_at: float, now: float) -> None:
         """Take in a balance that was read by a request sent at *sent_at*."""
-        self.last_read_at = self.read_ended_at = now
+        self.last_read, self.last_read_at, self.read_ended_at = balance, now, now
         self.ledger.observe(balance, sent_at, now)
         self.standing.was_read()
 
@@ -124,20 +127,32 @@ class Account:
             self._judge(failure.kind, now)
 
     def _judge(self, kind: FailureKind, now: float) -> None:
+        if self.same_as is not None:
+            return  # it takes no calls, and comes back by other ways
         if kind in _REFUSED:
             self.standing.refused(now)
             self._give_way(now)
         elif kind is FailureKind.OUT_OF_CREDITS and not self.ledger.in_flight:
+            # Another key that was wrongly put aside may have credits. After a trial that has been looked up.
+            for spare in self._spares if self.standing.state is not Standing.ON_TRIAL else ():
+                spare.standing.read_soon()
             self.standing.emptied(now)
 
     def takes_over(self, other: Account, now: float) -> None:
         """Take the calls of *other*, which was found to be this account; what it holds is held here too."""
-        other.standing.spare()
+        other.standing.spare(now)
         for spare in (other, *other._spares):
             spare.same_as = self
             self._spares.append(spare)
         other._spares.clear()
         self._hold_for(other, now)
+
+    def releases(self, other: Account) -> None:
+        """Leave the calls of *other* to it again, which has an account of its own after all."""
+        self._spares.remove(other)
+        other.same_as = None
+        other.standing.parted()
+        self.ledger.forget_others()
 
     def _give_way(self, now: float) -> None:
         """Have other keys of this account take its calls, now that its own is refused."""
@@ -177,9 +192,18 @@ class Account:
         return WaitReason.ASKED if gate.closed_until <= self._asked_until else WaitReason.REFUSED
 
     def is_due(self, now: float) -> bool:
-        """Return whether its balance is to be read now, and may be: the read takes a start."""
+        """Return whether its balance is to be read now, and may be: the read takes a start.
+
+        That of a spare is read together with the one that it is compared to.
+        """
         if self.standing.read_at > now:
             return False
+        if self.same_as is not None and not self.same_as.may_start(now):
+            return False
+        return self.may_start(now)
+
+    def may_start(self, now: float) -> bool:
+        """Return whether its pace and its gate allow a start now."""
         return self.throttle.next_start(now, self.ledger.in_flight) <= now
 
     def shift(self, seconds: float) -> None:

@@ -90,8 +90,34 @@ class Accounts:
         return any(account.takes and not account.must_read_balance for account in self.all)
 
     def due(self, now: float) -> list[Account]:
-        """Return those of several that are out or short, and whose balance is to be read now."""
+        """Return those of several whose balance is to be read now: they are out, short or spare."""
         return [account for account in self.all if account.is_due(now)] if self.several else []
+
+    def with_those_of_spares(self, accounts: Sequence[Account]) -> Sequence[Account]:
+        """Return *accounts*, and those that spares among them are to be compared to."""
+        others = {one.same_as for one in accounts if one.same_as is not None}
+        return [*accounts, *(one for one in self.all if one in others and one not in accounts)]
+
+    @property
+    def known(self) -> Sequence[int | None]:
+        """Units on each account as far as known, to be compared with a read: see `tell_apart`."""
+        return [account.ledger.balance for account in self.all] if self.several else ()
+
+    def tell_apart(self, known: Sequence[int | None], read_at: float) -> None:
+        """Have spares take calls again of which reads since *read_at* (seconds) show an account of their own.
+
+        *known* are the balances that were known before these reads. On one account no read finds more than
+        was known before, unless it was topped up, and then the reads with both keys find more. A spare that
+        finds less than the other key is none that matters: it has no credits which the other has not.
+        """
+        for spare in self.all if self.several else ():
+            taker = spare.same_as
+            if taker is None or not (spare.was_read_since(read_at) and taker.was_read_since(read_at)):
+                continue
+            before = known[taker.index]
+            if before is not None and taker.last_read <= before < spare.last_read:
+                taker.releases(spare)
+                self._shared.apart(*sorted((taker.index, spare.index)))
 
     def answered(self, account: Account, cost: int | None, balance: int | None, now: float) -> None:
         """Take in what an answer of one of several accounts named; None: nothing."""

@@ -14,8 +14,8 @@ import math
 from enum import Enum
 
 RECHECK_AFTER = 60.0
-"""Seconds between reads of the balance of a key that is out or short: a top-up is not in a hurry, and a read
-may count in the rate."""
+"""Seconds between reads of the balance of a key that is out, short or a second one of its account: a top-up
+is not in a hurry, and a read may count in the rate."""
 
 
 class Standing(Enum):
@@ -111,9 +111,17 @@ class KeyStanding:
         if self.takes and not known:
             self._leave(Standing.UNKNOWN, now)
 
-    def spare(self) -> None:
+    def spare(self, now: float) -> None:
         """Note that another key of the same account takes its calls."""
-        self.state, self.read_at, self._tried = Standing.SPARE, math.inf, False
+        self._leave(Standing.SPARE, now)
+
+    def parted(self) -> None:
+        """Note that it has an account of its own after all, whose balance was read."""
+        self._return(Standing.IN_USE)
+
+    def read_soon(self) -> None:
+        """Have its balance read before the next call."""
+        self.read_at = -math.inf
 
     def replaces(self) -> None:
         """Note that the other key of its account is refused: once its balance was read, it takes calls."""

@@ -163,6 +163,77 @@ def test_what_a_second_key_of_an_account_has_in_flight_is_held_by_the_one_that_t
     assert (second.takes, second.state, second.same_as) == (True, "on trial", None)
 
 
+@pytest.mark.parametrize(
+    ("known", "read", "spare", "apart"),
+    [
+        pytest.param(50, 50, 50, False, id="the-same"),
+        pytest.param(50, 40, 45, False, id="calls-between-the-reads"),
+        pytest.param(50, 80, 80, False, id="topped-up"),
+        pytest.param(50, 40, 30, False, id="less"),
+        pytest.param(50, 50, 51, True, id="more"),
+        pytest.param(None, 50, 60, False, id="nothing-was-known"),
+        pytest.param(50, None, 60, False, id="the-first-was-not-read"),
+        pytest.param(50, 50, None, False, id="the-spare-was-not-read"),
+    ],
+)
+def test_a_spare_is_told_apart_by_reads_of_both_balances(
+    known: int | None, read: int | None, spare: int | None, apart: bool
+) -> None:
+    accounts = several(3)
+    first, second, _ = accounts.all
+    first.takes_over(second, 0.0)
+    if known is not None:
+        first.ledger.observe(known, 1.0, 1.0)
+    before = accounts.known
+    for account, balance in ((first, read), (second, spare)):
+        if balance is not None:
+            account.was_read(balance, 60.0, 61.0)
+    accounts.tell_apart(before, 60.0)
+    assert (second.takes, second.state) == ((True, "in use") if apart else (False, "same account as …0"))
+    assert (second.same_as is None) is apart
+    assert accounts.distinct == [one for one in accounts.all if one.same_as is None]
+
+
+def test_a_spare_is_read_with_the_key_that_takes_its_calls_when_both_may_start() -> None:
+    accounts = several(3)
+    first, second, third = accounts.all
+    first.takes_over(second, 0.0)
+    assert accounts.due(59.0) == []
+    first.throttle.gate.close(59.0, 10.0, 1)
+    assert accounts.due(60.0) == []
+    assert accounts.due(69.0) == [second]
+    assert accounts.with_those_of_spares([second, third]) == [second, third, first]
+    assert accounts.with_those_of_spares([first, second]) == [first, second]
+
+
+def test_a_spare_is_read_at_once_when_the_other_key_is_out_of_credits() -> None:
+    accounts = several(2)
+    first, second = accounts.all
+    first.takes_over(second, 0.0)
+    first.learn(first.throttle.start(1.0, 0), failure(FailureKind.OUT_OF_CREDITS), 2.0)
+    assert accounts.due(2.0) == [second]
+    for account in (first, second):
+        account.standing.reading(2.0)
+        account.was_read(5, 2.0, 3.0)
+    first.learn(first.throttle.start(3.0, 0), failure(FailureKind.OUT_OF_CREDITS), 4.0)
+    assert (first.state, accounts.due(61.0)) == ("out of credits", [])
+
+
+@pytest.mark.parametrize("kind", [FailureKind.UNAUTHENTICATED, FailureKind.OUT_OF_CREDITS])
+def test_a_spare_that_is_refused_stays_one_and_does_not_come_back_over_a_read(kind: FailureKind) -> None:
+    first, second = several(2).all
+    first.takes_over(second, 0.0)
+    second.learn(second.throttle.start(1.0, 0), failure(kind), 2.0)
+    second.was_read(5, 62.0, 63.0)
+    assert (second.takes, second.state) == (False, "same account as …0")
+
+
+def test_with_one_key_nothing_is_told_apart() -> None:
+    accounts = several(1)
+    accounts.tell_apart(accounts.known, 0.0)
+    assert accounts.known == ()
+
+
 def test_keys_of_an_account_that_is_taken_over_spend_from_the_one_that_takes_it() -> None:
     accounts = several(3)
     first, second, third = accounts.all

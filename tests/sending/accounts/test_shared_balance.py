@@ -8,6 +8,7 @@ from decimal import Decimal
 
 import anyio
 import pytest
+from aiohttp import web
 
 import segmind_async as sa
 from segmind_async._sending.accounts.shared_balance import SharedBalances
@@ -120,6 +121,88 @@ def test_after_a_call_in_doubt_the_difference_is_taken_anew() -> None:
             pytest.fail(f"found after {n} answers: {shared!r}")
 
 
+BILLED_EVERY = 0.03
+
+
+def arriving(
+    turns: Iterable[tuple[int, int]],
+    account_of: Callable[[int], int],
+    seed: int,
+    *,
+    jitter: float,
+    stale: float = 0.0,
+) -> list[tuple[int, int | None, int | None]]:
+    """Return answers that overtake each other, on the way for *jitter* seconds on average.
+
+    The balance that one names is read *stale* seconds after it was billed, on average.
+    """
+    chance, billed = random.Random(seed), answers(turns, account_of)
+    arrivals: list[tuple[float, int, tuple[int, int | None, int | None]]] = []
+    for n, (key, cost, balance) in enumerate(billed):
+        read_at = n * BILLED_EVERY + (chance.expovariate(1 / stale) if stale else 0.0)
+        until = billed[n : int(read_at / BILLED_EVERY) + 1]
+        named = [then for other, _, then in until if account_of(other) == account_of(key)] or [balance]
+        arrivals.append((read_at + chance.expovariate(1 / jitter), n, (key, cost, named[-1])))
+    return [answer for _, _, answer in sorted(arrivals)]
+
+
+PRICES = [
+    pytest.param(lambda _: 7000, id="one-price"),
+    pytest.param(lambda chance: 7000 + 45 * chance.randrange(5), id="five-prices"),
+    pytest.param(spread, id="all-prices"),
+]
+
+
+@pytest.mark.parametrize("jitter", [0.01, 0.05, 0.3])
+@pytest.mark.parametrize("keys", [2, 3, 4])
+@pytest.mark.parametrize("costs", PRICES)
+def test_equal_accounts_whose_answers_overtake_each_other_are_told_apart(
+    costs: Callable[[random.Random], int], keys: int, jitter: float
+) -> None:
+    for seed in range(4):
+        late = arriving(drawn(seed, keys, costs), own, seed, jitter=jitter)
+        assert first_found(SharedBalances(keys), late) is None
+
+
+@pytest.mark.parametrize(
+    ("jitter", "stale", "soon"),
+    [
+        pytest.param(0.003, 0.0, 60, id="a-little-late"),
+        pytest.param(0.03, 0.0, 120, id="late"),
+        pytest.param(0.003, 0.003, 60, id="balances-of-a-moment-later"),
+    ],
+)
+@pytest.mark.parametrize("costs", PRICES)
+def test_one_account_is_found_also_if_answers_overtake_each_other(
+    costs: Callable[[random.Random], int], jitter: float, stale: float, soon: int
+) -> None:
+    for seed in range(4):
+        late = arriving(drawn(seed, 2, costs), one, seed, jitter=jitter, stale=stale)
+        found = first_found(SharedBalances(2), late)
+        assert found is not None
+        assert found <= soon
+
+
+def test_one_account_is_found_though_a_top_up_brought_its_balance_back_to_where_it_was() -> None:
+    before = answers(ALTERNATING[:4], one)
+    again = answers(ALTERNATING, one)
+    assert first_found(SharedBalances(2), before) is None
+    found = first_found(SharedBalances(2), [*before, *again])
+    assert found is not None
+    assert found <= 60
+
+
+def test_a_pair_that_was_found_and_was_none_needs_twice_as_much_each_time() -> None:
+    shared, after = SharedBalances(2), list[int]()
+    for _ in range(3):
+        found = first_found(shared, answers(ALTERNATING, one, funds=10**9 - 10**6 * len(after)))
+        assert found is not None
+        after.append(found)
+        shared.apart(0, 1)
+    assert after == [5, 8, 14]
+    assert repr(shared) == "SharedBalances({})"
+
+
 def shared_emulator(balance: float | str, keys: int = 2, **options: object) -> Emulator:
     """Return an emulator on which the first keys draw on one account."""
     emulator = Emulator(key=KEYS[0], balance=balance, **options)  # type: ignore[arg-type]  # passed on
@@ -190,3 +273,101 @@ async def test_behind_a_gateway_keys_are_tokens_and_its_balance_is_one() -> None
         client._service.admission.met = lambda **_: None  # type: ignore[method-assign]  # the emulator is no gateway
         await client.chat_many([str(n) for n in range(60)])
         assert states(client) == ["in use", "in use"]
+
+
+class Late(Emulator):
+    """Answers are on their way for 10 ms on average, and overtake each other."""
+
+    async def _chat(self, request: web.Request) -> web.StreamResponse:
+        found = await super()._chat(request)
+        await anyio.sleep(self._late.expovariate(100))
+        return found
+
+    _late = random.Random(1)
+
+
+@pytest.mark.parametrize("floor", [0, 0.1])
+async def test_all_money_of_equal_accounts_is_spent(floor: float) -> None:
+    emulator = Late(key=KEYS[0], balance=0.3 + floor, cost="0.001", latency=0.2, reserve=1.0)
+    emulator.state.add_account(KEYS[1], 0.3 + floor)
+    limits = sa.Limits(max_in_flight=16, floor=floor)
+    async with emulator, client_of(emulator, limits=limits) as client:
+        outcomes = await client.chat_many([str(n) for n in range(590)])
+        assert {outcome.status for outcome in outcomes} == {sa.Status.OK}
+        assert min(account.lowest for account in emulator.state.accounts.values()) >= Decimal(str(floor))
+
+
+def take_for_one(client: sa.SegmindClient) -> None:
+    """Have the second key put aside, as a key of the first one's account."""
+    first, second = client._service.admission.accounts.all
+    first.takes_over(second, anyio.current_time())
+
+
+@pytest.mark.parametrize(
+    ("floor", "reserve"),
+    [
+        pytest.param(0.1, 1.0, id="at-the-floor"),
+        pytest.param(0, 1.0, id="by-the-ledger"),
+        pytest.param(0, 3.0, id="refused-by-the-service"),
+    ],
+)
+async def test_a_key_that_was_wrongly_put_aside_takes_calls_when_the_other_has_no_credits(
+    floor: float, reserve: float
+) -> None:
+    async with (
+        emulator_of([0.3, 0.3], cost="0.01", latency=1.0, reserve=reserve) as emulator,
+        client_of(emulator, limits=sa.Limits(max_in_flight=4, floor=floor)) as client,
+    ):
+        await client.chat_many([str(n) for n in range(4)])
+        take_for_one(client)
+        before = sent_with(emulator, 1)
+        outcomes = await client.chat_many([str(n) for n in range(32)])
+        assert {outcome.status for outcome in outcomes} == {sa.Status.OK}
+        assert sent_with(emulator, 1) > before
+        assert client.statistics().keys[1].takes_calls
+
+
+async def test_a_key_that_was_wrongly_put_aside_takes_calls_again_after_a_minute() -> None:
+    async with (
+        emulator_of([5, 5], cost="0.01", latency=1.0) as emulator,
+        client_of(emulator, limits=sa.Limits(max_in_flight=4)) as client,
+    ):
+        await client.chat_many([str(n) for n in range(8)])
+        take_for_one(client)
+        before = sent_with(emulator, 1)
+        await client.chat_many([str(n) for n in range(8)])
+        assert sent_with(emulator, 1) == before
+        await anyio.sleep(61)
+        await client.chat_many([str(n) for n in range(40)])
+        assert states(client) == ["in use", "in use"]
+        assert sent_with(emulator, 1) > before + 10
+
+
+async def test_a_second_key_stays_aside_over_reads_and_a_top_up() -> None:
+    async with (
+        shared_emulator(2, cost=dear, latency=1.0) as emulator,
+        client_of(emulator, limits=sa.Limits(max_in_flight=4, floor=1)) as client,
+        anyio.create_task_group() as tasks,
+    ):
+
+        async def top_up() -> None:
+            await anyio.sleep(500)
+            assert states(client) == ["short of credits", f"same account as {NAMES[0]}"]
+            emulator.state.top_up(1)
+
+        tasks.start_soon(top_up)
+        outcomes = await client.chat_many([str(n) for n in range(150)], on_exhausted="wait")
+        assert {outcome.status for outcome in outcomes} == {sa.Status.OK}
+        assert states(client)[1] == f"same account as {NAMES[0]}"
+        assert emulator.state.account.lowest >= 1
+
+
+async def test_an_account_without_credits_under_two_keys_is_not_tried_again_and_again() -> None:
+    async with emulator_of(["0.05", "0.05", 5], cost="0.01", latency=1.0, reserve=3.0) as emulator:
+        emulator.state.accounts[KEYS[1]] = empty = emulator.state.accounts[KEYS[0]]
+        async with client_of(emulator, limits=sa.Limits(max_in_flight=2)) as client:
+            first, second, _ = client._service.admission.accounts.all
+            first.takes_over(second, 0.0)
+            outcomes = await client.chat_many([str(n) for n in range(60)])
+        assert {outcome.status for outcome in outcomes} == {sa.Status.OK}
+        assert empty.refused.get(406, 0) <= 4
