@@ -162,20 +162,21 @@ def _tile(name: str, figure: str, meaning: str) -> ET.Element:
 def _keys(report: Report) -> list[ET.Element]:
     if not report.keys:
         return []
+    # On a phone the cells of a row stand below each other, without the heads of columns.
     rows = [
         [
             _cell(key.name, "kind"),
-            _cell(credits_text(key.spent), "num"),
-            _cell("–" if key.balance is None else credits_text(key.balance), "num"),
-            _cell(count(key.rate_limited), "num"),
+            _cell(f"{credits_text(key.spent)} spent", "num"),
+            _cell("" if key.balance is None else f"{credits_text(key.balance)} left", "num"),
+            _cell(f"{count(key.rate_limited)} × 429" if key.rate_limited else "", "num"),
             _cell(key.state, "what"),
         ]
         for key in report.keys
     ]
     if report.of_no_known_key > 0:
-        spent = _cell(credits_text(report.of_no_known_key), "num")
+        spent = _cell(f"{credits_text(report.of_no_known_key)} spent", "num")
         rows.append([_cell("not recorded", "kind"), spent, _cell(""), _cell(""), _cell("")])
-    return [_tag("h2", "Keys"), _table(["key", "spent", "left", "429s", "state"], rows)]
+    return [_tag("h2", "Keys"), _table(["key", "", "", "", "state"], rows)]
 
 
 def _over_time(report: Report) -> list[ET.Element]:
