@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -46,6 +47,19 @@ def _switch(name: str, text: str) -> bool:
 def split_keys(text: str) -> tuple[str, ...]:
     """Return the keys of a text, which are separated by commas or line breaks."""
     return tuple(key.strip() for line in text.splitlines() for key in line.split(",") if key.strip())
+
+
+def check_separated(name: str, keys: Sequence[str]) -> None:
+    """Raise ConfigurationError, which quotes none, if *keys* from *name* hold what belongs to no key.
+
+    Semicolons instead of commas, or quotation marks, make another key, which the service refuses much later.
+    """
+    for place, key in enumerate(keys, start=1):
+        if any(mark in key for mark in ";'\""):
+            raise ConfigurationError(
+                f"{name}: key {place} of {len(keys)}, {len(key)} characters long, holds a semicolon or a "
+                "quotation mark; separate keys by commas, without quotation marks"
+            )
 
 
 @dataclass(frozen=True, slots=True)

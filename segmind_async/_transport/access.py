@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import ip_address
 from urllib.parse import SplitResult, urlsplit
 
 from .._version import __version__
 from .._wire.response_headers import BUDGET_NAME
-from ..config import Environment
+from ..config import Environment, check_separated
 from ..errors import ConfigurationError
 from .direct.content_coding import ACCEPTED
 
@@ -30,13 +30,18 @@ def headers(key: str) -> Mapping[str, str]:
     }
 
 
-def checked_key(key: str | None) -> str:
-    """Return *key*; raises ConfigurationError, without quoting it, if it is missing or cannot be sent."""
-    if not key:
-        raise ConfigurationError("no API key: pass api_key, or set SEGMIND_API_KEY")
+def checked_key(key: object, name: str = "the API key") -> str:
+    """Return *key*; raises ConfigurationError, without quoting it, if it is missing or cannot be sent.
+
+    *name* is what the error calls it.
+    """
+    if key is None or key == "":
+        raise ConfigurationError(f"no API key: {name} is empty; pass api_key, or set SEGMIND_API_KEY")
+    if not isinstance(key, str):
+        raise ConfigurationError(f"{name} is of type {type(key).__name__}; pass a str")
     if not key.isascii() or not key.isprintable() or " " in key:
         raise ConfigurationError(
-            "the API key contains blanks, line breaks or non-printable characters; check how it was read"
+            f"{name} contains blanks, line breaks or non-printable characters; check how it was read"
         )
     return key
 
@@ -46,15 +51,18 @@ def checked_keys(api_key: str | None, api_keys: Sequence[str] | None, environmen
 
     Raises ConfigurationError, without quoting any, if none is given, or they are invalid or the same.
     """
-    if isinstance(api_keys, str):
+    if isinstance(api_keys, str | bytes):
         raise ConfigurationError("api_keys is one text: pass a list of keys, or api_key")
     if api_keys is not None and api_key is not None:
         raise ConfigurationError("pass api_key or api_keys, not both")
     if api_keys is None and api_key is None:
+        check_separated("SEGMIND_API_KEYS", environment.api_keys)
         api_keys = environment.api_keys or None
     if api_keys is None:
         return [checked_key(environment.api_key if api_key is None else api_key)]
-    keys = [checked_key(key) for key in api_keys]
+    if not isinstance(api_keys, Iterable):
+        raise ConfigurationError(f"api_keys is of type {type(api_keys).__name__}; pass a list of keys")
+    keys = [checked_key(key, f"api_keys[{place}]") for place, key in enumerate(api_keys)]
     if not keys:
         raise ConfigurationError("api_keys is empty: pass at least one key")
     if len({*keys}) < len(keys):

@@ -10,7 +10,7 @@ from typing import ClassVar
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from ..config import split_keys
+from ..config import check_separated, split_keys
 from ..errors import ConfigurationError
 
 _OF_OTHERS = stat.S_IRWXG | stat.S_IRWXO
@@ -30,8 +30,9 @@ class Credentials(BaseSettings):
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """The keys, in their order; empty if there is none."""
+        """The keys, in their order; empty if there is none. Raises as `check_separated`."""
         if self.api_keys is not None and (several := split_keys(self.api_keys.get_secret_value())):
+            check_separated("SEGMIND_API_KEYS", several)
             return several
         return () if self.api_key is None else (self.api_key.get_secret_value(),)
 
@@ -39,8 +40,8 @@ class Credentials(BaseSettings):
 def read_keys(path: Path) -> tuple[str, ...]:
     """Return the keys of a file, one a line; empty lines and those that begin with # are none.
 
-    Raises ConfigurationError, which quotes nothing of the file, if it cannot be read, holds no key, or is
-    open to others than its owner.
+    Raises ConfigurationError, which quotes nothing of the file, if it cannot be read, holds no key or what is
+    none, or is open to others than its owner.
     """
     try:
         with path.open(encoding="utf-8-sig") as file:
@@ -58,4 +59,5 @@ def read_keys(path: Path) -> tuple[str, ...]:
     keys = tuple(key for line in lines if not line.startswith("#") for key in split_keys(line))
     if not keys:
         raise ConfigurationError(f"file of keys {str(path)!r} holds no key; write one a line")
+    check_separated(f"file of keys {str(path)!r}", keys)
     return keys

@@ -166,6 +166,7 @@ def test_a_run_with_several_keys_says_what_each_has_spent(
         pytest.param(b"# none\n", "holds no key", id="no-key"),
         pytest.param(b"SG_\xff\xfe", "it is not UTF-8", id="not-text"),
         pytest.param(None, "cannot be read: No such file", id="no-file"),
+        pytest.param(b'SG_secret1\n"SG_secret2"\n', "key 2 of 2, 12 characters", id="quoted"),
     ],
 )
 def test_a_file_without_keys(tmp_path: Path, content: bytes | None, message: str) -> None:
@@ -177,6 +178,15 @@ def test_a_file_without_keys(tmp_path: Path, content: bytes | None, message: str
     assert got.exit_code == 2
     assert message in " ".join(got.stderr.split())
     assert "Traceback" not in got.output
+    assert "secret" not in got.output
+
+
+def test_keys_of_the_environment_that_are_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEGMIND_API_KEYS", "'SG_secret1,SG_secret2'")
+    got = call("balance")
+    assert got.exit_code == 2
+    assert "SEGMIND_API_KEYS: key 1 of 2, 11 characters long" in " ".join(got.stderr.split())
+    assert "secret" not in got.output
 
 
 def test_without_a_key() -> None:

@@ -357,6 +357,15 @@ def test_names_of_keys(keys: list[str], names: list[str]) -> None:
         pytest.param({"api_keys": ["SG_secret", "SG_secret"]}, "twice", id="the-same-twice"),
         pytest.param({"api_keys": ["SG_secret", " "]}, "blanks", id="blank"),
         pytest.param({"api_keys": ["SG_secret"], "api_key": "x"}, "not both", id="both"),
+        pytest.param({"api_keys": b"SG_secret"}, "one text", id="bytes"),
+        pytest.param({"api_keys": 5}, "api_keys is of type int; pass a list", id="a-number"),
+        pytest.param(
+            {"api_keys": ["SG_secret", 5]}, r"api_keys\[1\] is of type int; pass a str", id="number"
+        ),
+        pytest.param({"api_keys": [b"SG_secret"]}, r"api_keys\[0\] is of type bytes", id="bytes-in-a-list"),
+        pytest.param({"api_keys": ["SG_secret", None]}, r"api_keys\[1\] is empty", id="none-in-a-list"),
+        pytest.param({"api_keys": ["SG_secret", "SG_se cret"]}, r"api_keys\[1\] contains", id="which"),
+        pytest.param({"api_key": 5}, "the API key is of type int", id="a-number-as-the-key"),
     ],
 )
 def test_keys_that_cannot_work_are_refused_and_not_quoted(arguments: dict[str, object], message: str) -> None:
@@ -370,6 +379,27 @@ def test_keys_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("SEGMIND_API_KEYS", "SG_0123456789abcde1, SG_0123456789abcde2,")
     assert [key.name for key in sa.SegmindClient().statistics().keys] == NAMES[1:3]
     assert sa.SegmindClient("SG_0123456789abcde5").statistics().keys == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        pytest.param("SG_secret1;SG_secret2", "key 1 of 1, 21 characters", id="semicolons"),
+        pytest.param("'SG_secret1','SG_secret2'", "key 1 of 2", id="each-quoted"),
+        pytest.param('SG_secret1,SG_secret2"', "key 2 of 2", id="one-mark"),
+    ],
+)
+def test_keys_of_the_environment_that_are_not_separated_by_commas_are_refused(
+    monkeypatch: pytest.MonkeyPatch, text: str, place: str
+) -> None:
+    monkeypatch.setenv("SEGMIND_API_KEYS", text)
+    with pytest.raises(
+        sa.ConfigurationError, match=f"SEGMIND_API_KEYS: {place}.* separate keys by commas"
+    ) as caught:
+        sa.SegmindClient()
+    assert "secret" not in str(caught.value)
+    # A key that is passed comes before all of them; that of a gateway may hold any character.
+    assert sa.SegmindClient("SG;0123456789abcde5").statistics().keys == ()
 
 
 @settings(max_examples=8)
