@@ -8,6 +8,7 @@ answered.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -18,7 +19,7 @@ from pydantic_core import to_json
 from .._jobs.journal.reader import JournalReader
 from .._jobs.journal.settings import JobSettings
 from .._jobs.known_rows import keyed
-from .._jobs.report.shards import SUFFIX, some_journals_in
+from .._jobs.report.shards import SUFFIX, LeftOut, some_journals_in
 from .._jobs.rows import Row
 
 
@@ -50,23 +51,27 @@ class FolderTotals:
     """Attempts that may have been billed although their answer was lost."""
     unpriced: int
     """Answers for which the service named no cost."""
+    unreadable: int = 0
+    """Journals that cannot be read: they are in none of the sums, and named in the log."""
 
 
 def read_folder(journal: str | Path) -> FolderTotals:
     """Return the sums over all shards of the job with the folder *journal*, also while it runs.
 
-    Raises JournalError if the folder holds no journal, or a file that is none.
+    Raises JournalError if the folder holds no journal that can be read.
     """
-    paths = some_journals_in(Path(journal))
-    counts: dict[str, int] = {}
+    paths, left_out = some_journals_in(Path(journal)), LeftOut()
+    counts = Counter[str]()
     spent, attempts, in_doubt, unpriced = Decimal(0), 0, 0, 0
     for path in paths:
-        with JournalReader(path) as reader:
-            totals = reader.totals()
-            spent += reader.spent()
-            for status, count in reader.counts().items():
-                counts[status] = counts.get(status, 0) + count
-        attempts += totals.attempts
-        in_doubt += totals.in_doubt
-        unpriced += totals.unpriced
-    return FolderTotals(len(paths), counts, spent, attempts, in_doubt, unpriced)
+        with left_out.reading(), JournalReader(path) as reader:
+            totals, cost = reader.totals(), reader.spent()
+            counts += Counter(reader.counts())
+            spent += cost
+            attempts += totals.attempts
+            in_doubt += totals.in_doubt
+            unpriced += totals.unpriced
+    shards, unreadable = len(paths) - len(left_out.errors), len(left_out.errors)
+    if not shards:
+        raise left_out.errors[0]
+    return FolderTotals(shards, dict(counts), spent, attempts, in_doubt, unpriced, unreadable)

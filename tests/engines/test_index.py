@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,8 @@ from segmind_async.engines import read_folder, run_shard
 from segmind_async.engines._index import NAME, AnswerIndex
 
 from .test_shards import job, run_all, texts
+
+FOREIGN = b"no database, but long enough to be read as one" * 90
 
 
 async def write(path: Path, *digests: str, status: str = "ok") -> None:
@@ -132,20 +135,139 @@ async def test_a_journal_that_was_begun_and_not_yet_made_is_no_deleted_one(
     assert index.refresh() == 0
 
 
-async def test_an_index_that_is_damaged_is_named(tmp_path: Path) -> None:
-    (tmp_path / NAME).write_bytes(b"no database, but long enough to be read as one" * 30)
-    with pytest.raises(sa.JournalError, match=r"answers\.index' is damaged .*delete it"):
-        AnswerIndex(tmp_path)
+def other_tables(path: Path) -> None:
+    path.unlink()
+    with closing(sqlite3.connect(path)) as database:
+        database.executescript("CREATE TABLE answers (x); CREATE TABLE journals (x)")
 
 
-def test_an_error_leaves_the_index_as_it_was(index: AnswerIndex, tmp_path: Path) -> None:
-    with sqlite3.connect(tmp_path / "a.journal") as database:
-        database.execute("CREATE TABLE other (value)")
-    database.close()
-    with pytest.raises(sa.JournalError, match=r"a\.journal' is a database, but not the journal of a job"):
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        pytest.param(lambda path: path.write_bytes(FOREIGN), id="no-database"),
+        pytest.param(other_tables, id="other-tables"),
+        pytest.param(lambda path: path.write_bytes(path.read_bytes()[:-100]), id="cut"),
+        pytest.param(
+            lambda path: path.write_bytes(path.read_bytes()[:4096] + FOREIGN * 8), id="broken-pages"
+        ),
+        pytest.param(lambda path: path.write_bytes(b""), id="empty"),
+    ],
+)
+async def test_an_index_that_is_damaged_or_foreign_is_made_anew(
+    spoil: Callable[[Path], object], tmp_path: Path
+) -> None:
+    await write(tmp_path / "a.journal", "1", "2")
+    with AnswerIndex(tmp_path) as index:
+        index.begin(tmp_path / "a.journal")
+        index.finish(tmp_path / "a.journal")
+    spoil(tmp_path / NAME)
+    await write(tmp_path / "b.journal", "3")
+    with AnswerIndex(tmp_path) as index:
+        index.begin(tmp_path / "b.journal")
         index.refresh()
-    (tmp_path / "a.journal").unlink()
-    assert index.refresh() == 0
+        assert found(index, "1", "2", "3") == {"1": "a 1", "2": "a 2", "3": "b 3"}
+        index.finish(tmp_path / "b.journal")
+
+
+async def test_an_index_that_is_damaged_is_not_deleted_where_a_new_one_stands(tmp_path: Path) -> None:
+    await write(tmp_path / "a.journal", "1")
+    with AnswerIndex(tmp_path) as index:
+        index.refresh()
+        spare = (tmp_path / NAME).read_bytes()
+        (tmp_path / NAME).rename(tmp_path / "spare")
+        (tmp_path / "spare").write_bytes(FOREIGN * 8)
+        (tmp_path / NAME).write_bytes(spare)
+        before = (tmp_path / NAME).stat().st_ino
+        assert found(index, "1") == {"1": "a 1"}
+        assert (tmp_path / NAME).stat().st_ino == before
+
+
+async def test_an_index_that_another_process_makes_anew_is_opened_again(
+    index: AnswerIndex, tmp_path: Path
+) -> None:
+    await write(tmp_path / "a.journal", "1")
+    index.finish(tmp_path / "a.journal")
+    (tmp_path / NAME).unlink()
+    with AnswerIndex(tmp_path) as other:
+        other.begin(tmp_path / "a.journal")
+        index.begin(tmp_path / "b.journal")
+        assert index.refresh() == 0
+        assert found(other, "1") == found(index, "1") == {"1": "a 1"}
+
+
+def foreign_database(path: Path) -> None:
+    path.unlink()
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("CREATE TABLE other (value)")
+
+
+UNREADABLE = [
+    pytest.param(lambda path: path.write_bytes(FOREIGN), id="no-database"),
+    pytest.param(foreign_database, id="another-database"),
+    pytest.param(lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]), id="torn"),
+]
+
+
+@pytest.mark.parametrize("spoil", UNREADABLE)
+async def test_a_journal_that_cannot_be_read_is_passed_over_and_named(
+    spoil: Callable[[Path], object], index: AnswerIndex, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    await write(tmp_path / "a.journal", "1")
+    await write(tmp_path / "b.journal", "2")
+    spoil(tmp_path / "a.journal")
+    assert index.refresh() == 1
+    assert found(index, "1", "2") == {"2": "b 2"}
+    assert "a journal is passed over" in caplog.text
+    assert "a.journal" in caplog.text
+
+
+@pytest.mark.parametrize("spoil", UNREADABLE)
+async def test_of_a_journal_that_cannot_be_read_any_more_others_have_the_copies(
+    spoil: Callable[[Path], object], index: AnswerIndex, tmp_path: Path
+) -> None:
+    await write(tmp_path / "a.journal", "1", "2")
+    await write(tmp_path / "b.journal", "2")
+    index.finish(tmp_path / "a.journal")
+    index.finish(tmp_path / "b.journal")
+    whole = (tmp_path / "a.journal").read_bytes()
+    spoil(tmp_path / "a.journal")
+    assert found(index, "1", "2") == {"2": "b 2"}
+    (tmp_path / "a.journal").write_bytes(whole)
+    index.refresh()
+    assert found(index, "1", "2") == {"1": "a 1", "2": "b 2"}
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param("UPDATE answers SET raw = x'7b7d' WHERE number = 1", id="answer"),
+        pytest.param("UPDATE rows SET units = 7 WHERE number = 1", id="row"),
+        pytest.param("UPDATE rows SET message = CAST(x'ff' AS TEXT) WHERE number = 1", id="no-text"),
+    ],
+)
+async def test_a_damaged_record_is_none_until_it_is_answered_again(
+    damage: str, index: AnswerIndex, read: list[int], tmp_path: Path
+) -> None:
+    await write(tmp_path / "a.journal", "1", "2")
+    index.finish(tmp_path / "a.journal")
+    with closing(sqlite3.connect(tmp_path / "a.journal")) as database, database:
+        database.execute(damage)
+    assert found(index, "1", "2") == {"2": "a 2"}
+    await write(tmp_path / "b.journal", "1")
+    index.finish(tmp_path / "b.journal")
+    assert found(index, "1", "2") == {"1": "b 1", "2": "a 2"}
+    assert read == [2, 1], "the others are not read again"
+
+
+async def test_a_journal_of_another_release_is_not_passed_over(index: AnswerIndex, tmp_path: Path) -> None:
+    await write(tmp_path / "a.journal", "1")
+    index.finish(tmp_path / "a.journal")
+    index.begin(tmp_path / "a.journal")
+    with closing(sqlite3.connect(tmp_path / "a.journal")) as database:
+        database.execute("PRAGMA user_version = 6")
+    for used in (index.refresh, lambda: index.find([b"1"])):
+        with pytest.raises(sa.JournalError, match="has version 6, this release writes"):
+            used()
 
 
 def test_all_shards_together_read_each_row_of_the_others_at_most_once(

@@ -108,12 +108,38 @@ def test_what_a_shard_takes_from_others_adds_nothing_to_the_sums(emulator: Emula
     assert (after.spent, after.attempts, after.in_doubt) == (before.spent, 6, 0)
 
 
-def test_a_file_that_is_no_journal_is_named(emulator: Emulator, tmp_path: Path) -> None:
+def test_a_file_that_is_no_journal_is_left_out_and_named(
+    emulator: Emulator, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     run_all(texts(2), 2, job(tmp_path))
-    (tmp_path / "journal" / "x.journal").write_bytes(b"no database, but long enough to be read as one" * 30)
-    with pytest.raises(sa.ConfigurationError, match=r"x\.journal' is damaged"):
-        read_folder(tmp_path / "journal")
-    assert emulator.requests == 2
+    (path,) = (tmp_path / "journal").rglob("*.journal")
+    foreign = path.with_name("x.journal")
+    foreign.write_bytes(b"no database, but long enough to be read as one" * 30)
+    assert statuses(run_shard(texts(3), job(tmp_path))) == ["ok"] * 3
+    assert emulator.requests == 3
+    totals, report = read_folder(tmp_path / "journal"), read_shards(tmp_path / "journal")
+    assert (totals.shards, totals.unreadable, totals.attempts) == (2, 1, 3)
+    assert report.state == "2 of 2 shards finished, 1 journals cannot be read"
+    assert report.counts["ok"] == 3
+    assert "x.journal" in caplog.text
+    for path in (tmp_path / "journal").rglob("*.journal"):
+        path.write_bytes(foreign.read_bytes())
+    for read in (read_folder, read_shards):
+        with pytest.raises(sa.JournalError, match="cannot be read"):
+            read(tmp_path / "journal")
+
+
+def test_a_damaged_answer_of_another_shard_is_asked_again_once(emulator: Emulator, tmp_path: Path) -> None:
+    run_all(texts(6), 3, job(tmp_path))
+    path = min((tmp_path / "journal").rglob("*.journal"))
+    with sqlite3.connect(path) as database:
+        database.execute("UPDATE answers SET raw = x'7b7d' WHERE number = 2")
+    database.close()
+    assert statuses(run_shard(texts(6), job(tmp_path))) == ["ok"] * 6
+    assert emulator.requests == 7
+    run_all(texts(6), 2, job(tmp_path))
+    assert emulator.requests == 7
+    assert read_shards(tmp_path / "journal").counts["ok"] == 7
 
 
 def test_a_report_is_of_all_shards_and_counts_an_answer_where_it_was_paid(

@@ -23,7 +23,7 @@ from . import owner, tables
 from .bulk_insert import put
 from .checksums import Damage, answer_checksum, checksum, row_checksum, take_out_damage
 from .commit_thread import WriterThread
-from .journal_error import JournalError, damaged, translated
+from .journal_error import JournalError, OtherVersionError, damaged, translated
 from .lock import Lock, is_on_network
 from .record import COLUMNS, Draft, Record
 from .settings import Changes, JobSettings, changes, may_change
@@ -396,7 +396,7 @@ def check_is_journal(database: sqlite3.Connection, path: Path) -> None:
         raise JournalError(f"{str(path)!r} is a database, but not the journal of a job; name another file")
     version = database.execute("PRAGMA user_version").fetchone()[0]
     if version != tables.VERSION:
-        raise JournalError(
+        raise OtherVersionError(
             f"the journal {str(path)!r} has version {version}, this release writes {tables.VERSION}; "
             "finish that job with the release it was begun with, or name another journal"
         )

@@ -14,6 +14,10 @@ class JournalError(ConfigurationError):
     """The journal cannot be used; the message gives the reason and the remedy."""
 
 
+class OtherVersionError(JournalError):
+    """The journal is of another release."""
+
+
 @contextmanager
 def translated(path: Path) -> Iterator[None]:
     """Raise JournalError for what SQLite finds wrong with the file; errors of the disk pass."""

@@ -148,14 +148,30 @@ class JournalReader:
             yield from map(self._checked, found)
             last = found[-1][_NUMBER]
 
-    def records(self, numbers: Sequence[int]) -> list[Record]:
+    def whole_rows(self) -> Iterator[Record | None]:
+        """Yield the finished rows as `rows`, and None for each that is damaged."""
+        query, last = "SELECT number FROM rows WHERE number > ? AND NOT replaced ORDER BY number LIMIT ?", 0
+        while numbers := [number for (number,) in self._fetched(query, last, _AT_ONCE)]:
+            yield from self._found(_ROWS, numbers).values()
+            last = numbers[-1]
+
+    def records(self, numbers: Sequence[int]) -> dict[int, Record | None]:
         """Return the finished rows with these numbers, at most a thousand, and their answers.
 
-        Raises as `rows`.
+        None for one that is damaged.
         """
+        return self._found(_ROWS_WITH_ANSWERS, numbers)
+
+    def _found(self, columns: str, numbers: Sequence[int]) -> dict[int, Record | None]:
         marks = f"({','.join('?' * len(numbers))})"
-        query = f"{_ROWS_WITH_ANSWERS} WHERE number IN {marks} AND NOT replaced ORDER BY number"
-        return [self._checked(row) for row in self._fetched(query, *numbers)]
+        query = f"{columns} WHERE number IN {marks} AND NOT replaced ORDER BY number"
+        try:
+            return {row[_NUMBER]: self._whole(row) for row in self._fetched(query, *numbers)}
+        except JournalError:
+            if len(numbers) == 1:
+                return {numbers[0]: None}
+        # A text that is none, or a broken page, is an error of the whole query.
+        return {number: record for one in numbers for number, record in self._found(columns, [one]).items()}
 
     def last(self) -> int:
         """Return the number of the last row; 0 without any."""
@@ -171,12 +187,18 @@ class JournalReader:
             yield from self._database.execute(_DIGESTS, (after, last))
 
     def _checked(self, row: Sequence[Any]) -> Record:
+        record = self._whole(row)
+        if record is None:
+            raise self._damaged(row[_NUMBER])
+        return record
+
+    def _whole(self, row: Sequence[Any]) -> Record | None:
+        """Return the record of a row; None if it is damaged."""
         *columns, whole, has_answer, text, of_answer = row
-        number = columns[_NUMBER]
         if whole != row_checksum(tuple(columns), bool(has_answer), replaced=0):
-            raise self._damaged(number)
-        if text is not None and of_answer != answer_checksum(number, text):
-            raise self._damaged(number)
+            return None
+        if text is not None and of_answer != answer_checksum(columns[_NUMBER], text):
+            return None
         return Record(*[*columns, text])
 
     def answers(self, numbers: Iterable[int]) -> dict[int, bytes]:

@@ -62,11 +62,20 @@ class Shards:
     running: int
     finished: int
     """Shards whose rows have all ended."""
+    unreadable: int = 0
+    """Journals that are left out because they cannot be read, or from where they cannot."""
+    damaged: int = 0
+    """Rows that are left out because they are damaged."""
 
     def __str__(self) -> str:
+        parts = [f"{self.finished} of {self.begun} shards finished"]
         if self.running:
-            return f"running, {self.running} of {self.begun} shards"
-        return f"{self.finished} of {self.begun} shards finished"
+            parts = [f"running, {self.running} of {self.begun} shards"]
+        if self.unreadable:
+            parts.append(f"{self.unreadable} journals cannot be read")
+        if self.damaged:
+            parts.append(f"{self.damaged} damaged rows left out")
+        return ", ".join(parts)
 
 
 @dataclass(frozen=True, slots=True)

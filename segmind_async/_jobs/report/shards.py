@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
@@ -10,11 +13,12 @@ from pathlib import Path
 from ..journal.journal import has_tables
 from ..journal.journal_error import JournalError
 from ..journal.reader import JournalReader, Totals
-from ..journal.record import Record
 from .aggregates import Aggregates
 from .keys import KeySums
 from .report import Report, Shards, of_rows, progress_of, rate_limited, sampled_numbers
 from .timeline import covered, runs_of
+
+_LOG = logging.getLogger(__name__)
 
 SUFFIX = ".journal"
 
@@ -23,8 +27,18 @@ _APART = 1 << 40
 
 
 def journals_in(folder: Path) -> list[Path]:
-    """Return the journals of all shards in *folder*, and in folders inside it; not those just being made."""
-    return sorted(path for path in folder.rglob(f"*{SUFFIX}") if path.is_file() and has_tables(path))
+    """Return the journals of all shards in *folder*, and in folders inside it; not those just being made.
+
+    Also those that cannot be read, for the caller to say so.
+    """
+    return sorted(path for path in folder.rglob(f"*{SUFFIX}") if path.is_file() and not _is_being_made(path))
+
+
+def _is_being_made(path: Path) -> bool:
+    try:
+        return not has_tables(path)
+    except (JournalError, sqlite3.Error):
+        return False
 
 
 def some_journals_in(folder: Path) -> list[Path]:
@@ -32,6 +46,25 @@ def some_journals_in(folder: Path) -> list[Path]:
     if paths := journals_in(folder):
         return paths
     raise JournalError(f"journal={str(folder)!r} holds no journal of a shard; name the job's folder")
+
+
+class LeftOut:
+    """Journals of a folder that are left out because they cannot be read. Each is named in the log."""
+
+    def __init__(self) -> None:
+        self.errors: list[Exception] = []
+
+    def __repr__(self) -> str:
+        return f"LeftOut({len(self.errors)})"
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Leave out the journal that is read in the block if it cannot be, or from where it cannot."""
+        try:
+            yield
+        except (JournalError, sqlite3.Error) as error:
+            _LOG.warning("a journal is left out: %s", error)
+            self.errors.append(error)
 
 
 @dataclass(slots=True)
@@ -42,7 +75,11 @@ class _Sums:
     """Settings that are equal in all."""
     totals: Totals = field(default_factory=lambda: Totals(Decimal(0), 0, 0, 0))
     owners: list[str] = field(default_factory=list)
+    begun: int = 0
+    """Journals that can be read."""
     finished: int = 0
+    damaged: int = 0
+    """Rows that are left out."""
     runs: int = 0
     rate_limited: int = 0
     keys: KeySums = field(default_factory=KeySums)
@@ -54,17 +91,18 @@ def read_shards(folder: Path) -> Report:
     """Read all journals of a folder; an answer that several shards have counts in the one that paid for it.
 
     What of a shard's rows another division has answered meanwhile is not known, so no rows are pending.
-    Raises JournalError as `read_report`, and if there are none.
+    Journals that cannot be read and rows that are damaged are left out, and counted. Raises JournalError if
+    there is no journal that can be read.
     """
-    journals, sums = some_journals_in(folder), _Sums()
+    journals, sums, left_out = some_journals_in(folder), _Sums(), LeftOut()
     aggregates: Aggregates | None = None
     for place, path in enumerate(journals):
-        with JournalReader(path) as reader:
-            aggregates = aggregates or Aggregates(reader.settings())
+        with left_out.reading(), JournalReader(path) as reader:
             _add(sums, reader)
-            for record in _sent(reader, place):
-                aggregates.add(record)
-    assert aggregates is not None
+            aggregates = aggregates or Aggregates(reader.settings())
+            _add_rows(aggregates, sums, reader, place)
+    if aggregates is None:
+        raise left_out.errors[0]
     times = [*aggregates.times, *(moment for span in sums.times for moment in span)]
     return Report(
         journal=str(folder),
@@ -82,26 +120,29 @@ def read_shards(folder: Path) -> Report:
         rate_limited=sums.rate_limited,
         keys=sums.keys.reports(),
         timeline=(),
-        shards=Shards(len(journals), len(sums.owners), sums.finished),
+        shards=Shards(sums.begun, len(sums.owners), sums.finished, len(left_out.errors), sums.damaged),
         **of_rows(aggregates, _answers(journals, sampled_numbers(aggregates.samples))),
     )
 
 
-def _sent(reader: JournalReader, place: int) -> Iterator[Record]:
-    """Yield the rows that this shard has sent, and not taken over, with numbers of the whole folder."""
-    for record in reader.rows():
-        if record.attempts:
-            yield replace(record, number=place * _APART + (record.number or 0))
+def _add_rows(aggregates: Aggregates, sums: _Sums, reader: JournalReader, place: int) -> None:
+    """Add the rows that this shard has sent, and not taken over, with numbers of the whole folder."""
+    for record in reader.whole_rows():
+        if record is None:
+            sums.damaged += 1
+        elif record.attempts:
+            aggregates.add(replace(record, number=place * _APART + (record.number or 0)))
 
 
 def _add(sums: _Sums, reader: JournalReader) -> None:
     """Add what a journal says beside its rows."""
     own, totals, samples = reader.settings(), reader.totals(), reader.samples()
-    records = progress_of(reader.path, samples)
+    records, spent = progress_of(reader.path, samples), reader.spent()
+    sums.begun += 1
     known = own if sums.settings is None else sums.settings
     sums.settings = {name: value for name, value in known.items() if own.get(name) == value}
     sums.totals = Totals(
-        sums.totals.spent + reader.spent(),
+        sums.totals.spent + spent,
         sums.totals.attempts + totals.attempts,
         sums.totals.in_doubt + totals.in_doubt,
         sums.totals.unpriced + totals.unpriced,
@@ -127,6 +168,8 @@ def _answers(journals: Sequence[Path], numbers: Iterable[int]) -> dict[int, byte
     answers = {}
     for place, own in by_journal.items():
         with JournalReader(journals[place]) as reader:
-            found = reader.answers(own)
-        answers.update({place * _APART + number: raw for number, raw in found.items()})
+            found = reader.records(own)
+        for number, record in found.items():
+            if record is not None and record.raw is not None:
+                answers[place * _APART + number] = record.raw
     return answers

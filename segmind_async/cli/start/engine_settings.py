@@ -16,7 +16,7 @@ from ..._jobs.journal.journal import changed_text
 from ..._jobs.journal.reader import JournalReader
 from ..._jobs.journal.settings import JobSettings, changes
 from ..._jobs.openers import private
-from ..._jobs.report.shards import journals_in
+from ..._jobs.report.shards import LeftOut, journals_in
 from ...errors import ConfigurationError
 
 NAME = "settings.json"
@@ -64,9 +64,9 @@ def _write(path: Path, settings: JobSettings) -> None:
 
 def _paid_rows(journals: Path) -> int | None:
     """Return the number of finished rows; None if nothing was paid, nor may have been."""
-    finished, paid = 0, False
+    finished, paid, left_out = 0, False, LeftOut()
     for path in journals_in(journals):
-        with JournalReader(path) as reader:
+        with left_out.reading(), JournalReader(path) as reader:
             finished += sum(reader.counts().values())
             paid = paid or reader.may_be_paid()
-    return finished if paid else None
+    return finished if paid or left_out.errors else None
