@@ -960,10 +960,12 @@ def test_max_credits_bounds_a_job_over_all_its_runs_and_may_be_raised(rows: Path
         assert call(*words, "--max-credits", "0.01", **on(emulator)).exit_code == 3
         sent = emulator.requests
         assert 5 <= sent <= 10
-        again = call(*words, "--max-credits", "0.01", **on(emulator))
+        # What costs are known to be is known to the next run too: it keeps what this one has kept.
+        again = call(*words, **on(emulator))
+        used_up = call(*words, "--max-credits", f"0.{sent:03}", **on(emulator))
         kept = call(*words, **on(emulator))
-        assert (again.exit_code, kept.exit_code) == (3, 3)
-        assert emulator.requests <= 10
+        assert {again.exit_code, used_up.exit_code, kept.exit_code} == {3}
+        assert emulator.requests == sent
         assert "no more credits may be spent: raise --max-credits" in kept.stderr.splitlines()[0]
         assert "at most 0 by --max-credits" in call(*words, "--dry-run", **on(emulator)).stdout
         assert call(*words, "--max-credits", "0.1", **on(emulator)).exit_code == 0
