@@ -159,6 +159,8 @@ def _sending(report: Report) -> Text:
         text.append(f" · {count(report.rate_limited)} × 429")
     if report.totals.in_doubt:
         text.append(f" · {count(report.totals.in_doubt)} maybe paid twice", "yellow")
+    if report.cut_off:
+        text.append(f" · {count(report.cut_off)} cut off on their way, maybe paid", "yellow")
     progress = report.progress
     if progress is not None:
         client = progress.statistics

@@ -19,7 +19,9 @@ from pydantic_core import to_json
 from .._jobs.journal.reader import JournalReader
 from .._jobs.journal.settings import JobSettings
 from .._jobs.known_rows import keyed
+from .._jobs.report.report import progress_of
 from .._jobs.report.shards import SUFFIX, LeftOut, some_journals_in
+from .._jobs.report.timeline import cut_off
 from .._jobs.rows import Row
 
 
@@ -49,6 +51,9 @@ class FolderTotals:
     attempts: int
     in_doubt: int
     """Attempts that may have been billed although their answer was lost."""
+    cut_off: int
+    """Calls that were on their way when a task was cancelled or killed: they may have been billed, and are in
+    no other figure. By the last progress record of each run, which may be half a second old."""
     unpriced: int
     """Answers for which the service named no cost."""
     unreadable: int = 0
@@ -62,7 +67,7 @@ def read_folder(journal: str | Path) -> FolderTotals:
     """
     paths, left_out = some_journals_in(Path(journal)), LeftOut()
     counts = Counter[str]()
-    spent, attempts, in_doubt, unpriced = Decimal(0), 0, 0, 0
+    spent, attempts, in_doubt, cut, unpriced = Decimal(0), 0, 0, 0, 0
     for path in paths:
         with left_out.reading(), JournalReader(path) as reader:
             totals, cost = reader.totals(), reader.spent()
@@ -70,8 +75,9 @@ def read_folder(journal: str | Path) -> FolderTotals:
             spent += cost
             attempts += totals.attempts
             in_doubt += totals.in_doubt
+            cut += cut_off(progress_of(path, reader.samples()), running=reader.owner is not None)
             unpriced += totals.unpriced
     shards, unreadable = len(paths) - len(left_out.errors), len(left_out.errors)
     if not shards:
         raise left_out.errors[0]
-    return FolderTotals(shards, dict(counts), spent, attempts, in_doubt, unpriced, unreadable)
+    return FolderTotals(shards, dict(counts), spent, attempts, in_doubt, cut, unpriced, unreadable)

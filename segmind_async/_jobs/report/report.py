@@ -23,7 +23,7 @@ from .aggregates import Aggregates
 from .keys import KeyReport, KeySums
 from .samples import ErrorClass, SampleRow, Samples, clipped
 from .scores import Scores
-from .timeline import Moment, runs_of, timeline, worked
+from .timeline import Moment, cut_off, runs_of, timeline, worked
 
 MOST_BINS = 20
 """Bars of a histogram."""
@@ -108,6 +108,9 @@ class Report:
     """Of a finished row; None if none has a known cost."""
     rate_limited: int
     """429 answers."""
+    cut_off: int
+    """Calls that were on their way when a run was cancelled or killed: they may have been billed, and their
+    rows were asked again. They are in no other figure."""
     keys: tuple[KeyReport, ...]
     """What went through each of several keys; empty with one, and behind a gateway, which has the keys."""
     latency: Latency | None
@@ -201,6 +204,7 @@ def read_report(path: Path) -> Report:
         ended_at=max([*aggregates.times, *(sample.at for sample in samples[-1:])], default=None),
         totals=totals,
         rate_limited=rate_limited(records),
+        cut_off=cut_off(records, running=owner is not None),
         keys=keys.reports(),
         timeline=timeline(records),
         **of_rows(aggregates, answers),

@@ -16,7 +16,7 @@ from ..journal.reader import JournalReader, Totals
 from .aggregates import Aggregates
 from .keys import KeySums
 from .report import Report, Shards, of_rows, progress_of, rate_limited, sampled_numbers
-from .timeline import covered, runs_of
+from .timeline import covered, cut_off, runs_of
 
 _LOG = logging.getLogger(__name__)
 
@@ -82,6 +82,7 @@ class _Sums:
     """Rows that are left out."""
     runs: int = 0
     rate_limited: int = 0
+    cut_off: int = 0
     keys: KeySums = field(default_factory=KeySums)
     times: list[tuple[float, float]] = field(default_factory=list)
     """When each run began and ended, in epoch seconds."""
@@ -118,6 +119,7 @@ def read_shards(folder: Path) -> Report:
         ended_at=max(times, default=None),
         totals=sums.totals,
         rate_limited=sums.rate_limited,
+        cut_off=sums.cut_off,
         keys=sums.keys.reports(),
         timeline=(),
         shards=Shards(sums.begun, len(sums.owners), sums.finished, len(left_out.errors), sums.damaged),
@@ -155,6 +157,7 @@ def _add(sums: _Sums, reader: JournalReader) -> None:
     runs = runs_of(records)
     sums.runs = max(sums.runs, len(runs))
     sums.rate_limited += rate_limited(records)
+    sums.cut_off += cut_off(records, running=owner is not None)
     sums.keys.add(records, samples)
     ends = {id(progress): sample.at for progress, sample in zip(records, samples, strict=True)}
     sums.times += [(ends[id(run[-1])] - run[-1].elapsed, ends[id(run[-1])]) for run in runs]

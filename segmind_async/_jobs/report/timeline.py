@@ -83,6 +83,16 @@ def runs_of(records: Sequence[JobProgress]) -> list[list[JobProgress]]:
     return runs
 
 
+def cut_off(records: Sequence[JobProgress], *, running: bool) -> int:
+    """Return the calls that were on their way when a run was cancelled or killed, by its last record.
+
+    Those of the last run are still on their way if it is *running*.
+    """
+    lasts = [run[-1] for run in runs_of(records)]
+    found = sum(last.in_flight + last.fan_out.cancelled for last in lasts)
+    return found - lasts[-1].in_flight if running and lasts else found
+
+
 def worked(records: Sequence[JobProgress]) -> float:
     """Return the seconds that all runs took together."""
     return math.fsum(run[-1].elapsed for run in runs_of(records))

@@ -10,18 +10,23 @@ from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
+import anyio
 import pytest
 
+import segmind_async as sa
 from segmind_async._jobs.journal.journal import Journal
 from segmind_async._jobs.journal.journal_error import JournalError
 from segmind_async._jobs.journal.reader import JournalReader
 from segmind_async._jobs.journal.record import Record
 from segmind_async._jobs.progress import JobProgress
 from segmind_async._jobs.report.report import latency_of, read_report
-from segmind_async._jobs.report.timeline import timeline
+from segmind_async._jobs.report.timeline import cut_off, timeline
 from segmind_async._money.units import credits_of
 from segmind_async._sending.histogram import Histogram
+from segmind_async.emulator import Emulator
+from segmind_async.engines import FolderTotals, read_folder
 from tests.jobs.journals import Story, fill, progress, records, snapshots
+from tests.support import KEY
 
 
 async def test_a_report_is_what_the_rows_add_up_to(tmp_path: Path) -> None:
@@ -77,6 +82,50 @@ async def test_a_journal_without_rows_or_samples_has_a_report_too(tmp_path: Path
     assert (report.finished, report.pending, report.latency, report.timeline) == (0, None, None, ())
     assert (report.rate, report.mean_cost, report.scores, report.begun_at) == (None, None, None, None)
     assert report.state == "not finished: it was ended from outside"
+
+
+async def test_calls_that_were_cut_off_are_counted_and_are_what_the_service_billed_beside_the_rows(
+    tmp_path: Path,
+) -> None:
+    rows = [str(n) for n in range(60)]
+    async with Emulator(cost="0.01", latency=3.0, key=KEY) as emulator:
+        # Left on its way, and killed: then nothing is written at the end.
+        for killed in (False, True, None):
+            async with sa.SegmindClient(KEY, base_url=emulator.url, limits=sa.Limits(8)) as client:
+                run = client.run_job(rows, journal=tmp_path / "j")
+                with anyio.CancelScope() as scope:
+                    async with run as outcomes:
+                        async for _ in outcomes:
+                            if killed is not None and run.report.counts["ok"] >= 8:
+                                await anyio.sleep(1)
+                                if killed:
+                                    run.reporter._keeps = False
+                                scope.cancel()
+                                await anyio.sleep(0)
+        billed = sum(emulator.billed().values())
+        spent = emulator.state.account.spent
+    report = read_report(tmp_path / "j")
+    assert report.counts == {"ok": 60, "failed": 0}
+    assert billed == 60 + report.cut_off > 60
+    assert spent == report.totals.spent + report.cut_off * Decimal("0.01")
+    assert (report.totals.in_doubt, read_shards_of(tmp_path).cut_off) == (0, report.cut_off)
+
+
+def read_shards_of(folder: Path) -> FolderTotals:
+    (folder / "j").rename(folder / "j.journal")
+    return read_folder(folder)
+
+
+def test_calls_of_the_run_that_goes_on_are_not_cut_off() -> None:
+    records = [
+        progress(run=1, elapsed=1.0, in_flight=3),
+        progress(run=1, elapsed=2.0, in_flight=5),
+        progress(run=2, elapsed=1.0, cancelled=4),
+        progress(run=3, elapsed=1.0, in_flight=7),
+    ]
+    assert cut_off(records, running=False) == 16
+    assert cut_off(records, running=True) == 9
+    assert cut_off([], running=True) == 0
 
 
 async def test_a_running_job_is_told_from_one_that_stopped(tmp_path: Path) -> None:
