@@ -35,13 +35,11 @@ Missing: TypeAlias = NoSlot | NotBefore | Shortfall
 
 def delay(missing: Missing) -> tuple[int, float]:
     """Return what sorts the reasons of several accounts by how soon each may be over."""
-    match missing:
-        case NotBefore(at):
-            return 0, at
-        case NoSlot():
-            return 1, 0.0
-        case Shortfall():
-            return 2 + missing.final, -missing.available
+    if isinstance(missing, NotBefore):
+        return 0, missing.at
+    if isinstance(missing, NoSlot):
+        return 1, 0.0
+    return 2 + missing.final, -missing.available
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,21 +63,21 @@ def block_of(missing: Missing, scope: Scope[Any], unknown: WaitReason | None, no
     *unknown* is what the ledger would have to know first, so that money is missing; None: it knows it.
     """
     root = scope.line[-1]
-    match missing:
-        case NoSlot(full):
-            return Block(WaitReason.SLOT) if full is root else Block(WaitReason.SCOPE_SLOT, full)
-        case NotBefore(at, account):
-            reason = account.throttled(at, now)
-            closed = reason in (WaitReason.ASKED, WaitReason.REFUSED)
-            # The pace may have the call wait longer; that is said when the gate is open.
-            return Block(reason, wake_at=at, until=account.throttle.gate.closed_until if closed else at)
-        case Shortfall(budget=None):
-            # A floor of its own blocks this scope alone; the floor of the client blocks every scope.
-            level = root if scope.budget.floor > root.budget.floor else None
-            return Block(unknown or WaitReason.CREDITS, level, shortfall=missing)
-        case Shortfall(budget=short):
-            level = next(level for level in scope.line if level.budget is short)
-            return Block(unknown or WaitReason.BUDGET, level, shortfall=missing)
+    if isinstance(missing, NoSlot):
+        full = missing.scope
+        return Block(WaitReason.SLOT) if full is root else Block(WaitReason.SCOPE_SLOT, full)
+    if isinstance(missing, NotBefore):
+        gate = missing.account.throttle.gate
+        reason = missing.account.throttled(missing.at, now)
+        closed = reason in (WaitReason.ASKED, WaitReason.REFUSED)
+        # The pace may have the call wait longer; that is said when the gate is open.
+        return Block(reason, wake_at=missing.at, until=gate.closed_until if closed else missing.at)
+    if missing.budget is None:
+        # A floor of its own blocks this scope alone; the floor of the client blocks every scope.
+        level = root if scope.budget.floor > root.budget.floor else None
+        return Block(unknown or WaitReason.CREDITS, level, shortfall=missing)
+    short = next(level for level in scope.line if level.budget is missing.budget)
+    return Block(unknown or WaitReason.BUDGET, short, shortfall=missing)
 
 
 def shortfall_error(
