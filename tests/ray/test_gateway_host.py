@@ -6,6 +6,7 @@ import os
 import threading
 from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -69,6 +70,24 @@ def test_keys_are_those_of_the_driver_whatever_the_cluster_was_started_with(
     with SegmindClient(token, url) as client:
         assert client.chat("hello").text == "echo: hello"
     host.close()
+
+
+def test_the_actor_is_given_the_environment_of_the_driver(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[object] = []
+    actor = SimpleNamespace(remote=lambda *arguments: given.extend(arguments))
+    strategies = SimpleNamespace(NodeAffinitySchedulingStrategy=lambda *_, **__: None)
+    ray = SimpleNamespace(
+        remote=lambda _: SimpleNamespace(options=lambda **_: actor),
+        util=SimpleNamespace(get_node_ip_address=lambda: "127.0.0.1", scheduling_strategies=strategies),
+    )
+    monkeypatch.setattr(gateway_module, "engine", lambda: ray)
+    monkeypatch.setattr(os, "environ", {"SEGMIND_API_KEYS": "SG_a,SG_b", "HOME": "/"})
+    settings = GatewaySettings()
+    gateway_module._start(settings, tmp_path, "node")
+    assert given[0] == settings
+    assert given[2] == {"SEGMIND_API_KEYS": "SG_a,SG_b"}
 
 
 def test_it_waits_for_the_gateway_of_a_driver_that_was_killed(

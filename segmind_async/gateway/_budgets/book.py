@@ -38,12 +38,8 @@ CREATE TABLE spent (
 CREATE TABLE sent (id TEXT PRIMARY KEY, budget TEXT NOT NULL, period TEXT NOT NULL, units INTEGER NOT NULL);
 """
 
-_SENT_SINCE = (
-    "ALTER TABLE sent ADD COLUMN model TEXT NOT NULL DEFAULT ''",
-    "ALTER TABLE sent ADD COLUMN at REAL NOT NULL DEFAULT 0",
-)
-"""Columns that the first books lack."""
-_FIRST_COLUMNS = 4
+_SENT_SINCE = {"model": "TEXT NOT NULL DEFAULT ''", "at": "REAL NOT NULL DEFAULT 0"}
+"""Columns that the first books lack, in their order."""
 
 _STATE = "CREATE TABLE IF NOT EXISTS state (number INTEGER PRIMARY KEY, facts TEXT NOT NULL)"
 
@@ -281,9 +277,11 @@ class BudgetBook:
             elif found != _APPLICATION:
                 raise sqlite3.DatabaseError("it holds something else")
             database.execute("PRAGMA synchronous = FULL")
-            if len(database.execute("PRAGMA table_info(sent)").fetchall()) == _FIRST_COLUMNS:
-                for statement in _SENT_SINCE:
-                    database.execute(statement)
+            columns = {row[1] for row in database.execute("PRAGMA table_info(sent)")}
+            # One by one: a crash may have left the first alone.
+            for name, declared in _SENT_SINCE.items():
+                if name not in columns:
+                    database.execute(f"ALTER TABLE sent ADD COLUMN {name} {declared}")
             database.execute(_STATE)
             database.execute(_QUEUED)
             database.execute(_ATTEMPTS)

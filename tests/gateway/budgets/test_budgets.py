@@ -501,7 +501,8 @@ async def test_a_state_that_cannot_be_read_does_not_keep_a_gateway_from_starting
     assert len(told) == (facts not in ('"text"', "[]"))
 
 
-async def test_a_book_of_an_earlier_release_is_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize("crashed", [False, True])
+async def test_a_book_of_an_earlier_release_is_read(tmp_path: Path, crashed: bool) -> None:
     with closing(sqlite3.connect(tmp_path / "budgets.db")) as database:
         database.execute(f"PRAGMA application_id = {0x5E6D1E}")
         database.execute(
@@ -509,6 +510,9 @@ async def test_a_book_of_an_earlier_release_is_read(tmp_path: Path) -> None:
         )
         database.execute("CREATE TABLE sent (id TEXT PRIMARY KEY, budget TEXT, period TEXT, units INTEGER)")
         database.execute("INSERT INTO sent VALUES ('1', 'team', 'all', 7)")
+        if crashed:
+            # Between the two columns that were added since.
+            database.execute("ALTER TABLE sent ADD COLUMN model TEXT NOT NULL DEFAULT ''")
         database.commit()
     for _ in range(2):
         with closing(BudgetBook(tmp_path / "budgets.db")) as book:
